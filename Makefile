@@ -1,0 +1,55 @@
+# Two commands: `make demo` shows what scotopic does, `make test` checks that it works here.
+
+PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+OUT := out/demo
+SAMPLE := examples/dark_eagles.dng
+
+.PHONY: demo test check lint bench evaluate clean
+
+demo: $(VENV)/.core
+	@rm -rf $(OUT) && mkdir -p $(OUT)
+	@$(BIN)/scotopic develop $(SAMPLE) -o $(OUT)/traditional.jpg
+	@$(BIN)/scotopic enhance $(SAMPLE) -o $(OUT)/enhanced.jpg
+	@$(BIN)/scotopic compare $(SAMPLE) -o $(OUT) > /dev/null
+	@echo
+	@echo "A dark RAW photo (simulated from a clean one: no camera took it), brightened 300 times:"
+	@echo "  the traditional way   $(OUT)/traditional.jpg"
+	@echo "  enhanced              $(OUT)/enhanced.jpg"
+	@echo "  side by side          $(OUT)/dark_eagles-compare.jpg"
+	@echo "  with a slider         $(OUT)/dark_eagles-compare.html"
+
+test: $(VENV)/.full
+	@$(BIN)/pytest
+
+check: lint test
+
+lint: $(VENV)/.full
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+
+bench: $(VENV)/.full
+	$(BIN)/python benchmarks/speed.py
+
+evaluate: $(VENV)/.full
+	$(BIN)/scotopic evaluate synthetic -o out/synthetic.json
+
+# The environment to use scotopic with; the one to develop it with holds the rest and is editable.
+$(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@test -f $(VENV)/.full || $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.full: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,evaluate,dev]'
+	@touch $@ $(VENV)/.core
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "scotopic needs Python 3.11 or later; install it first"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make environments; on Debian: apt install python3-venv"; exit 1; }
+
+clean:
+	rm -rf $(VENV) out build dist

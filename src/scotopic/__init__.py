@@ -1,0 +1,31 @@
+"""scotopic: RAW photos shot in near darkness, as a long exposure would have given them.
+
+>>> import scotopic
+>>> mosaic = scotopic.read("IMG_1.ARW")                       # doctest: +SKIP
+>>> linear = scotopic.enhance(mosaic, scotopic.Model())       # doctest: +SKIP
+>>> scotopic.write("IMG_1.jpg", scotopic.develop(linear), "jpg")  # doctest: +SKIP
+"""
+
+from scotopic.develop import develop
+from scotopic.enhance import enhance, plan
+from scotopic.errors import ScotopicError
+from scotopic.frame import Linear, Mosaic, NoiseProfile, Rendered
+from scotopic.read import read
+from scotopic.run import Model
+from scotopic.version import __version__
+from scotopic.write import write
+
+__all__ = [
+    "Linear",
+    "Model",
+    "Mosaic",
+    "NoiseProfile",
+    "Rendered",
+    "ScotopicError",
+    "__version__",
+    "develop",
+    "enhance",
+    "plan",
+    "read",
+    "write",
+]

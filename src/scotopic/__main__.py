@@ -1,0 +1,5 @@
+"""`python -m scotopic`."""
+
+from scotopic.cli import main
+
+main()

@@ -1,0 +1,248 @@
+"""Many files, one after another: what goes where, what happened to each, and none lost for another."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from scotopic.develop import Look, develop
+from scotopic.enhance import Plan, enhance, plan
+from scotopic.errors import FileExistsRefusal, ReadError, ScotopicError, SettingsError
+from scotopic.frame import Mosaic
+from scotopic.read import read
+from scotopic.run import DEFAULT_TILE, Model
+from scotopic.traditional import develop_traditional
+from scotopic.write import SUFFIXES, Format, bits_of, write
+
+RAW_SUFFIXES = frozenset(
+    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos "
+    ".mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
+)
+"""Endings by which files are picked from folders; a file named outright may be called anything."""
+
+Way = Literal["scotopic", "traditional"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the files of one run are treated."""
+
+    ratio: float | None = None
+    ev: float | None = None
+    strength: float = 1.0
+    look: Look = "natural"
+    kind: Format = "jpg"
+    way: Way = "scotopic"
+    overwrite: bool = False
+    skip_existing: bool = False
+    strip_gps: bool = False
+    dry_run: bool = False
+    tile: int = DEFAULT_TILE
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file and where its result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file."""
+
+    job: Job
+    status: Literal["done", "planned", "skipped", "failed"]
+    seconds: float
+    facts: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """One flat object for `--json`."""
+        written = str(self.job.target) if self.status in ("done", "planned", "skipped") else None
+        return {
+            "file": str(self.job.source),
+            "status": self.status,
+            "output": written,
+            "error": self.error or None,
+            "seconds": round(self.seconds, 3),
+            **self.facts,
+        }
+
+
+def find_files(paths: list[Path]) -> list[tuple[Path, Path]]:
+    """The RAW files named or below the folders named, each with the folder it is relative to.
+
+    Raises ReadError when a path does not exist or no RAW file is found.
+    """
+    found: list[tuple[Path, Path]] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append((path, path.parent))
+            continue
+        for folder, folders, names in os.walk(path):
+            folders.sort()
+            for name in sorted(names):
+                if Path(name).suffix.lower() in RAW_SUFFIXES and not name.startswith("."):
+                    found.append((Path(folder) / name, path))
+    if not found:
+        raise ReadError(f"no RAW files in {', '.join(map(str, paths))}: looked for {_some_suffixes()}")
+    unique: dict[Path, tuple[Path, Path]] = {}
+    for source, base in found:
+        unique.setdefault(source.absolute(), (source, base))
+    return list(unique.values())
+
+
+def lay_out(
+    files: list[tuple[Path, Path]], output: Path | None, kind: Format | None, way: Way = "scotopic"
+) -> tuple[list[Job], Format]:
+    """Where each result goes, and its format.
+
+    `IMG_1.ARW` becomes `IMG_1-scotopic.jpg` beside it; `output` is a file for a single source, else a
+    folder that keeps the sources' subfolders. Two sources that would meet in one name keep their
+    endings in it. Raises SettingsError where `output` does not fit.
+    """
+    named = SUFFIXES.get(output.suffix.lower()) if output is not None else None
+    if output is not None and named and not output.is_dir():
+        if len(files) > 1:
+            raise SettingsError(
+                f"{output} is one file, but there are {len(files)} pictures: give a folder instead"
+            )
+        if kind is not None and kind != named:
+            raise SettingsError(f"{output} says {named}, --format says {kind}: leave one of them out")
+        return [Job(files[0][0], output)], named
+    single = len(files) == 1 and files[0][0].parent == files[0][1]
+    if output is not None and output.suffix and single and kind is None and not output.is_dir():
+        raise SettingsError(
+            f"{output}: no picture format called {output.suffix}; known are {', '.join(sorted(SUFFIXES))}"
+        )
+    if output is not None and output.exists() and not output.is_dir():
+        raise SettingsError(f"{output} is a file, but a folder is needed for the results")
+    chosen: Format = kind or "jpg"
+    jobs: list[Job] = []
+    taken: set[str] = set()
+    for source, base in files:
+        folder = source.parent if output is None else output / source.parent.relative_to(base)
+        target = folder / f"{source.stem}-{way}.{chosen}"
+        if str(target).casefold() in taken:
+            target = folder / f"{source.stem}_{source.suffix[1:].lower()}-{way}.{chosen}"
+        number = 2
+        while str(target).casefold() in taken:
+            target = folder / f"{source.stem}_{number}-{way}.{chosen}"
+            number += 1
+        taken.add(str(target).casefold())
+        jobs.append(Job(source, target))
+    return jobs, chosen
+
+
+def run(
+    jobs: list[Job],
+    settings: Settings,
+    model: Model | None,
+    progress: Callable[[Job, float], None] = lambda _job, _share: None,
+) -> Iterator[Outcome]:
+    """Treat the files in turn. A bad file gives a failed outcome and the rest go on."""
+    for job in jobs:
+        start = time.monotonic()
+        facts: dict[str, Any] = {}
+
+        def tell(share: float, job: Job = job) -> None:
+            progress(job, share)
+
+        try:
+            status = _treat(job, settings, model, facts, tell)
+            yield Outcome(job, status, time.monotonic() - start, facts)
+        except ScotopicError as error:
+            yield Outcome(job, "failed", time.monotonic() - start, facts, str(error))
+        except MemoryError:
+            words = f"{job.source.name}: not enough memory for this picture"
+            yield Outcome(job, "failed", time.monotonic() - start, facts, words)
+
+
+def _treat(
+    job: Job,
+    settings: Settings,
+    model: Model | None,
+    facts: dict[str, Any],
+    tell: Callable[[float], None],
+) -> Literal["done", "planned", "skipped"]:
+    if job.target.exists() and not settings.overwrite:
+        if settings.skip_existing:
+            return "skipped"
+        if not settings.dry_run:
+            raise FileExistsRefusal(
+                f"{job.target}: exists already and is kept; use --overwrite to replace it or "
+                "--skip-existing to pass it by"
+            )
+    mosaic = read(job.source)
+    if settings.strip_gps:
+        mosaic = mosaic.with_changes(exif=mosaic.exif.without_gps())
+    made = plan(mosaic, ratio=settings.ratio, ev=settings.ev)
+    facts.update(describe(mosaic, made))
+    if settings.dry_run:
+        return "planned"
+    if settings.way == "traditional":
+        picture = develop_traditional(
+            job.source, mosaic, ratio=made.exposure.ratio, bits=bits_of(settings.kind)
+        )
+    else:
+        if model is None:
+            raise SettingsError("enhancing needs a model")
+        facts["model"] = f"{model.card.name} {model.card.version}"
+        linear = enhance(
+            mosaic,
+            model,
+            plan_made=made,
+            strength=settings.strength,
+            tile=settings.tile,
+            progress=tell,
+        )
+        picture = develop(linear, look=settings.look, bits=bits_of(settings.kind))
+    try:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{job.target.parent}: cannot be made ({error.strerror})") from error
+    write(job.target, picture, settings.kind, overwrite=settings.overwrite)
+    return "done"
+
+
+def describe(mosaic: Mosaic, made: Plan | None) -> dict[str, Any]:
+    """What a file holds and what would be done with it, as plain values."""
+    height, width = mosaic.data.shape
+    facts: dict[str, Any] = {
+        "make": mosaic.make or None,
+        "camera": mosaic.model or None,
+        "iso": mosaic.iso,
+        "exposure_s": mosaic.exposure_s,
+        "width": width,
+        "height": height,
+        "orientation": mosaic.orientation,
+        "cfa": "".join("RGB"[c] for row in mosaic.cfa for c in row),
+        "black_dn": mosaic.black.ravel().tolist(),
+        "white_dn": mosaic.white,
+        "saturation_dn": mosaic.saturation,
+        "wb": [round(g, 4) for g in mosaic.wb],
+        "wb_source": mosaic.wb_source,
+    }
+    if made is not None:
+        facts |= {
+            "ratio": round(made.exposure.ratio, 3),
+            "ev": round(made.exposure.stops, 2),
+            "ratio_source": made.exposure.source,
+            "noise": {
+                "shot": made.noise.profile.shot,
+                "read": made.noise.profile.read,
+                "source": made.noise.profile.source,
+            },
+            "warning": made.noise.warning or None,
+        }
+    return facts
+
+
+def _some_suffixes() -> str:
+    return "ARW, CR2, CR3, DNG, NEF, RAF and others"

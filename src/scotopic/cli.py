@@ -1,0 +1,298 @@
+"""The command line: parses, calls, reports. No arithmetic here."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from scotopic.cli_report import DeviceName, Overwrite, errors, line_of, print_facts, progress_of, told
+from scotopic.cli_research import evaluate_app, models_app, simulate_app, train_command
+from scotopic.errors import ScotopicError, SettingsError
+from scotopic.version import __version__
+
+app = typer.Typer(
+    help="See in the dark: RAW photos shot in near darkness become bright, clean pictures in true colour.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+app.add_typer(models_app, name="models")
+app.add_typer(evaluate_app, name="evaluate")
+app.add_typer(simulate_app, name="simulate")
+app.command("train")(train_command)
+
+
+class FormatName(StrEnum):
+    """Formats as named on the command line."""
+
+    jpg = "jpg"
+    png = "png"
+    tiff = "tiff"
+
+
+class LookName(StrEnum):
+    """Looks as named on the command line."""
+
+    natural = "natural"
+    libraw = "libraw"
+
+
+Paths = Annotated[
+    list[Path], typer.Argument(help="RAW files, or folders to look through.", show_default=False)
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="A file for one picture, else a folder. Default: beside each RAW."),
+]
+Ratio = Annotated[
+    float | None,
+    typer.Option(help="How many times longer the exposure should have been, such as 100."),
+]
+Ev = Annotated[float | None, typer.Option(help="The same in stops, such as 6.5.")]
+FormatOption = Annotated[
+    FormatName | None,
+    typer.Option("--format", help="jpg or png (8 bit), tiff (16 bit). Default: as -o says, else jpg."),
+]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass by files whose result exists.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+StripGps = Annotated[bool, typer.Option("--strip-gps", help="Leave the place out of the result.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per file, and nothing else there.")
+]
+LookOption = Annotated[
+    LookName,
+    typer.Option(help="natural: soft highlights. libraw: exactly LibRaw's colours and curve."),
+]
+ModelOption = Annotated[
+    str, typer.Option("--model", help="A model's name (see 'scotopic models') or a model folder.")
+]
+
+
+class _Stopped(BaseException):
+    """Ctrl-C or SIGTERM; not KeyboardInterrupt, which the argument parser would swallow."""
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `scotopic` command."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        app()
+    except _Stopped:
+        errors.print("stopped; finished pictures are kept, nothing half-written is left")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Stopped
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"scotopic {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("enhance")
+def enhance_command(
+    paths: Paths,
+    output: Output = None,
+    ratio: Ratio = None,
+    ev: Ev = None,
+    format: FormatOption = None,
+    model: ModelOption = "bayer-fast",
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="0: only demosaiced. 1: the full effect.")
+    ] = 1.0,
+    look: LookOption = LookName.natural,
+    device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = DeviceName.auto,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    dry_run: DryRun = False,
+    strip_gps: StripGps = False,
+    as_json: Json = False,
+) -> None:
+    """Brighten and clean RAW photos shot in the dark.
+
+    IMG_1.ARW becomes IMG_1-scotopic.jpg beside it. How much to brighten is judged from the picture
+    unless --ratio or --ev says so. A file that cannot be read is named, and the rest go on.
+    """
+    from scotopic.run import Model
+
+    with told():
+        opened = None if dry_run else Model(model, device=device.value)
+        _run_files(
+            paths,
+            output,
+            format,
+            opened,
+            as_json,
+            way="scotopic",
+            ratio=ratio,
+            ev=ev,
+            strength=strength,
+            look=look.value,
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+            dry_run=dry_run,
+            strip_gps=strip_gps,
+        )
+
+
+@app.command("develop")
+def develop_command(
+    paths: Paths,
+    output: Output = None,
+    ratio: Ratio = None,
+    ev: Ev = None,
+    format: FormatOption = None,
+    overwrite: Overwrite = False,
+    skip_existing: SkipExisting = False,
+    dry_run: DryRun = False,
+    strip_gps: StripGps = False,
+    as_json: Json = False,
+) -> None:
+    """Develop the traditional way (LibRaw), brightened as much, to judge against.
+
+    IMG_1.ARW becomes IMG_1-traditional.jpg. Give --ratio 1 for no brightening.
+    """
+    with told():
+        _run_files(
+            paths,
+            output,
+            format,
+            None,
+            as_json,
+            way="traditional",
+            ratio=ratio,
+            ev=ev,
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+            dry_run=dry_run,
+            strip_gps=strip_gps,
+        )
+
+
+def _run_files(
+    paths: list[Path],
+    output: Path | None,
+    format_name: FormatName | None,
+    model: Any,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Lay out the jobs, run them, report each, and leave with 1 if any failed."""
+    from scotopic import batch
+    from scotopic.exposure import check
+    from scotopic.write import Format
+
+    if choices["overwrite"] and choices["skip_existing"]:
+        raise SettingsError("--overwrite and --skip-existing contradict each other: give one")
+    check(choices["ratio"], choices["ev"])
+    files = batch.find_files(paths)
+    kind: Format | None = format_name.value if format_name else None
+    jobs, chosen = batch.lay_out(files, output, kind, choices["way"])
+    settings = batch.Settings(kind=chosen, **choices)
+    failed = 0
+    with progress_of(len(jobs), as_json) as (tell, say):
+        for outcome in batch.run(jobs, settings, model, tell):
+            failed += outcome.status == "failed"
+            if as_json:
+                typer.echo(json.dumps(outcome.to_json()))
+            elif outcome.status == "failed":
+                say(f"{outcome.job.source}: FAILED: {outcome.error}", True)
+            else:
+                say(line_of(outcome), False)
+                if outcome.facts.get("warning"):
+                    say(f"{outcome.job.source.name}: note: {outcome.facts['warning']}", True)
+    if failed:
+        if len(jobs) > 1:
+            errors.print(f"{failed} of {len(jobs)} files failed")
+        raise typer.Exit(1)
+
+
+@app.command("info")
+def info_command(paths: Paths, ratio: Ratio = None, ev: Ev = None, as_json: Json = False) -> None:
+    """Say what RAW files hold and what enhance would do with them."""
+    from scotopic import batch
+    from scotopic.enhance import plan
+    from scotopic.exposure import check
+    from scotopic.read import read
+
+    failed = 0
+    with told():
+        check(ratio, ev)
+        files = batch.find_files(paths)
+    for source, _ in files:
+        facts: dict[str, Any] = {"file": str(source), "status": "ok", "error": None}
+        try:
+            mosaic = read(source)
+            facts |= batch.describe(mosaic, None)
+            facts |= batch.describe(mosaic, plan(mosaic, ratio=ratio, ev=ev))
+        except ScotopicError as error:
+            failed += 1
+            facts |= {"status": "failed", "error": str(error)}
+        if as_json:
+            typer.echo(json.dumps(facts))
+        else:
+            print_facts(facts)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command("compare")
+def compare_command(
+    path: Annotated[Path, typer.Argument(help="One RAW file.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder. Default: beside the RAW.")
+    ] = None,
+    ratio: Ratio = None,
+    ev: Ev = None,
+    model: ModelOption = "bayer-fast",
+    look: LookOption = LookName.natural,
+    overwrite: Overwrite = False,
+) -> None:
+    """Put traditional and enhanced side by side: one labelled picture, one page with a wipe."""
+    from scotopic import compare
+    from scotopic.develop import develop
+    from scotopic.enhance import enhance, plan
+    from scotopic.read import read
+    from scotopic.run import Model
+    from scotopic.traditional import develop_traditional
+
+    with told():
+        mosaic = read(path)
+        made = plan(mosaic, ratio=ratio, ev=ev)
+        before = develop_traditional(path, mosaic, ratio=made.exposure.ratio)
+        linear = enhance(mosaic, Model(model), plan_made=made)
+        after = develop(linear, look=look.value)
+        folder = output or path.parent
+        if folder.exists() and not folder.is_dir():
+            raise SettingsError(f"{folder} is a file, but a folder is needed for the results")
+        folder.mkdir(parents=True, exist_ok=True)
+        labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
+        picture = folder / f"{path.stem}-compare.jpg"
+        page = folder / f"{path.stem}-compare.html"
+        compare.write_picture(picture, before, after, labels, overwrite=overwrite)
+        compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)
+        typer.echo(f"{picture}\n{page}")

@@ -1,0 +1,110 @@
+"""What the command line tells: results and progress on the terminal, errors in one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from scotopic.errors import ScotopicError, SettingsError
+
+errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+
+
+class DeviceName(StrEnum):
+    """Devices as named on the command line."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn our own errors into one line and an exit status: 2 for settings, 1 for the rest."""
+    try:
+        yield
+    except SettingsError as error:
+        errors.print(f"scotopic: {error}")
+        raise typer.Exit(2) from error
+    except ScotopicError as error:
+        errors.print(f"scotopic: {error}")
+        raise typer.Exit(1) from error
+
+
+def line_of(outcome: Any) -> str:
+    """One line about what became of a file."""
+    facts = outcome.facts
+    if outcome.status == "skipped":
+        return f"{outcome.job.source.name}: skipped, {outcome.job.target} exists"
+    words = "would become" if outcome.status == "planned" else "->"
+    return (
+        f"{outcome.job.source.name} {words} {outcome.job.target}  "
+        f"(x{facts['ratio']:g}, {facts['ev']:+.1f} stops, {facts['ratio_source']}; {outcome.seconds:.1f} s)"
+    )
+
+
+@contextmanager
+def progress_of(
+    total: int, quiet: bool
+) -> Iterator[tuple[Callable[[Any, float], None], Callable[[str, bool], None]]]:
+    """A bar on a terminal, plain lines elsewhere: yields how to tell progress and how to say a line."""
+
+    def say(line: str, is_error: bool) -> None:
+        if is_error:
+            errors.print(line)
+        else:
+            typer.echo(line)
+
+    if quiet or not errors.is_terminal:
+        yield (lambda _job, _share: None), say
+        return
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task("", total=total)
+        finished = [0]
+
+        def tell(job: Any, share: float) -> None:
+            bar.update(task, description=job.source.name, completed=finished[0] + share)
+
+        def say_above(line: str, is_error: bool) -> None:
+            finished[0] += 1
+            bar.update(task, completed=finished[0])
+            bar.console.print(line, style="red" if is_error else None)
+
+        yield tell, say_above
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Tell what a file holds, for people."""
+    typer.echo(facts["file"])
+    if "width" in facts:
+        shutter = facts["exposure_s"]
+        time = "?" if not shutter else f"1/{1 / shutter:.0f} s" if shutter < 0.4 else f"{shutter:g} s"
+        typer.echo(f"  camera    {facts['make'] or '?'} {facts['camera'] or '?'}")
+        typer.echo(f"  taken at  ISO {facts['iso'] or '?'}, {time}")
+        typer.echo(f"  mosaic    {facts['width']} x {facts['height']}, {facts['cfa']}")
+        typer.echo(f"  levels    black {_levels(facts['black_dn'])}, white {facts['white_dn']:g} DN")
+        typer.echo(f"  balance   {facts['wb']} ({facts['wb_source']})")
+    if "ratio" in facts:
+        noise = facts["noise"]
+        typer.echo(f"  amplify   x{facts['ratio']:g} ({facts['ev']:+.2f} stops), {facts['ratio_source']}")
+        typer.echo(
+            f"  noise     variance = {noise['shot'][1]:.3g} x + {noise['read'][1]:.3g}, {noise['source']}"
+        )
+    if facts.get("warning"):
+        typer.echo(f"  note      {facts['warning']}")
+    if facts["error"]:
+        errors.print(f"  FAILED: {facts['error']}")
+
+
+def _levels(values: list[float]) -> str:
+    return f"{values[0]:g}" if len(set(values)) == 1 else "/".join(f"{v:g}" for v in values)

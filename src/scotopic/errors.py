@@ -1,0 +1,43 @@
+"""Everything that scotopic raises on purpose. Each message says what came, what was needed, what to do."""
+
+from __future__ import annotations
+
+
+class ScotopicError(Exception):
+    """The root: catching it catches every error of this library's own."""
+
+
+class ReadError(ScotopicError):
+    """A file could not be read as a RAW photo."""
+
+
+class NotRawError(ReadError):
+    """The file is no RAW file: a developed picture, a video, a text, nothing at all."""
+
+
+class DamagedFileError(ReadError):
+    """The file is a RAW file, but cut short or broken."""
+
+
+class UnsupportedRawError(ReadError):
+    """A RAW file of a kind that this version does not enhance."""
+
+
+class ModelError(ScotopicError):
+    """A model folder is missing, damaged, tampered with, or does not fit the picture."""
+
+
+class WriteError(ScotopicError):
+    """A result could not be written."""
+
+
+class FileExistsRefusal(WriteError):
+    """The target exists and nobody allowed overwriting it."""
+
+
+class SettingsError(ScotopicError):
+    """A setting is unknown or out of its range."""
+
+
+class DatasetError(ScotopicError):
+    """Training or evaluation data are missing, damaged or too small."""

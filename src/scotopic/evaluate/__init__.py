@@ -1,0 +1,1 @@
+"""Measuring against known truth: scenes, sensors, methods, figures."""

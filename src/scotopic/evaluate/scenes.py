@@ -1,0 +1,103 @@
+"""Clean scenes with known truth, and the dark photos a camera would have taken of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from scotopic.colour import CAMERA_MATRICES, camera_to_srgb, srgb_curve, srgb_to_linear
+from scotopic.errors import DatasetError
+from scotopic.frame import Mosaic
+from scotopic.metadata import Exif
+from scotopic.sensor import expose, sony_a7s2
+
+CAMERA = "Sony ILCE-7SM2"
+
+WB = (2.0, 1.0, 1.8)
+"""Camera gains of a typical dark scene of the See-in-the-Dark dataset's camera."""
+
+SHRINK = 1.5
+"""Photos are shrunk by this in linear light: their JPEG traces and demosaicing average out."""
+
+LARGEST = (512, 640)
+"""Scenes are cut to at most this, out of the middle."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """`camera` (H, W, 3): linear, white-balanced camera RGB, 1.0 = display white."""
+
+    name: str
+    camera: npt.NDArray[np.float64]
+
+    def shown(self) -> npt.NDArray[np.uint8]:
+        """The truth as a display shows it: (H, W, 3), 8-bit sRGB."""
+        return render(self.camera)
+
+
+def load_all(folder: Path | None = None, limit: int | None = None) -> list[Scene]:
+    """The held-out photos that come with the package, or all photos of a folder, by name.
+
+    Raises DatasetError when there are none.
+    """
+    place = folder if folder is not None else Path(str(files("scotopic.evaluate") / "held_out"))
+    found = sorted(p for p in place.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not found:
+        raise DatasetError(f"no photos in {place}: JPEG or PNG files are needed there")
+    return [load(p) for p in found[:limit]]
+
+
+def load(path: Path) -> Scene:
+    """One photo as a scene, shrunk and cut to even sides."""
+    light = photo_to_camera(path)
+    height, width = (int(n / SHRINK) for n in light.shape[:2])
+    planes = [
+        np.asarray(
+            Image.fromarray(light[..., c].astype(np.float32)).resize((width, height), Image.Resampling.BOX)
+        )
+        for c in range(3)
+    ]
+    small = np.stack(planes, axis=-1).astype(np.float64)
+    high, wide = min(height, LARGEST[0]) & ~15, min(width, LARGEST[1]) & ~15
+    if not high or not wide:
+        raise DatasetError(f"{path}: too small for a scene")
+    top, left = (height - high) // 2, (width - wide) // 2
+    return Scene(path.stem, small[top : top + high, left : left + wide])
+
+
+def photo_to_camera(path: Path) -> npt.NDArray[np.float64]:
+    """An sRGB photo as linear, white-balanced camera RGB (H, W, 3) of the A7S II."""
+    with Image.open(path) as image:
+        shown = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
+    to_camera = np.linalg.inv(camera_to_srgb(CAMERA_MATRICES[CAMERA]))
+    camera: npt.NDArray[np.float64] = np.maximum(srgb_to_linear(shown) @ to_camera.T, 0)
+    return camera
+
+
+def render(camera: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """Linear, white-balanced camera RGB (H, W, 3) of the A7S II to 8-bit sRGB, clipped."""
+    light = np.asarray(camera, np.float64) @ camera_to_srgb(CAMERA_MATRICES[CAMERA]).T
+    return np.rint(srgb_curve(np.clip(light, 0, 1)) * 255).astype(np.uint8)
+
+
+def simulated_capture(picture: Path, *, iso: float, ratio: float, seed: int) -> Mosaic:
+    """The dark photo that a Sony A7S II would have taken of a clean one, at full size."""
+    light = photo_to_camera(picture)
+    height, width = (n & ~1 for n in light.shape[:2])
+    exposure_s = 10 / ratio
+    mosaic = expose(
+        light[:height, :width],
+        sony_a7s2(iso),
+        ratio,
+        np.random.default_rng(seed),
+        wb=WB,
+        exposure_s=exposure_s,
+    )
+    words = f"simulated by scotopic from {picture.name}: no camera took this picture"
+    exif = Exif({**mosaic.exif.main, 0x010E: words}, {}, {})
+    return mosaic.with_changes(exif=exif)

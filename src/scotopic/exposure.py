@@ -1,0 +1,123 @@
+"""How much to amplify: from the user's word, or from the picture's own brightness."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.errors import SettingsError
+from scotopic.frame import Mosaic
+
+BLOCKS_ALONG = 40
+"""The picture's long side is cut into so many blocks, whatever its size; their means are all but free of
+noise, and small lamps do not reach far."""
+
+BLOCK_MIN = 16
+"""Smallest side of a block in mosaic pixels."""
+
+EV_RANGE = (-2, 16)
+"""Stops that can be asked for: a little darker, or as bright as any sensor can bear."""
+
+RATIO_MAX_AUTOMATIC = 300.0
+"""The longest exposure that the automatic asks for, as in the paper."""
+
+BRIGHT_SHARE, BRIGHT_TARGET = 0.97, 0.69
+"""The brightest 3% of a well exposed picture begin at this share of display white: the median
+over the training photos; experiments.md, 2026-11-22."""
+
+MEAN_TARGET = 0.232
+"""The mean light of a well exposed picture, clipped at display white; the same source."""
+
+BRIGHT_WEIGHT = 0.65
+"""The bright share predicts better, the clipped mean bears lamps better: the same source."""
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """An amplification and where it comes from, in words."""
+
+    ratio: float
+    source: str
+
+    @property
+    def stops(self) -> float:
+        """The same in stops."""
+        return math.log2(self.ratio)
+
+
+def decide(mosaic: Mosaic, *, ratio: float | None = None, ev: float | None = None) -> Exposure:
+    """The amplification: as `ratio` (long over short exposure) or `ev` (stops), else automatic.
+
+    Raises SettingsError when both are given or one is out of range.
+
+    >>> from scotopic.sensor import expose, sony_a7s2
+    >>> scene = np.full((64, 64, 3), 0.2)
+    >>> mosaic = expose(scene, sony_a7s2(800), 16, np.random.default_rng(0))
+    >>> decide(mosaic, ev=4).ratio
+    16.0
+    """
+    check(ratio, ev)
+    if ratio is not None:
+        return Exposure(float(ratio), "as told (ratio)")
+    if ev is not None:
+        return Exposure(2.0**ev, "as told (ev)")
+    return Exposure(automatic_ratio(mosaic), "automatic")
+
+
+def check(ratio: float | None, ev: float | None) -> None:
+    """Raise SettingsError unless at most one is given and it is in range."""
+    if ratio is not None and ev is not None:
+        raise SettingsError("give either a ratio or stops (ev), not both")
+    low, high = 2.0 ** EV_RANGE[0], 2.0 ** EV_RANGE[1]
+    if ratio is not None and not low <= ratio <= high:
+        raise SettingsError(f"ratio {ratio:g} is out of range: from {low:g} to {high:g}")
+    if ev is not None and not EV_RANGE[0] <= ev <= EV_RANGE[1]:
+        raise SettingsError(f"ev {ev:g} is out of range: stops from {EV_RANGE[0]} to {EV_RANGE[1]}")
+
+
+def automatic_ratio(mosaic: Mosaic) -> float:
+    """The amplification that makes the picture as bright as photographs commonly are, 1 to 300."""
+    light = binned_light(mosaic)
+    if light.size == 0:
+        return 1.0
+    floor = 1e-7
+    bright = max(float(np.quantile(light, BRIGHT_SHARE)), floor)
+    by_bright = math.log2(BRIGHT_TARGET / bright)
+    by_mean = _stops_to_mean(light, MEAN_TARGET)
+    stops = BRIGHT_WEIGHT * by_bright + (1 - BRIGHT_WEIGHT) * by_mean
+    return float(min(max(2.0**stops, 1.0), RATIO_MAX_AUTOMATIC))
+
+
+def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
+    """White-balanced luminance of large blocks, flat: 1.0 = the sensor's white, clipped below at 0."""
+    size = len(mosaic.cfa)
+    side = max(BLOCK_MIN, max(mosaic.data.shape) // BLOCKS_ALONG)
+    cells = max(1, side // size)
+    sums: npt.NDArray[np.float64] | None = None
+    weights = {0: 0.3, 1: 0.6, 2: 0.1}
+    counts = [sum(row.count(c) for row in mosaic.cfa) for c in range(3)]
+    for colour, plane in mosaic.colour_planes():
+        block = min(cells, *plane.shape)
+        height, width = (n - n % block for n in plane.shape)
+        cut = plane[:height, :width].reshape(height // block, block, width // block, block)
+        means = cut.mean(axis=(1, 3), dtype=np.float64)
+        part = means * (weights[colour] * mosaic.wb[colour] / counts[colour])
+        sums = part if sums is None else sums + part
+    if sums is None:
+        return np.empty(0)
+    return np.maximum(sums.ravel(), 0)
+
+
+def _stops_to_mean(light: npt.NDArray[np.float64], target: float) -> float:
+    """The stops after which the mean of the light, clipped at 1, is `target`."""
+    low, high = -4.0, 20.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        if float(np.minimum(light * 2.0**middle, 1).mean()) < target:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2

@@ -1,0 +1,111 @@
+"""What a file is, by its bytes alone: a RAW photo that may be decoded, or what else and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tifffile
+
+from scotopic.errors import DamagedFileError, NotRawError, ReadError
+
+_DEVELOPED_ADVICE = (
+    "such a file is already developed and no longer holds the light that is needed; "
+    "choose the RAW file of the same picture (ARW, NEF, CR3, DNG, ...)"
+)
+_DEVELOPED = [
+    (0, b"\xff\xd8\xff", "a JPEG"),
+    (0, b"\x89PNG\r\n", "a PNG"),
+    (0, b"GIF8", "a GIF"),
+    (0, b"BM", "a BMP"),
+    (0, b"8BPS", "a Photoshop file"),
+    (8, b"WEBP", "a WebP picture"),
+    (0, b"\xff\x0a", "a JPEG XL picture"),
+    (0, b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
+    (0, b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
+]
+TIFF_HEADS = (b"II*\0", b"MM\0*")
+_ISO_MEDIA_RAW = {b"crx "}
+_ISO_MEDIA_PICTURES = {b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif", b"avis"}
+
+
+def check_is_raw(path: Path) -> None:
+    """Raise an error if the bytes of `path` cannot be a whole RAW photo's, before LibRaw sees them."""
+    if path.is_dir():
+        raise ReadError(f"{path}: is a folder, not a file")
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except FileNotFoundError as error:
+        raise ReadError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read ({error.strerror})") from error
+    if not head:
+        raise NotRawError(f"{path.name}: the file is empty (0 bytes); copy it from the card again")
+    for offset, magic, kind in _DEVELOPED:
+        if head[offset : offset + len(magic)] == magic:
+            raise NotRawError(f"{path.name}: is {kind}, not a RAW file; {_DEVELOPED_ADVICE}")
+    if head[4:8] == b"ftyp" and head[8:12] not in _ISO_MEDIA_RAW:
+        kind = "a HEIC or AVIF picture" if head[8:12] in _ISO_MEDIA_PICTURES else "a video"
+        raise NotRawError(f"{path.name}: is {kind}, not a RAW file; {_DEVELOPED_ADVICE}")
+    if head.lstrip()[:5] in (b"%PDF-", b"<?xml", b"<html", b"<!DOC") or _is_text(head):
+        raise NotRawError(f"{path.name}: is a document, not a RAW file; choose a photo's RAW file")
+    if _is_developed_tiff(path, head):
+        raise NotRawError(f"{path.name}: is a developed TIFF, not a RAW file; {_DEVELOPED_ADVICE}")
+    _check_tiff_extents(path, head)
+
+
+def _check_tiff_extents(path: Path, head: bytes) -> None:
+    """Raise DamagedFileError where a TIFF-like file ends before the picture that its tags promise."""
+    if head[:4] not in TIFF_HEADS:
+        return
+    size = path.stat().st_size
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            extents = [(_area(p), _end(p)) for p in all_pages(tiff)]
+    except Exception:
+        # No readable directory: LibRaw gives the verdict.
+        return
+    largest = max((area for area, _ in extents), default=0)
+    if any(end > size for area, end in extents if 4 * area >= largest):
+        raise DamagedFileError(
+            f"{path.name}: the RAW file is cut short ({size} bytes are there, "
+            f"{max(end for _, end in extents)} needed); copy it from the card again"
+        )
+
+
+def all_pages(tiff: Any) -> list[Any]:
+    """The pages of a tifffile.TiffFile and the sub-pages below them."""
+    return [p for page in tiff.pages for p in (page, *(page.pages or ()))]
+
+
+def _area(page: Any) -> int:
+    return int(page.imagewidth) * int(page.imagelength)
+
+
+def _end(page: Any) -> int:
+    """Where the last of a page's picture data ends in the file."""
+    return max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
+
+
+def _is_text(head: bytes) -> bool:
+    return all(byte in b"\t\n\r\f\b\x1b" or 32 <= byte < 127 or byte >= 128 for byte in head) and (
+        b"\n" in head or len(head) < 4096
+    )
+
+
+def _is_developed_tiff(path: Path, head: bytes) -> bool:
+    """A plain TIFF, of which LibRaw would make no sense: RGB, grey or palette, no DNG version, no maker."""
+    if head[:4] not in TIFF_HEADS:
+        return False
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            tags = tiff.pages[0].tags  # type: ignore[union-attr]
+            is_raw_kind = any(code in tags for code in (50706, 330, 34665)) and not (
+                305 in tags and str(tags[305].value).startswith("scotopic")
+            )
+            photometric = int(tags[262].value) if 262 in tags else -1
+            return not is_raw_kind and photometric in (0, 1, 2, 3, 5, 6)
+    except Exception:
+        # No readable directory: LibRaw gives the verdict.
+        return False

@@ -1,0 +1,204 @@
+"""EXIF carried along: read from any RAW file, written into JPEG, PNG and TIFF."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import exifread
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
+
+EXIF_IFD, GPS_IFD, NOISE_PROFILE = 0x8769, 0x8825, 51041
+ORIENTATION, SOFTWARE, EXPOSURE_TIME = 0x0112, 0x0131, 0x829A
+
+_MAIN_KEPT = {
+    0x010E,  # ImageDescription
+    0x010F,  # Make
+    0x0110,  # Model
+    0x0132,  # DateTime
+    0x013B,  # Artist
+    0x4746,  # Rating
+    0x8298,  # Copyright
+}
+_EXIF_DROPPED = {
+    0x927C,  # MakerNote: its offsets hold only inside the file it came from
+    0xA002,  # PixelXDimension, PixelYDimension: of the RAW, not of the result
+    0xA003,
+    0xA005,  # Interoperability pointer
+    0x9101,  # ComponentsConfiguration, CompressedBitsPerPixel: of a JPEG
+    0x9102,
+    0xA001,  # ColorSpace: ours is set on writing
+}
+_RATIONALS = {5, 10}
+_BYTES = {1, 6, 7}
+_ASCII, _LONG = 2, 4
+
+
+@dataclass(frozen=True)
+class Exif:
+    """Tags by number for the main, EXIF and GPS directories; values as Pillow writes them."""
+
+    main: dict[int, Any] = field(default_factory=dict)
+    exif: dict[int, Any] = field(default_factory=dict)
+    gps: dict[int, Any] = field(default_factory=dict)
+
+    def without_gps(self) -> Exif:
+        """The same without the place."""
+        return replace(self, gps={})
+
+    def to_bytes(self, width: int, height: int, software: str) -> bytes:
+        """An EXIF block for JPEG and PNG; the picture is upright, so orientation is 1."""
+        block = Image.Exif()
+        for tag, value in self._main_out(software).items():
+            block[tag] = value
+        block.get_ifd(EXIF_IFD).update(self._exif_out(width, height))
+        if self.gps:
+            block.get_ifd(GPS_IFD).update(self.gps)
+        return block.tobytes()
+
+    def directories(
+        self, width: int, height: int, software: str
+    ) -> tuple[dict[int, Any], ImageFileDirectory_v2, ImageFileDirectory_v2]:
+        """The main tags and the EXIF and GPS directories ready to be placed into a TIFF file."""
+        exif, gps = ImageFileDirectory_v2(), ImageFileDirectory_v2()
+        for tag, value in self._exif_out(width, height).items():
+            exif[tag] = value
+        for tag, value in self.gps.items():
+            gps[tag] = value
+        return self._main_out(software), exif, gps
+
+    def _main_out(self, software: str) -> dict[int, Any]:
+        return {**self.main, ORIENTATION: 1, SOFTWARE: software}
+
+    def _exif_out(self, width: int, height: int) -> dict[int, Any]:
+        return {**self.exif, 0xA001: 1, 0xA002: width, 0xA003: height}
+
+
+def read_exif(path: Path) -> Exif:
+    """All that can be carried along from `path`; empty where the file holds no EXIF we can read."""
+    logging.getLogger("exifread").setLevel(logging.CRITICAL)
+    try:
+        with path.open("rb") as file:
+            tags = exifread.process_file(file, details=False)
+    except Exception:
+        # The photo is worth more than its tags: whatever a broken directory raises, go on without.
+        return Exif()
+    main: dict[int, Any] = {}
+    exif: dict[int, Any] = {}
+    gps: dict[int, Any] = {}
+    for name, tag in tags.items():
+        number = getattr(tag, "tag", None)
+        if number is None:
+            continue
+        section = name.split(" ", 1)[0]
+        value = _plain(tag)
+        if value is None:
+            continue
+        if section == "Image" and number in _MAIN_KEPT:
+            main[number] = value
+        elif section == "EXIF" and number not in _EXIF_DROPPED:
+            exif[number] = value
+        elif section == "GPS":
+            gps[number] = value
+    return Exif(main, exif, gps)
+
+
+def _plain(tag: Any) -> Any:
+    """An exifread tag's value as Pillow wants it; None for what cannot be written back."""
+    values = tag.values
+    kind = int(tag.field_type)
+    if kind == _ASCII:
+        text = values if isinstance(values, str) else "".join(map(str, values))
+        return text.rstrip("\0 ") or None
+    if isinstance(values, str):
+        return values.encode("latin-1", "replace")
+    if not values:
+        return None
+    if kind in _RATIONALS:
+        rationals = tuple(IFDRational(v.num, v.den) for v in values)
+        return rationals[0] if len(rationals) == 1 else rationals
+    if kind in _BYTES:
+        try:
+            return bytes(v & 0xFF for v in values)
+        except TypeError:
+            return None
+    flat = [v[0] if isinstance(v, tuple) else v for v in values]
+    return flat[0] if len(flat) == 1 else tuple(flat)
+
+
+def filled_in(
+    exif: Exif,
+    *,
+    make: str = "",
+    model: str = "",
+    exposure_s: float | None = None,
+    iso: float | None = None,
+    aperture: float | None = None,
+    focal_mm: float | None = None,
+    lens: str = "",
+    taken: datetime | None = None,
+) -> Exif:
+    """Add what LibRaw knows where the file's own EXIF is silent (CRW and other old kinds)."""
+    main, inner = dict(exif.main), dict(exif.exif)
+
+    def fill(target: dict[int, Any], tag: int, value: Any) -> None:
+        if value:
+            target.setdefault(tag, value)
+
+    stamp = taken.strftime("%Y:%m:%d %H:%M:%S") if taken and taken.year > 1980 else ""
+    fill(main, 0x010F, make)
+    fill(main, 0x0110, model)
+    fill(main, 0x0132, stamp)
+    fill(inner, EXPOSURE_TIME, _rational(exposure_s))
+    fill(inner, 0x8827, int(iso) if iso and 0 < iso < 65536 else None)
+    fill(inner, 0x829D, _rational(aperture))
+    fill(inner, 0x920A, _rational(focal_mm))
+    fill(inner, 0xA434, lens)
+    fill(inner, 0x9003, stamp)
+    return Exif(main, inner, dict(exif.gps))
+
+
+def _rational(value: float | None) -> IFDRational | None:
+    if not value or value <= 0:
+        return None
+    if value < 1 and abs(round(1 / value) * value - 1) < 0.02:
+        return IFDRational(1, round(1 / value))
+    return IFDRational(round(value * 1000), 1000)
+
+
+def attach_to_tiff(path: Path, exif: ImageFileDirectory_v2, gps: ImageFileDirectory_v2) -> None:
+    """Add EXIF and GPS directories to a little-endian classic TIFF.
+
+    They are appended, and IFD0 is written anew behind them with pointers to them.
+    """
+    with path.open("r+b") as file:
+        head = file.read(8)
+        if head[:4] != b"II*\0":
+            raise ValueError(f"{path} is no little-endian classic TIFF")
+        file.seek(int.from_bytes(head[4:], "little"))
+        count = int.from_bytes(file.read(2), "little")
+        entries = [file.read(12) for _ in range(count)]
+        following = file.read(4)
+        for pointer, directory in ((EXIF_IFD, exif), (GPS_IFD, gps)):
+            if len(directory):
+                offset = _to_even_end(file)
+                file.write(directory.tobytes(offset))
+                entries.append(struct.pack("<HHII", pointer, _LONG, 1, offset))
+        entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
+        offset = _to_even_end(file)
+        file.write(struct.pack("<H", len(entries)) + b"".join(entries) + following)
+        file.seek(4)
+        file.write(offset.to_bytes(4, "little"))
+
+
+def _to_even_end(file: BinaryIO) -> int:
+    """Move to the end of the file, padded to an even offset as TIFF wants it; returns the offset."""
+    end = file.seek(0, 2)
+    if end % 2:
+        file.write(b"\0")
+    return end + end % 2

@@ -1,0 +1,112 @@
+"""The models that come with the package, and any other model folder: found, verified, opened.
+
+A model is a folder with `model.onnx`, `card.json` and `README.md`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scotopic.errors import ModelError
+
+CARD_FORMAT = 1
+INPUTS = ("mosaic", "black", "white", "wb", "shot", "read", "ratio")
+OUTPUTS = ("rgb", "plain")
+DEFAULT = "bayer-fast"
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model folder says of itself; `raw` is the whole of `card.json`."""
+
+    folder: Path
+    name: str
+    version: str
+    kind: str
+    cfa: str
+    size_multiple: int
+    halo: int
+    parameters: int
+    sha256: str
+    raw: dict[str, Any]
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX file."""
+        return self.folder / "model.onnx"
+
+
+def available() -> list[Card]:
+    """The cards of all models in the package, by name."""
+    return [load_card(p.parent) for p in sorted(_HERE.glob("*/card.json"))]
+
+
+def find(name: str | Path) -> Card:
+    """The model of that name in the package, or the model folder at that path.
+
+    Raises ModelError when there is none.
+    """
+    packaged = _HERE / str(name)
+    if str(name) and packaged.parent == _HERE and (packaged / "card.json").is_file():
+        return load_card(packaged)
+    folder = Path(name)
+    if (folder / "card.json").is_file():
+        return load_card(folder)
+    known = ", ".join(card.name for card in available()) or "none"
+    raise ModelError(
+        f"no model called {name!s}: known are {known}, or give a folder with model.onnx and card.json"
+    )
+
+
+def load_card(folder: Path) -> Card:
+    """Read and check `card.json`. Raises ModelError when it is broken or of an unknown format."""
+    try:
+        raw = json.loads((folder / "card.json").read_text())
+        card = Card(
+            folder=folder,
+            name=str(raw["name"]),
+            version=str(raw["version"]),
+            kind=str(raw["kind"]),
+            cfa=str(raw["cfa"]),
+            size_multiple=int(raw["size_multiple"]),
+            halo=int(raw["halo"]),
+            parameters=int(raw["parameters"]),
+            sha256=str(raw["sha256"]),
+            raw=raw,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{folder / 'card.json'}: is no model card ({error})") from error
+    if raw.get("format") != CARD_FORMAT:
+        raise ModelError(
+            f"{folder / 'card.json'}: has format {raw.get('format')}, this version reads {CARD_FORMAT}"
+        )
+    if card.size_multiple < 1 or card.halo < 0 or card.halo % card.size_multiple:
+        raise ModelError(
+            f"{folder / 'card.json'}: halo {card.halo} must be a multiple of {card.size_multiple}"
+        )
+    return card
+
+
+def verify(card: Card) -> None:
+    """Raise ModelError unless the graph is the file that the card was written for."""
+    try:
+        found = sha256(card.graph)
+    except OSError as error:
+        raise ModelError(f"{card.graph}: cannot be read ({error.strerror})") from error
+    if found != card.sha256:
+        raise ModelError(
+            f"{card.graph}: its SHA-256 is {found[:12]}..., the card says {card.sha256[:12]}...; the file "
+            "was changed or damaged: install the model again"
+        )
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,181 @@
+"""ONNX Runtime sessions and tiles: a mosaic of any size through a model in bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from scotopic.errors import ModelError, SettingsError
+from scotopic.frame import Counts
+from scotopic.models import INPUTS, OUTPUTS, Card, find, verify
+
+DEFAULT_TILE = 1024
+"""Side of a tile without its halo, in mosaic pixels: experiments.md, 2026-11-22."""
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+@dataclass(frozen=True)
+class GraphInputs:
+    """The graph's inputs beside the mosaic; four values each for R, G1, G2, B."""
+
+    black: tuple[float, ...]
+    white: tuple[float, ...]
+    wb: tuple[float, ...]
+    shot: tuple[float, ...]
+    read: tuple[float, ...]
+    ratio: float
+
+    def feed(self) -> dict[str, npt.NDArray[np.float32]]:
+        """As the session wants them."""
+        four = {n: np.array(getattr(self, n), np.float32) for n in INPUTS if n not in ("mosaic", "ratio")}
+        return {**four, "ratio": np.array([self.ratio], np.float32)}
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile along one axis: `start:stop` of the result, read from `read_start:read_stop`."""
+
+    start: int
+    stop: int
+    read_start: int
+    read_stop: int
+
+
+class Model:
+    """A verified model with its session; opened once, used for many pictures.
+
+    `device` is "auto", "cpu" or "cuda"; `threads` None for one a core. Raises ModelError for a model
+    that is missing or was changed, SettingsError for a device that is not there.
+    """
+
+    def __init__(
+        self, name: str | Path = "bayer-fast", *, device: str = "auto", threads: int | None = None
+    ) -> None:
+        self.card: Card = find(name)
+        verify(self.card)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or usable_cores()
+        options.log_severity_level = 3
+        # Tiles differ in size at the edges: the arena would keep the largest of each.
+        options.enable_cpu_mem_arena = False
+        providers = _providers(device)
+        try:
+            self._session = ort.InferenceSession(str(self.card.graph), options, providers=providers)
+        except Exception as error:
+            raise ModelError(f"{self.card.graph}: ONNX Runtime cannot open it ({error})") from error
+        self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self._check_contract()
+
+    def run(
+        self,
+        mosaic: Counts,
+        inputs: GraphInputs,
+        *,
+        strength: float = 1.0,
+        tile: int = DEFAULT_TILE,
+        halo: int | None = None,
+        progress: Callable[[float], None] = lambda _: None,
+    ) -> npt.NDArray[np.float32]:
+        """Linear, white-balanced, amplified RGB (H, W, 3) of an RGGB mosaic (H, W) in DN.
+
+        `strength` blends from the plain demosaic (0) to the model's result (1). `halo` is the card's
+        unless given. `progress` is told the share done, 0..1.
+        """
+        multiple = self.card.size_multiple
+        halo = self.card.halo if halo is None else halo
+        if tile < multiple or tile % multiple or halo < 0 or halo % multiple:
+            raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
+        height, width = mosaic.shape
+        padded = _reflect_to_multiple(mosaic, multiple)
+        feed = inputs.feed()
+        result = np.empty((height, width, 3), np.float32)
+        rows = list(spans(padded.shape[0], tile, halo, multiple))
+        columns = list(spans(padded.shape[1], tile, halo, multiple))
+        done = 0
+        for row in rows:
+            for column in columns:
+                piece = padded[row.read_start : row.read_stop, column.read_start : column.read_stop]
+                feed["mosaic"] = np.ascontiguousarray(piece, np.float32)[None, None]
+                core = self._tile(feed, strength)[
+                    :,
+                    row.start - row.read_start : min(row.stop, height) - row.read_start,
+                    column.start - column.read_start : min(column.stop, width) - column.read_start,
+                ]
+                result[row.start : row.stop, column.start : column.stop] = core.transpose(1, 2, 0)
+                done += 1
+                progress(done / (len(rows) * len(columns)))
+        return result
+
+    def _tile(self, feed: dict[str, npt.NDArray[np.float32]], strength: float) -> npt.NDArray[np.float32]:
+        """One tile's blend, (3, h, w)."""
+        if strength == 1:
+            rgb: npt.NDArray[np.float32] = self._session.run(["rgb"], feed)[0][0]
+            return rgb
+        if strength == 0:
+            plain: npt.NDArray[np.float32] = self._session.run(["plain"], feed)[0][0]
+            return plain
+        rgb, plain = (out[0] for out in self._session.run(["rgb", "plain"], feed))
+        blend: npt.NDArray[np.float32] = plain + np.float32(strength) * (rgb - plain)
+        return blend
+
+    def _check_contract(self) -> None:
+        inputs = {node.name for node in self._session.get_inputs()}
+        outputs = {node.name for node in self._session.get_outputs()}
+        if inputs != set(INPUTS) or not set(OUTPUTS) <= outputs:
+            raise ModelError(
+                f"{self.card.graph}: has inputs {sorted(inputs)} and outputs {sorted(outputs)}; the "
+                f"contract is {list(INPUTS)} and {list(OUTPUTS)}"
+            )
+
+
+def spans(length: int, tile: int, halo: int, multiple: int) -> Iterator[Span]:
+    """Cut an axis into tiles of about equal size, at most `tile`, starting on multiples of `multiple`.
+
+    >>> [(s.start, s.stop, s.read_start, s.read_stop) for s in spans(160, 96, 32, 16)]
+    [(0, 80, 0, 112), (80, 160, 48, 160)]
+    """
+    count = -(-length // tile)
+    step = -(-length // (count * multiple)) * multiple
+    for start in range(0, length, step):
+        stop = min(start + step, length)
+        yield Span(start, stop, max(0, start - halo), min(length, stop + halo))
+
+
+def usable_cores() -> int:
+    """The cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _reflect_to_multiple(mosaic: Counts, multiple: int) -> Counts:
+    """Pad at the bottom and right; a reflection about a pixel keeps the colours' places."""
+    missing = [(0, -n % multiple) for n in mosaic.shape]
+    return reflected(mosaic, missing) if any(m for _, m in missing) else mosaic
+
+
+def reflected(mosaic: Counts, margins: list[tuple[int, int]]) -> Counts:
+    """A mosaic padded by (before, after) rows and columns, mirrored about its edge pixels."""
+    padded: Counts = np.pad(mosaic, margins, mode="reflect")  # type: ignore[assignment]
+    return padded
+
+
+def _providers(device: str) -> list[str]:
+    present = ort.get_available_providers()
+    if device == "auto":
+        return [p for p in (_PROVIDERS["cuda"], _PROVIDERS["cpu"]) if p in present]
+    if device not in _PROVIDERS:
+        raise SettingsError(f"no device called {device}: known are auto, {', '.join(_PROVIDERS)}")
+    if _PROVIDERS[device] not in present:
+        raise SettingsError(
+            f"device {device} is not available: this ONNX Runtime offers "
+            f"{', '.join(p.removesuffix('ExecutionProvider').lower() for p in present)}"
+        )
+    return [_PROVIDERS[device], _PROVIDERS["cpu"]]

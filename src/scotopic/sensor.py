@@ -1,0 +1,216 @@
+"""Simulated sensors, from published calibrations: a scene in, the mosaic such a camera would count out.
+
+The physics follows Wei et al. (CVPR 2020, TPAMI 2021): Poisson electrons, read noise that is Gaussian
+or Tukey-lambda, one draw a row of row noise, rounding to DN.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.colour import CAMERA_MATRICES
+from scotopic.errors import SettingsError
+from scotopic.frame import RGGB, Mosaic, NoiseProfile
+from scotopic.metadata import Exif
+
+QUANTISATION_VARIANCE_DN2 = 1 / 12
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """A camera at one ISO. All in DN but for the camera's gain, in DN per electron."""
+
+    make: str
+    model: str
+    iso: float
+    gain_dn_per_e: float
+    read_std_dn: float
+    row_std_dn: float = 0.0
+    tukey_lambda: float | None = None
+    """Shape of the read noise; None for Gaussian."""
+    black_dn: tuple[float, float, float, float] = (512.0, 512.0, 512.0, 512.0)
+    """For the four places of the cell in reading order."""
+    white_dn: float = 16383.0
+    black_error_dn: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """What the true black is above the stated one."""
+    hot_share: float = 0.0
+
+    @property
+    def full_well_e(self) -> float:
+        """Electrons at the white level."""
+        return (self.white_dn - float(np.mean(self.black_dn))) / self.gain_dn_per_e
+
+    def noise_profile(self) -> NoiseProfile:
+        """The true noise of a pixel in x (0..1 above black), row noise apart."""
+        span = self.white_dn - float(np.mean(self.black_dn))
+        shot = self.gain_dn_per_e / span
+        read = (self.read_std_dn**2 + QUANTISATION_VARIANCE_DN2) / span**2
+        return NoiseProfile((shot,) * 3, (read,) * 3, "the simulated sensor's own")
+
+
+@cache
+def calibrations() -> dict[str, Any]:
+    """The published calibrations that come with the package, as the TOML file holds them."""
+    return tomllib.loads((files("scotopic") / "calibrations.toml").read_text())
+
+
+def sony_a7s2(iso: float) -> Sensor:
+    """Sony A7S II by PMN's calibration (Feng et al. 2022), ISO 100 to 25600.
+
+    Interpolated in log ISO, never across the gain switch between ISO 1600 and 2000.
+    Raises SettingsError outside the calibrated range.
+
+    >>> sony_a7s2(1600).read_std_dn > sony_a7s2(2000).read_std_dn
+    True
+    """
+    table = calibrations()["pmn"]["SonyA7S2"]
+    stops, read, row = (np.array(table[k]) for k in ("iso", "sigma_read", "sigma_row"))
+    if not stops[0] <= iso <= stops[-1]:
+        raise SettingsError(f"ISO {iso:g} is not calibrated; known are {stops[0]} to {stops[-1]}")
+    low_gain = stops < 2000
+    segment = low_gain if iso < 2000 else ~low_gain
+
+    def at(values: npt.NDArray[np.float64]) -> float:
+        logs = np.interp(math.log(iso), np.log(stops[segment]), np.log(values[segment]))
+        return math.exp(float(logs))
+
+    return Sensor(
+        make="SONY",
+        model="ILCE-7SM2",
+        iso=iso,
+        gain_dn_per_e=table["K_per_iso"] * iso,
+        read_std_dn=at(read),
+        row_std_dn=at(row),
+    )
+
+
+def eld_camera(name: str, gain_dn_per_e: float) -> Sensor:
+    """A camera of the ELD calibration at a system gain: the mean of its fitted line, Tukey read noise.
+
+    Names as in the file: SonyA7S2, NikonD850, CanonEOS5D4, CanonEOS70D, CanonEOS700D.
+    """
+    cameras = calibrations()["eld"]
+    if name not in cameras:
+        known = ", ".join(k for k in cameras if k != "source")
+        raise SettingsError(f"no calibration for {name}; known are {known}")
+    camera = cameras[name]
+
+    def line(kind: str) -> float:
+        fit = camera[kind]
+        return math.exp(fit["slope"] * math.log(gain_dn_per_e) + fit["bias"])
+
+    return Sensor(
+        make=name,
+        model=name,
+        iso=round(100 * gain_dn_per_e / camera["K_min"]),
+        gain_dn_per_e=gain_dn_per_e,
+        read_std_dn=line("gaussian"),
+        row_std_dn=line("row"),
+        tukey_lambda=float(np.mean(camera["tukey_lambda"])),
+    )
+
+
+def phone(iso: float, cfa_black_dn: float = 64.0) -> Sensor:
+    """A 10-bit phone (Oppo Reno 10x, PMRID's calibration) at an ISO."""
+    table = calibrations()["phone"]["OppoReno10x"]
+    gain, variance = table["K_of_iso"], table["variance_of_iso"]
+    return Sensor(
+        make="OPPO",
+        model="Reno 10x",
+        iso=iso,
+        gain_dn_per_e=gain["per_iso"] * iso + gain["offset"],
+        read_std_dn=math.sqrt(
+            variance["per_iso2"] * iso**2 + variance["per_iso"] * iso + variance["offset"]
+        ),
+        black_dn=(cfa_black_dn,) * 4,
+        white_dn=1023.0,
+    )
+
+
+def expose(
+    scene: npt.NDArray[np.floating],
+    sensor: Sensor,
+    ratio: float,
+    rng: np.random.Generator,
+    *,
+    wb: tuple[float, float, float] = (2.0, 1.0, 1.7),
+    cfa: tuple[tuple[int, ...], ...] = RGGB,
+    xyz_to_camera: npt.ArrayLike = CAMERA_MATRICES["Sony ILCE-7SM2"],
+    exposure_s: float = 0.1,
+    noisy: bool = True,
+) -> Mosaic:
+    """Take a picture, `ratio` times too short.
+
+    `scene` (H, W, 3) is linear, white-balanced camera RGB, 1.0 = display white at the right exposure.
+    Bayer and X-Trans cells alike. Without noise only rounding is left.
+    """
+    height, width = scene.shape[:2]
+    size = len(cfa)
+    black_cell = np.resize(np.array(sensor.black_dn).reshape(2, 2), (2, 2))
+    repeat = (size + 1) // 2
+    black = np.tile(black_cell, (repeat, repeat))[:size, :size]
+    error = np.tile(np.array(sensor.black_error_dn).reshape(2, 2), (repeat, repeat))[:size, :size]
+    light = np.empty((height, width))
+    offset = np.empty((height, width))
+    for dy in range(size):
+        for dx in range(size):
+            colour = cfa[dy][dx]
+            light[dy::size, dx::size] = scene[dy::size, dx::size, colour] / (ratio * wb[colour])
+            offset[dy::size, dx::size] = black[dy, dx] + error[dy, dx]
+    electrons = np.maximum(light, 0) * sensor.full_well_e
+    if noisy:
+        electrons = rng.poisson(electrons).astype(np.float64)
+    dn = electrons * sensor.gain_dn_per_e + offset
+    if noisy:
+        dn += _read_noise(sensor, rng, dn.shape)
+        dn += rng.normal(0, sensor.row_std_dn, (height, 1))
+        hot = rng.random(dn.shape) < sensor.hot_share
+        dn[hot] = rng.uniform(dn[hot], sensor.white_dn)
+    counted = np.clip(np.rint(dn), 0, sensor.white_dn).astype(np.uint16)
+    exif = Exif({0x010F: sensor.make, 0x0110: sensor.model}, {}, {})
+    return Mosaic(
+        data=counted,
+        cfa=cfa,
+        black=black,
+        white=sensor.white_dn,
+        saturation=sensor.white_dn,
+        wb=wb,
+        xyz_to_camera=np.asarray(xyz_to_camera, dtype=np.float64),
+        exposure_s=exposure_s,
+        iso=sensor.iso,
+        make=sensor.make,
+        model=sensor.model,
+        exif=exif,
+    )
+
+
+def _read_noise(
+    sensor: Sensor, rng: np.random.Generator, shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    shape_parameter = sensor.tukey_lambda
+    if shape_parameter is None or abs(shape_parameter) < 1e-3:
+        return rng.normal(0, sensor.read_std_dn, shape)
+    u = rng.uniform(1e-7, 1 - 1e-7, shape)
+    tukey = (u**shape_parameter - (1 - u) ** shape_parameter) / shape_parameter
+    scale = sensor.read_std_dn / tukey_std(shape_parameter)
+    scaled: npt.NDArray[np.float64] = tukey * scale
+    return scaled
+
+
+def tukey_std(shape_parameter: float) -> float:
+    """Standard deviation of the Tukey lambda distribution (shape above -0.5, not 0).
+
+    >>> round(tukey_std(1.0), 4)  # uniform on -1..1
+    0.5774
+    """
+    p = shape_parameter
+    beta = math.exp(2 * math.lgamma(p + 1) - math.lgamma(2 * p + 2))
+    return math.sqrt(2 / p**2 * (1 / (1 + 2 * p) - beta))

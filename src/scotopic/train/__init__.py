@@ -1,0 +1,1 @@
+"""Everything that needs torch: networks, synthesis of training pairs, the loop, export."""

@@ -1,0 +1,58 @@
+"""What training minimises: differences as an eye would weigh them, not as a sensor would."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+KNEE = 0.002
+"""Where the encoding turns from a line to a root: the slope at black is then about sRGB's."""
+
+ABOVE_WHITE = 0.25
+"""Weight of encoded light above display white: it will be rolled off."""
+
+
+def encode_for_loss(linear: Tensor) -> Tensor:
+    """A root with a straight toe, 1 at white, flattened above it; straight below 0."""
+    root = KNEE**0.5
+    span = (1 + KNEE) ** 0.5 - root
+    above = (linear.clamp_min(0) + KNEE).sqrt() - root
+    encoded = (above + linear.clamp_max(0) / (2 * root)) / span
+    flattened: Tensor = encoded.clamp_max(1) + ABOVE_WHITE * (encoded - 1).clamp_min(0)
+    return flattened
+
+
+def render(linear: Tensor, to_srgb: Tensor) -> Tensor:
+    """Camera RGB (B, 3, H, W) through its matrix (B, 3, 3), encoded as for the loss."""
+    return encode_for_loss(torch.einsum("bij,bjhw->bihw", to_srgb, linear))
+
+
+FLOOR = 0.002
+"""A picture this near its truth, in encoded light, needs no more pulling."""
+
+
+def loss(rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
+    """The logarithm of each picture's distance from its truth, averaged over the batch.
+
+    The distance is L1 on the rendered picture and on its local means. The mean over 8x8 blocks is taken
+    in linear light and then encoded: noise in an encoded domain would otherwise pull shadows off their
+    true level, and blotches of colour would cost little. The logarithm gives every noise level the
+    same say; else the pictures that nobody can save would drown the others (experiments.md, 2026-11-22).
+    """
+    fine = (render(rgb, to_srgb) - render(target, to_srgb)).abs().mean(dim=(1, 2, 3))
+    rgb_means, target_means = (F.avg_pool2d(v.clamp_max(2), 8) for v in (rgb, target))
+    coarse = (render(rgb_means, to_srgb) - render(target_means, to_srgb)).abs().mean(dim=(1, 2, 3))
+    return (fine + 0.5 * coarse + FLOOR).log().mean()
+
+
+@torch.no_grad()
+def psnr_by_picture(rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
+    """PSNR in dB of each picture of the batch in display sRGB, for watching training: (B,)."""
+
+    def shown(linear: Tensor) -> Tensor:
+        v = torch.einsum("bij,bjhw->bihw", to_srgb, linear).clamp(0, 1)
+        return torch.where(v <= 0.0031308, 12.92 * v, 1.055 * v.clamp_min(0.003) ** (1 / 2.4) - 0.055)
+
+    error = (shown(rgb) - shown(target)).square().mean(dim=(1, 2, 3))
+    return -10 * torch.log10(error.clamp_min(1e-10))

@@ -1,0 +1,45 @@
+"""The U-Net of "Learning to See in the Dark" (Chen et al., CVPR 2018): the yardstick."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+WIDTHS = (32, 64, 128, 256, 512)
+SLOPE = 0.2
+
+
+def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+        nn.Conv2d(outputs, outputs, 3, padding=1),
+        nn.LeakyReLU(SLOPE),
+    )
+
+
+class PaperUNet(nn.Module):
+    """Packed, amplified Bayer planes (B, 4, H/2, W/2), H and W multiples of 32, to RGB (B, 3, H, W)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.ModuleList(
+            _two_convolutions(i, o) for i, o in zip((4, *WIDTHS[:-1]), WIDTHS, strict=True)
+        )
+        rising = list(zip(WIDTHS[:0:-1], WIDTHS[-2::-1], strict=True))
+        self.widen = nn.ModuleList(nn.ConvTranspose2d(i, o, 2, stride=2, bias=False) for i, o in rising)
+        self.up = nn.ModuleList(_two_convolutions(2 * o, o) for _, o in rising)
+        self.last = nn.Conv2d(WIDTHS[0], 12, 1)
+
+    def forward(self, packed: Tensor) -> Tensor:
+        """As the class says."""
+        skips = []
+        x = packed
+        for i, level in enumerate(self.down):
+            x = level(F.max_pool2d(x, 2) if i else x)
+            skips.append(x)
+        skips.pop()
+        for widen, level in zip(self.widen, self.up, strict=True):
+            x = level(torch.cat([widen(x), skips.pop()], dim=1))
+        return F.pixel_shuffle(self.last(x), 2)

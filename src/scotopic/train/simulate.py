@@ -1,0 +1,223 @@
+"""Clean pictures to training pairs: unprocessed to camera RAW, then given the noise of a sensor.
+
+Everything runs in torch on the training device. The physics is that of `scotopic.sensor`, drawn over
+all plausible cameras at once; tests compare the two.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
+
+
+@dataclass(frozen=True)
+class NoiseRange:
+    """What sensors the training draws; each strength log-uniform between the bounds."""
+
+    electrons_at_white: tuple[float, float] = (1.5, 40_000.0)
+    """Electrons of a green pixel at display white, after exposure, before amplification."""
+    full_well_e: tuple[float, float] = (500.0, 150_000.0)
+    read_std_e: tuple[float, float] = (0.4, 8.0)
+    """At a full well of 2000 electrons; it grows with the fourth root of the full well, as sensors at
+    low gain read out with more noise."""
+    tukey_lambda: tuple[float, float] = (-0.25, 0.2)
+    row_share_max: float = 0.3
+    """Standard deviation of row noise, as a share of read noise."""
+    black_error_share: float = 0.05
+    """Standard deviation of the black level's error, as a share of read noise."""
+    hot_share: tuple[float, float] = (1e-7, 5e-4)
+    told_spread: float = 0.15
+    """Spread of log(told / true) variance: the network must live with a noise fit's errors."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Graph inputs and the truth. `target` (B, 3, H, W), linear white-balanced; `to_srgb` (B, 3, 3)."""
+
+    mosaic: Tensor
+    black: Tensor
+    white: Tensor
+    wb: Tensor
+    shot: Tensor
+    read: Tensor
+    ratio: Tensor
+    target: Tensor
+    to_srgb: Tensor
+
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The graph's inputs in its order."""
+        return (self.mosaic, self.black, self.white, self.wb, self.shot, self.read, self.ratio)
+
+
+def srgb_to_linear(v: Tensor) -> Tensor:
+    """IEC 61966-2-1, for values in 0..1."""
+    return torch.where(v <= 0.04045, v / 12.92, ((v.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+class Simulator:
+    """Draws random cameras, sensors and scenes. All randomness comes from the generator given."""
+
+    def __init__(self, noise: NoiseRange, device: torch.device, generator: torch.Generator) -> None:
+        self.noise = noise
+        self.device = device
+        self.generator = generator
+        matrices = [camera_to_srgb(m) for m in CAMERA_MATRICES.values()]
+        self.matrices = torch.stack([torch.tensor(m, dtype=torch.float32) for m in matrices]).to(device)
+
+    def _uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        u = torch.rand(shape, generator=self.generator, device=self.device)
+        return low + (high - low) * u
+
+    def _log_uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        return torch.exp(self._uniform(*shape, low=math.log(low), high=math.log(high)))
+
+    def _normal(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def unprocess(self, linear_srgb: Tensor, is_hdr: Tensor) -> tuple[Tensor, Tensor]:
+        """Linear sRGB scenes to white-balanced camera RGB, with highlights no JPEG keeps.
+
+        `linear_srgb` (B, 3, H, W), 1.0 = display white; `is_hdr` (B,) says whose highlights are real.
+        Returns the truth (B, 3, H, W) and its matrix to linear sRGB (B, 3, 3).
+        """
+        b, _, h, w = linear_srgb.shape
+        scene = linear_srgb
+        jpeg = ~is_hdr[:, None, None, None]
+        # A camera's curve on top of sRGB: half the pictures are taken out of an S-curve first.
+        curve = self._uniform(b, 1, 1, 1, high=0.6) * (self._uniform(b, 1, 1, 1) < 0.5)
+        root = scene.clamp(0, 1).sqrt()
+        uncurved = 0.5 - torch.sin(torch.asin((1 - 2 * root).clamp(-1, 1)) / 3)
+        scene = torch.where(jpeg, ((1 - curve) * root + curve * uncurved).square(), scene)
+        # Where a JPEG is clipped the scene was brighter.
+        brightest = scene.amax(1, keepdim=True)
+        t = ((brightest - 0.85) / 0.15).clamp(0, 1)
+        lift = self._log_uniform(1, 12, b, 1, 1, 1) - 1
+        scene = torch.where(jpeg, scene * (1 + lift * t * t * (3 - 2 * t)), scene)
+        scene = scene * torch.exp2(self._uniform(b, 1, 1, 1, low=-2.0, high=0.5))
+        scene = scene + self._lamps(b, h, w)
+
+        pick = torch.randint(len(self.matrices), (2, b), generator=self.generator, device=self.device)
+        mix = self._uniform(b, 1, 1)
+        to_srgb = mix * self.matrices[pick[0]] + (1 - mix) * self.matrices[pick[1]]
+        to_camera = torch.linalg.inv(to_srgb)
+        truth = torch.einsum("bij,bjhw->bihw", to_camera, scene).clamp_min(0)
+        return truth, to_srgb
+
+    def _lamps(self, b: int, h: int, w: int) -> Tensor:
+        """Up to three soft or hard discs, 1 to 50 times white, in every third picture."""
+        y = torch.arange(h, device=self.device).view(1, 1, h, 1)
+        x = torch.arange(w, device=self.device).view(1, 1, 1, w)
+        lamps = torch.zeros(b, 3, h, w, device=self.device)
+        for _ in range(3):
+            on = (self._uniform(b, 1, 1, 1) < 0.15).float()
+            radius = self._log_uniform(0.7, 25, b, 1, 1, 1)
+            edge = self._log_uniform(0.3, 6, b, 1, 1, 1)
+            cy, cx = self._uniform(b, 1, 1, 1, high=h), self._uniform(b, 1, 1, 1, high=w)
+            stretch = self._log_uniform(0.3, 3, b, 1, 1, 1)
+            distance = ((y - cy).square() * stretch + (x - cx).square() / stretch).sqrt()
+            colour = self._uniform(b, 3, 1, 1, low=0.3)
+            colour = colour / colour.amax(1, keepdim=True)
+            light = on * self._log_uniform(1, 50, b, 1, 1, 1)
+            lamps = lamps + light * colour * torch.sigmoid((radius - distance) / edge)
+        return lamps
+
+    def expose(self, target: Tensor, to_srgb: Tensor) -> Batch:
+        """Give the truth (B, 3, H, W) to a random sensor."""
+        n = self.noise
+        b, _, h, w = target.shape
+        dev = self.device
+        wb = torch.ones(b, 4, device=dev)
+        wb[:, 0] = self._log_uniform(1.0, 2.9, b)
+        wb[:, 3] = self._log_uniform(1.1, 2.9, b)
+
+        at_white_e = self._log_uniform(*n.electrons_at_white, b)
+        well_low = torch.maximum(at_white_e, torch.full_like(at_white_e, n.full_well_e[0]))
+        well_high = (at_white_e * 500).clamp_max(n.full_well_e[1]).clamp_min(well_low)
+        full_well_e = well_low * (well_high / well_low) ** self._uniform(b)
+        ratio = full_well_e / at_white_e
+        deep = full_well_e > 12_000
+        bits = torch.where(deep, 14.0, 10.0 + 2.0 * (self._uniform(b) * 3).floor())
+        top = 2.0**bits - 1
+        black_share = torch.tensor([0.0, 0.016, 0.03125, 0.0625, 0.125], device=dev)
+        black_pick = torch.randint(5, (b,), generator=self.generator, device=dev)
+        black_dn = (black_share[black_pick] * (top + 1)).round()
+        white_dn = (top * self._uniform(b, low=0.92)).round()
+        span_dn = white_dn - black_dn
+        gain_dn = span_dn / full_well_e
+        # Read noise no finer than what the converter of such a camera resolves.
+        read_std_e = self._log_uniform(*n.read_std_e, b) * (full_well_e / 2000) ** 0.25
+        read_std_e = torch.maximum(read_std_e, 0.3 / gain_dn)
+
+        mosaic_truth = bayer(target)
+        wb_mosaic = expand_cell(wb, h, w)
+
+        def v(t: Tensor) -> Tensor:
+            return t.view(b, 1, 1, 1)
+
+        expected_e = mosaic_truth * v(at_white_e) / wb_mosaic
+        electrons = torch.poisson(expected_e.clamp_max(4e6), generator=self.generator)
+
+        u = self._uniform(b, 1, h, w, low=1e-5, high=1 - 1e-5)
+        lam = self._uniform(b, low=n.tukey_lambda[0], high=n.tukey_lambda[1])
+        lam = torch.where(lam.abs() < 0.01, torch.full_like(lam, 0.01), lam)
+        tukey = (u ** v(lam) - (1 - u) ** v(lam)) / v(lam) / v(tukey_std(lam))
+        use_tukey = v(self._uniform(b)) < 0.5
+        read = torch.where(use_tukey, tukey, self._normal(b, 1, h, w)) * v(read_std_e)
+        row_share = v(self._uniform(b) * n.row_share_max)
+        read = read + self._normal(b, 1, h, 1) * row_share * v(read_std_e)
+        striped = (v(self._uniform(b)) < 0.2).float()
+        read = read + striped * self._normal(b, 1, 1, w) * row_share * v(read_std_e) * 0.5
+        off = self._normal(b, 4) * n.black_error_share * read_std_e[:, None]
+        read = read + expand_cell(off, h, w)
+
+        dn = (electrons + read) * v(gain_dn) + v(black_dn)
+        hot = self._uniform(b, 1, h, w) < v(self._log_uniform(*n.hot_share, b))
+        hot_dn = v(black_dn) + v(span_dn) * self._uniform(b, 1, h, w) ** 3
+        dn = torch.where(hot, hot_dn.maximum(dn), dn)
+        dn = dn.round().clamp_min(0).minimum(v(white_dn))
+
+        quantum = (1 / 12) / span_dn.square()
+        shot = 1 / full_well_e
+        read_variance = (read_std_e / full_well_e).square() + quantum
+        wide = torch.where(self._uniform(b) < 0.1, 3.0, 1.0)
+
+        def told() -> Tensor:
+            return torch.exp(self._normal(b) * n.told_spread * wide)
+
+        def four(t: Tensor) -> Tensor:
+            return t[:, None].expand(b, 4)
+
+        return Batch(
+            mosaic=dn,
+            black=four(black_dn),
+            white=four(white_dn),
+            wb=wb,
+            shot=four(shot * told()),
+            read=four(read_variance * told()),
+            ratio=ratio[:, None],
+            target=target,
+            to_srgb=to_srgb,
+        )
+
+
+def tukey_std(lam: Tensor) -> Tensor:
+    """Standard deviation of the Tukey lambda distribution of shape `lam` (above -0.5, not 0)."""
+    beta = torch.exp(2 * torch.lgamma(lam + 1) - torch.lgamma(2 * lam + 2))
+    return (2 / lam.square() * (1 / (1 + 2 * lam) - beta)).sqrt()
+
+
+def bayer(rgb: Tensor) -> Tensor:
+    """Sample (B, 3, H, W) on an RGGB mosaic: (B, 1, H, W)."""
+    packed = F.pixel_unshuffle(rgb, 2)  # channel = colour * 4 + place
+    return F.pixel_shuffle(packed[:, [0, 5, 6, 11]], 2)
+
+
+def expand_cell(values: Tensor, h: int, w: int) -> Tensor:
+    """Per-colour values (B, 4) laid out as a mosaic (B, 1, H, W)."""
+    return F.pixel_shuffle(values[:, :, None, None].expand(-1, -1, h // 2, w // 2), 2)

@@ -1,0 +1,283 @@
+"""The command line as people use it: in its own process, on real files."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import SAMPLE
+from scotopic.dng import write_mosaic
+from scotopic.sensor import expose, sony_a7s2
+
+
+def scotopic(*words, cwd=None, **more) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scotopic", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=120,
+        **more,
+    )
+
+
+@pytest.fixture
+def card(tmp_path, photo) -> Path:
+    """A memory card: two folders, three photos, a JPEG, a damaged file."""
+    folder = tmp_path / "card"
+    for name, seed in (("A/IMG_1.dng", 1), ("A/IMG_2.dng", 2), ("B/IMG_1.dng", 3)):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_mosaic(path, expose(photo[:96, :128], sony_a7s2(800), 60, np.random.default_rng(seed)))
+    Image.new("RGB", (20, 20)).save(folder / "A" / "IMG_1.JPG")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_raw_becomes_a_jpeg_beside_it(tmp_path):
+    raw = tmp_path / "IMG_1.dng"
+    shutil.copy(SAMPLE, raw)
+    done = scotopic("enhance", raw)
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path) == ["IMG_1-scotopic.jpg", "IMG_1.dng"]
+    assert "IMG_1-scotopic.jpg" in done.stdout
+    with Image.open(tmp_path / "IMG_1-scotopic.jpg") as image:
+        assert image.size == (1152, 1152)
+        assert image.getexif()[0x0110] == "ILCE-7SM2"
+        assert 60 < np.asarray(image).mean() < 180
+    again = scotopic("enhance", raw)
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+def test_a_folder_is_gone_through_and_a_bad_file_does_not_stop_it(card):
+    (card / "A" / "IMG_0.dng").write_bytes(b"II*\0 broken")
+    done = scotopic("enhance", card, "-o", card.parent / "out", "--json")
+    assert done.returncode == 1
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [r["status"] for r in rows] == ["failed", "done", "done", "done"]
+    assert rows[0]["file"].endswith("IMG_0.dng")
+    assert "IMG_0.dng" in rows[0]["error"]
+    assert rows[1]["ratio"] > 1
+    assert rows[1]["model"].startswith("bayer-fast")
+    assert names(card.parent / "out") == [
+        "A/IMG_1-scotopic.jpg",
+        "A/IMG_2-scotopic.jpg",
+        "B/IMG_1-scotopic.jpg",
+    ]
+    assert "Traceback" not in done.stderr
+
+
+def test_results_that_exist_are_passed_by_or_replaced_when_asked(card):
+    out = card.parent / "out"
+    assert scotopic("enhance", card / "A", "-o", out).returncode == 0
+    kept = out / "IMG_1-scotopic.jpg"
+    before = kept.stat().st_mtime_ns
+    rows = scotopic("enhance", card / "A", "-o", out, "--skip-existing", "--json")
+    assert rows.returncode == 0
+    assert [json.loads(r)["status"] for r in rows.stdout.splitlines()] == ["skipped", "skipped"]
+    assert kept.stat().st_mtime_ns == before
+    assert scotopic("enhance", card / "A", "-o", out, "--overwrite").returncode == 0
+    assert kept.stat().st_mtime_ns != before
+
+
+def test_a_dry_run_says_all_and_writes_nothing(card):
+    before = names(card)
+    done = scotopic("enhance", card, "--dry-run")
+    assert done.returncode == 0
+    assert done.stdout.count("would become") == 3
+    assert names(card) == before
+
+
+def test_two_photos_of_one_name_do_not_meet(card):
+    shutil.copy(card / "A" / "IMG_2.dng", card / "A" / "IMG_1.nef")
+    done = scotopic("enhance", card / "A" / "IMG_1.dng", card / "A" / "IMG_1.nef", "-o", card / "out")
+    assert done.returncode == 0, done.stderr
+    assert names(card / "out") == ["IMG_1-scotopic.jpg", "IMG_1_nef-scotopic.jpg"]
+
+
+@pytest.mark.parametrize(("name", "size"), [("x.png", "PNG"), ("x.tif", "TIFF"), ("x.jpeg", "JPEG")])
+def test_the_name_of_the_output_decides_its_format(card, name, size):
+    target = card.parent / name
+    assert scotopic("enhance", card / "A" / "IMG_1.dng", "-o", target).returncode == 0
+    with Image.open(target) if size != "TIFF" else _tiff(target) as image:
+        assert image.format == size
+
+
+def _tiff(path):
+    import contextlib
+    import types
+
+    import tifffile
+
+    assert tifffile.imread(path).dtype == np.uint16
+    return contextlib.nullcontext(types.SimpleNamespace(format="TIFF"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["enhance"],
+        ["enhance", "{raw}", "--ratio", "-4"],
+        ["enhance", "{raw}", "--ratio", "4", "--ev", "2"],
+        ["enhance", "{raw}", "--strength", "2"],
+        ["enhance", "{raw}", "--format", "bmp"],
+        ["enhance", "{raw}", "--overwrite", "--skip-existing"],
+        ["enhance", "{raw}", "--device", "abacus"],
+        ["enhance", "{raw}", "-o", "x.bmp"],
+        ["enhance", "{raw}", "{raw}", "{other}", "-o", "x.jpg"],
+        ["enhance", "{raw}", "-o", "x.jpg", "--format", "tiff"],
+        ["conjure", "{raw}"],
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_command_line_ends_with_2_in_words(card, words):
+    raw, other = card / "A" / "IMG_1.dng", card / "A" / "IMG_2.dng"
+    done = scotopic(*[w.format(raw=raw, other=other) for w in words], cwd=card)
+    assert done.returncode == 2
+    assert done.stderr.strip()
+    assert "Traceback" not in done.stderr
+    assert not list(card.rglob("*scotopic*"))
+
+
+@pytest.mark.parametrize("command", ["enhance", "info", "develop", "compare"])
+def test_files_that_are_no_raw_files_end_with_1_in_one_line(tmp_path, command):
+    Image.new("RGB", (20, 20)).save(tmp_path / "a.jpg")
+    (tmp_path / "IMG_1.DNG").write_bytes((tmp_path / "a.jpg").read_bytes())
+    done = scotopic(command, tmp_path / "IMG_1.DNG")
+    assert done.returncode == 1
+    assert "JPEG" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert names(tmp_path) == ["IMG_1.DNG", "a.jpg"]
+    missing = scotopic(command, tmp_path / "none.arw")
+    assert missing.returncode == 1
+    assert "no such file" in missing.stderr
+
+
+def test_info_says_what_enhance_will_do(tmp_path):
+    done = scotopic("info", SAMPLE, "--json")
+    facts = json.loads(done.stdout)
+    assert facts["camera"] == "ILCE-7SM2"
+    assert facts["iso"] == 320
+    assert facts["cfa"] == "RGGB"
+    assert 100 < facts["ratio"] <= 300
+    words = scotopic("info", SAMPLE).stdout
+    assert "1/30 s" in words
+    assert "stops" in words
+
+
+def test_develop_gives_the_traditional_picture(card):
+    assert scotopic("develop", card / "A" / "IMG_1.dng", "--ratio", "60").returncode == 0
+    with Image.open(card / "A" / "IMG_1-traditional.jpg") as image:
+        assert np.asarray(image).mean() > 20
+
+
+def test_compare_writes_one_picture_and_one_page_that_stands_alone(card):
+    raw = card / "A" / "IMG_1.dng"
+    done = scotopic("compare", raw)
+    assert done.returncode == 0, done.stderr
+    with Image.open(card / "A" / "IMG_1-compare.jpg") as image:
+        assert image.width > image.height
+    page = (card / "A" / "IMG_1-compare.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert "http" not in page
+    assert scotopic("compare", raw).returncode == 1
+
+
+def test_models_are_listed_shown_and_verified():
+    listed = scotopic("models")
+    assert listed.returncode == 0
+    assert "bayer-fast" in listed.stdout
+    assert json.loads(scotopic("models", "show", "bayer-fast").stdout)["kind"] == "linear"
+    assert "sound" in scotopic("models", "verify").stdout
+
+
+def test_help_is_written_for_photographers():
+    for command in ("enhance", "info", "develop", "compare", "models", "train", "evaluate", "simulate"):
+        done = scotopic(command, "--help")
+        assert done.returncode == 0
+        assert "Usage" in done.stdout
+    assert scotopic("--version").stdout.startswith("scotopic ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_leaves_nothing_half_written(tmp_path, photo, number):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    tile = np.tile(photo, (3, 3, 1))
+    mosaic = expose(tile, sony_a7s2(800), 60, np.random.default_rng(0))
+    for i in range(12):
+        write_mosaic(raw / f"IMG_{i}.dng", mosaic)
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scotopic", "enhance", str(raw), "-o", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(out.glob("*.jpg")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in words
+    assert "Traceback" not in words
+    left = list(out.iterdir())
+    assert 1 <= len(left) < 12
+    for path in left:
+        assert path.suffix == ".jpg"
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_every_broken_file_fails_alone_in_one_line(raws, tmp_path):
+    done = scotopic("enhance", raws / "broken", "-o", tmp_path / "out", "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 1
+    assert len(rows) == len(list((raws / "broken").iterdir()))
+    assert {r["status"] for r in rows} == {"failed"}
+    assert all(r["error"] and "\n" not in r["error"] for r in rows)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["canon_30d.CR2", "Canon_PowerShot_S40_CRW_0104.CRW", "Kodak_DC120_DC120IMG_P003908.KDC"],
+)
+def test_other_makers_files_work(raws, tmp_path, name):
+    done = scotopic("enhance", raws / name, "-o", tmp_path / "a.jpg")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert 25 < np.asarray(image).mean() < 230
+        assert image.getexif().get_ifd(0x8769)[0x829A] > 0
+
+
+def test_the_real_concert_comes_out_upright_coloured_and_with_its_exif(raws, tmp_path):
+    done = scotopic("enhance", raws / "sony_a7r3_iso3200_concert.ARW", "-o", tmp_path / "a.jpg")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert image.size == (5184, 3464)
+        exif = image.getexif()
+        assert exif[0x0110] == "ILCE-7RM3"
+        inner = exif.get_ifd(0x8769)
+        assert float(inner[0x829A]) == pytest.approx(1 / 640)
+        assert inner[0x8827] == 3200
+        assert inner[0xA434] == "E 55-210mm F4.5-6.3 OSS"
+        assert 30 < np.asarray(image.reduce(8)).mean() < 160

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conftest import BAYER_PHASES, X_TRANS
+from scotopic.develop import develop
+from scotopic.enhance import enhance, phase_offset, plan
+from scotopic.errors import SettingsError, UnsupportedRawError
+from scotopic.evaluate.metrics import psnr
+from scotopic.evaluate.scenes import render
+from scotopic.frame import RGGB
+from scotopic.read import read
+from scotopic.sensor import expose, sony_a7s2
+
+
+def balanced(linear):
+    return linear.data * np.array(linear.wb, np.float32)
+
+
+@pytest.mark.parametrize(("ratio", "iso"), [(100, 250), (250, 8000), (300, 320)])
+def test_the_result_is_nearer_the_truth_than_brightening(model, photo, rng, ratio, iso):
+    mosaic = expose(photo, sony_a7s2(iso), ratio, rng)
+    truth = render(photo)
+    full = psnr(render(balanced(enhance(mosaic, model, ratio=ratio))), truth)
+    plain = psnr(render(balanced(enhance(mosaic, model, ratio=ratio, strength=0))), truth)
+    assert full > plain + 3
+
+
+def test_the_result_keeps_brightness_and_colour(model, photo, rng):
+    mosaic = expose(photo, sony_a7s2(800), 100, rng)
+    light = balanced(enhance(mosaic, model, ratio=100))
+    assert light.mean(axis=(0, 1)) == pytest.approx(photo.mean(axis=(0, 1)), rel=0.05)
+
+
+@pytest.mark.parametrize("cfa", BAYER_PHASES)
+def test_every_phase_gives_the_same_picture_in_its_place(model, photo, cfa):
+    reference = enhance(expose(photo, sony_a7s2(400), 4, np.random.default_rng(1)), model, ratio=4)
+    mosaic = expose(photo, sony_a7s2(400), 4, np.random.default_rng(2), cfa=cfa)
+    linear = enhance(mosaic, model, ratio=4)
+    assert linear.data.shape == photo.shape
+    shown = [develop(v).data.astype(float) for v in (reference, linear)]
+    assert np.abs(shown[0] - shown[1]).mean() < 0.01 * 255
+    shifted = np.abs(shown[0][2:] - shown[1][:-2]).mean()
+    assert np.abs(shown[0] - shown[1]).mean() < 0.7 * shifted
+
+
+def test_black_levels_per_place_are_taken_out(model, photo):
+    from dataclasses import replace
+
+    even = sony_a7s2(400)
+    uneven = replace(even, black_dn=(512.0, 530.0, 500.0, 540.0))
+    for cfa in BAYER_PHASES:
+        pictures = [
+            balanced(enhance(expose(photo, s, 20, np.random.default_rng(1), cfa=cfa), model, ratio=20))
+            for s in (even, uneven)
+        ]
+        assert pictures[0].mean(axis=(0, 1)) == pytest.approx(pictures[1].mean(axis=(0, 1)), rel=0.01)
+
+
+def test_a_lamp_keeps_its_light_and_a_saturated_one_turns_white(model, photo, rng):
+    lit = photo.copy()
+    lit[60:90, 60:90] = 30.0
+    lit[160:200, 160:200] = 400.0
+    linear = enhance(expose(lit, sony_a7s2(250), 100, rng), model, ratio=100)
+    light = balanced(linear)
+    assert light[65:85, 65:85].mean(axis=(0, 1)) == pytest.approx([30, 30, 30], rel=0.03)
+    shown = develop(linear).data[165:195, 165:195].reshape(-1, 3).astype(int)
+    assert shown.min() > 245
+    assert (shown.max(axis=1) - shown.min(axis=1)).max() <= 3
+
+
+def test_hot_pixels_do_not_pass_for_lamps(model, rng):
+    from dataclasses import replace
+
+    sensor = replace(sony_a7s2(1600), hot_share=2e-4)
+    linear = enhance(expose(np.full((320, 320, 3), 0.05), sensor, 200, rng), model, ratio=200)
+    light = balanced(linear)
+    assert np.quantile(light, 0.9999) < 0.5
+
+
+def test_a_sensor_that_clips_early_gives_the_same_light(model, photo, rng):
+    mosaic = expose(photo, sony_a7s2(400), 20, rng)
+    early = mosaic.with_changes(saturation=15360.0)
+    made = plan(mosaic, ratio=20)
+    a, b = (enhance(m, model, plan_made=made).data for m in (mosaic, early))
+    assert np.abs(a - b).max() < 5e-3
+
+
+def test_phase_offsets_bring_every_phase_to_rggb():
+    for cfa in BAYER_PHASES:
+        top, left = phase_offset(cfa)
+        pattern = np.pad(np.tile(np.array(cfa), (4, 4)), ((top, 0), (left, 0)), mode="reflect")
+        assert tuple(map(tuple, pattern[:2, :2].tolist())) == RGGB
+
+
+def test_x_trans_is_refused_in_words(model, photo, rng):
+    mosaic = expose(photo[:252, :318], sony_a7s2(400), 20, rng, cfa=X_TRANS)
+    with pytest.raises(UnsupportedRawError, match="6x6"):
+        enhance(mosaic, model)
+
+
+def test_a_strength_out_of_range_is_refused(model, dark):
+    with pytest.raises(SettingsError, match="strength"):
+        enhance(dark, model, strength=1.5)
+
+
+def test_the_four_phases_of_one_real_scene_agree(model, raws):
+    shown = [
+        develop(enhance(read(raws / f"nikon_{p}.dng"), model, ratio=1)).data.astype(float)
+        for p in ("rggb", "bggr", "grbg", "gbrg")
+    ]
+    for other in shown[1:]:
+        assert np.abs(shown[0] - other).mean() < 0.01 * 255

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from scotopic.errors import DatasetError
+from scotopic.evaluate import peers, protocols, report
+from scotopic.evaluate.metrics import bias_by_decile, psnr, ssim
+from scotopic.evaluate.scenes import load_all, render
+from scotopic.models import find
+
+
+def test_psnr_and_ssim_agree_with_scikit_image(photo, rng):
+    from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+    truth = render(photo)
+    noisy = np.clip(truth + rng.normal(0, 12, truth.shape), 0, 255).astype(np.uint8)
+    assert psnr(noisy, truth) == pytest.approx(peak_signal_noise_ratio(truth, noisy), abs=1e-3)
+    reference = structural_similarity(
+        truth, noisy, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    )
+    assert ssim(noisy, truth) == pytest.approx(reference, abs=1e-3)
+
+
+def test_bias_is_zero_for_the_truth_and_found_where_it_is(photo):
+    assert bias_by_decile(photo, photo) == pytest.approx([0] * 10)
+    dark = photo.mean(axis=2) < np.quantile(photo.mean(axis=2), 0.1)
+    lifted = photo + 0.5 * photo * dark[..., None]
+    bias = bias_by_decile(lifted, photo)
+    assert bias[0] == pytest.approx(0.5, abs=0.02)
+    assert abs(bias[5]) < 1e-9
+
+
+def test_no_scene_was_trained_on():
+    series = tuple(find("bayer-fast").raw["recipe"]["held_out"])
+    scenes = load_all()
+    assert len(scenes) >= 12
+    for scene in scenes:
+        assert scene.name.startswith(series)
+
+
+def test_a_dark_photo_is_the_same_every_time():
+    scene = load_all(limit=1)[0]
+    a, b = (protocols.take(scene, 100, 250).mosaic.data for _ in range(2))
+    assert np.array_equal(a, b)
+    assert not np.array_equal(a, protocols.take(scene, 300, 250).mosaic.data)
+
+
+def test_the_table_holds_every_method_and_the_figures_are_sane(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(protocols, "SETTINGS", ((100, 250),))
+    result = protocols.synthetic([model], limit=1)
+    methods = result["settings"][0]["methods"]
+    assert list(methods) == [
+        "LibRaw",
+        "LibRaw + FBDD",
+        "Gaussians, best widths",
+        "BM3D, true noise",
+        "bayer-fast",
+    ]
+    for name, row in methods.items():
+        assert 10 < row["psnr_median"] < 45, name
+        assert row["brightness_median"] == pytest.approx(1, abs=0.1), name
+    assert methods["LibRaw"]["psnr_median"] == min(r["psnr_median"] for r in methods.values())
+    report.write_json(tmp_path / "a.json", result)
+    assert json.loads((tmp_path / "a.json").read_text()) == result
+    table = report.table(result)
+    assert all(name in table for name in methods)
+    assert "stops" in table
+
+
+def test_the_stabilising_transform_gives_even_noise_and_comes_back_unbiased(rng):
+    shot, read = 0.01, 4e-5
+    forward, inverse = peers.anscombe(shot, read)
+    for level in (0.05, 0.2, 0.8):
+        x = shot * rng.poisson(level / shot, 100_000) + rng.normal(0, math.sqrt(read), 100_000)
+        stable = forward(x)
+        assert stable.std() == pytest.approx(1, abs=0.08)
+        assert inverse(np.array(stable.mean())) == pytest.approx(level, rel=0.02)
+
+
+def test_a_folder_without_photos_is_an_error_of_ours(tmp_path):
+    with pytest.raises(DatasetError, match="no photos"):
+        load_all(tmp_path)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scotopic import exposure
+from scotopic.errors import SettingsError
+from scotopic.evaluate.scenes import WB, load_all
+from scotopic.sensor import expose, sony_a7s2
+
+
+def stops_off(scene, ratio, iso, rng) -> float:
+    mosaic = expose(scene, sony_a7s2(iso), ratio, rng, wb=WB)
+    return float(np.log2(exposure.automatic_ratio(mosaic) / ratio))
+
+
+def test_the_automatic_ratio_is_near_the_truth_on_photos(rng):
+    off = [stops_off(scene.camera, 60, 1600, rng) for scene in load_all()]
+    assert np.median(np.abs(off)) < 0.7
+    assert abs(np.median(off)) < 0.5
+
+
+@pytest.mark.parametrize(("ratio", "iso"), [(10, 400), (100, 250), (250, 8000)])
+def test_a_picture_n_times_darker_is_amplified_n_times_more(photo, rng, ratio, iso):
+    reference = exposure.automatic_ratio(expose(photo * 0.3, sony_a7s2(100), 8, rng, noisy=False)) / 8
+    found = exposure.automatic_ratio(expose(photo * 0.3, sony_a7s2(iso), ratio, rng)) / ratio
+    assert min(reference, 300 / ratio) == pytest.approx(found, rel=0.05)
+
+
+def test_a_lamp_hardly_moves_the_automatic_ratio(photo, rng):
+    lit = photo.copy()
+    lit[40:56, 60:76] = 30
+    off = abs(stops_off(lit, 60, 1600, rng) - stops_off(photo, 60, 1600, rng))
+    assert off < 0.3
+
+
+def test_a_bright_picture_is_not_darkened_and_a_black_one_not_pulled_without_end(rng):
+    assert exposure.automatic_ratio(expose(np.ones((64, 64, 3)), sony_a7s2(100), 1, rng)) == 1
+    assert exposure.automatic_ratio(expose(np.zeros((64, 64, 3)), sony_a7s2(100), 1, rng)) == 300
+
+
+def test_what_is_told_is_done(dark):
+    assert exposure.decide(dark, ratio=42).ratio == 42
+    assert exposure.decide(dark, ev=5).ratio == 32
+    assert exposure.decide(dark).source == "automatic"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"ratio": 0}, {"ratio": -3}, {"ratio": float("nan")}, {"ev": 99}, {"ratio": 2, "ev": 1}]
+)
+def test_settings_out_of_range_are_refused(dark, wrong):
+    with pytest.raises(SettingsError):
+        exposure.decide(dark, **wrong)

@@ -1,0 +1,75 @@
+"""What holds for the package as a whole."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, SAMPLE
+
+SOURCES = sorted((ROOT / "src" / "scotopic").rglob("*.py"))
+WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; "
+
+
+def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_importing_scotopic_imports_no_torch():
+    done = python("import scotopic, sys; sys.exit('torch' in sys.modules)")
+    assert done.returncode == 0
+
+
+def test_enhancing_needs_no_torch(tmp_path):
+    code = WITHOUT_TORCH + "from scotopic.cli import main; main()"
+    done = python(code, "enhance", str(SAMPLE), "-o", str(tmp_path / "a.jpg"))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.jpg").stat().st_size > 10_000
+
+
+def test_training_without_torch_says_what_to_install(tmp_path):
+    code = WITHOUT_TORCH + "from scotopic.cli import main; main()"
+    done = python(code, "train", "scotopic", "--data", str(tmp_path), "--out", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert "scotopic[train]" in done.stderr
+
+
+def test_only_read_speaks_to_libraw_and_only_train_to_torch():
+    for path in SOURCES:
+        text = path.read_text()
+        if re.search(r"^\s*(import|from) rawpy", text, re.M):
+            assert path.name == "read.py"
+        if re.search(r"^(import|from) torch", text, re.M):
+            assert path.parent.name == "train"
+
+
+def test_the_library_never_prints_and_modules_stay_short():
+    for path in SOURCES:
+        text = path.read_text()
+        if not path.name.startswith("cli"):
+            assert not re.search(r"^\s*print\(", text, re.M), path
+        assert len(text.splitlines()) <= 420, path
+
+
+def test_everything_that_is_carried_from_others_is_attributed():
+    folder = ROOT / "src" / "scotopic" / "evaluate" / "held_out"
+    listed = (folder / "ATTRIBUTION.csv").read_text()
+    photos = [p for p in folder.iterdir() if p.suffix == ".jpg"]
+    assert sum(p.stat().st_size for p in photos) < 4_000_000
+    for photo in photos:
+        line = next(row for row in listed.splitlines() if row.startswith(photo.name))
+        assert "CC0" in line
+
+
+def test_the_tree_is_small():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not in a git checkout")
+    files = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
+    assert sum(Path(f).stat().st_size for f in files if f.exists()) < 20_000_000

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from conftest import BAYER_PHASES, SAMPLE, X_TRANS
+from scotopic.dng import write_mosaic
+from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
+from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.read import grey_world, read
+
+MATRIX = np.array([[0.6640, -0.1847, -0.0503], [-0.5238, 1.3010, 0.2474], [-0.0993, 0.1673, 0.6527]])
+
+
+def made(data, cfa, black, white, **more):
+    return Mosaic(
+        data=data,
+        cfa=cfa,
+        black=np.array(black, float),
+        white=white,
+        saturation=white,
+        wb=(2.0, 1.0, 1.5),
+        xyz_to_camera=MATRIX,
+        **more,
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    phase=st.sampled_from(BAYER_PHASES),
+    bits=st.sampled_from([10, 12, 14, 16]),
+    black=st.lists(st.integers(0, 60), min_size=4, max_size=4),
+    height=st.integers(32, 61),
+    width=st.integers(32, 61),
+    orientation=st.sampled_from([1, 3, 6, 8]),
+)
+def test_a_written_mosaic_is_read_back_for_every_phase_depth_and_black(
+    tmp_path_factory, phase, bits, black, height, width, orientation
+):
+    path = tmp_path_factory.mktemp("dng") / "a.dng"
+    white = 2.0**bits - 1
+    data = np.random.default_rng(height).integers(0, int(white) + 1, (height, width)).astype(np.uint16)
+    mosaic = made(data, phase, np.reshape(black, (2, 2)), white, orientation=orientation, iso=800.0)
+    write_mosaic(path, mosaic)
+    back = read(path)
+    assert np.array_equal(back.data, mosaic.data)
+    assert back.cfa == phase
+    assert back.black.tolist() == mosaic.black.tolist()
+    assert back.white == white
+    assert back.wb == pytest.approx(mosaic.wb, rel=1e-5)
+    assert back.orientation == orientation
+    assert back.iso == 800
+    assert back.is_bayer
+
+
+def test_the_data_outlive_the_file_they_came_from(tmp_path):
+    first = read(SAMPLE)
+    copy = first.data.copy()
+    for _ in range(3):
+        read(SAMPLE)
+    assert np.array_equal(first.data, copy)
+
+
+def test_x_trans_is_read_as_six_by_six(tmp_path):
+    data = np.random.default_rng(0).integers(1000, 9000, (60, 66)).astype(np.uint16)
+    mosaic = made(data, X_TRANS, np.full((6, 6), 1024.0), 16383.0)
+    write_mosaic(tmp_path / "x.dng", mosaic)
+    back = read(tmp_path / "x.dng")
+    assert back.cfa == X_TRANS
+    assert np.array_equal(back.data, data)
+    assert back.black.shape == (6, 6)
+    assert not back.is_bayer
+
+
+def test_the_noise_profile_tag_is_read(tmp_path):
+    data = np.full((32, 32), 600, np.uint16)
+    profile = NoiseProfile((1e-3, 2e-3, 3e-3), (1e-6, 2e-6, 3e-6), "")
+    write_mosaic(
+        tmp_path / "n.dng", made(data, BAYER_PHASES[0], np.full((2, 2), 512.0), 4095, noise=profile)
+    )
+    noise = read(tmp_path / "n.dng").noise
+    assert noise is not None
+    assert noise.shot == pytest.approx(profile.shot)
+    assert noise.read == pytest.approx(profile.read)
+
+
+def test_a_sensor_that_clips_below_its_white_level_is_noticed(tmp_path):
+    data = np.random.default_rng(0).integers(512, 9000, (64, 64)).astype(np.uint16)
+    data[10:30, 10:30] = 15360
+    write_mosaic(tmp_path / "s.dng", made(data, BAYER_PHASES[0], np.full((2, 2), 512.0), 16383))
+    assert read(tmp_path / "s.dng").saturation == 15360
+    bright = np.random.default_rng(0).integers(512, 16383, (64, 64)).astype(np.uint16)
+    write_mosaic(tmp_path / "t.dng", made(bright, BAYER_PHASES[0], np.full((2, 2), 512.0), 16383))
+    assert read(tmp_path / "t.dng").saturation == 16383
+
+
+def test_the_grey_world_balances_a_tinted_scene():
+    light = np.zeros((64, 64), np.uint16)
+    light[0::2, 0::2], light[0::2, 1::2], light[1::2, 0::2], light[1::2, 1::2] = 1100, 2100, 2100, 600
+    gains = grey_world(light, BAYER_PHASES[0], np.full((2, 2), 100.0), 16383)
+    assert gains == pytest.approx((2.0, 1.0, 4.0))
+
+
+def developed_files() -> dict[str, bytes]:
+    """Pictures and other files as people drop them, under RAW names too."""
+
+    def saved(kind: str) -> bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", (64, 48), (90, 80, 70)).save(buffer, kind)
+        return buffer.getvalue()
+
+    tiff = io.BytesIO()
+    tifffile.imwrite(tiff, np.zeros((40, 40, 3), np.uint8), photometric="rgb")
+    return {
+        "picture.jpg": saved("JPEG"),
+        "IMG_0001.DNG": saved("JPEG"),
+        "picture.png": saved("PNG"),
+        "picture.gif": saved("GIF"),
+        "picture.bmp": saved("BMP"),
+        "picture.webp": saved("WEBP"),
+        "picture.tif": tiff.getvalue(),
+        "picture.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200),
+        "film.mp4": b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(200),
+        "film.DNG": b"\0\0\0\x18ftypqt  \0\0\0\0qt  " + bytes(200),
+        "notes.txt": b"exposure 1/30\niso 3200\n",
+        "page.arw": b"<!DOCTYPE html><html></html>",
+        "paper.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
+    }
+
+
+@pytest.mark.parametrize("name", sorted(developed_files()))
+def test_bytes_and_not_names_decide_what_is_no_raw_file(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(developed_files()[name])
+    with pytest.raises(NotRawError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert message.startswith(name)
+    assert "RAW file" in message
+    assert "\n" not in message
+
+
+def test_an_empty_file_a_folder_and_nothing_at_all_are_told_apart(tmp_path):
+    (tmp_path / "empty.arw").touch()
+    with pytest.raises(NotRawError, match="empty"):
+        read(tmp_path / "empty.arw")
+    with pytest.raises(ReadError, match="folder"):
+        read(tmp_path)
+    with pytest.raises(ReadError, match="no such file"):
+        read(tmp_path / "none.arw")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_an_error_of_ours(tmp_path):
+    path = tmp_path / "locked.dng"
+    path.write_bytes(SAMPLE.read_bytes())
+    path.chmod(0)
+    with pytest.raises(ReadError, match="Permission"):
+        read(path)
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.01, 0.5, 0.98])
+def test_a_truncated_file_is_an_error_of_ours(tmp_path, share):
+    whole = SAMPLE.read_bytes()
+    path = tmp_path / "cut.dng"
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(ReadError):
+        read(path)
+
+
+def test_random_bytes_are_an_error_of_ours(tmp_path):
+    path = tmp_path / "noise.nef"
+    path.write_bytes(np.random.default_rng(0).bytes(20_000))
+    with pytest.raises(ReadError):
+        read(path)
+
+
+BROKEN = (
+    "Canon-R6-pruned.CR3 IMG_1361.dng issue_1791_new.raf issue_839_poc.rw2 issue_857_coverage.raf "
+    "issue_857_poc.raf nef_Issue_247-1.nef rw2_Issue_419.rw2 sample.dng"
+).split()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_files_of_other_projects_are_errors_of_ours(raws: Path, name):
+    with pytest.raises(ReadError) as caught:
+        read(raws / "broken" / name)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("kodak_c330_not_a_mosaic.raw", UnsupportedRawError),
+        ("adobe_linear_14.dng", UnsupportedRawError),
+        ("adobe_jxl_linear_raw.dng", ReadError),
+    ],
+)
+def test_files_without_a_mosaic_are_told_apart(raws: Path, name, kind):
+    with pytest.raises(kind):
+        read(raws / name)
+
+
+def test_a_truncated_arw_is_damaged(raws: Path, tmp_path):
+    whole = (raws / "sony_a7r3_iso3200_concert.ARW").read_bytes()
+    path = tmp_path / "cut.ARW"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DamagedFileError):
+        read(path)
+
+
+def test_a_real_arw_is_read_with_all_that_is_known(raws: Path):
+    mosaic = read(raws / "sony_a7r3_iso3200_concert.ARW")
+    assert mosaic.data.shape == (3464, 5184)
+    assert mosaic.black.tolist() == [[512, 512], [512, 512]]
+    assert mosaic.white == 16383
+    assert mosaic.iso == 3200
+    assert mosaic.exposure_s == pytest.approx(1 / 640)
+    assert (mosaic.make, mosaic.model) == ("SONY", "ILCE-7RM3")
+    assert mosaic.wb == pytest.approx((2528 / 1024, 1, 1564 / 1024))

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scotopic.enhance import graph_inputs, plan
+from scotopic.errors import ModelError, SettingsError
+from scotopic.evaluate.scenes import load_all
+from scotopic.models import available, find, load_card
+from scotopic.run import GraphInputs, Model, spans
+from scotopic.sensor import expose, sony_a7s2
+
+
+@given(
+    length=st.integers(1, 40).map(lambda n: n * 32),
+    tile=st.integers(1, 20).map(lambda n: n * 32),
+    halo=st.integers(0, 3).map(lambda n: n * 32),
+)
+def test_spans_cover_an_axis_once_and_read_their_halo(length, tile, halo):
+    cut = list(spans(length, tile, halo, 32))
+    assert [s.start for s in cut][1:] == [s.stop for s in cut][:-1]
+    assert cut[0].start == 0
+    assert cut[-1].stop == length
+    for s in cut:
+        assert s.start % 32 == 0
+        assert s.stop - s.start <= tile
+        assert s.read_start == max(0, s.start - halo)
+        assert s.read_stop == min(length, s.stop + halo)
+
+
+@pytest.mark.parametrize(("ratio", "iso"), [(1, 100), (100, 250), (300, 6400)])
+def test_the_size_of_tiles_does_not_change_the_result(model, rng, ratio, iso):
+    scene = load_all(limit=1)[0].camera[:480, :640].copy()
+    scene[200:230, 300:340] = 30
+    mosaic = expose(scene, sony_a7s2(iso), ratio, rng)
+    inputs = graph_inputs(mosaic, plan(mosaic, ratio=ratio))
+    small = model.run(mosaic.data, inputs, tile=160)
+    large = model.run(mosaic.data, inputs, tile=640)
+    difference = np.abs(small - large) / np.maximum(np.abs(large), 1)
+    assert difference.max() < 1e-3
+
+
+def test_without_a_halo_tiles_would_disagree(model, dark):
+    inputs = graph_inputs(dark, plan(dark, ratio=100))
+    bare = model.run(dark.data, inputs, tile=128, halo=0)
+    assert np.abs(bare - model.run(dark.data, inputs)).max() > 1e-3
+
+
+@pytest.mark.parametrize("size", [(30, 38), (64, 64), (100, 226)])
+def test_any_even_size_comes_out_as_it_went_in(model, dark, size):
+    inputs = graph_inputs(dark, plan(dark, ratio=100))
+    assert model.run(dark.data[: size[0], : size[1]], inputs).shape == (*size, 3)
+
+
+def test_the_graph_keeps_its_contract(model):
+    graph = onnx.load(model.card.graph).graph
+    shapes = {
+        v.name: [d.dim_value or d.dim_param for d in v.type.tensor_type.shape.dim]
+        for v in (*graph.input, *graph.output)
+    }
+    assert shapes["mosaic"][:2] == [1, 1]
+    assert shapes["ratio"] == [1]
+    assert all(shapes[n] == [4] for n in ("black", "white", "wb", "shot", "read"))
+    assert set(shapes) == {"mosaic", "black", "white", "wb", "shot", "read", "ratio", "rgb", "plain"}
+    assert all(
+        v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for v in (*graph.input, *graph.output)
+    )
+
+
+def flat_inputs(ratio: float, wb=(2.0, 1.0, 1.0, 1.6)) -> GraphInputs:
+    return GraphInputs(
+        black=(100.0,) * 4,
+        white=(1100.0,) * 4,
+        wb=wb,
+        shot=(1e-4,) * 4,
+        read=(1e-7,) * 4,
+        ratio=ratio,
+    )
+
+
+def test_plain_is_a_linear_demosaic_of_the_amplified_light(model):
+    rng = np.random.default_rng(3)
+    a, b = (rng.uniform(0, 900, (64, 64)).astype(np.float32) for _ in range(2))
+    inputs = flat_inputs(4)
+    black = np.float32(100)
+    plain = [model.run(m, inputs, strength=0) for m in (a + black, b + black, a + b + black)]
+    assert np.abs(plain[0] + plain[1] - plain[2]).max() < 1e-3
+    doubled = model.run(a + black, flat_inputs(8), strength=0)
+    assert np.allclose(doubled, 2 * plain[0], atol=1e-4)
+
+
+def test_plain_keeps_a_flat_colour_and_goes_below_black(model):
+    cell = np.tile(np.array([[150.0, 300.0], [300.0, 200.0]], np.float32), (32, 32))
+    plain = model.run(cell, flat_inputs(2), strength=0)
+    assert np.allclose(plain, [2 * 2 * 0.05, 2 * 0.2, 2 * 1.6 * 0.1], atol=1e-5)
+    below = model.run(np.full((64, 64), 90, np.float32), flat_inputs(2), strength=0)
+    assert np.allclose(below[..., 1], -0.02, atol=1e-5)
+
+
+def test_strength_blends_from_plain_to_full(model, dark):
+    inputs = graph_inputs(dark, plan(dark, ratio=100))
+    none, half, full = (model.run(dark.data, inputs, strength=s) for s in (0, 0.5, 1))
+    assert np.allclose(half, (none + full) / 2, atol=1e-4)
+    assert np.abs(full - none).mean() > 0.01
+
+
+def test_progress_ends_at_one(model, dark):
+    told: list[float] = []
+    model.run(dark.data, graph_inputs(dark, plan(dark, ratio=100)), tile=96, progress=told.append)
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
+def test_every_shipped_model_is_sound_and_small():
+    cards = available()
+    assert {"bayer-fast"} <= {c.name for c in cards}
+    for card in cards:
+        Model(card.name, device="cpu")
+        assert card.parameters <= 2_000_000
+        assert card.halo <= 96
+        assert (card.folder / "README.md").is_file()
+
+
+def test_a_changed_model_is_refused(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(find("bayer-fast").folder, folder)
+    Model(folder, device="cpu")
+    graph = folder / "model.onnx"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(ModelError, match="SHA-256"):
+        Model(folder)
+    graph.unlink()
+    with pytest.raises(ModelError, match="cannot be read"):
+        Model(folder)
+
+
+@pytest.mark.parametrize(
+    "card", ["", "[]", "{}", '{"format": 99}', "not json"], ids=["empty", "list", "bare", "format", "text"]
+)
+def test_a_broken_card_is_refused(tmp_path, card):
+    (tmp_path / "card.json").write_text(card)
+    with pytest.raises(ModelError, match=r"card\.json"):
+        load_card(tmp_path)
+
+
+def test_a_card_of_another_format_is_refused(tmp_path):
+    raw = {**find("bayer-fast").raw, "format": 2}
+    (tmp_path / "card.json").write_text(json.dumps(raw))
+    with pytest.raises(ModelError, match="format 2"):
+        load_card(tmp_path)
+
+
+def test_unknown_models_devices_and_tiles_are_refused(model, dark):
+    with pytest.raises(ModelError, match="known are bayer-fast"):
+        Model("no-such-model")
+    with pytest.raises(SettingsError, match="device"):
+        Model("bayer-fast", device="abacus")
+    with pytest.raises(SettingsError, match="multiples of 32"):
+        model.run(dark.data, graph_inputs(dark, plan(dark, ratio=1)), tile=100)

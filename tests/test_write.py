@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import io
+import os
+import threading
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import IFDRational
+
+from scotopic.develop import srgb_profile
+from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
+from scotopic.frame import Rendered
+from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, read_exif
+from scotopic.write import FORMATS, bits_of, place, write
+
+EXIF = Exif(
+    {0x010F: "SONY", 0x0110: "ILCE-7SM2", 0x0132: "2026:11:22 01:02:03", 0x8298: "me"},
+    {
+        0x829A: IFDRational(1, 30),
+        0x8827: 3200,
+        0x829D: IFDRational(28, 10),
+        0x9003: "2026:11:22 01:02:03",
+        0x920A: IFDRational(35, 1),
+        0xA434: "FE 35mm F1.8",
+    },
+    {
+        1: "N",
+        2: (IFDRational(52, 1), IFDRational(30, 1), IFDRational(0, 1)),
+        3: "E",
+        4: (IFDRational(13, 1), IFDRational(24, 1), IFDRational(0, 1)),
+    },
+)
+
+
+def picture(kind: str, **more) -> Rendered:
+    top = 2 ** bits_of(kind)
+    data = (
+        np.random.default_rng(0).integers(0, top, (40, 60, 3)).astype(np.uint16 if top > 256 else np.uint8)
+    )
+    return Rendered(**{"data": data, "icc": srgb_profile(), "exif": EXIF, **more})
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_carries_pixels_profile_exif_and_place(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    shown = picture(kind)
+    write(path, shown, kind)
+    if kind == "tiff":
+        with tifffile.TiffFile(path) as tiff:
+            assert np.array_equal(tiff.asarray(), shown.data)
+            icc = tiff.pages[0].tags[34675].value
+            assert tiff.pages[0].tags["Orientation"].value == 1
+    else:
+        with Image.open(path) as image:
+            if kind == "png":
+                assert np.array_equal(np.asarray(image), shown.data)
+            icc = image.info["icc_profile"]
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+    back = read_exif(path)
+    for tag, value in EXIF.main.items():
+        assert back.main[tag] == value
+    for tag, value in EXIF.exif.items():
+        assert back.exif[tag] == value
+    assert back.gps[2] == EXIF.gps[2]
+    with Image.open(path) as image:
+        found = image.getexif()
+        assert found[0x0112] == 1
+        assert found[0x0131].startswith("scotopic")
+        assert found.get_ifd(EXIF_IFD)[0x8827] == 3200
+        assert found.get_ifd(EXIF_IFD)[0xA002] == 60
+        assert found.get_ifd(GPS_IFD)[1] == "N"
+
+
+def test_the_place_can_be_left_out(tmp_path):
+    write(tmp_path / "a.jpg", picture("jpg", exif=EXIF.without_gps()), "jpg")
+    with Image.open(tmp_path / "a.jpg") as image:
+        assert not image.getexif().get_ifd(GPS_IFD)
+        assert image.getexif().get_ifd(EXIF_IFD)[0x8827] == 3200
+
+
+def test_an_existing_file_is_kept_unless_asked(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"precious")
+    with pytest.raises(FileExistsRefusal, match="--overwrite"):
+        write(path, picture("jpg"), "jpg")
+    assert path.read_bytes() == b"precious"
+    write(path, picture("jpg"), "jpg", overwrite=True)
+    assert path.read_bytes()[:2] == b"\xff\xd8"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jpg"]
+
+
+def test_a_file_that_appears_meanwhile_is_kept_too(tmp_path):
+    path = tmp_path / "a.jpg"
+
+    def fill(temporary):
+        temporary.write_bytes(b"ours")
+        path.write_bytes(b"theirs")
+
+    with pytest.raises(FileExistsRefusal):
+        place(path, fill, overwrite=False)
+    assert path.read_bytes() == b"theirs"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), MemoryError(), OSError(28, "No space left on device")]
+)
+def test_nothing_half_written_is_left(tmp_path, error):
+    def fill(temporary):
+        temporary.write_bytes(b"half")
+        raise error
+
+    with pytest.raises((KeyboardInterrupt, MemoryError, WriteError)):
+        place(tmp_path / "a.jpg", fill, overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_hard_links_files_are_still_never_overwritten(tmp_path, monkeypatch):
+    def no_links(*_args, **_more):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "a.jpg"
+    write(path, picture("jpg"), "jpg")
+    with pytest.raises(FileExistsRefusal):
+        write(path, picture("jpg"), "jpg")
+
+
+def test_two_writers_of_one_name_leave_one_whole_file(tmp_path):
+    path, outcomes = tmp_path / "a.png", []
+
+    def one():
+        try:
+            write(path, picture("png"), "png")
+            outcomes.append("written")
+        except FileExistsRefusal:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=one) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert sorted(outcomes) == ["refused"] * 3 + ["written"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_missing_folder_is_an_error_of_ours(tmp_path):
+    with pytest.raises(WriteError, match="cannot write there"):
+        write(tmp_path / "none" / "a.jpg", picture("jpg"), "jpg")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_an_error_of_ours(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(WriteError):
+        write(tmp_path / "a.jpg", picture("jpg"), "jpg")
+
+
+def test_depth_and_format_must_fit(tmp_path):
+    with pytest.raises(SettingsError, match="16 bits"):
+        write(tmp_path / "a.tiff", picture("jpg"), "tiff")
+
+
+def test_results_get_the_usual_rights(tmp_path):
+    mask = os.umask(0o022)
+    try:
+        write(tmp_path / "a.jpg", picture("jpg"), "jpg")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "a.jpg").stat().st_mode & 0o777 == 0o644
