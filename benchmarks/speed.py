@@ -127,8 +127,9 @@ def main() -> None:
             "peak_mb": {
                 "scotopic, file to file": peak_mb(
                     "import sys; from scotopic.cli import app; "
-                    "app(['enhance', sys.argv[1], '-o', sys.argv[2], '--overwrite'], standalone_mode=False)",
+                    "app(['enhance', *sys.argv[1:], '--overwrite'], standalone_mode=False)",
                     str(raw),
+                    "-o",
                     str(folder / "out.jpg"),
                 ),
                 "rawpy alone": peak_mb(

@@ -281,3 +281,31 @@ def test_the_real_concert_comes_out_upright_coloured_and_with_its_exif(raws, tmp
         assert inner[0x8827] == 3200
         assert inner[0xA434] == "E 55-210mm F4.5-6.3 OSS"
         assert 30 < np.asarray(image.reduce(8)).mean() < 160
+
+
+def test_names_that_are_no_text_are_reported_and_done(card):
+    odd = card / "A" / os.fsdecode(b"IMG_\xff\xe9.dng")
+    shutil.copy(card / "A" / "IMG_1.dng", odd)
+    done = subprocess.run(
+        [sys.executable, "-m", "scotopic", "enhance", os.fsencode(odd)],
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (card / "A" / os.fsdecode(b"IMG_\xff\xe9-scotopic.jpg")).is_file()
+
+
+def test_the_traditional_way_knows_x_trans_and_ours_says_that_it_does_not(tmp_path, photo):
+    from conftest import X_TRANS
+
+    raw = tmp_path / "x.dng"
+    scene = np.tile(photo, (2, 2, 1))[:510, :516]
+    mosaic = expose(scene, sony_a7s2(800), 30, np.random.default_rng(0), cfa=X_TRANS)
+    write_mosaic(raw, mosaic)
+    for command in (["enhance"], ["enhance", "--dry-run"], ["info"], ["compare"]):
+        done = scotopic(*command, raw)
+        assert done.returncode == 1
+        assert "X-Trans" in done.stderr
+    assert names(tmp_path) == ["x.dng"]
+    assert scotopic("develop", raw).returncode == 0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scotopic.develop import Look, develop
-from scotopic.enhance import Plan, enhance, plan
-from scotopic.errors import FileExistsRefusal, ReadError, ScotopicError, SettingsError
+from scotopic.enhance import Plan, check, enhance, plan
+from scotopic.errors import FileExistsRefusal, ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.frame import Mosaic
 from scotopic.read import read
 from scotopic.run import DEFAULT_TILE, Model
@@ -182,6 +182,8 @@ def _treat(
     mosaic = read(job.source)
     if settings.strip_gps:
         mosaic = mosaic.with_changes(exif=mosaic.exif.without_gps())
+    if settings.way == "scotopic":
+        check(mosaic)
     made = plan(mosaic, ratio=settings.ratio, ev=settings.ev)
     facts.update(describe(mosaic, made))
     if settings.dry_run:
@@ -206,7 +208,7 @@ def _treat(
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SettingsError(f"{job.target.parent}: cannot be made ({error.strerror})") from error
+        raise WriteError(f"{job.target.parent}: cannot be made ({error.strerror})") from error
     write(job.target, picture, settings.kind, overwrite=settings.overwrite)
     return "done"
 

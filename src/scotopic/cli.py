@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -82,6 +83,10 @@ class _Stopped(BaseException):
 
 def main() -> None:
     """Run the command line; the entry point of the `scotopic` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # File names need not be valid text.
+            stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
@@ -235,6 +240,7 @@ def _run_files(
 def info_command(paths: Paths, ratio: Ratio = None, ev: Ev = None, as_json: Json = False) -> None:
     """Say what RAW files hold and what enhance would do with them."""
     from scotopic import batch
+    from scotopic.enhance import check as check_pattern
     from scotopic.enhance import plan
     from scotopic.exposure import check
     from scotopic.read import read
@@ -249,6 +255,7 @@ def info_command(paths: Paths, ratio: Ratio = None, ev: Ev = None, as_json: Json
             mosaic = read(source)
             facts |= batch.describe(mosaic, None)
             facts |= batch.describe(mosaic, plan(mosaic, ratio=ratio, ev=ev))
+            check_pattern(mosaic)
         except ScotopicError as error:
             failed += 1
             facts |= {"status": "failed", "error": str(error)}
@@ -275,13 +282,14 @@ def compare_command(
     """Put traditional and enhanced side by side: one labelled picture, one page with a wipe."""
     from scotopic import compare
     from scotopic.develop import develop
-    from scotopic.enhance import enhance, plan
+    from scotopic.enhance import check, enhance, plan
     from scotopic.read import read
     from scotopic.run import Model
     from scotopic.traditional import develop_traditional
 
     with told():
         mosaic = read(path)
+        check(mosaic)
         made = plan(mosaic, ratio=ratio, ev=ev)
         before = develop_traditional(path, mosaic, ratio=made.exposure.ratio)
         linear = enhance(mosaic, Model(model), plan_made=made)

@@ -25,13 +25,17 @@ class Plan:
 
 
 def plan(mosaic: Mosaic, *, ratio: float | None = None, ev: float | None = None) -> Plan:
-    """Decide on amplification and noise. Raises UnsupportedRawError where no model fits."""
+    """Decide on amplification and noise."""
+    return Plan(exposure.decide(mosaic, ratio=ratio, ev=ev), noise.estimate(mosaic))
+
+
+def check(mosaic: Mosaic) -> None:
+    """Raise UnsupportedRawError where no model fits the picture."""
     if not mosaic.is_bayer:
         raise UnsupportedRawError(
             f"this picture has a {len(mosaic.cfa)}x{len(mosaic.cfa)} colour pattern (X-Trans or "
             "another); this version's models know Bayer patterns only"
         )
-    return Plan(exposure.decide(mosaic, ratio=ratio, ev=ev), noise.estimate(mosaic))
 
 
 def enhance(
@@ -48,10 +52,12 @@ def enhance(
     """Give the picture that a longer exposure would have given, as linear camera RGB.
 
     `strength` 0..1 blends from the plain demosaic to the full effect. The result has the mosaic's
-    height and width. Raises SettingsError for settings out of range.
+    height and width. Raises SettingsError for settings out of range, UnsupportedRawError for patterns
+    that no model knows.
     """
     if not 0 <= strength <= 1:
         raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
+    check(mosaic)
     made = plan_made or plan(mosaic, ratio=ratio, ev=ev)
     amplification = made.exposure.ratio
     top, left = phase_offset(mosaic.cfa)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -84,11 +85,12 @@ def read_exif(path: Path) -> Exif:
     logging.getLogger("exifread").setLevel(logging.CRITICAL)
     try:
         with path.open("rb") as file:
+            content = _ciff_content(file)
             tags = exifread.process_file(file, details=False)
     except Exception:
         # The photo is worth more than its tags: whatever a broken directory raises, go on without.
         return Exif()
-    main: dict[int, Any] = {}
+    main: dict[int, Any] = _ciff_names(content)
     exif: dict[int, Any] = {}
     gps: dict[int, Any] = {}
     for name, tag in tags.items():
@@ -106,6 +108,20 @@ def read_exif(path: Path) -> Exif:
         elif section == "GPS":
             gps[number] = value
     return Exif(main, exif, gps)
+
+
+def _ciff_content(file: BinaryIO) -> bytes:
+    """The whole file if it is a CIFF file, else nothing; the file is left at its beginning."""
+    head = file.read(14)
+    content = head + file.read() if head[6:] == b"HEAPCCDR" else b""
+    file.seek(0)
+    return content
+
+
+def _ciff_names(content: bytes) -> dict[int, Any]:
+    """Maker and model from Canon's CIFF files (CRW), which hold no EXIF: two strings side by side."""
+    found = re.search(rb"(Canon)\0(Canon [ -~]{2,30})\0", content)
+    return {0x010F: found[1].decode(), 0x0110: found[2].decode()} if found else {}
 
 
 def _plain(tag: Any) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -97,7 +97,8 @@ def opened(path: Path) -> Iterator[Any]:
     """A decoded LibRaw object; whatever LibRaw raises inside becomes an error of our own tree."""
     check_is_raw(path)
     try:
-        with rawpy.imread(str(path)) as raw:
+        with ExitStack() as stack:
+            raw = stack.enter_context(rawpy.imread(_for_libraw(path, stack)))
             raw.unpack()
             yield raw
     except rawpy.LibRawFileUnsupportedError as error:
@@ -115,6 +116,15 @@ def opened(path: Path) -> Iterator[Any]:
         raise UnsupportedRawError(
             f"{path.name}: LibRaw opened it but it holds no plain mosaic ({_words(error)})"
         ) from error
+
+
+def _for_libraw(path: Path, stack: ExitStack) -> str | BinaryIO:
+    """The name, or the open file where the name is no valid text, which LibRaw's binding cannot pass."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return stack.enter_context(path.open("rb"))
+    return str(path)
 
 
 def _check_whole(data: npt.NDArray[np.uint16], path: Path) -> None:
