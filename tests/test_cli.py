@@ -300,7 +300,7 @@ def test_the_traditional_way_knows_x_trans_and_ours_says_that_it_does_not(tmp_pa
     from conftest import X_TRANS
 
     raw = tmp_path / "x.dng"
-    scene = np.tile(photo, (2, 2, 1))[:510, :516]
+    scene = np.tile(photo, (3, 2, 1))[:516, :516]  # LibRaw wants 512 at least
     mosaic = expose(scene, sony_a7s2(800), 30, np.random.default_rng(0), cfa=X_TRANS)
     write_mosaic(raw, mosaic)
     for command in (["enhance"], ["enhance", "--dry-run"], ["info"], ["compare"]):
