@@ -39,7 +39,7 @@ evaluate: $(VENV)/.full
 
 # The environment to use scotopic with; the one to develop it with holds the rest and is editable.
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
-	@test -f $(VENV)/.full || $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.full: pyproject.toml constraints.txt | $(VENV)/bin/python

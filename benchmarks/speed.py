@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -127,10 +126,13 @@ def main() -> None:
             "peak_mb": {
                 "scotopic, file to file": peak_mb(
                     "import sys; from scotopic.cli import app; "
-                    "app(['enhance', *sys.argv[1:], '--overwrite'], standalone_mode=False)",
+                    "failed = app(['enhance', *sys.argv[1:], '--overwrite'], standalone_mode=False); "
+                    "assert not failed",
                     str(raw),
                     "-o",
                     str(folder / "out.jpg"),
+                    "--model",
+                    options.model,
                 ),
                 "rawpy alone": peak_mb(
                     "import sys, rawpy; rawpy.imread(sys.argv[1]).postprocess(use_camera_wb=True)",
@@ -142,7 +144,6 @@ def main() -> None:
                     f"s.run(None, {{'packed': np.zeros({packed.shape}, np.float32)}})",
                     str(paper_file),
                 ),
-                "this process": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             },
         }
     text = json.dumps(result, indent=2)

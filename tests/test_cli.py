@@ -96,6 +96,15 @@ def test_results_that_exist_are_passed_by_or_replaced_when_asked(card):
     assert kept.stat().st_mtime_ns != before
 
 
+def test_a_photo_is_never_replaced_by_its_result(card):
+    raw = card / "A" / "IMG_1.dng"
+    odd = raw.rename(raw.with_suffix(".tif"))
+    before = odd.read_bytes()
+    done = scotopic("enhance", odd, "-o", odd, "--overwrite")
+    assert done.returncode == 2
+    assert odd.read_bytes() == before
+
+
 def test_a_dry_run_says_all_and_writes_nothing(card):
     before = names(card)
     done = scotopic("enhance", card, "--dry-run")
@@ -285,7 +294,10 @@ def test_the_real_concert_comes_out_upright_coloured_and_with_its_exif(raws, tmp
 
 def test_names_that_are_no_text_are_reported_and_done(card):
     odd = card / "A" / os.fsdecode(b"IMG_\xff\xe9.dng")
-    shutil.copy(card / "A" / "IMG_1.dng", odd)
+    try:
+        shutil.copy(card / "A" / "IMG_1.dng", odd)
+    except OSError:
+        pytest.skip("this file system takes no such names")
     done = subprocess.run(
         [sys.executable, "-m", "scotopic", "enhance", os.fsencode(odd)],
         capture_output=True,

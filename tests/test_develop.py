@@ -142,6 +142,13 @@ def test_sixteen_bits_are_finer_than_eight():
     assert np.unique(fine).size > 2500
 
 
+@pytest.mark.parametrize("ratio", [1, 2, 4, 100])
+def test_where_the_sensor_saturates_the_picture_is_white(ratio):
+    saturated = linear(np.full((4, 4, 3), ratio), clip=float(ratio), ratio=float(ratio))
+    for look in ("natural", "libraw"):
+        assert develop(saturated, look=look).data.min() >= 253
+
+
 def test_an_unknown_look_is_refused():
     with pytest.raises(SettingsError, match="known are"):
         develop(linear(np.zeros((4, 4, 3))), look="vintage")

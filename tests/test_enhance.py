@@ -87,6 +87,11 @@ def test_a_sensor_that_clips_early_gives_the_same_light(model, photo, rng):
     assert np.abs(a - b).max() < 5e-3
 
 
+def test_odd_sizes_keep_their_size(model, dark):
+    cut = dark.with_changes(data=dark.data[:97, :131])
+    assert enhance(cut, model).data.shape == (97, 131, 3)
+
+
 def test_phase_offsets_bring_every_phase_to_rggb():
     for cfa in BAYER_PHASES:
         top, left = phase_offset(cfa)

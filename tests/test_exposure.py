@@ -39,6 +39,12 @@ def test_a_bright_picture_is_not_darkened_and_a_black_one_not_pulled_without_end
     assert exposure.automatic_ratio(expose(np.zeros((64, 64, 3)), sony_a7s2(100), 1, rng)) == 300
 
 
+@pytest.mark.parametrize("size", [(63, 63), (97, 64), (64, 161), (33, 35)])
+def test_odd_sizes_are_measured_too(dark, size):
+    cut = dark.with_changes(data=dark.data[: size[0], : size[1]])
+    assert exposure.automatic_ratio(cut) >= 1
+
+
 def test_what_is_told_is_done(dark):
     assert exposure.decide(dark, ratio=42).ratio == 42
     assert exposure.decide(dark, ev=5).ratio == 32

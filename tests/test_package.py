@@ -67,6 +67,13 @@ def test_everything_that_is_carried_from_others_is_attributed():
         assert "CC0" in line
 
 
+def test_nothing_is_left_to_fill_in():
+    words = r"\b(RESULTS_TABLE|CPUS|RUN3|PARAMS|HALO|TRAINED|PHOTOS|FIGURES)\b"
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "src").rglob("README.md")]
+    for path in texts:
+        assert not re.search(words, path.read_text()), path
+
+
 def test_the_tree_is_small():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:

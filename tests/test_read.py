@@ -92,14 +92,44 @@ def test_the_noise_profile_tag_is_read(tmp_path):
     assert noise.read == pytest.approx(profile.read)
 
 
+def test_a_noise_profile_of_four_colours_gives_blue_its_own(tmp_path):
+    import struct
+
+    path = tmp_path / "n.dng"
+    profile = NoiseProfile((1e-3, 2e-3, 3e-3), (1e-6, 2e-6, 3e-6), "")
+    data = np.full((32, 32), 600, np.uint16)
+    write_mosaic(path, made(data, BAYER_PHASES[0], np.full((2, 2), 512.0), 4095, noise=profile))
+    content = path.read_bytes()
+    four = struct.pack("<8d", 1e-3, 1e-6, 2e-3, 2e-6, 4e-3, 4e-6, 5e-3, 5e-6)
+    entry = content.rindex(struct.pack("<HHI", 51041, 12, 6))
+    changed = content[: entry + 4] + struct.pack("<II", 8, len(content)) + content[entry + 12 :] + four
+    path.write_bytes(changed)
+    noise = read(path).noise
+    assert noise is not None
+    assert noise.shot == pytest.approx((1e-3, 3e-3, 5e-3))
+
+
 def test_a_sensor_that_clips_below_its_white_level_is_noticed(tmp_path):
     data = np.random.default_rng(0).integers(512, 9000, (64, 64)).astype(np.uint16)
     data[10:30, 10:30] = 15360
     write_mosaic(tmp_path / "s.dng", made(data, BAYER_PHASES[0], np.full((2, 2), 512.0), 16383))
     assert read(tmp_path / "s.dng").saturation == 15360
-    bright = np.random.default_rng(0).integers(512, 16383, (64, 64)).astype(np.uint16)
-    write_mosaic(tmp_path / "t.dng", made(bright, BAYER_PHASES[0], np.full((2, 2), 512.0), 16383))
-    assert read(tmp_path / "t.dng").saturation == 16383
+
+
+@pytest.mark.parametrize("level", [0.86, 0.92, 0.98])
+def test_a_bright_sky_does_not_pass_for_a_clipped_sensor(tmp_path, level):
+    sky = np.random.default_rng(0).normal(level * 4095, 40, (1000, 1200))
+    data = np.clip(sky, 0, 4095).astype(np.uint16)
+    write_mosaic(tmp_path / "t.dng", made(data, BAYER_PHASES[0], np.full((2, 2), 128.0), 4095))
+    saturation = read(tmp_path / "t.dng").saturation
+    assert saturation == 4095
+
+
+def test_a_high_black_level_is_never_above_saturation(tmp_path):
+    data = np.random.default_rng(0).integers(3600, 3700, (64, 64)).astype(np.uint16)
+    write_mosaic(tmp_path / "t.dng", made(data, BAYER_PHASES[0], np.full((2, 2), 3600.0), 4095))
+    mosaic = read(tmp_path / "t.dng")
+    assert mosaic.black.max() < mosaic.saturation <= mosaic.white
 
 
 def test_the_grey_world_balances_a_tinted_scene():
@@ -119,6 +149,12 @@ def developed_files() -> dict[str, bytes]:
 
     tiff = io.BytesIO()
     tifffile.imwrite(tiff, np.zeros((40, 40, 3), np.uint8), photometric="rgb")
+    edited = io.BytesIO()
+    picture = Image.new("RGB", (64, 48))
+    exif = picture.getexif()
+    exif[0x010F], exif[0x0131] = "SONY", "an editor"
+    exif.get_ifd(0x8769)[0x8827] = 3200
+    picture.save(edited, "TIFF", exif=exif)
     return {
         "picture.jpg": saved("JPEG"),
         "IMG_0001.DNG": saved("JPEG"),
@@ -127,6 +163,7 @@ def developed_files() -> dict[str, bytes]:
         "picture.bmp": saved("BMP"),
         "picture.webp": saved("WEBP"),
         "picture.tif": tiff.getvalue(),
+        "edited.tif": edited.getvalue(),
         "picture.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200),
         "film.mp4": b"\0\0\0\x18ftypisom\0\0\0\0isomiso2" + bytes(200),
         "film.DNG": b"\0\0\0\x18ftypqt  \0\0\0\0qt  " + bytes(200),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+
 from conftest import SAMPLE
 
 pty = pytest.importorskip("pty", reason="no pseudo-terminals here")

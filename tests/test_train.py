@@ -15,9 +15,9 @@ from importlib.resources import files  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 from conftest import MORE_DATA  # noqa: E402
-from scotopic.errors import DatasetError, SettingsError  # noqa: E402
+from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError  # noqa: E402
 from scotopic.run import Model  # noqa: E402
-from scotopic.train.datasets import CleanPhotos, find_photos, is_held_out  # noqa: E402
+from scotopic.train.datasets import CleanPhotos, find_photos, is_held_out, split  # noqa: E402
 from scotopic.train.export import export, parity  # noqa: E402
 from scotopic.train.loop import load_run, train  # noqa: E402
 from scotopic.train.losses import FLOOR, encode_for_loss, loss  # noqa: E402
@@ -132,6 +132,13 @@ def test_crops_are_linear_and_in_range():
     assert not hdr.any()
 
 
+def test_without_named_series_every_tenth_photo_is_held_out():
+    photos = [Path(f"IMG_{i}.jpg") for i in range(30)]
+    kept, held = split(photos, Recipe().held_out)
+    assert (len(kept), len(held)) == (27, 3)
+    assert not set(kept) & set(held)
+
+
 def test_whole_series_are_held_out():
     held = Recipe().held_out
     photos = find_photos(PHOTOS)
@@ -188,6 +195,19 @@ def test_a_run_becomes_a_model_that_enhances(run, tmp_path, dark):
     assert model.card.raw["onnx_parity"] < 2e-4
     assert model.card.halo in (32, 64, 96)
     assert enhance(dark, model, ratio=100).data.shape == (*dark.data.shape, 3)
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["README.md", "card.json", "model.onnx"]
+    with pytest.raises(FileExistsRefusal):
+        export(run, tmp_path / "mine", name="mine", version="2")
+    with pytest.raises(SettingsError, match="sha256"):
+        export(run, tmp_path / "other", name="mine", version="1", facts={"sha256": "0"})
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_run_is_never_written_over(run):
+    before = (run / "weights.safetensors").read_bytes()
+    with pytest.raises(WriteError, match="holds a training run"):
+        train(Recipe(), PHOTOS, run)
+    assert (run / "weights.safetensors").read_bytes() == before
 
 
 def test_the_shipped_graph_and_torch_agree_in_every_operator(run, tmp_path):
@@ -202,16 +222,32 @@ def test_the_shipped_graph_and_torch_agree_in_every_operator(run, tmp_path):
 def test_missing_photos_and_missing_runs_are_errors_of_ours(tmp_path):
     with pytest.raises(DatasetError, match="no photos"):
         train(Recipe(), tmp_path, tmp_path / "run")
-    with pytest.raises(DatasetError, match="both are needed"):
-        train(Recipe(held_out=("x",)), PHOTOS, tmp_path / "run")
+    with pytest.raises(DatasetError, match="none is left"):
+        train(Recipe(held_out=("18f", "budgie")), PHOTOS, tmp_path / "run")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.jpg").write_bytes(b"not a picture")
+    with pytest.raises(DatasetError, match="no picture"):
+        CleanPhotos(find_photos(tmp_path / "bad"), 64, torch.device("cpu"), torch.Generator())
     with pytest.raises(DatasetError, match="holds no training run"):
         load_run(tmp_path)
 
 
 def test_recipes_are_changed_by_words_and_unknown_ones_refused():
-    recipe = Recipe().changed_by_words(["crop=256", "learning_rate=1e-3", "compile=true"])
+    recipe = Recipe().changed_by_words(
+        ["crop=256", "learning_rate=1e-3", "compile=true", 'held_out=["a","b"]']
+    )
     assert (recipe.crop, recipe.learning_rate, recipe.compile) == (256, 1e-3, True)
-    for wrong in ("crops=1", "crop", "crop=big", "crop=1.5", "noise=3"):
+    assert recipe.held_out == ("a", "b")
+    for wrong in (
+        "crops=1",
+        "crop",
+        "crop=big",
+        "crop=1.5",
+        "noise=3",
+        "crop=100",
+        "batch=0",
+        "minutes=-1",
+    ):
         with pytest.raises(SettingsError):
             Recipe().changed_by_words([wrong])
     with pytest.raises(SettingsError, match="no recipe"):

@@ -75,6 +75,15 @@ def test_every_format_carries_pixels_profile_exif_and_place(tmp_path, kind):
         assert found.get_ifd(GPS_IFD)[1] == "N"
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+def test_names_with_accents_survive(tmp_path, kind):
+    exif = Exif({0x013B: "José Núñez", 0x8298: "© 2026 José", 0x4746: 4}, {}, {})
+    write(tmp_path / f"a.{kind}", picture(kind, exif=exif), kind)
+    back = read_exif(tmp_path / f"a.{kind}").main
+    assert back[0x013B] in ("José Núñez", "José Núñez".encode().decode("latin-1"))
+    assert back[0x4746] == 4
+
+
 def test_the_place_can_be_left_out(tmp_path):
     write(tmp_path / "a.jpg", picture("jpg", exif=EXIF.without_gps()), "jpg")
     with Image.open(tmp_path / "a.jpg") as image:
@@ -126,8 +135,17 @@ def test_without_hard_links_files_are_still_never_overwritten(tmp_path, monkeypa
     monkeypatch.setattr(os, "link", no_links)
     path = tmp_path / "a.jpg"
     write(path, picture("jpg"), "jpg")
+    assert path.read_bytes()[:2] == b"\xff\xd8"
+    late = tmp_path / "b.jpg"
+
+    def fill(temporary):
+        temporary.write_bytes(b"ours")
+        late.write_bytes(b"theirs")
+
     with pytest.raises(FileExistsRefusal):
-        write(path, picture("jpg"), "jpg")
+        place(late, fill, overwrite=False)
+    assert late.read_bytes() == b"theirs"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg", "b.jpg"]
 
 
 def test_two_writers_of_one_name_leave_one_whole_file(tmp_path):

@@ -78,14 +78,19 @@ class Outcome:
 def find_files(paths: list[Path]) -> list[tuple[Path, Path]]:
     """The RAW files named or below the folders named, each with the folder it is relative to.
 
-    Raises ReadError when a path does not exist or no RAW file is found.
+    What is named is taken as it is, even if it does not exist; so is a folder that cannot be opened:
+    reading them will say so. Raises ReadError when no RAW file is found.
     """
     found: list[tuple[Path, Path]] = []
     for path in paths:
         if not path.is_dir():
             found.append((path, path.parent))
             continue
-        for folder, folders, names in os.walk(path):
+
+        def closed(error: OSError, path: Path = path) -> None:
+            found.append((Path(error.filename), path))
+
+        for folder, folders, names in os.walk(path, onerror=closed):
             folders.sort()
             for name in sorted(names):
                 if Path(name).suffix.lower() in RAW_SUFFIXES and not name.startswith("."):
@@ -104,8 +109,8 @@ def lay_out(
     """Where each result goes, and its format.
 
     `IMG_1.ARW` becomes `IMG_1-scotopic.jpg` beside it; `output` is a file for a single source, else a
-    folder that keeps the sources' subfolders. Two sources that would meet in one name keep their
-    endings in it. Raises SettingsError where `output` does not fit.
+    folder that keeps the sources' subfolders. Of two sources that would meet in one name the later
+    keeps its ending in it. Raises SettingsError where `output` does not fit.
     """
     named = SUFFIXES.get(output.suffix.lower()) if output is not None else None
     if output is not None and named and not output.is_dir():
@@ -115,6 +120,7 @@ def lay_out(
             )
         if kind is not None and kind != named:
             raise SettingsError(f"{output} says {named}, --format says {kind}: leave one of them out")
+        _check_apart([Job(files[0][0], output)])
         return [Job(files[0][0], output)], named
     single = len(files) == 1 and files[0][0].parent == files[0][1]
     if output is not None and output.suffix and single and kind is None and not output.is_dir():
@@ -137,7 +143,16 @@ def lay_out(
             number += 1
         taken.add(str(target).casefold())
         jobs.append(Job(source, target))
+    _check_apart(jobs)
     return jobs, chosen
+
+
+def _check_apart(jobs: list[Job]) -> None:
+    """Raise SettingsError where a result would take the place of a source, whatever the user allows."""
+    sources = {job.source.resolve() for job in jobs}
+    for job in jobs:
+        if job.target.resolve() in sources:
+            raise SettingsError(f"{job.target} is one of the photos to read: give another output")
 
 
 def run(
@@ -162,6 +177,10 @@ def run(
         except MemoryError:
             words = f"{job.source.name}: not enough memory for this picture"
             yield Outcome(job, "failed", time.monotonic() - start, facts, words)
+        except Exception as error:
+            # A fault of ours must not cost the other pictures.
+            words = f"{job.source.name}: a fault in scotopic ({type(error).__name__}: {error}); please report it"
+            yield Outcome(job, "failed", time.monotonic() - start, facts, words)
 
 
 def _treat(
@@ -174,11 +193,10 @@ def _treat(
     if job.target.exists() and not settings.overwrite:
         if settings.skip_existing:
             return "skipped"
-        if not settings.dry_run:
-            raise FileExistsRefusal(
-                f"{job.target}: exists already and is kept; use --overwrite to replace it or "
-                "--skip-existing to pass it by"
-            )
+        raise FileExistsRefusal(
+            f"{job.target}: exists already and is kept; use --overwrite to replace it or "
+            "--skip-existing to pass it by"
+        )
     mosaic = read(job.source)
     if settings.strip_gps:
         mosaic = mosaic.with_changes(exif=mosaic.exif.without_gps())

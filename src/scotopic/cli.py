@@ -15,7 +15,7 @@ import typer
 
 from scotopic.cli_report import DeviceName, Overwrite, errors, line_of, print_facts, progress_of, told
 from scotopic.cli_research import evaluate_app, models_app, simulate_app, train_command
-from scotopic.errors import ScotopicError, SettingsError
+from scotopic.errors import FileExistsRefusal, ScotopicError, SettingsError
 from scotopic.version import __version__
 
 app = typer.Typer(
@@ -219,9 +219,10 @@ def _run_files(
     jobs, chosen = batch.lay_out(files, output, kind, choices["way"])
     settings = batch.Settings(kind=chosen, **choices)
     failed = 0
-    with progress_of(len(jobs), as_json) as (tell, say):
+    with progress_of(len(jobs), as_json) as (tell, say, count):
         for outcome in batch.run(jobs, settings, model, tell):
             failed += outcome.status == "failed"
+            count()
             if as_json:
                 typer.echo(json.dumps(outcome.to_json()))
             elif outcome.status == "failed":
@@ -290,17 +291,22 @@ def compare_command(
     with told():
         mosaic = read(path)
         check(mosaic)
+        folder = output or path.parent
+        picture, page = (folder / f"{path.stem}-compare.{kind}" for kind in ("jpg", "html"))
+        for target in (picture, page):
+            if target.exists() and not overwrite:
+                raise FileExistsRefusal(f"{target}: exists already and is kept; use --overwrite")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"{folder}: is no folder that can be written to ({error.strerror})"
+            ) from error
         made = plan(mosaic, ratio=ratio, ev=ev)
         before = develop_traditional(path, mosaic, ratio=made.exposure.ratio)
         linear = enhance(mosaic, Model(model), plan_made=made)
         after = develop(linear, look=look.value)
-        folder = output or path.parent
-        if folder.exists() and not folder.is_dir():
-            raise SettingsError(f"{folder} is a file, but a folder is needed for the results")
-        folder.mkdir(parents=True, exist_ok=True)
         labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
-        picture = folder / f"{path.stem}-compare.jpg"
-        page = folder / f"{path.stem}-compare.html"
         compare.write_picture(picture, before, after, labels, overwrite=overwrite)
         compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)
         typer.echo(f"{picture}\n{page}")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scotopic.errors import ScotopicError, SettingsError
 
 errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+results = Console(soft_wrap=True, highlight=False, markup=False)
 
 
 class DeviceName(StrEnum):
@@ -55,8 +56,11 @@ def line_of(outcome: Any) -> str:
 @contextmanager
 def progress_of(
     total: int, quiet: bool
-) -> Iterator[tuple[Callable[[Any, float], None], Callable[[str, bool], None]]]:
-    """A bar on a terminal, plain lines elsewhere: yields how to tell progress and how to say a line."""
+) -> Iterator[tuple[Callable[[Any, float], None], Callable[[str, bool], None], Callable[[], None]]]:
+    """A bar on a terminal, plain lines elsewhere.
+
+    Yields how to tell progress within a file, how to say a line, and how to count a file as finished.
+    """
 
     def say(line: str, is_error: bool) -> None:
         if is_error:
@@ -65,9 +69,14 @@ def progress_of(
             typer.echo(line)
 
     if quiet or not errors.is_terminal:
-        yield (lambda _job, _share: None), say
+        yield (lambda _job, _share: None), say, (lambda: None)
         return
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    columns = [
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    ]
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("", total=total)
         finished = [0]
@@ -76,11 +85,15 @@ def progress_of(
             bar.update(task, description=job.source.name, completed=finished[0] + share)
 
         def say_above(line: str, is_error: bool) -> None:
+            (bar.console if is_error or results.is_terminal else results).print(
+                line, style="red" if is_error else None
+            )
+
+        def count() -> None:
             finished[0] += 1
             bar.update(task, completed=finished[0])
-            bar.console.print(line, style="red" if is_error else None)
 
-        yield tell, say_above
+        yield tell, say_above, count
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from scotopic.cli_report import DeviceName, Overwrite, errors, told
-from scotopic.errors import SettingsError
+from scotopic.errors import FileExistsRefusal, SettingsError
 
 models_app = typer.Typer(help="List, show, verify and export models.", rich_markup_mode=None)
 evaluate_app = typer.Typer(
@@ -68,15 +69,16 @@ def models_export(
     folder: Annotated[Path, typer.Argument(help="The model folder to write.")],
     name: Annotated[str, typer.Option(help="The model's name.")] = "mine",
     version: Annotated[str, typer.Option(help="The model's version.")] = "1",
+    overwrite: Overwrite = False,
     facts: Annotated[Path | None, typer.Option(help="A JSON file whose entries go into the card.")] = None,
 ) -> None:
     """Turn a training run into a model folder (needs the train extra)."""
     with told():
-        _need_torch()
+        _need(("torch", "safetensors", "onnx"), "train")
         from scotopic.train.export import export
 
         more = _json_object(facts) if facts is not None else None
-        export(run, folder, name=name, version=version, facts=more)
+        export(run, folder, name=name, version=version, facts=more, overwrite=overwrite)
         typer.echo(str(folder))
 
 
@@ -84,7 +86,7 @@ def train_command(
     recipe: Annotated[str, typer.Argument(help="The recipe: scotopic.")],
     data: Annotated[Path, typer.Option(help="A folder of clean photos (JPEG, PNG, EXR).")],
     out: Annotated[Path, typer.Option(help="The folder for the run.")],
-    minutes: Annotated[float | None, typer.Option(help="Stop after so many minutes.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many minutes.")] = None,
     start: Annotated[
         Path | None, typer.Option("--from", help="Weights of an earlier run to go on from.")
     ] = None,
@@ -95,7 +97,7 @@ def train_command(
 ) -> None:
     """Train a model on clean photos and simulated sensors (needs the train extra)."""
     with told():
-        _need_torch()
+        _need(("torch", "safetensors", "onnx"), "train")
         from scotopic.train.loop import train
         from scotopic.train.recipes import recipe_named
 
@@ -122,15 +124,19 @@ def evaluate_synthetic(
     scenes: Annotated[
         Path | None, typer.Option(help="A folder of photos. Default: those that come with scotopic.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only so many scenes.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many scenes.")] = None,
     no_peers: Annotated[bool, typer.Option("--no-peers", help="Leave the other methods out.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the JSON here.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure on simulated dark photos whose truth is known: PSNR and SSIM in 8-bit sRGB.
 
     Needs the evaluate extra.
     """
     with told():
+        _need(("scipy", "skimage", "bm3d"), "evaluate")
+        if output is not None and output.exists() and not overwrite:
+            raise FileExistsRefusal(f"{output}: exists already and is kept; use --overwrite")
         from scotopic.evaluate import protocols, report
         from scotopic.run import Model
 
@@ -143,7 +149,7 @@ def evaluate_synthetic(
             progress=lambda words: errors.print(words),
         )
         if output is not None:
-            report.write_json(output, result)
+            report.write_json(output, result, overwrite=overwrite)
         typer.echo(report.table(result))
 
 
@@ -151,9 +157,11 @@ def evaluate_synthetic(
 def simulate_photo(
     picture: Annotated[Path, typer.Argument(help="A clean photo (JPEG or PNG).")],
     target: Annotated[Path, typer.Argument(help="The DNG to write.")],
-    iso: Annotated[float, typer.Option(help="ISO of the simulated Sony A7S II.")] = 320,
-    ratio: Annotated[float, typer.Option(help="How many times too short the exposure is.")] = 300,
-    seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
+    iso: Annotated[float, typer.Option(min=100, max=25600, help="ISO of the simulated Sony A7S II.")] = 320,
+    ratio: Annotated[
+        float, typer.Option(min=1, max=65536, help="How many times too short the exposure is.")
+    ] = 300,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Make a dark RAW file of a clean photo, as a Sony A7S II would have taken it."""
@@ -177,10 +185,12 @@ def _json_object(path: Path) -> dict[str, Any]:
     return value
 
 
-def _need_torch() -> None:
+def _need(modules: tuple[str, ...], extra: str) -> None:
+    """Raise SettingsError unless the extra's modules are installed."""
     try:
-        import torch  # noqa: F401
+        for name in modules:
+            importlib.import_module(name)
     except ImportError as error:
         raise SettingsError(
-            "training needs PyTorch: install scotopic with its train extra, pip install 'scotopic[train]'"
+            f"this needs {error.name}: install scotopic with its {extra} extra, pip install 'scotopic[{extra}]'"
         ) from error

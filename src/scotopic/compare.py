@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from scotopic.frame import Rendered, Shown
-from scotopic.write import place
+from scotopic.write import place_bytes
 
 PANEL = 1200
 """Longest side of one panel of the picture, and of the whole views in it."""
@@ -43,7 +43,7 @@ def write_picture(
         sheet.paste(crop, (left, _LABEL + height + _GAP))
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=90, icc_profile=after.icc)
-    place(path, lambda temporary: _save(temporary, buffer.getvalue()), overwrite=overwrite)
+    place_bytes(path, buffer.getvalue(), overwrite=overwrite)
 
 
 def write_page(
@@ -58,11 +58,7 @@ def write_page(
         before_label=html.escape(labels[0]),
         after_label=html.escape(labels[1]),
     )
-    place(path, lambda temporary: _save(temporary, page.encode()), overwrite=overwrite)
-
-
-def _save(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+    place_bytes(path, page.encode(), overwrite=overwrite)
 
 
 def _shrunk(data: Shown, side: int) -> Image.Image:

@@ -38,7 +38,9 @@ def develop(linear: Linear, *, look: Look = "natural", bits: Literal[8, 16] = 8)
     # A saturated pixel counts the same in all colours; balanced it would be violet. What all
     # colours can reach is neutral.
     ceiling = np.float32(linear.clip if look == "natural" else min(1.0, linear.clip))
-    table = _curve_table(look, bits)
+    # The shoulder ends where the sensor does: what it could not count more of is white.
+    brightest = min(LIGHT_MAX, max(1.0, 2 ** (round(4 * np.log2(max(linear.clip, 1.0))) / 4)))
+    table = _curve_table(look, bits, brightest)
     height, width, _ = linear.data.shape
     out: Shown = np.empty((height, width, 3), table.dtype)
     to_display = matrix.T.astype(np.float32)
@@ -59,10 +61,14 @@ def develop(linear: Linear, *, look: Look = "natural", bits: Literal[8, 16] = 8)
 
 
 @cache
-def _curve_table(look: Look, bits: int) -> Shown:
-    """Display values by the square root of light, which spends its entries on the shadows."""
+def _curve_table(look: Look, bits: int, brightest: float) -> Shown:
+    """Display values by the square root of light, which spends its entries on the shadows.
+
+    White from `brightest` on.
+    """
     light = np.linspace(0, 1, _TABLE_SIZE) ** 2 * LIGHT_MAX
-    shown = bt709_curve(np.minimum(light, 1) if look == "libraw" else shoulder(light, LIGHT_MAX))
+    rolled = light if look == "libraw" else shoulder(light, brightest)
+    shown = bt709_curve(np.minimum(rolled, 1))
     top = 2**bits - 1
     table: Shown = np.rint(shown * top).astype(np.uint8 if bits == 8 else np.uint16)
     return table

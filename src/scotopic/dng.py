@@ -24,9 +24,15 @@ def write_mosaic(path: Path, mosaic: Mosaic) -> None:
     """
     cell = len(mosaic.cfa)
     matrix = mosaic.xyz_to_camera if mosaic.xyz_to_camera is not None else np.eye(3)
-    known = filled_in(mosaic.exif, exposure_s=mosaic.exposure_s, iso=mosaic.iso)
+    known = filled_in(
+        mosaic.exif,
+        make=mosaic.make,
+        model=mosaic.model,
+        exposure_s=mosaic.exposure_s,
+        iso=mosaic.iso,
+    )
     height, width = mosaic.data.shape
-    main, exif, gps = known.directories(width, height, SOFTWARE)
+    exif, gps = known.directories(width, height)
     tags: list[tuple[int, int, int, Any, bool]] = [
         (274, _SHORT, 1, mosaic.orientation, True),
         (33421, _SHORT, 2, (cell, cell), True),
@@ -41,9 +47,7 @@ def write_mosaic(path: Path, mosaic: Mosaic) -> None:
         (50728, _RATIONAL, 3, _rationals([1 / gain for gain in mosaic.wb]), True),
         (50778, _SHORT, 1, _D65, True),
     ]
-    for code, text in ((271, mosaic.make), (272, mosaic.model), (306, main.get(306, ""))):
-        if text:
-            tags.append((code, _ASCII, 0, str(text), True))
+    tags += known.texts()
     if mosaic.noise is not None:
         pairs = [v for pair in zip(mosaic.noise.shot, mosaic.noise.read, strict=True) for v in pair]
         tags.append((NOISE_PROFILE, _DOUBLE, 6, tuple(pairs), True))

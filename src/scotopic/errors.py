@@ -39,5 +39,9 @@ class SettingsError(ScotopicError):
     """A setting is unknown or out of its range."""
 
 
+class TrainingError(ScotopicError):
+    """A training run went wrong and was stopped."""
+
+
 class DatasetError(ScotopicError):
     """Training or evaluation data are missing, damaged or too small."""

@@ -99,9 +99,10 @@ def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
     sums: npt.NDArray[np.float64] | None = None
     weights = {0: 0.3, 1: 0.6, 2: 0.1}
     counts = [sum(row.count(c) for row in mosaic.cfa) for c in range(3)]
+    whole = [n // size for n in mosaic.data.shape]
+    block = min(cells, *whole)
+    height, width = (n - n % block for n in whole)
     for colour, plane in mosaic.colour_planes():
-        block = min(cells, *plane.shape)
-        height, width = (n - n % block for n in plane.shape)
         cut = plane[:height, :width].reshape(height // block, block, width // block, block)
         means = cut.mean(axis=(1, 3), dtype=np.float64)
         part = means * (weights[colour] * mosaic.wb[colour] / counts[colour])

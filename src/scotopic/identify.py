@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ _ISO_MEDIA_PICTURES = {b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif", b"a
 def check_is_raw(path: Path) -> None:
     """Raise an error if the bytes of `path` cannot be a whole RAW photo's, before LibRaw sees them."""
     if path.is_dir():
-        raise ReadError(f"{path}: is a folder, not a file")
+        closed = "" if os.access(path, os.R_OK | os.X_OK) else " that cannot be opened (Permission denied)"
+        raise ReadError(f"{path}: is a folder{closed}, not a file")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -95,17 +97,25 @@ def _is_text(head: bytes) -> bool:
 
 
 def _is_developed_tiff(path: Path, head: bytes) -> bool:
-    """A plain TIFF, of which LibRaw would make no sense: RGB, grey or palette, no DNG version, no maker."""
-    if head[:4] not in TIFF_HEADS:
+    """A TIFF whose largest picture has finished colours, and that is no DNG and no maker's RAW."""
+    if head[:4] not in TIFF_HEADS or head[8:10] == b"CR":
         return False
     try:
         with tifffile.TiffFile(path) as tiff:
-            tags = tiff.pages[0].tags  # type: ignore[union-attr]
-            is_raw_kind = any(code in tags for code in (50706, 330, 34665)) and not (
-                305 in tags and str(tags[305].value).startswith("scotopic")
-            )
-            photometric = int(tags[262].value) if 262 in tags else -1
-            return not is_raw_kind and photometric in (0, 1, 2, 3, 5, 6)
+            pages = all_pages(tiff)
+            if any(_DNG_VERSION in page.tags for page in pages):
+                return False
+            largest = max(pages, key=_area)
+            finished = int(largest.photometric) in _FINISHED_PHOTOMETRICS
+            return finished and largest.samplesperpixel >= 3 and int(largest.compression) < _VENDORS_FROM
     except Exception:
         # No readable directory: LibRaw gives the verdict.
         return False
+
+
+_DNG_VERSION = 50706
+_FINISHED_PHOTOMETRICS = (2, 5, 6, 8)
+"""RGB, CMYK, YCbCr and Lab."""
+
+_VENDORS_FROM = 32767
+"""TIFF compressions from here on are makers' own; some are RAW."""

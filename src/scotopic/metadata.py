@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 EXIF_IFD, GPS_IFD, NOISE_PROFILE = 0x8769, 0x8825, 51041
-ORIENTATION, SOFTWARE, EXPOSURE_TIME = 0x0112, 0x0131, 0x829A
+ORIENTATION, SOFTWARE, EXPOSURE_TIME, RATING = 0x0112, 0x0131, 0x829A, 0x4746
 
 _MAIN_KEPT = {
     0x010E,  # ImageDescription
@@ -23,7 +23,7 @@ _MAIN_KEPT = {
     0x0110,  # Model
     0x0132,  # DateTime
     0x013B,  # Artist
-    0x4746,  # Rating
+    RATING,
     0x8298,  # Copyright
 }
 _EXIF_DROPPED = {
@@ -56,22 +56,29 @@ class Exif:
         """An EXIF block for JPEG and PNG; the picture is upright, so orientation is 1."""
         block = Image.Exif()
         for tag, value in self._main_out(software).items():
-            block[tag] = value
+            # Pillow would put question marks for letters beyond ASCII; bytes it leaves alone.
+            block[tag] = value.encode() if isinstance(value, str) and not value.isascii() else value
         block.get_ifd(EXIF_IFD).update(self._exif_out(width, height))
         if self.gps:
             block.get_ifd(GPS_IFD).update(self.gps)
         return block.tobytes()
 
-    def directories(
-        self, width: int, height: int, software: str
-    ) -> tuple[dict[int, Any], ImageFileDirectory_v2, ImageFileDirectory_v2]:
-        """The main tags and the EXIF and GPS directories ready to be placed into a TIFF file."""
+    def texts(self) -> list[tuple[int, int, int, Any, bool]]:
+        """The main directory's texts as tifffile's extra tags; in UTF-8."""
+        return [
+            (tag, _ASCII, 0, value.encode(), True)
+            for tag, value in sorted(self.main.items())
+            if isinstance(value, str) and tag not in (ORIENTATION, SOFTWARE)
+        ]
+
+    def directories(self, width: int, height: int) -> tuple[ImageFileDirectory_v2, ImageFileDirectory_v2]:
+        """The EXIF and GPS directories ready to be placed into a TIFF file."""
         exif, gps = ImageFileDirectory_v2(), ImageFileDirectory_v2()
         for tag, value in self._exif_out(width, height).items():
             exif[tag] = value
         for tag, value in self.gps.items():
             gps[tag] = value
-        return self._main_out(software), exif, gps
+        return exif, gps
 
     def _main_out(self, software: str) -> dict[int, Any]:
         return {**self.main, ORIENTATION: 1, SOFTWARE: software}
@@ -129,7 +136,7 @@ def _plain(tag: Any) -> Any:
     values = tag.values
     kind = int(tag.field_type)
     if kind == _ASCII:
-        text = values if isinstance(values, str) else "".join(map(str, values))
+        text = values.decode("latin-1") if isinstance(values, bytes) else str(values)
         return text.rstrip("\0 ") or None
     if isinstance(values, str):
         return values.encode("latin-1", "replace")

@@ -16,8 +16,17 @@ BLOCK = 16
 FLAT_QUANTILE = 0.02
 """Share of blocks of like brightness that are taken to be flat: experiments.md, 2026-11-22."""
 
+CLIPPED_MAX = 0.01
+"""A block with more clipped values than this share tells nothing of its noise."""
+
+BLOCKS_MIN = 8
+"""Fewer blocks than this measure nothing; one DN of rounding noise is then assumed."""
+
 BINS = 12
 """Groups of like brightness into which the blocks are sorted."""
+
+SHOT_MIN = 1e-7
+"""No sensor holds ten million electrons a pixel."""
 
 DISAGREEMENT = 2.5
 """A stated profile whose variance is off by more than this factor is overruled."""
@@ -76,11 +85,11 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     mean, variance = np.concatenate(means), np.concatenate(variances)
     span = mosaic.white - float(np.mean(mosaic.black))
     quantum = 1 / 12 / span**2
-    if mean.size < 8:
+    if mean.size < BLOCKS_MIN:
         return _profile(1 / span, quantum)
     points = _flat_points(mean, variance)
     shot, read = _fit_line(*points)
-    return _profile(max(shot, 1e-7), max(read, quantum))
+    return _profile(max(shot, SHOT_MIN), max(read, quantum))
 
 
 def _profile(shot: float, read: float) -> NoiseProfile:
@@ -100,7 +109,7 @@ def _block_statistics(
         return cut.transpose(0, 2, 1, 3).reshape(-1, BLOCK, BLOCK)
 
     values, dn = blocks(plane), blocks(counted)
-    unclipped = ((dn == 0).mean(axis=(1, 2)) < 0.02) & ((dn >= saturation).mean(axis=(1, 2)) < 0.01)
+    unclipped = ((dn == 0) | (dn >= saturation)).mean(axis=(1, 2)) < CLIPPED_MAX
     values = values[unclipped]
     second = values[:, :, :-2] - 2 * values[:, :, 1:-1] + values[:, :, 2:]
     variance = np.square(second).mean(axis=(1, 2), dtype=np.float64) / 6

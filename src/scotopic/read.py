@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,15 +62,15 @@ def read(path: Path | str) -> Mosaic:
         other, lens = raw.other, raw.lens
         exif = read_exif(path)
         make, model = str(exif.main.get(0x010F, "")), str(exif.main.get(0x0110, ""))
-        stated_s = float(exif.exif.get(EXPOSURE_TIME, other.shutter_speed) or 0)
-        exposure_s = stated_s if stated_s > 0 else None
+        stated_s = exif.exif.get(EXPOSURE_TIME, other.shutter_speed)
+        exposure_s = float(stated_s) if isinstance(stated_s, Real) and float(stated_s) > 0 else None
         iso = float(other.iso_speed) if other.iso_speed > 0 else None
         return Mosaic(
             data=data,
             cfa=cfa,
             black=black,
             white=white,
-            saturation=_saturation(data, white),
+            saturation=_saturation(data, float(black.max()), white),
             noise=_noise_profile_tag(path),
             wb=wb,
             wb_source=wb_source,
@@ -211,24 +212,40 @@ def grey_world(
     return (float(gains[0] / gains[1]), 1.0, float(gains[2] / gains[1]))
 
 
-def _saturation(data: npt.NDArray[np.uint16], white: float) -> float:
+SATURATION_FROM = 0.85
+"""A sensor that clips below its white level does so above this share of its range."""
+
+SATURATION_PIXELS = 64
+"""Fewer pixels of one value are no sign of clipping."""
+
+SATURATION_PEAK = 10
+"""So many times more pixels than the values below have: a pile, not the top of a bright patch."""
+
+SATURATION_ABOVE = 0.05
+"""At most this share of the bright pixels may lie above the pile: hot ones, and other colours' piles."""
+
+
+def _saturation(data: npt.NDArray[np.uint16], black: float, white: float) -> float:
     """Where this sensor stops counting: the pile of equal values near the top, else `white`.
 
     Many cameras clip below the white level they state; without this, lamps would turn violet.
     """
-    bright = data[data >= 0.85 * white]
-    if bright.size < 64:
+    bright = data[data >= black + SATURATION_FROM * (white - black)]
+    if bright.size < SATURATION_PIXELS:
         return white
-    counts = np.bincount(np.minimum(bright, 65535).astype(np.int64))
+    counts = np.bincount(bright)
     peak = int(counts.argmax())
-    piled = counts[max(0, peak - 1) :].sum() >= 0.5 * bright.size and counts[peak] >= 64
-    return float(min(peak, white)) if piled else white
+    below = counts[max(int(bright.min()), peak - 200) : max(0, peak - 3)]
+    usual = float(below.mean()) if below.size else 0.0
+    stands_out = counts[peak] >= max(SATURATION_PIXELS, SATURATION_PEAK * usual)
+    tops = np.count_nonzero(bright > peak + 2) <= SATURATION_ABOVE * bright.size
+    return float(min(peak, white)) if stands_out and tops else white
 
 
 def _xyz_to_camera(raw: Any) -> npt.NDArray[np.float64] | None:
     matrix = np.array(raw.rgb_xyz_matrix[:3], dtype=np.float64)
     if np.any(matrix):
-        return matrix
+        return matrix if abs(np.linalg.det(matrix)) > 1e-6 else None
     # DNGs: LibRaw keeps only the finished matrix to sRGB; go back from there.
     to_srgb: npt.NDArray[np.floating] = np.array(raw.color_matrix[:3, :3], dtype=np.float64)
     if not np.any(to_srgb):
@@ -267,10 +284,10 @@ def _matrix_that_libraw_applies(raw: Any) -> npt.NDArray[np.floating]:
 
 def _noise_profile_tag(path: Path) -> NoiseProfile | None:
     """The DNG NoiseProfile tag: pairs (S, O) with variance = S x + O, one pair or one a colour."""
-    with path.open("rb") as file:
-        if file.read(4) not in TIFF_HEADS:
-            return None
     try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_HEADS:
+                return None
         with tifffile.TiffFile(path) as tiff:
             pages = all_pages(tiff)
             values = [p.tags[NOISE_PROFILE].value for p in pages if NOISE_PROFILE in p.tags]
@@ -283,6 +300,8 @@ def _noise_profile_tag(path: Path) -> NoiseProfile | None:
             shot, read = pairs[0::2], pairs[1::2]
             if pairs.size == 2:
                 shot, read = np.repeat(shot, 3), np.repeat(read, 3)
+            elif pairs.size == 8:  # R, G1, G2, B
+                shot, read = (np.array([v[0], (v[1] + v[2]) / 2, v[3]]) for v in (shot, read))
             if np.all(shot[:3] > 0):
                 three = [(float(v[0]), float(v[1]), float(v[2])) for v in (shot, read)]
                 return NoiseProfile(three[0], three[1], "the file's NoiseProfile tag")

@@ -13,7 +13,7 @@ import onnxruntime as ort
 
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts
-from scotopic.models import INPUTS, OUTPUTS, Card, find, verify
+from scotopic.models import DEFAULT, INPUTS, OUTPUTS, Card, find, verify
 
 DEFAULT_TILE = 1024
 """Side of a tile without its halo, in mosaic pixels: experiments.md, 2026-11-22."""
@@ -56,9 +56,14 @@ class Model:
     """
 
     def __init__(
-        self, name: str | Path = "bayer-fast", *, device: str = "auto", threads: int | None = None
+        self, name: str | Path = DEFAULT, *, device: str = "auto", threads: int | None = None
     ) -> None:
         self.card: Card = find(name)
+        if (self.card.kind, self.card.cfa) != ("linear", "bayer"):
+            raise ModelError(
+                f"{self.card.name}: is of kind {self.card.kind} for {self.card.cfa} sensors; this version "
+                "runs linear models for Bayer sensors"
+            )
         verify(self.card)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
@@ -115,13 +120,14 @@ class Model:
 
     def _tile(self, feed: dict[str, npt.NDArray[np.float32]], strength: float) -> npt.NDArray[np.float32]:
         """One tile's blend, (3, h, w)."""
-        if strength == 1:
-            rgb: npt.NDArray[np.float32] = self._session.run(["rgb"], feed)[0][0]
-            return rgb
-        if strength == 0:
-            plain: npt.NDArray[np.float32] = self._session.run(["plain"], feed)[0][0]
-            return plain
-        rgb, plain = (out[0] for out in self._session.run(["rgb", "plain"], feed))
+        wanted = {1.0: ["rgb"], 0.0: ["plain"]}.get(strength, ["rgb", "plain"])
+        try:
+            outputs: list[npt.NDArray[np.float32]] = [o[0] for o in self._session.run(wanted, feed)]
+        except Exception as error:
+            raise ModelError(f"{self.card.name}: ONNX Runtime failed on {self.device} ({error})") from error
+        if len(outputs) == 1:
+            return outputs[0]
+        rgb, plain = outputs
         blend: npt.NDArray[np.float32] = plain + np.float32(strength) * (rgb - plain)
         return blend
 

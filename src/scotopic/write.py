@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
@@ -15,7 +15,7 @@ from PIL import Image
 
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
-from scotopic.metadata import attach_to_tiff
+from scotopic.metadata import ORIENTATION, RATING, attach_to_tiff
 from scotopic.version import SOFTWARE
 
 Format = Literal["jpg", "png", "tiff"]
@@ -48,10 +48,15 @@ def write(path: Path, picture: Rendered, kind: Format, *, overwrite: bool = Fals
             f"{kind} is written with {bits_of(kind)} bits a colour; got {picture.data.dtype}"
         )
 
+    try:
+        encoded = _encoded(picture, kind) if kind != "tiff" else b""
+    except (ValueError, OSError) as error:
+        raise WriteError(f"{path}: could not be encoded ({error})") from error
+
     def fill(temporary: Path) -> None:
         match kind:
             case "jpg" | "png":
-                temporary.write_bytes(_encoded(picture, kind))
+                temporary.write_bytes(encoded)
             case "tiff":
                 _write_tiff(temporary, picture)
 
@@ -87,6 +92,15 @@ def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def place_bytes(path: Path, content: bytes, *, overwrite: bool) -> None:
+    """Give `path` this content, whole or not at all; errors as `place`."""
+
+    def fill(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    place(path, fill, overwrite=overwrite)
+
+
 def _take_name(temporary: Path, path: Path) -> None:
     """Give the file its name unless somebody took it meanwhile; atomic where links are possible."""
     try:
@@ -94,10 +108,16 @@ def _take_name(temporary: Path, path: Path) -> None:
     except FileExistsError as error:
         raise _refusal(path) from error
     except OSError:
-        # A file system without hard links (FAT, some network shares).
-        if path.exists():
-            raise _refusal(path) from None
-        temporary.replace(path)
+        # A file system without hard links (FAT, some network shares): take the name, then fill it.
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL))
+        except FileExistsError as error:
+            raise _refusal(path) from error
+        try:
+            temporary.replace(path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _refusal(path: Path) -> FileExistsRefusal:
@@ -129,16 +149,11 @@ def _encoded(picture: Rendered, kind: Format) -> bytes:
 
 def _write_tiff(path: Path, picture: Rendered) -> None:
     height, width, _ = picture.data.shape
-    main, exif, gps = picture.exif.directories(width, height, SOFTWARE)
-    named = {
-        code: value
-        for code, value in main.items()
-        if code not in (0x0112, 0x0131) and isinstance(value, str)
-    }
-    tags: list[tuple[int, int, int, str | int, bool]] = [
-        (code, 2, 0, text, True) for code, text in named.items()
-    ]
-    tags.append((0x0112, 3, 1, 1, True))
+    exif, gps = picture.exif.directories(width, height)
+    tags: list[tuple[int, int, int, Any, bool]] = [(ORIENTATION, 3, 1, 1, True), *picture.exif.texts()]
+    rating = picture.exif.main.get(RATING)
+    if isinstance(rating, int):
+        tags.append((RATING, 3, 1, rating, True))
     tifffile.imwrite(
         path,
         picture.data,

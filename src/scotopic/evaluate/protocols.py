@@ -56,7 +56,7 @@ def synthetic(
     result: dict[str, Any] = {
         "protocol": "synthetic",
         "version": __version__,
-        "models": {m.card.name: m.card.version for m in models},
+        "models": {label(m, models): m.card.sha256 for m in models},
         "scenes": [s.name for s in loaded],
         "settings": [],
     }
@@ -95,6 +95,12 @@ def take(scene: Scene, ratio: float, iso: float) -> _Dark:
     return _Dark(scene, scene.shown(), mosaic, sensor.noise_profile(), made)
 
 
+def label(model: Model, models: list[Model]) -> str:
+    """A model's name; with its folder where another one measured beside it bears the same."""
+    alike = [m for m in models if m.card.name == model.card.name]
+    return model.card.name if len(alike) == 1 else f"{model.card.name} ({model.card.folder})"
+
+
 def _pictures(
     dark: _Dark, models: list[Model], with_peers: bool
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8], list[float] | None]]:
@@ -108,4 +114,4 @@ def _pictures(
         yield "BM3D, true noise", peers.bm3d(dark.mosaic, dark.true_noise, dark.made, models[0]), None
     for model in models:
         light = peers.balanced(enhance(dark.mosaic, model, plan_made=dark.made))
-        yield model.card.name, render(light), bias_by_decile(light, dark.scene.camera)
+        yield label(model, models), render(light), bias_by_decile(light, dark.scene.camera)

@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from scotopic.write import place
+from scotopic.write import place_bytes
 
 
 def table(result: dict[str, Any]) -> str:
@@ -44,11 +44,6 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def write_json(path: Path, result: dict[str, Any]) -> None:
-    """Write the whole result; replaces an older one."""
-    text = json.dumps(result, indent=1) + "\n"
-    place(path, lambda temporary: _save(temporary, text), overwrite=True)
-
-
-def _save(path: Path, text: str) -> None:
-    path.write_text(text)
+def write_json(path: Path, result: dict[str, Any], *, overwrite: bool = False) -> None:
+    """Write the whole result; an existing file is kept unless `overwrite`."""
+    place_bytes(path, (json.dumps(result, indent=1) + "\n").encode(), overwrite=overwrite)

@@ -71,9 +71,15 @@ def load(path: Path) -> Scene:
 
 
 def photo_to_camera(path: Path) -> npt.NDArray[np.float64]:
-    """An sRGB photo as linear, white-balanced camera RGB (H, W, 3) of the A7S II."""
-    with Image.open(path) as image:
-        shown = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
+    """An sRGB photo as linear, white-balanced camera RGB (H, W, 3) of the A7S II.
+
+    Raises DatasetError for a file that is no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            shown = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
+    except OSError as error:
+        raise DatasetError(f"{path}: is no picture that can be read ({error})") from error
     to_camera = np.linalg.inv(camera_to_srgb(CAMERA_MATRICES[CAMERA]))
     camera: npt.NDArray[np.float64] = np.maximum(srgb_to_linear(shown) @ to_camera.T, 0)
     return camera

@@ -23,6 +23,21 @@ def is_held_out(name: str, prefixes: tuple[str, ...]) -> bool:
     return name.startswith(prefixes)
 
 
+def split(paths: list[Path], prefixes: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
+    """The photos to learn from and those held out: the named series, else every tenth photo.
+
+    Raises DatasetError when either would be empty.
+    """
+    held = [p for p in paths if is_held_out(p.name, prefixes)] or paths[::10]
+    kept = [p for p in paths if p not in held]
+    if not kept:
+        raise DatasetError(
+            f"of {len(paths)} photos {len(held)} are held out and none is left to learn from: give more "
+            "photos, or other beginnings of names to hold out (the recipe's held_out)"
+        )
+    return kept, held
+
+
 def find_photos(folder: Path) -> list[Path]:
     """All JPEG, PNG and EXR files below `folder`, sorted. Raises DatasetError when there are none."""
     wanted = {".jpg", ".jpeg", ".png", ".exr"}
@@ -39,13 +54,19 @@ def load_photo(path: Path) -> Tensor:
     if path.suffix.lower() == ".exr":
         import OpenEXR
 
-        with OpenEXR.File(str(path)) as file:
-            pixels = np.asarray(file.channels()["RGB"].pixels[..., :3], dtype=np.float32)
+        try:
+            with OpenEXR.File(str(path)) as file:
+                pixels = np.asarray(file.channels()["RGB"].pixels[..., :3], dtype=np.float32)
+        except (RuntimeError, KeyError) as error:
+            raise DatasetError(f"{path}: is no RGB EXR picture that can be read ({error})") from error
         level = np.percentile(pixels.mean(axis=2), 95)
         scene = np.clip(np.nan_to_num(pixels) / max(float(level), 1e-6), 0, HDR_CEILING)
         return torch.from_numpy(scene.astype(np.float16)).permute(2, 0, 1).contiguous()
-    with Image.open(path) as image:
-        array = np.array(image.convert("RGB"))
+    try:
+        with Image.open(path) as image:
+            array = np.array(image.convert("RGB"))
+    except OSError as error:
+        raise DatasetError(f"{path}: is no picture that can be read ({error})") from error
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
@@ -72,12 +93,11 @@ class CleanPhotos:
         self.weights = torch.tensor(weights)
 
     def _draw(self) -> float:
-        # Host-side choices come from their own stream, so that no device round trip is needed.
-        return float(torch.rand((), generator=self._host))
+        return float(torch.rand((), generator=self.generator))
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
         """`size` crops (B, 3, crop, crop), linear sRGB, and which of them are HDR (B,)."""
-        picks = torch.multinomial(self.weights, size, replacement=True, generator=self._host)
+        picks = torch.multinomial(self.weights, size, replacement=True, generator=self.generator)
         crops = []
         for index in picks.tolist():
             photo = self.photos[index]
@@ -101,7 +121,3 @@ class CleanPhotos:
             crops.append(linear)
         hdr = torch.tensor([self.photos[i].dtype == torch.float16 for i in picks.tolist()])
         return torch.stack(crops), hdr.to(self.device)
-
-    @property
-    def _host(self) -> torch.Generator:
-        return self.generator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from scotopic.enhance import graph_inputs, plan
-from scotopic.errors import ModelError
+from scotopic.errors import FileExistsRefusal, ModelError, SettingsError
 from scotopic.models import CARD_FORMAT, INPUTS, OUTPUTS, sha256
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
@@ -56,15 +57,38 @@ class _SinglePicture(nn.Module):
 
 
 def export(
-    run: Path, folder: Path, *, name: str, version: str, facts: dict[str, Any] | None = None
+    run: Path,
+    folder: Path,
+    *,
+    name: str,
+    version: str,
+    facts: dict[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> None:
-    """Write `folder` with `model.onnx` and `card.json` from a training run.
+    """Write `folder` with `model.onnx`, `card.json` and a `README.md` from a training run.
 
-    The halo is measured, and torch and ONNX Runtime are compared, before the card is written. `facts`
-    goes into the card as it is (data, metrics). Raises ModelError when they disagree or when tiles do.
+    torch and ONNX Runtime are compared and the halo is measured first; the folder gets its files only
+    when both are well. A README that is there is kept. `facts` goes into the card as it is (data, metrics).
+    Raises ModelError when results disagree, FileExistsRefusal for a model that is there already.
     """
+    if (folder / "card.json").exists() and not overwrite:
+        raise FileExistsRefusal(f"{folder}: holds a model already, which is kept; use --overwrite")
     stored, graph = load_run(run)
+    clashing = {"name", "version", "kind", "cfa", "halo", "sha256", *stored} & set(facts or {})
+    if clashing:
+        raise SettingsError(f"the facts must not name {', '.join(sorted(clashing))}: these are measured")
     folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
+        _build(Path(made), graph, name, version, {**stored, **(facts or {})})
+        for part in ("model.onnx", "card.json"):
+            (Path(made) / part).replace(folder / part)
+    readme = folder / "README.md"
+    if not readme.exists():
+        readme.write_text(f"# {name}\n\nTrained with scotopic; `card.json` says how and on what.\n")
+
+
+def _build(folder: Path, graph: BayerGraph, name: str, version: str, facts: dict[str, Any]) -> None:
+    """Export, compare, measure, and write both files."""
     target = folder / "model.onnx"
     example = _example(96, 128)
     torch.onnx.export(
@@ -99,8 +123,7 @@ def export(
         "parameters": sum(p.numel() for p in graph.net.parameters()),
         "sha256": sha256(target),
         "onnx_parity": error,
-        **stored,
-        **(facts or {}),
+        **facts,
     }
     write_card(folder, card)
     card["halo"] = measure_halo(folder)

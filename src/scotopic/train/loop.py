@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from scotopic.errors import DatasetError
-from scotopic.train.datasets import CleanPhotos, find_photos, is_held_out
+from scotopic.errors import DatasetError, SettingsError, TrainingError, WriteError
+from scotopic.train.datasets import CleanPhotos, find_photos, split
 from scotopic.train.losses import loss, psnr_by_picture
 from scotopic.train.networks import Architecture, BayerGraph
 from scotopic.train.recipes import Recipe
@@ -51,18 +51,16 @@ def train(
 
     Writes `recipe.json`, `log.jsonl`, `weights.safetensors` (the moving average, renewed every two
     minutes and at the end) and, when done, `result.json`. `start_from` is a weights file to go on from.
-    Raises DatasetError when photos are missing.
+    Raises DatasetError when photos are missing, WriteError when `out` holds a run already, TrainingError
+    when the loss is no number any more.
     """
     place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("device cuda is not available: this PyTorch sees no graphics card")
     torch.manual_seed(recipe.seed)
-    paths = find_photos(photos)
-    held = [p for p in paths if is_held_out(p.name, recipe.held_out)]
-    kept = [p for p in paths if not is_held_out(p.name, recipe.held_out)]
-    if not kept or not held:
-        raise DatasetError(
-            f"{photos} holds {len(kept)} photos to train on and {len(held)} held out: "
-            "both are needed; see the recipe's held_out"
-        )
+    if (out / "recipe.json").exists():
+        raise WriteError(f"{out}: holds a training run already, which is kept; give another folder")
+    kept, held = split(find_photos(photos), recipe.held_out)
     data = CleanPhotos(kept, recipe.crop, place, torch.Generator().manual_seed(recipe.seed))
     simulator = Simulator(recipe.noise, place, torch.Generator(place).manual_seed(recipe.seed + 1))
     validation = _validation_batches(recipe, held, place)
@@ -70,7 +68,10 @@ def train(
     model = BayerGraph(recipe.architecture).to(place)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start_from is not None:
-        model.net.load_state_dict(load_file(start_from, device=str(place)))
+        try:
+            model.net.load_state_dict(load_file(start_from, device=str(place)))
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise DatasetError(f"{start_from}: holds no weights of this network ({error})") from error
     average = {k: v.detach().clone() for k, v in model.net.state_dict().items()}
     optimizer = torch.optim.AdamW(
         model.net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -108,6 +109,11 @@ def train(
             _follow(average, model.net, min(recipe.average_decay, (1 + step) / (10 + step)))
 
             current = float(value.detach())
+            if not math.isfinite(current):
+                raise TrainingError(
+                    f"the loss became {current} at step {step}: lower the learning rate; the last weights saved "
+                    f"in {out} are from before"
+                )
             smooth_loss = current if math.isnan(smooth_loss) else 0.99 * smooth_loss + 0.01 * current
             saving = time.monotonic() - last_save > CHECKPOINT_SECONDS
             if saving or step % 50 == 0:

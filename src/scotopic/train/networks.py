@@ -271,8 +271,8 @@ class BayerGraph(nn.Module):
         """
         light = self._blur(F.pixel_shuffle(tame, 2))
         lamp = smoothstep(light, lamp_starts, 2 * lamp_starts)
-        saturated = self._blur(smoothstep(F.pixel_shuffle(x, 2), 0.92, 0.98))
-        return (1 - lamp) * (1 - smoothstep(saturated, 0.16, 0.32))
+        saturated = self._blur(smoothstep(F.pixel_shuffle(x, 2), *NEAR_SATURATION))
+        return (1 - lamp) * (1 - smoothstep(saturated, *SATURATED_SHARE))
 
     def _blur(self, full: Tensor) -> Tensor:
         """A 5x5 binomial: one hot pixel alone weighs 0.14 in it and so passes for no lamp."""
@@ -284,6 +284,13 @@ LAMP_LIGHT = 2.0
 
 BINOMIAL_NOISE = 0.273
 """Share of a pixel's noise that the 5x5 binomial leaves: sqrt(sum of squared weights)."""
+
+NEAR_SATURATION = (0.92, 0.98)
+"""Share of the sensor's range over which a pixel comes to count as saturated."""
+
+SATURATED_SHARE = (0.16, 0.32)
+"""Weight of saturated pixels in the 5x5 binomial over which the network's work fades: one pixel weighs
+0.14, two by two 0.39."""
 
 MEAN_SCALES = (1, 2, 4, 8)
 """Sides of the squares of local means, in packed positions of 4x4 mosaic pixels."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scotopic.errors import SettingsError
-from scotopic.train.networks import Architecture
+from scotopic.train.networks import SIZE_MULTIPLE, Architecture
 from scotopic.train.simulate import NoiseRange
 
 
@@ -44,7 +44,15 @@ class Recipe:
         "thatch_chapel",
         "dikhololo_night",
     )
-    """Beginnings of names: whole series that training never sees."""
+    """Beginnings of names: whole series that training never sees. Where no photo bears one, a tenth of the
+    photos is held out."""
+
+    def __post_init__(self) -> None:
+        for name in ("crop", "batch", "steps", "warmup_steps", "minutes", "learning_rate", "gradient_clip"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} {getattr(self, name)} must be above 0")
+        if self.crop % SIZE_MULTIPLE:
+            raise SettingsError(f"crop {self.crop} must be a multiple of {SIZE_MULTIPLE}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -69,8 +77,12 @@ class Recipe:
         for word in words:
             name, equals, text = word.partition("=")
             current = getattr(self, name, None)
-            if not equals or not isinstance(current, (bool, int, float, str)):
-                known = [f.name for f in dataclasses.fields(self)]
+            if not equals or not isinstance(current, (bool, int, float, str, tuple)):
+                known = [
+                    f.name
+                    for f in dataclasses.fields(self)
+                    if not dataclasses.is_dataclass(getattr(self, f.name))
+                ]
                 raise SettingsError(
                     f"{word!r} changes no recipe field: write NAME=VALUE with one of {', '.join(known)}"
                 )
@@ -78,8 +90,10 @@ class Recipe:
                 value = text if isinstance(current, str) else json.loads(text)
             except ValueError:
                 value = None
-            if isinstance(current, float) and isinstance(value, int):
+            if isinstance(current, float) and type(value) is int:
                 value = float(value)
+            if isinstance(current, tuple) and isinstance(value, list):
+                value = tuple(map(str, value))
             if type(value) is not type(current):
                 raise SettingsError(f"{word!r}: {name} is {type(current).__name__}, such as {current!r}")
             changes[name] = value
