@@ -10,7 +10,7 @@ from scotopic.errors import SettingsError, UnsupportedRawError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
 from scotopic.frame import RGGB
-from scotopic.read import read
+from scotopic.read import libraw_develop, read
 from scotopic.sensor import expose, sony_a7s2
 
 
@@ -111,9 +111,16 @@ def test_a_strength_out_of_range_is_refused(model, dark):
 
 
 def test_the_four_phases_of_one_real_scene_agree(model, raws):
-    shown = [
-        develop(enhance(read(raws / f"nikon_{p}.dng"), model, ratio=1)).data.astype(float)
-        for p in ("rggb", "bggr", "grbg", "gbrg")
-    ]
-    for other in shown[1:]:
-        assert np.abs(shown[0] - other).mean() < 0.01 * 255
+    """The four files hold the same samples, moved to other places within each 2x2 cell.
+
+    So single pixels cannot agree better than the moving allows: it costs LibRaw's own development 1.4 to
+    1.8% of the display's range. In linear light they must agree to 1%, and in the display better than LibRaw's.
+    """
+    names = [f"nikon_{phase}.dng" for phase in ("rggb", "bggr", "grbg", "gbrg")]
+    linear = [enhance(read(raws / name), model, ratio=1) for name in names]
+    shown = [develop(v).data.astype(float) for v in linear]
+    theirs = [libraw_develop(raws / name).astype(float) for name in names]
+    for other in range(1, 4):
+        assert np.abs(linear[0].data - linear[other].data).mean() < 0.01
+        ours_apart = np.abs(shown[0] - shown[other]).mean()
+        assert ours_apart < np.abs(theirs[0] - theirs[other]).mean()

@@ -138,7 +138,7 @@ def train(
         "photos": len(kept),
         "photos_held_out": len(held),
         "validation_db": quality,
-        "started_from": str(start_from) if start_from else None,
+        "started_from": start_from.name if start_from else None,
     }
     (out / "result.json").write_text(json.dumps(facts, indent=2) + "\n")
     return out
