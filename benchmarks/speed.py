@@ -72,11 +72,15 @@ def once(raw: Path, target: Path, model: Model) -> dict[str, float]:
 
 
 def peak_mb(code: str, *words: str) -> float:
-    """Peak resident memory of a Python process of its own."""
+    """Peak resident memory of a Python process of its own.
+
+    Linux keeps the parent's peak in ru_maxrss across fork and exec, so its own high-water mark is read.
+    """
     probe = code + (
-        "\nimport resource, sys\n"
-        "unit = 2**20 if sys.platform == 'darwin' else 1024\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)"
+        "\nimport pathlib, re, resource, sys\n"
+        "status = pathlib.Path('/proc/self/status')\n"
+        "if status.exists(): print(int(re.search(r'VmHWM:\\s+(\\d+)', status.read_text())[1]) / 1024)\n"
+        "else: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
     )
     done = subprocess.run([sys.executable, "-c", probe, *words], check=True, capture_output=True, text=True)
     return round(float(done.stdout.split()[-1]), 1)

@@ -15,7 +15,7 @@ from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts
 from scotopic.models import DEFAULT, INPUTS, OUTPUTS, Card, find, verify
 
-DEFAULT_TILE = 1024
+DEFAULT_TILE = 1536
 """Side of a tile without its halo, in mosaic pixels: experiments.md, 2026-11-22."""
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -68,8 +68,6 @@ class Model:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.log_severity_level = 3
-        # Tiles differ in size at the edges: the arena would keep the largest of each.
-        options.enable_cpu_mem_arena = False
         providers = _providers(device)
         try:
             self._session = ort.InferenceSession(str(self.card.graph), options, providers=providers)
@@ -184,4 +182,4 @@ def _providers(device: str) -> list[str]:
             f"device {device} is not available: this ONNX Runtime offers "
             f"{', '.join(p.removesuffix('ExecutionProvider').lower() for p in present)}"
         )
-    return [_PROVIDERS[device], _PROVIDERS["cpu"]]
+    return list(dict.fromkeys([_PROVIDERS[device], _PROVIDERS["cpu"]]))
