@@ -11,12 +11,12 @@ from typing import Any, Literal
 
 from scotopic.develop import Look, develop
 from scotopic.enhance import Plan, check, enhance, plan
-from scotopic.errors import FileExistsRefusal, ReadError, ScotopicError, SettingsError, WriteError
+from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.frame import Mosaic
 from scotopic.read import read
 from scotopic.run import DEFAULT_TILE, Model
 from scotopic.traditional import develop_traditional
-from scotopic.write import SUFFIXES, Format, bits_of, write
+from scotopic.write import SUFFIXES, Format, bits_of, refusal, write
 
 RAW_SUFFIXES = frozenset(
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos "
@@ -193,10 +193,7 @@ def _treat(
     if job.target.exists() and not settings.overwrite:
         if settings.skip_existing:
             return "skipped"
-        raise FileExistsRefusal(
-            f"{job.target}: exists already and is kept; use --overwrite to replace it or "
-            "--skip-existing to pass it by"
-        )
+        raise refusal(job.target)
     mosaic = read(job.source)
     if settings.strip_gps:
         mosaic = mosaic.with_changes(exif=mosaic.exif.without_gps())

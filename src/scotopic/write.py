@@ -69,7 +69,7 @@ def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
     Whatever goes wrong, neither a half file nor the temporary one is left.
     """
     if path.exists() and not overwrite:
-        raise _refusal(path)
+        raise refusal(path)
     try:
         handle, name = tempfile.mkstemp(prefix=".scotopic-", suffix=".part", dir=path.parent)
     except OSError as error:
@@ -106,13 +106,13 @@ def _take_name(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError as error:
-        raise _refusal(path) from error
+        raise refusal(path) from error
     except OSError:
         # A file system without hard links (FAT, some network shares): take the name, then fill it.
         try:
             os.close(os.open(path, os.O_CREAT | os.O_EXCL))
         except FileExistsError as error:
-            raise _refusal(path) from error
+            raise refusal(path) from error
         try:
             temporary.replace(path)
         except OSError:
@@ -120,7 +120,8 @@ def _take_name(temporary: Path, path: Path) -> None:
             raise
 
 
-def _refusal(path: Path) -> FileExistsRefusal:
+def refusal(path: Path) -> FileExistsRefusal:
+    """The error for a result that exists already and is kept."""
     return FileExistsRefusal(
         f"{path}: exists already and is kept; use --overwrite to replace it "
         "or --skip-existing to pass it by"
