@@ -309,7 +309,7 @@ def test_names_that_are_no_text_are_reported_and_done(card):
 
 
 def test_the_traditional_way_knows_x_trans_and_ours_says_that_it_does_not(tmp_path, photo):
-    from conftest import X_TRANS
+    from scotopic.frame import X_TRANS
 
     raw = tmp_path / "x.dng"
     scene = np.tile(photo, (3, 2, 1))[:516, :516]  # LibRaw wants 512 at least

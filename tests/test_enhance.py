@@ -3,13 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conftest import BAYER_PHASES, X_TRANS
+from conftest import BAYER_PHASES
 from scotopic.develop import develop
 from scotopic.enhance import enhance, phase_offset, plan
 from scotopic.errors import SettingsError, UnsupportedRawError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
-from scotopic.frame import RGGB
+from scotopic.frame import RGGB, X_TRANS
 from scotopic.read import libraw_develop, read
 from scotopic.sensor import expose, sony_a7s2
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conftest import BAYER_PHASES, X_TRANS
+from conftest import BAYER_PHASES
 from scotopic.errors import SettingsError
-from scotopic.frame import Linear, Mosaic
+from scotopic.frame import X_TRANS, Linear, Mosaic
 
 
 def mosaic(cfa, **more):

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from conftest import BAYER_PHASES, SAMPLE, X_TRANS
+from conftest import BAYER_PHASES, SAMPLE
 from scotopic.dng import write_mosaic
 from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
-from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.frame import X_TRANS, Mosaic, NoiseProfile
 from scotopic.read import grey_world, read
 
 MATRIX = np.array([[0.6640, -0.1847, -0.0503], [-0.5238, 1.3010, 0.2474], [-0.0993, 0.1673, 0.6527]])

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import X_TRANS
 from scotopic.errors import SettingsError
+from scotopic.frame import X_TRANS
 from scotopic.sensor import Sensor, eld_camera, expose, phone, sony_a7s2
 
 

@@ -1,12 +1,11 @@
-"""Training, where torch is installed; skipped aloud where not."""
+"""What training is made of, where torch is installed; skipped aloud where not."""
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
+import threading
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
@@ -14,51 +13,84 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the train e
 from importlib.resources import files  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from conftest import MORE_DATA  # noqa: E402
-from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError  # noqa: E402
-from scotopic.run import Model  # noqa: E402
+from scotopic.errors import DatasetError, SettingsError  # noqa: E402
+from scotopic.train import checkpoint  # noqa: E402
+from scotopic.train.checkpoint import Checkpoint  # noqa: E402
 from scotopic.train.datasets import CleanPhotos, find_photos, is_held_out, split  # noqa: E402
-from scotopic.train.export import export, parity  # noqa: E402
-from scotopic.train.loop import load_run, train  # noqa: E402
-from scotopic.train.losses import FLOOR, encode_for_loss, loss  # noqa: E402
-from scotopic.train.networks import (  # noqa: E402
-    Architecture,
-    BayerGraph,
-    decode,
-    encode,
-    local_means,
+from scotopic.train.filters import (  # noqa: E402
+    CELL,
+    binomial_weights,
+    cell_mean_weights,
     malvar_weights,
+    pack,
+    unpack,
+    upsample_weights,
 )
+from scotopic.train.losses import FLOOR, encode_for_loss, encoded_loss  # noqa: E402
+from scotopic.train.networks import bend, encode, unbend  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.simulate import NoiseRange, Simulator, bayer, tukey_std  # noqa: E402
+from scotopic.train.sources import ahead  # noqa: E402
+from scotopic.train.weights import build  # noqa: E402
 
 PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
-SMALL = Architecture(quarter=16, eighth=16, sixteenth=16, bottom_blocks=1)
 
 
 def simulator(seed: int = 0, **noise) -> Simulator:
     return Simulator(NoiseRange(**noise), torch.device("cpu"), torch.Generator().manual_seed(seed))
 
 
+def demosaiced(mosaic: torch.Tensor) -> torch.Tensor:
+    padded = torch.nn.functional.pad(mosaic, (CELL,) * 4, mode="reflect")
+    return unpack(torch.nn.functional.conv2d(pack(padded), malvar_weights()))
+
+
 def test_malvars_demosaic_keeps_colours_and_reads_each_place():
-    flat = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
-    packed = torch.nn.functional.pixel_unshuffle(bayer(flat), 2)
-    padded = torch.nn.functional.pad(packed, (1, 1, 1, 1), mode="reflect")
-    rgb = torch.nn.functional.pixel_shuffle(torch.nn.functional.conv2d(padded, malvar_weights()), 2)
-    assert torch.allclose(rgb, flat, atol=1e-6)
-    ramp = torch.rand(1, 1, 16, 16)
-    packed = torch.nn.functional.pixel_unshuffle(ramp, 2)
-    padded = torch.nn.functional.pad(packed, (1, 1, 1, 1), mode="reflect")
-    rgb = torch.nn.functional.pixel_shuffle(torch.nn.functional.conv2d(padded, malvar_weights()), 2)
-    assert torch.allclose(bayer(rgb), ramp, atol=1e-6)
+    flat = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 16, 24)
+    assert torch.allclose(demosaiced(bayer(flat)), flat, atol=1e-6)
+    ramp = torch.rand(1, 1, 16, 24)
+    assert torch.allclose(bayer(demosaiced(ramp)), ramp, atol=1e-6)
+
+
+def test_malvars_demosaic_is_the_published_one():
+    mosaic = torch.zeros(1, 1, 16, 16)
+    mosaic[..., 8, 8] = 8  # red
+    rgb = demosaiced(mosaic)[0]
+    assert rgb[0, 8, 8] == 8
+    assert rgb[1, 8, 8] == 4
+    assert rgb[2, 8, 8] == 6
+    assert rgb[1, 8, 10] == rgb[1, 6, 8] == -1
+    assert rgb[0, 8, 9] == rgb[0, 9, 8] == 4
+    assert rgb[0, 9, 9] == 2
+    assert rgb[2, 8, 9] == 5 - 5  # a green pixel: no red in its blue but at two pixels' distance
+
+
+def test_unpack_inverts_pack():
+    mosaic = torch.rand(2, 1, 12, 20)
+    assert torch.equal(unpack(pack(mosaic)), mosaic)
+
+
+def test_fixed_filters_are_those_of_the_full_resolution():
+    f = torch.nn.functional
+    picture = torch.rand(1, 1, 32, 40)
+    inner = (..., slice(8, -8), slice(8, -8))
+    row = torch.tensor([1.0, 4, 6, 4, 1]) / 16
+    blurred = f.conv2d(picture, torch.outer(row, row)[None, None], padding=2)
+    packed = unpack(f.conv2d(pack(picture), binomial_weights(), padding=1))
+    assert torch.allclose(blurred[inner], packed[inner], atol=1e-6)
+    plane = torch.rand(1, 3, 8, 10)
+    enlarged = f.interpolate(plane, scale_factor=4, mode="bilinear", align_corners=False)
+    packed = unpack(f.conv2d(plane, upsample_weights(), padding=1))
+    assert torch.allclose(enlarged[inner], packed[inner], atol=1e-6)
 
 
 @pytest.mark.parametrize("knee", [1e-5, 1e-2, 1.0, 300.0])
-def test_decode_inverts_encode(knee):
-    v = torch.linspace(-3, 20, 500, dtype=torch.float64)
+def test_unbend_inverts_bend_and_white_is_encoded_as_one(knee):
     k = torch.tensor(knee, dtype=torch.float64)
-    assert torch.allclose(decode(encode(v, k), k), v, atol=1e-6)
+    v = torch.linspace(-3, 20, 500, dtype=torch.float64) / (4 * k)
+    assert torch.allclose(unbend(bend(v)), v, rtol=1e-9, atol=1e-9)
     assert encode(torch.ones(()).double(), k).item() == pytest.approx(1)
+    assert encode(torch.zeros(()).double(), k).item() == 0
 
 
 def test_the_encoding_makes_noise_even():
@@ -73,11 +105,10 @@ def test_the_encoding_makes_noise_even():
     assert max(spreads) / min(spreads) < 1.1
 
 
-def test_local_means_keep_the_light():
-    planes = torch.rand(1, 4, 64, 64)
-    for mean in local_means(planes):
-        assert mean.shape == (1, 3, 32, 32)
-        assert mean[:, 0].mean().item() == pytest.approx(planes[:, 0].mean().item(), rel=0.02)
+def test_cell_means_keep_the_light_of_each_colour():
+    flat = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 16, 24)
+    means = torch.nn.functional.conv2d(pack(bayer(flat)), cell_mean_weights())
+    assert torch.allclose(means, flat[..., :4, :6], atol=1e-6)
 
 
 def test_the_simulator_draws_the_noise_it_tells():
@@ -116,6 +147,7 @@ def test_the_tukey_spread_is_that_of_the_numpy_sensor():
 def test_the_loss_is_zero_for_the_truth_alone_and_weighs_shadows():
     target = torch.rand(2, 3, 32, 32)
     eye = torch.eye(3).expand(2, 3, 3)
+    loss = encoded_loss
     assert loss(target, target, eye).item() == pytest.approx(math.log(FLOOR), abs=1e-4)
     dark, bright = torch.full((1, 3, 16, 16), 0.01), torch.full((1, 3, 16, 16), 0.9)
     one = eye[:1]
@@ -125,8 +157,8 @@ def test_the_loss_is_zero_for_the_truth_alone_and_weighs_shadows():
 
 
 def test_crops_are_linear_and_in_range():
-    data = CleanPhotos(find_photos(PHOTOS)[:3], 64, torch.device("cpu"), torch.Generator().manual_seed(0))
-    crops, hdr = data.batch(6)
+    data = CleanPhotos(find_photos(PHOTOS)[:3], 64, torch.device("cpu"))
+    crops, hdr = data.batch(6, torch.Generator().manual_seed(0))
     assert crops.shape == (6, 3, 64, 64)
     assert 0 <= crops.min() <= crops.max() <= 1
     assert not hdr.any()
@@ -146,120 +178,101 @@ def test_whole_series_are_held_out():
     assert not is_held_out("ubuntu-wallpapers__cherries.jpg", held)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """Forty steps of a tiny network on four photos, two of them held out."""
-    folder = tmp_path_factory.mktemp("photos")
-    for i, photo in enumerate(find_photos(PHOTOS)[:4]):
-        shutil.copy(photo, folder / f"{'held' if i > 1 else 'seen'}_{i}.jpg")
-    recipe = Recipe(
-        architecture=SMALL,
-        crop=64,
-        batch=4,
-        steps=40,
-        warmup_steps=5,
-        learning_rate=2e-3,
-        held_out=("held",),
-    )
-    return train(recipe, folder, tmp_path_factory.mktemp("run"))
+def test_a_recipe_survives_being_stored():
+    for name in ("scotopic", "article", "paper"):
+        recipe = recipe_named(name)
+        assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
-def test_training_lowers_the_loss_and_stores_what_it_did(run):
-    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["step"] == 40
-    assert lines[-1]["validation_db"] is not None
-    recipe = json.loads((run / "recipe.json").read_text())
-    assert recipe["crop"] == 64
-    assert recipe["architecture"]["quarter"] == 16
-    result = json.loads((run / "result.json").read_text())
-    assert (result["photos"], result["photos_held_out"], result["steps"]) == (2, 2, 40)
-    torch.manual_seed(recipe["seed"])
-    fresh, (_, trained) = BayerGraph(SMALL), load_run(run)
-    s = simulator(5)
-    data = CleanPhotos(find_photos(PHOTOS)[:2], 64, torch.device("cpu"), torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        batches = [s.expose(*s.unprocess(*data.batch(8))) for _ in range(3)]
-        scores = [
-            sum(loss(g(*b.inputs())[0], b.target, b.to_srgb).item() for b in batches)
-            for g in (fresh, trained)
-        ]
-    assert scores[1] < scores[0]
-
-
-def test_a_run_becomes_a_model_that_enhances(run, tmp_path, dark):
-    from scotopic.enhance import enhance
-
-    export(run, tmp_path / "mine", name="mine", version="1", facts={"data": "four photos"})
-    model = Model(tmp_path / "mine", device="cpu")
-    assert model.card.raw["data"] == "four photos"
-    assert model.card.raw["onnx_parity"] < 2e-4
-    assert model.card.halo in (32, 64, 96)
-    assert enhance(dark, model, ratio=100).data.shape == (*dark.data.shape, 3)
-    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["README.md", "card.json", "model.onnx"]
-    with pytest.raises(FileExistsRefusal):
-        export(run, tmp_path / "mine", name="mine", version="2")
-    with pytest.raises(SettingsError, match="sha256"):
-        export(run, tmp_path / "other", name="mine", version="1", facts={"sha256": "0"})
-    assert not (tmp_path / "other").exists()
-
-
-def test_a_run_is_never_written_over(run):
-    before = (run / "weights.safetensors").read_bytes()
-    with pytest.raises(WriteError, match="holds a training run"):
-        train(Recipe(), PHOTOS, run)
-    assert (run / "weights.safetensors").read_bytes() == before
-
-
-def test_the_shipped_graph_and_torch_agree_in_every_operator(run, tmp_path):
-    export(run, tmp_path / "mine", name="mine", version="1")
-    _, graph = load_run(run)
-    assert parity(graph, tmp_path / "mine" / "model.onnx") < 2e-4
-    with torch.no_grad():
-        graph.net.head.bias.add_(0.05)
-    assert parity(graph, tmp_path / "mine" / "model.onnx") > 2e-4
-
-
-def test_missing_photos_and_missing_runs_are_errors_of_ours(tmp_path):
-    with pytest.raises(DatasetError, match="no photos"):
-        train(Recipe(), tmp_path, tmp_path / "run")
-    with pytest.raises(DatasetError, match="none is left"):
-        train(Recipe(held_out=("18f", "budgie")), PHOTOS, tmp_path / "run")
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "a.jpg").write_bytes(b"not a picture")
-    with pytest.raises(DatasetError, match="no picture"):
-        CleanPhotos(find_photos(tmp_path / "bad"), 64, torch.device("cpu"), torch.Generator())
-    with pytest.raises(DatasetError, match="holds no training run"):
-        load_run(tmp_path)
-
-
-def test_recipes_are_changed_by_words_and_unknown_ones_refused():
+def test_every_field_of_a_recipe_can_be_set_in_words():
+    words = [
+        "crop=256",
+        "learning_rate=1",
+        "compile=true",
+        "noise.row_share_max=0.1",
+        "architecture.eighth=32",
+    ]
     recipe = Recipe().changed_by_words(
-        ["crop=256", "learning_rate=1e-3", "compile=true", 'held_out=["a","b"]']
+        [*words, 'held_out=["a"]', "noise.read_std_e=[1, 2]", "schedule=step"]
     )
-    assert (recipe.crop, recipe.learning_rate, recipe.compile) == (256, 1e-3, True)
-    assert recipe.held_out == ("a", "b")
-    for wrong in (
-        "crops=1",
+    assert (recipe.crop, recipe.learning_rate, recipe.compile) == (256, 1.0, True)
+    assert (recipe.noise.row_share_max, recipe.architecture.eighth) == (0.1, 32)
+    assert (recipe.held_out, recipe.noise.read_std_e, recipe.schedule) == (("a",), (1.0, 2.0), "step")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "crops=256",
         "crop",
         "crop=big",
-        "crop=1.5",
-        "noise=3",
+        "noise=1",
+        "noise.rows=1",
+        "compile=1",
+        "loss=l3",
         "crop=100",
         "batch=0",
-        "minutes=-1",
-    ):
-        with pytest.raises(SettingsError):
-            Recipe().changed_by_words([wrong])
+    ],
+)
+def test_unknown_fields_and_values_are_errors(word):
+    with pytest.raises(SettingsError):
+        Recipe().changed_by_words([word])
+
+
+def test_the_recipes_are_those_of_the_article_and_the_paper():
+    article, paper = recipe_named("article"), recipe_named("paper")
+    assert (article.loss, article.epochs, article.batch, article.crop) == ("mse", 400, 1, 512)
+    assert (article.learning_rate, article.schedule) == (1e-4, "constant")
+    assert (paper.loss, paper.epochs, paper.batch, paper.crop) == ("l1", 4000, 1, 1024)
+    assert (paper.learning_rate, paper.final_rate, paper.schedule) == (1e-4, 1e-5, "step")
+    assert article.kind == paper.kind == "srgb"
+    assert sum(p.numel() for p in build(paper).net.parameters()) == pytest.approx(7.76e6, rel=0.01)
     with pytest.raises(SettingsError, match="no recipe"):
-        recipe_named("alchemy")
+        recipe_named("other")
 
 
-def test_hdr_scenes_keep_their_light():
-    hdr = MORE_DATA / "photos" / "hdr"
-    if not hdr.is_dir():
-        pytest.skip(f"HDR scenes are not at {hdr} (set SCOTOPIC_TEST_DATA)")
-    data = CleanPhotos(find_photos(hdr)[:4], 96, torch.device("cpu"), torch.Generator().manual_seed(0))
-    crops, flags = data.batch(12)
-    assert flags.all()
-    assert crops.max() > 1.5
-    assert np.isfinite(crops.numpy()).all()
+def test_a_checkpoint_that_was_damaged_is_known_and_the_one_before_is_used(tmp_path):
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, Checkpoint({"a": torch.full((64,), float(step))}, {"step": step}))
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["step-00000002.safetensors", "step-00000003.safetensors"]
+    assert checkpoint.load_last(tmp_path).facts["step"] == 3
+    last = tmp_path / names[1]
+    whole = bytearray(last.read_bytes())
+    whole[-5] ^= 1
+    last.write_bytes(whole)
+    said = []
+    found = checkpoint.load_last(tmp_path, said.append)
+    assert found.facts["step"] == 2
+    assert torch.equal(found.tensors["a"], torch.full((64,), 2.0))
+    assert "step-00000003" in said[0]
+    last.write_bytes(whole[:100])
+    assert checkpoint.load_last(tmp_path).facts["step"] == 2
+    # What follows a fall-back has a spare of its own, and the damaged one goes.
+    for step in (3, 4):
+        checkpoint.save(tmp_path, step, Checkpoint({"a": torch.ones(2)}, {"step": step}))
+    assert sorted(p.name[-6 - len(".safetensors") :] for p in tmp_path.iterdir()) == [
+        "000003.safetensors",
+        "000004.safetensors",
+    ]
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(DatasetError, match="no checkpoint is sound"):
+        checkpoint.load_last(tmp_path)
+    assert checkpoint.load_last(tmp_path / "none") is None
+
+
+def test_batches_made_ahead_are_the_same_and_errors_come_through():
+    def make(seed: int) -> int:
+        if seed == 5:
+            raise DatasetError("the fifth")
+        return seed * seed
+
+    for depth in (0, 1, 3):
+        assert list(ahead(make, iter(range(5)), depth)) == [0, 1, 4, 9, 16]
+        with pytest.raises(DatasetError, match="the fifth"):
+            list(ahead(make, iter(range(9)), depth))
+    endless = ahead(make, iter(lambda: 2, None), 2)
+    assert next(endless) == 4
+    endless.close()
+    assert not [t for t in threading.enumerate() if t.name == "scotopic-batches"]

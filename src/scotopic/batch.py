@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scotopic.develop import Look, develop
-from scotopic.enhance import Plan, check, enhance, plan
+from scotopic.develop import Look
+from scotopic.enhance import Plan, check, finished, plan
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.frame import Mosaic
 from scotopic.read import read
@@ -34,7 +34,7 @@ class Settings:
     ratio: float | None = None
     ev: float | None = None
     strength: float = 1.0
-    look: Look = "natural"
+    look: Look | None = None
     kind: Format = "jpg"
     way: Way = "scotopic"
     overwrite: bool = False
@@ -211,15 +211,16 @@ def _treat(
         if model is None:
             raise SettingsError("enhancing needs a model")
         facts["model"] = f"{model.card.name} {model.card.version}"
-        linear = enhance(
+        picture = finished(
             mosaic,
             model,
             plan_made=made,
             strength=settings.strength,
+            look=settings.look,
+            bits=bits_of(settings.kind),
             tile=settings.tile,
             progress=tell,
         )
-        picture = develop(linear, look=settings.look, bits=bits_of(settings.kind))
     try:
         job.target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,12 +9,13 @@ import sys
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
+from scotopic.cli_evaluate import evaluate_app
 from scotopic.cli_report import DeviceName, Overwrite, errors, line_of, print_facts, progress_of, told
-from scotopic.cli_research import evaluate_app, models_app, simulate_app, train_command
+from scotopic.cli_research import models_app, simulate_app, train_command
 from scotopic.errors import FileExistsRefusal, ScotopicError, SettingsError
 from scotopic.version import __version__
 
@@ -69,8 +70,10 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per file, and nothing else there.")
 ]
 LookOption = Annotated[
-    LookName,
-    typer.Option(help="natural: soft highlights. libraw: exactly LibRaw's colours and curve."),
+    LookName | None,
+    typer.Option(
+        help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve."
+    ),
 ]
 ModelOption = Annotated[
     str, typer.Option("--model", help="A model's name (see 'scotopic models') or a model folder.")
@@ -103,6 +106,10 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise _Stopped
 
 
+def _look(name: LookName | None) -> Literal["natural", "libraw"] | None:
+    return None if name is None else "natural" if name is LookName.natural else "libraw"
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"scotopic {__version__}")
@@ -129,7 +136,7 @@ def enhance_command(
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0: only demosaiced. 1: the full effect.")
     ] = 1.0,
-    look: LookOption = LookName.natural,
+    look: LookOption = None,
     device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = DeviceName.auto,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
@@ -142,9 +149,13 @@ def enhance_command(
     IMG_1.ARW becomes IMG_1-scotopic.jpg beside it. How much to brighten is judged from the picture
     unless --ratio or --ev says so. A file that cannot be read is named, and the rest go on.
     """
+    from scotopic.enhance import check_settings
+    from scotopic.models import find
     from scotopic.run import Model
 
     with told():
+        chosen_look = _look(look)
+        check_settings(find(model), strength, chosen_look)
         opened = None if dry_run else Model(model, device=device.value)
         _run_files(
             paths,
@@ -156,7 +167,7 @@ def enhance_command(
             ratio=ratio,
             ev=ev,
             strength=strength,
-            look=look.value,
+            look=chosen_look,
             overwrite=overwrite,
             skip_existing=skip_existing,
             dry_run=dry_run,
@@ -277,13 +288,12 @@ def compare_command(
     ratio: Ratio = None,
     ev: Ev = None,
     model: ModelOption = "bayer-fast",
-    look: LookOption = LookName.natural,
+    look: LookOption = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Put traditional and enhanced side by side: one labelled picture, one page with a wipe."""
     from scotopic import compare
-    from scotopic.develop import develop
-    from scotopic.enhance import check, enhance, plan
+    from scotopic.enhance import check, check_settings, finished, plan
     from scotopic.read import read
     from scotopic.run import Model
     from scotopic.traditional import develop_traditional
@@ -302,10 +312,12 @@ def compare_command(
             raise SettingsError(
                 f"{folder}: is no folder that can be written to ({error.strerror})"
             ) from error
+        chosen_look = _look(look)
+        opened = Model(model)
+        check_settings(opened.card, 1.0, chosen_look)
         made = plan(mosaic, ratio=ratio, ev=ev)
         before = develop_traditional(path, mosaic, ratio=made.exposure.ratio)
-        linear = enhance(mosaic, Model(model), plan_made=made)
-        after = develop(linear, look=look.value)
+        after = finished(mosaic, opened, plan_made=made, look=chosen_look)
         labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
         compare.write_picture(picture, before, after, labels, overwrite=overwrite)
         compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from enum import StrEnum
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -96,6 +101,68 @@ def progress_of(
         yield tell, say_above, count
 
 
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or a friendly kill came, for work that first brings itself to safety.
+
+    The second one stops at once. Under torchrun signals are left alone: it ends all processes together.
+    """
+    asked: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM) if os.environ.get("WORLD_SIZE", "1") == "1" else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        asked.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+        errors.print("stopping after this step; once more to stop at once")
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if asked:
+        raise typer.Exit(130)
+
+
+@contextmanager
+def training_progress() -> Iterator[tuple[Callable[[Any], None], Callable[[str], None]]]:
+    """How to tell of a running training: a bar with loss, rate and time left, or a line now and then.
+
+    Yields how to tell progress and how to say a line.
+    """
+
+    def words(progress: Any) -> str:
+        checked = (
+            f"  held-out {progress.validation_db:.2f} dB" if progress.validation_db is not None else ""
+        )
+        left = timedelta(seconds=round(progress.seconds_left))
+        return (
+            f"step {progress.step}  loss {progress.loss:.4f}  rate {progress.rate:.2g}  "
+            f"{progress.samples_per_s:.3g} crops/s  {left} left{checked}"
+        )
+
+    if not errors.is_terminal:
+        yield (lambda p: typer.echo(f"{p.share_done:6.1%}  {words(p)}")), typer.echo
+        return
+    columns = [
+        BarColumn(),
+        TextColumn("{task.percentage:5.1f}%"),
+        TextColumn("{task.description}", markup=False),
+    ]
+    with Progress(*columns, console=errors) as bar:
+        task = bar.add_task("starting", total=1)
+
+        def tell(progress: Any) -> None:
+            bar.update(task, completed=progress.share_done, description=words(progress))
+            if progress.validation_db is not None:
+                bar.console.print(words(progress))
+
+        yield tell, bar.console.print
+
+
 def print_facts(facts: dict[str, Any]) -> None:
     """Tell what a file holds, for people."""
     typer.echo(facts["file"])
@@ -121,3 +188,14 @@ def print_facts(facts: dict[str, Any]) -> None:
 
 def _levels(values: list[float]) -> str:
     return f"{values[0]:g}" if len(set(values)) == 1 else "/".join(f"{v:g}" for v in values)
+
+
+def need(modules: tuple[str, ...], extra: str) -> None:
+    """Raise SettingsError unless the extra's modules are installed."""
+    try:
+        for name in modules:
+            importlib.import_module(name)
+    except ImportError as error:
+        raise SettingsError(
+            f"this needs {error.name}: install scotopic with its {extra} extra, pip install 'scotopic[{extra}]'"
+        ) from error

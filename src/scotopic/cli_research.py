@@ -1,27 +1,30 @@
-"""The commands for those who train and measure: models, train, evaluate, simulate."""
+"""The commands for those who make models: models, train, simulate."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from scotopic.cli_report import DeviceName, Overwrite, errors, told
-from scotopic.errors import FileExistsRefusal, SettingsError
+from scotopic.cli_report import DeviceName, Overwrite, asked_to_stop, errors, need, told, training_progress
+from scotopic.errors import SettingsError
 
 models_app = typer.Typer(help="List, show, verify and export models.", rich_markup_mode=None)
-evaluate_app = typer.Typer(
-    help="Measure models and the traditional ways against known truth.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 simulate_app = typer.Typer(
     help="Make RAW files of dark photos from clean pictures.", no_args_is_help=True, rich_markup_mode=None
 )
+
+
+class PrecisionName(StrEnum):
+    """Precisions as named on the command line."""
+
+    float32 = "float32"
+    float16 = "float16"
+    int8 = "int8"
 
 
 @models_app.callback(invoke_without_command=True)
@@ -70,87 +73,103 @@ def models_export(
     name: Annotated[str, typer.Option(help="The model's name.")] = "mine",
     version: Annotated[str, typer.Option(help="The model's version.")] = "1",
     overwrite: Overwrite = False,
+    precision: Annotated[
+        PrecisionName,
+        typer.Option(help="float16: a file of half the size. int8: faster, a little less exact."),
+    ] = PrecisionName.float32,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="For int8: a folder of clean photos that shows the ranges of values."),
+    ] = None,
     facts: Annotated[Path | None, typer.Option(help="A JSON file whose entries go into the card.")] = None,
 ) -> None:
     """Turn a training run into a model folder (needs the train extra)."""
     with told():
-        _need(("torch", "safetensors", "onnx"), "train")
+        need(("torch", "safetensors", "onnx"), "train")
         from scotopic.train.export import export
 
         more = _json_object(facts) if facts is not None else None
-        export(run, folder, name=name, version=version, facts=more, overwrite=overwrite)
+        export(
+            run,
+            folder,
+            name=name,
+            version=version,
+            precision=precision.value,
+            calibration=calibrate,
+            facts=more,
+            overwrite=overwrite,
+            report=errors.print,
+        )
         typer.echo(str(folder))
 
 
 def train_command(
-    recipe: Annotated[str, typer.Argument(help="The recipe: scotopic.")],
-    data: Annotated[Path, typer.Option(help="A folder of clean photos (JPEG, PNG, EXR).")],
+    recipe: Annotated[str, typer.Argument(help="The recipe: scotopic, article or paper.")],
     out: Annotated[Path, typer.Option(help="The folder for the run.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="What to learn from: the See-in-the-Dark dataset, your own pairs (short and long), or clean "
+            "photos and daylight RAWs. May be repeated."
+        ),
+    ] = None,
+    pairs: Annotated[
+        list[Path] | None, typer.Option(help="The same as --data, for pairs of your own.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so many minutes.")] = None,
     start: Annotated[
-        Path | None, typer.Option("--from", help="Weights of an earlier run to go on from.")
+        str | None,
+        typer.Option("--from", help="Go on from a model (bayer-fast), a run's folder or a weights file."),
     ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that --out holds.")] = False,
     change: Annotated[
-        list[str] | None, typer.Option("--set", help="Any field of the recipe: --set crop=256.")
+        list[str] | None,
+        typer.Option(
+            "--set", help="Any field of the recipe: --set crop=256 --set noise.row_share_max=0.2."
+        ),
+    ] = None,
+    deterministic: Annotated[
+        bool, typer.Option("--deterministic", help="The same bits every time, even if slower.")
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where pairs are decoded to. Default: cache in the run's folder.")
     ] = None,
     device: Annotated[DeviceName, typer.Option(help="Where to train.")] = DeviceName.auto,
+    checkpoint_seconds: Annotated[
+        float, typer.Option(min=0, help="A run that is killed loses so much at most.")
+    ] = 120,
 ) -> None:
-    """Train a model on clean photos and simulated sensors (needs the train extra)."""
+    """Train a model (needs the train extra).
+
+    Killed at any moment, a run goes on with --resume. Under torchrun all processes work on the one run.
+    """
     with told():
-        _need(("torch", "safetensors", "onnx"), "train")
-        from scotopic.train.loop import train
+        need(("torch", "safetensors", "onnx", "tensorboard"), "train")
+        from scotopic.train.loop import Options, train
         from scotopic.train.recipes import recipe_named
+        from scotopic.train.sources import find_data
+        from scotopic.train.weights import load_start
 
         chosen = recipe_named(recipe).changed_by_words(change or [])
         if minutes is not None:
             chosen = dataclasses.replace(chosen, minutes=minutes)
-
-        def say(progress: Any) -> None:
-            quality = progress.validation_db
-            checked = f"  held-out {quality:.2f} dB" if quality is not None else ""
-            typer.echo(
-                f"step {progress.step}  {progress.share_done:6.1%}  loss {progress.loss:.4f}{checked}"
-            )
-
-        train(chosen, data, out, start_from=start, report=say, device=device.value)
-        typer.echo(str(out))
-
-
-@evaluate_app.command("synthetic")
-def evaluate_synthetic(
-    models: Annotated[
-        list[str] | None, typer.Option("--model", help="Models to measure; may be repeated.")
-    ] = None,
-    scenes: Annotated[
-        Path | None, typer.Option(help="A folder of photos. Default: those that come with scotopic.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many scenes.")] = None,
-    no_peers: Annotated[bool, typer.Option("--no-peers", help="Leave the other methods out.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the JSON here.")] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Measure on simulated dark photos whose truth is known: PSNR and SSIM in 8-bit sRGB.
-
-    Needs the evaluate extra.
-    """
-    with told():
-        _need(("scipy", "skimage", "bm3d"), "evaluate")
-        if output is not None and output.exists() and not overwrite:
-            raise FileExistsRefusal(f"{output}: exists already and is kept; use --overwrite")
-        from scotopic.evaluate import protocols, report
-        from scotopic.run import Model
-
-        opened = [Model(name) for name in models or ["bayer-fast"]]
-        result = protocols.synthetic(
-            opened,
-            scenes=scenes,
-            limit=limit,
-            with_peers=not no_peers,
-            progress=lambda words: errors.print(words),
+        if deterministic:
+            chosen = dataclasses.replace(chosen, deterministic=True)
+        folders = [*(data or []), *(pairs or [])]
+        if not folders:
+            raise SettingsError("nothing to learn from: give --data (or --pairs) with a folder")
+        options = Options(
+            start=load_start(start) if start is not None else None,
+            start_name=start,
+            resume=resume,
+            cache=cache,
+            device=device.value,
+            checkpoint_seconds=checkpoint_seconds,
         )
-        if output is not None:
-            report.write_json(output, result, overwrite=overwrite)
-        typer.echo(report.table(result))
+        with training_progress() as (tell, say), asked_to_stop() as stop:
+            stoppable = dataclasses.replace(options, stop=stop)
+            train(chosen, find_data(folders), out, stoppable, report=tell, say=say)
+        typer.echo(str(out))
 
 
 @simulate_app.command("photo")
@@ -175,6 +194,44 @@ def simulate_photo(
         typer.echo(str(target))
 
 
+@simulate_app.command("sid")
+def simulate_sid(
+    folder: Annotated[Path, typer.Argument(help="The folder to write.")],
+    scenes: Annotated[int, typer.Option(help="How many scenes, 3 or more.")] = 6,
+    size: Annotated[str, typer.Option(help="Height and width of the pictures, HxW in pixels.")] = "256x384",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the crops and the noise.")] = 0,
+    photos: Annotated[
+        Path | None, typer.Option(help="A folder of clean photos. Default: those that come with scotopic.")
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(help="A JSON table of the dataset's scenes, longer than the twelve known."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make a miniature of the See-in-the-Dark dataset from clean photos: Sony and Fuji, short and long."""
+    from scotopic.miniature import write_miniature
+
+    with told():
+        write_miniature(
+            folder,
+            scenes=scenes,
+            size=_size(size),
+            seed=seed,
+            photos=photos,
+            metadata=metadata,
+            overwrite=overwrite,
+        )
+        typer.echo(str(folder))
+
+
+def _size(words: str) -> tuple[int, int]:
+    height, x, width = words.lower().partition("x")
+    if not x or not height.isdecimal() or not width.isdecimal():
+        raise SettingsError(f"size {words!r} must be height and width in pixels, such as 256x384")
+    return int(height), int(width)
+
+
 def _json_object(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
@@ -183,14 +240,3 @@ def _json_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise SettingsError(f"{path}: holds {type(value).__name__}, an object is needed")
     return value
-
-
-def _need(modules: tuple[str, ...], extra: str) -> None:
-    """Raise SettingsError unless the extra's modules are installed."""
-    try:
-        for name in modules:
-            importlib.import_module(name)
-    except ImportError as error:
-        raise SettingsError(
-            f"this needs {error.name}: install scotopic with its {extra} extra, pip install 'scotopic[{extra}]'"
-        ) from error

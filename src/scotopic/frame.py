@@ -23,6 +23,17 @@ RGGB = ((RED, GREEN), (GREEN, BLUE))
 """The Bayer phase that the network sees, in reading order."""
 
 
+X_TRANS = (
+    (1, 2, 1, 1, 0, 1),
+    (0, 1, 0, 2, 1, 2),
+    (1, 2, 1, 1, 0, 1),
+    (1, 0, 1, 1, 2, 1),
+    (2, 1, 2, 0, 1, 0),
+    (1, 0, 1, 1, 2, 1),
+)
+"""The colours of Fujifilm's X-Trans sensors, in the phase that training uses."""
+
+
 @dataclass(frozen=True)
 class NoiseProfile:
     """variance(x) = shot * x + read for each colour, x in 0..1 of the sensor's range above black.

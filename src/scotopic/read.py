@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from numbers import Real
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -332,11 +332,55 @@ def libraw_develop(
             user_black=int(min(raw.black_level_per_channel)) if user_black else None,
             user_sat=user_sat,
             bright=bright,
+            demosaic_algorithm=_demosaicking(raw),
             fbdd_noise_reduction=mode.Full if fbdd else mode.Off,
             gamma=(2.4, 12.92) if srgb_curve else (2.222, 4.5),
             output_bps=bits,
         )
         return picture
+
+
+def libraw_truth(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.uint16]:
+    """A long exposure as LibRaw demosaics it (AHD), lying over its mosaic pixel by pixel: (H, W, 3).
+
+    `srgb` is the truth of the See-in-the-Dark paper: the camera's white balance, sRGB colours, BT.709 curve,
+    no automatic brightness; 65535 is display white. LibRaw's default lifts the picture to its own maximum
+    where that is above three quarters of white; so did the paper's.
+    `linear` is camera RGB before white balance: 65535 is the white level, and where the mosaic has the
+    colour, it is (data - black) / (white - black) cut to 0..1.
+
+    The picture is not turned upright. Raises ReadError as `read` does.
+    """
+    with opened(path) as raw:
+        settings: dict[str, Any] = {
+            "demosaic_algorithm": _demosaicking(raw),
+            "no_auto_bright": True,
+            "output_bps": 16,
+            "user_flip": 0,
+        }
+        if kind == "srgb":
+            settings |= {"use_camera_wb": True}
+        else:
+            settings |= {
+                "user_wb": [1.0, 1.0, 1.0, 1.0],
+                "output_color": rawpy.ColorSpace.raw,
+                "gamma": (1, 1),
+                "adjust_maximum_thr": 0,
+            }
+        truth: npt.NDArray[np.uint16] = raw.postprocess(**settings)
+        return truth
+
+
+X_TRANS_TILE = 512
+"""LibRaw's demosaicing for X-Trans refuses pictures with a side below its tile (LIBRAW_AHD_TILE)."""
+
+
+def _demosaicking(raw: Any) -> Any:
+    """LibRaw's default (AHD, or Markesteijn's for X-Trans); a plain one where that would refuse."""
+    small = min(raw.sizes.height, raw.sizes.width) < X_TRANS_TILE
+    if small and raw.raw_pattern is not None and raw.raw_pattern.shape == (6, 6):
+        return rawpy.DemosaicAlgorithm.LINEAR
+    return None
 
 
 def _words(error: Exception) -> str:

@@ -18,6 +18,8 @@ from scotopic.models import DEFAULT, INPUTS, OUTPUTS, Card, find, verify
 DEFAULT_TILE = 1536
 """Side of a tile without its halo, in mosaic pixels: experiments.md, 2026-11-22."""
 
+Linear32 = npt.NDArray[np.float32]
+
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -47,6 +49,11 @@ class Span:
     read_start: int
     read_stop: int
 
+    @property
+    def read_length(self) -> int:
+        """What is read along the axis."""
+        return self.read_stop - self.read_start
+
 
 class Model:
     """A verified model with its session; opened once, used for many pictures.
@@ -59,10 +66,10 @@ class Model:
         self, name: str | Path = DEFAULT, *, device: str = "auto", threads: int | None = None
     ) -> None:
         self.card: Card = find(name)
-        if (self.card.kind, self.card.cfa) != ("linear", "bayer"):
+        if self.card.kind not in ("linear", "srgb") or self.card.cfa != "bayer":
             raise ModelError(
                 f"{self.card.name}: is of kind {self.card.kind} for {self.card.cfa} sensors; this version "
-                "runs linear models for Bayer sensors"
+                "runs models of kind linear and srgb for Bayer sensors"
             )
         verify(self.card)
         options = ort.SessionOptions()
@@ -82,14 +89,17 @@ class Model:
         inputs: GraphInputs,
         *,
         strength: float = 1.0,
+        multiply: tuple[float, float, float] = (1.0, 1.0, 1.0),
         tile: int = DEFAULT_TILE,
         halo: int | None = None,
         progress: Callable[[float], None] = lambda _: None,
     ) -> npt.NDArray[np.float32]:
         """Linear, white-balanced, amplified RGB (H, W, 3) of an RGGB mosaic (H, W) in DN.
 
-        `strength` blends from the plain demosaic (0) to the model's result (1). `halo` is the card's
-        unless given. `progress` is told the share done, 0..1.
+        From a model of kind `srgb`: display sRGB, 0..1, and no strength but 1.
+
+        `strength` blends from the plain demosaic (0) to the model's result (1); `multiply` scales the
+        three colours of the result. `halo` is the card's unless given. `progress` is told the share done, 0..1.
         """
         multiple = self.card.size_multiple
         halo = self.card.halo if halo is None else halo
@@ -97,45 +107,57 @@ class Model:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
         height, width = mosaic.shape
         padded = _reflect_to_multiple(mosaic, multiple)
-        feed = inputs.feed()
-        result = np.empty((height, width, 3), np.float32)
+        # Planes one after the other in memory: what the graph gives and what development reads.
+        planes = np.empty((3, height, width), np.float32)
         rows = list(spans(padded.shape[0], tile, halo, multiple))
         columns = list(spans(padded.shape[1], tile, halo, multiple))
+        binding = self._session.io_binding()
+        for name, values in inputs.feed().items():
+            binding.bind_cpu_input(name, values)
+        largest = max(s.read_length for s in rows) * max(s.read_length for s in columns)
+        buffers = {name: np.empty(3 * largest, np.float32) for name in _outputs_for(strength)}
         done = 0
         for row in rows:
             for column in columns:
                 piece = padded[row.read_start : row.read_stop, column.read_start : column.read_stop]
-                feed["mosaic"] = np.ascontiguousarray(piece, np.float32)[None, None]
-                core = self._tile(feed, strength)[
-                    :,
-                    row.start - row.read_start : min(row.stop, height) - row.read_start,
-                    column.start - column.read_start : min(column.stop, width) - column.read_start,
-                ]
-                result[row.start : row.stop, column.start : column.stop] = core.transpose(1, 2, 0)
+                tiles = self._tile(binding, np.ascontiguousarray(piece, np.float32), buffers)
+                cut = (
+                    slice(row.start - row.read_start, min(row.stop, height) - row.read_start),
+                    slice(column.start - column.read_start, min(column.stop, width) - column.read_start),
+                )
+                _place(
+                    planes[:, row.start : row.stop, column.start : column.stop],
+                    {name: values[:, *cut] for name, values in tiles.items()},
+                    strength,
+                    np.array(multiply, np.float32),
+                )
                 done += 1
                 progress(done / (len(rows) * len(columns)))
-        return result
+        return planes.transpose(1, 2, 0)
 
-    def _tile(self, feed: dict[str, npt.NDArray[np.float32]], strength: float) -> npt.NDArray[np.float32]:
-        """One tile's blend, (3, h, w)."""
-        wanted = {1.0: ["rgb"], 0.0: ["plain"]}.get(strength, ["rgb", "plain"])
+    def _tile(
+        self, binding: ort.IOBinding, mosaic: npt.NDArray[np.float32], buffers: dict[str, Linear32]
+    ) -> dict[str, Linear32]:
+        """One tile's outputs (3, h, w), written to the buffers: fresh memory for each would cost time."""
+        shape = (1, 3, *mosaic.shape)
+        views = {name: memory[: 3 * mosaic.size].reshape(shape) for name, memory in buffers.items()}
+        binding.bind_cpu_input("mosaic", mosaic[None, None])
+        for name, view in views.items():
+            binding.bind_output(name, "cpu", 0, np.float32, shape, view.ctypes.data)
         try:
-            outputs: list[npt.NDArray[np.float32]] = [o[0] for o in self._session.run(wanted, feed)]
+            self._session.run_with_iobinding(binding)
         except Exception as error:
             raise ModelError(f"{self.card.name}: ONNX Runtime failed on {self.device} ({error})") from error
-        if len(outputs) == 1:
-            return outputs[0]
-        rgb, plain = outputs
-        blend: npt.NDArray[np.float32] = plain + np.float32(strength) * (rgb - plain)
-        return blend
+        return {name: view[0] for name, view in views.items()}
 
     def _check_contract(self) -> None:
         inputs = {node.name for node in self._session.get_inputs()}
         outputs = {node.name for node in self._session.get_outputs()}
-        if inputs != set(INPUTS) or not set(OUTPUTS) <= outputs:
+        needed = OUTPUTS[self.card.kind]
+        if inputs != set(INPUTS) or not set(needed) <= outputs:
             raise ModelError(
                 f"{self.card.graph}: has inputs {sorted(inputs)} and outputs {sorted(outputs)}; the "
-                f"contract is {list(INPUTS)} and {list(OUTPUTS)}"
+                f"contract of kind {self.card.kind} is {list(INPUTS)} and {list(needed)}"
             )
 
 
@@ -150,6 +172,21 @@ def spans(length: int, tile: int, halo: int, multiple: int) -> Iterator[Span]:
     for start in range(0, length, step):
         stop = min(start + step, length)
         yield Span(start, stop, max(0, start - halo), min(length, stop + halo))
+
+
+def _outputs_for(strength: float) -> list[str]:
+    return {1.0: ["rgb"], 0.0: ["plain"]}.get(strength, ["rgb", "plain"])
+
+
+def _place(
+    target: Linear32, tiles: dict[str, Linear32], strength: float, multiply: npt.NDArray[np.float32]
+) -> None:
+    """Blend one tile's outputs and scale them; everything (3, h, w)."""
+    if len(tiles) == 1:
+        (blend,) = tiles.values()
+    else:
+        blend = tiles["plain"] + np.float32(strength) * (tiles["rgb"] - tiles["plain"])
+    np.multiply(blend, multiply[:, None, None], out=target)
 
 
 def usable_cores() -> int:

@@ -2,35 +2,67 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 
+PSNR_MAX = 150.0
+"""What equal pictures are given, in dB: JSON knows no infinity."""
 
-def psnr(picture: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB of two 8-bit pictures (H, W, 3), over all channels at once.
+Values = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
+
+
+def psnr(picture: Values, truth: Values, peak: float = 255.0) -> float:
+    """Peak signal-to-noise ratio in dB of two pictures (H, W, C), over all channels at once.
+
+    `peak` is the largest value there can be. Equal pictures give PSNR_MAX.
 
     >>> flat = np.zeros((4, 4, 3), np.uint8)
     >>> round(psnr(flat + np.uint8(1), flat), 2)
     48.13
     """
-    error = np.mean(np.square(picture.astype(np.float64) - truth.astype(np.float64)))
-    return float(10 * np.log10(255**2 / max(float(error), 1e-10)))
+    # A square of a float32 difference is exact enough; their sum is not.
+    difference = picture.astype(np.float32) - truth.astype(np.float32)
+    error = float(np.mean(np.square(difference), dtype=np.float64)) / peak**2
+    return float(min(-10 * np.log10(error), PSNR_MAX)) if error else PSNR_MAX
 
 
-def ssim(picture: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> float:
-    """Structural similarity (Wang et al. 2004: Gaussian window, sigma 1.5), mean over channels."""
+def ssim(picture: Values, truth: Values, peak: float = 255.0) -> float:
+    """Structural similarity (Wang et al. 2004: Gaussian window, sigma 1.5), mean over channels.
+
+    Both pictures (H, W, C), `peak` the largest value there can be.
+    """
     from skimage.metrics import structural_similarity
 
-    value = structural_similarity(  # type: ignore[no-untyped-call]
-        truth,
-        picture,
-        channel_axis=2,
-        data_range=255,
-        gaussian_weights=True,
-        sigma=1.5,
-        use_sample_covariance=False,
-    )
-    return float(value)
+    def of_channel(channel: int) -> float:
+        value = structural_similarity(  # type: ignore[no-untyped-call]
+            truth[..., channel].astype(np.float32),
+            picture[..., channel].astype(np.float32),
+            data_range=peak,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        return float(value)
+
+    with ThreadPoolExecutor() as threads:
+        return float(np.mean(list(threads.map(of_channel, range(truth.shape[2])))))
+
+
+def brightness_corrected(
+    plane: npt.NDArray[np.floating], truth: npt.NDArray[np.floating]
+) -> npt.NDArray[np.floating]:
+    """`plane` times the one factor that brings it closest to `truth` where that is not saturated.
+
+    Both of one shape, 0..1; the result is clipped to that too. From ELD's protocol (Wei et al. 2020).
+    """
+    fits = truth < 1
+    ours, theirs = plane[fits].astype(np.float64), truth[fits].astype(np.float64)
+    energy = float(ours @ ours)
+    factor = float(ours @ theirs) / energy if energy else 1.0
+    corrected: npt.NDArray[np.floating] = np.clip(plane * np.float32(factor), 0, 1)
+    return corrected
 
 
 def bias_by_decile(picture: npt.NDArray[np.floating], truth: npt.NDArray[np.floating]) -> list[float]:

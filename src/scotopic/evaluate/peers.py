@@ -70,28 +70,32 @@ def gaussians(demosaiced: npt.NDArray[np.float32], truth: Picture) -> Picture:
 
 
 def bm3d(mosaic: Mosaic, noise: NoiseProfile, made: Plan, model: Model) -> Picture:
-    """BM3D on each colour plane of the mosaic after a variance-stabilising transform, then demosaiced.
+    """BM3D on each colour plane of the mosaic (`bm3d_counts`), then demosaiced by the model's `plain`."""
+    counted = bm3d_counts(mosaic, noise)
+    linear = enhance(mosaic.with_changes(data=counted), model, plan_made=made, strength=0)
+    return render(balanced(linear))
 
-    The generalised Anscombe transform with the true noise, and its closed-form unbiased inverse
-    (Makitalo and Foi 2013).
+
+def bm3d_counts(mosaic: Mosaic, noise: NoiseProfile) -> npt.NDArray[np.float32]:
+    """A Bayer mosaic denoised: (H, W) in DN. About 90 s a megapixel on two cores.
+
+    BM3D on each colour plane after a variance-stabilising transform: the generalised Anscombe
+    transform with the noise told, and its closed-form unbiased inverse (Makitalo and Foi 2013).
     """
     import bm3d as library
 
     counted = np.empty(mosaic.data.shape, np.float32)
-    for place in range(4):
+    for place, (colour, plane) in enumerate(mosaic.colour_planes()):
         dy, dx = divmod(place, 2)
         black = float(mosaic.black[dy, dx])
-        span = mosaic.white - black
-        colour = mosaic.cfa[dy][dx]
-        shot, read = noise.shot[colour], noise.read[colour]
-        x = (mosaic.data[dy::2, dx::2].astype(np.float64) - black) / span
-        forward, inverse = anscombe(shot, read)
-        stable = forward(x)
+        forward, inverse = anscombe(noise.shot[colour], noise.read[colour])
+        stable = forward(plane.astype(np.float64))
         low, high = float(stable.min()), float(stable.max())
-        clean = library.bm3d((stable - low) / (high - low), sigma_psd=1 / (high - low))
-        counted[dy::2, dx::2] = inverse(clean * (high - low) + low) * span + black
-    linear = enhance(mosaic.with_changes(data=counted), model, plan_made=made, strength=0)
-    return render(balanced(linear))
+        if high > low:
+            clean = library.bm3d((stable - low) / (high - low), sigma_psd=1 / (high - low))
+            stable = clean * (high - low) + low
+        counted[dy::2, dx::2] = inverse(stable) * (mosaic.white - black) + black
+    return counted
 
 
 def anscombe(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scotopic import exposure, noise
 from scotopic.enhance import Plan, enhance
+from scotopic.errors import SettingsError
 from scotopic.evaluate import peers
 from scotopic.evaluate.metrics import bias_by_decile, psnr, ssim
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
@@ -52,6 +53,12 @@ def synthetic(
     scene with their medians, the bias by brightness, and the error of the automatic ratio in stops.
     The noise of a scene depends on its name, ratio and ISO alone. `models` must not be empty.
     """
+    for model in models:
+        if model.card.kind != "linear":
+            raise SettingsError(
+                f"{model.card.name}: gives finished pictures; this protocol compares linear light "
+                "('evaluate sid' takes both)"
+            )
     loaded = load_all(scenes, limit)
     result: dict[str, Any] = {
         "protocol": "synthetic",

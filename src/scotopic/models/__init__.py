@@ -15,7 +15,8 @@ from scotopic.errors import ModelError
 
 CARD_FORMAT = 1
 INPUTS = ("mosaic", "black", "white", "wb", "shot", "read", "ratio")
-OUTPUTS = ("rgb", "plain")
+OUTPUTS: dict[str, tuple[str, ...]] = {"linear": ("rgb", "plain"), "srgb": ("rgb",)}
+"""By the model's kind."""
 DEFAULT = "bayer-fast"
 
 _HERE = Path(__file__).parent

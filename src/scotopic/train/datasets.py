@@ -1,21 +1,44 @@
-"""Clean pictures to learn from, held on the training device, and random crops of them."""
+"""What training learns from: clean pictures, held on the training device, and real pairs, cached on disk.
+
+A batch depends on its size and the generator given alone, so that a run can be repeated and resumed.
+"""
 
 from __future__ import annotations
 
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from scotopic.errors import DatasetError
-from scotopic.train.simulate import srgb_to_linear
+from scotopic.colour import camera_to_srgb
+from scotopic.enhance import Plan, graph_inputs
+from scotopic.errors import DatasetError, ReadError
+from scotopic.exposure import Exposure
+from scotopic.frame import RGGB, Mosaic, NoiseProfile
+from scotopic.noise import NoiseEstimate
+from scotopic.pairs import Split
+from scotopic.read import read
+from scotopic.run import GraphInputs
+from scotopic.train.augment import Turn, drawn, laid, places, turns_of
+from scotopic.train.cache import Entry, PairCache
+from scotopic.train.simulate import Batch, srgb_to_linear
 
 HDR_CEILING = 100.0
 """Light in HDR scenes is cut here, in units of display white: suns outshine any lamp by far."""
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".exr"})
+
+RAWS = frozenset(
+    ".3fr .arw .cr2 .cr3 .crw .dng .erf .iiq .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2 .sr2 .srw".split()
+)
+"""Endings of RAW files. What a file is, its bytes say; this is where to look."""
 
 
 def is_held_out(name: str, prefixes: tuple[str, ...]) -> bool:
@@ -39,48 +62,142 @@ def split(paths: list[Path], prefixes: tuple[str, ...]) -> tuple[list[Path], lis
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """All JPEG, PNG and EXR files below `folder`, sorted. Raises DatasetError when there are none."""
-    wanted = {".jpg", ".jpeg", ".png", ".exr"}
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in wanted)
-    if not found:
+    """All JPEG, PNG, EXR and RAW files below `folder`, sorted. Raises DatasetError when there are none.
+
+    Where a RAW file lies beside a picture of the same name, the picture is left out: it shows the same.
+    """
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES | RAWS and p.is_file())
+    raws = {p.with_suffix("") for p in found if p.suffix.lower() in RAWS}
+    photos = [p for p in found if p.suffix.lower() in RAWS or p.with_suffix("") not in raws]
+    if not photos:
         raise DatasetError(
-            f"no photos in {folder}: JPEG, PNG or EXR files are needed there, in any folders below"
+            f"no photos in {folder}: JPEG, PNG, EXR or RAW files are needed there, in any folders below"
         )
-    return found
+    return photos
 
 
 def load_photo(path: Path) -> Tensor:
-    """One picture as (3, H, W): uint8 sRGB, or float16 linear for EXR (95th percentile at 1)."""
+    """One picture as (3, H, W): uint8 sRGB, or float16 linear sRGB for EXR and RAW (95th percentile at 1).
+
+    Raises DatasetError for a file that is no such picture.
+    """
     if path.suffix.lower() == ".exr":
         import OpenEXR
 
         try:
             with OpenEXR.File(str(path)) as file:
-                pixels = np.asarray(file.channels()["RGB"].pixels[..., :3], dtype=np.float32)
+                channels = file.channels()
+                colours = channels["RGBA" if "RGBA" in channels else "RGB"]
+                pixels = np.asarray(colours.pixels[..., :3], dtype=np.float32)
         except (RuntimeError, KeyError) as error:
             raise DatasetError(f"{path}: is no RGB EXR picture that can be read ({error})") from error
-        level = np.percentile(pixels.mean(axis=2), 95)
-        scene = np.clip(np.nan_to_num(pixels) / max(float(level), 1e-6), 0, HDR_CEILING)
-        return torch.from_numpy(scene.astype(np.float16)).permute(2, 0, 1).contiguous()
+        return _scene(pixels)
+    if path.suffix.lower() in RAWS:
+        try:
+            return _scene(daylight(read(path)))
+        except (ReadError, OSError) as error:
+            raise DatasetError(f"{path}: is no RAW photo to learn from ({error})") from error
     try:
         with Image.open(path) as image:
-            array = np.array(image.convert("RGB"))
+            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip and not scale
+                grey = (np.asarray(image, np.float32) / 257).round().clip(0, 255).astype(np.uint8)
+                array = np.repeat(grey[..., None], 3, axis=2)
+            else:
+                array = np.array(image.convert("RGB"))
     except OSError as error:
         raise DatasetError(f"{path}: is no picture that can be read ({error})") from error
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
+def load_photos(paths: Sequence[Path]) -> list[Tensor]:
+    """All pictures by `load_photo`. Raises one DatasetError that names all that cannot be used.
+
+    They are held in memory, 3 bytes a pixel, so one is raised too for more than the machine can hold.
+    """
+    _check_memory(paths)
+    loaded, bad = [], []
+    for path in paths:
+        try:
+            loaded.append(load_photo(path))
+        except DatasetError as error:
+            bad.append(str(error))
+    if bad:
+        more = f"\n(and {len(bad) - 10} more)" if len(bad) > 10 else ""
+        raise DatasetError("these files cannot be used:\n" + "\n".join(bad[:10]) + more)
+    return loaded
+
+
+def _check_memory(paths: Sequence[Path]) -> None:
+    """Raise DatasetError where the decoded pictures would fill more than half of the memory."""
+    size = 0
+    for path in paths:
+        if path.suffix.lower() in PICTURES:
+            try:
+                with Image.open(path) as image:
+                    size += 3 * image.width * image.height
+            except (OSError, Image.DecompressionBombError):
+                continue  # load_photo says what is wrong with it
+    memory = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else size * 2
+    )
+    if size > memory / 2:
+        raise DatasetError(
+            f"{len(paths)} photos would take {size / 2**30:.0f} GB of this machine's {memory / 2**30:.0f} GB of "
+            "memory: give fewer, or shrink them first (a quarter of the pixels still trains well)"
+        )
+
+
+def daylight(mosaic: Mosaic) -> npt.NDArray[np.float32]:
+    """A well exposed RAW photo, binned to be clean: (H // n, W // n, 3) linear sRGB, n = 4 (X-Trans 6).
+
+    A cell's colours are averaged to one pixel (for X-Trans those of half a cell, 3x3), then 2x2 pixels to
+    one: 16 values or more go into each. 1.0 is the sensor's white; balanced light above it is kept, but
+    where a colour of the cell is saturated, all are cut there, so that lamps are white and not violet.
+    Raises DatasetError where the file gives no colour matrix.
+    """
+    if mosaic.xyz_to_camera is None:
+        raise DatasetError(
+            f"{mosaic.make} {mosaic.model}: the file gives no colour matrix; convert it to DNG first"
+        )
+    cell = len(mosaic.cfa)
+    block = 2 if cell == 2 else 3
+    step = cell // block  # pixels a cell gives along each side
+    height, width = (n - n % cell for n in mosaic.data.shape)
+    sums = np.zeros((height // block, width // block, 3), np.float32)
+    counts = np.zeros((step, step, 3), np.float32)
+    saturated = np.zeros(sums.shape[:2], bool)
+    for place, (colour, plane) in enumerate(mosaic.colour_planes()):
+        dy, dx = divmod(place, cell)
+        by, bx = dy // block, dx // block
+        x = plane[: height // cell, : width // cell]
+        sums[by::step, bx::step, colour] += x
+        counts[by, bx, colour] += 1
+        saturated[by::step, bx::step] |= mosaic.data[dy:height:cell, dx:width:cell] >= mosaic.saturation
+    sums /= np.tile(counts, (height // cell, width // cell, 1))
+    balanced = sums * np.array(mosaic.wb, np.float32)
+    black = float(np.mean(mosaic.black))
+    clip = min(mosaic.wb) * (mosaic.saturation - black) / (mosaic.white - black)
+    balanced[saturated] = np.minimum(balanced[saturated], np.float32(clip))
+    rows, columns = (n - n % 2 for n in balanced.shape[:2])
+    binned = balanced[:rows, :columns].reshape(rows // 2, 2, columns // 2, 2, 3).mean(axis=(1, 3))
+    linear: npt.NDArray[np.float32] = binned @ camera_to_srgb(mosaic.xyz_to_camera).T.astype(np.float32)
+    return linear
+
+
+def _scene(pixels: npt.NDArray[np.float32]) -> Tensor:
+    """Linear light (H, W, 3) as (3, H, W) float16, 95th percentile of the mean colour at 1."""
+    level = np.percentile(pixels.mean(axis=2), 95)
+    scene = np.clip(np.nan_to_num(pixels) / max(float(level), 1e-6), 0, HDR_CEILING)
+    return torch.from_numpy(scene.astype(np.float16)).permute(2, 0, 1).contiguous()
+
+
 class CleanPhotos:
     """Random crops of clean pictures, shrunk by a random factor so that JPEG traces average out."""
 
-    def __init__(
-        self, paths: list[Path], crop: int, device: torch.device, generator: torch.Generator
-    ) -> None:
+    def __init__(self, paths: list[Path], crop: int, device: torch.device) -> None:
         self.crop = crop
         self.device = device
-        self.generator = generator
-        loaded = [load_photo(p) for p in paths]
-        self.photos = [p.to(device) for p in loaded if min(p.shape[1:]) >= crop + 16]
+        self.photos = [p.to(device) for p in load_photos(paths) if min(p.shape[1:]) >= crop + 16]
         if not self.photos:
             raise DatasetError(
                 f"none of the {len(paths)} photos is larger than the crop of {crop} pixels: "
@@ -92,32 +209,151 @@ class CleanPhotos:
         ]
         self.weights = torch.tensor(weights)
 
-    def _draw(self) -> float:
-        return float(torch.rand((), generator=self.generator))
+    def batch(self, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`size` crops (B, 3, crop, crop), linear sRGB, and which of them are HDR (B,).
 
-    def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        """`size` crops (B, 3, crop, crop), linear sRGB, and which of them are HDR (B,)."""
-        picks = torch.multinomial(self.weights, size, replacement=True, generator=self.generator)
+        `generator` is one of the CPU.
+        """
+
+        def draw() -> float:
+            return float(torch.rand((), generator=generator))
+
+        picks = torch.multinomial(self.weights, size, replacement=True, generator=generator)
         crops = []
         for index in picks.tolist():
             photo = self.photos[index]
             height, width = photo.shape[1:]
             most = min(2.5, (min(height, width) - 1) / self.crop)
-            side = int(self.crop * math.exp(self._draw() * math.log(most)))
-            top = int(self._draw() * (height - side))
-            left = int(self._draw() * (width - side))
+            side = int(self.crop * math.exp(draw() * math.log(most)))
+            top = int(draw() * (height - side))
+            left = int(draw() * (width - side))
             piece = photo[:, top : top + side, left : left + side].float()
             linear = piece if photo.dtype == torch.float16 else srgb_to_linear(piece / 255)
             if side != self.crop:
                 linear = F.interpolate(
                     linear[None], (self.crop, self.crop), mode="bilinear", antialias=True
                 )[0]
-            if self._draw() < 0.5:
+            if draw() < 0.5:
                 linear = linear.flip(2)
-            if self._draw() < 0.5:
+            if draw() < 0.5:
                 linear = linear.flip(1)
-            if self._draw() < 0.5:
+            if draw() < 0.5:
                 linear = linear.transpose(1, 2)
             crops.append(linear)
         hdr = torch.tensor([self.photos[i].dtype == torch.float16 for i in picks.tolist()])
         return torch.stack(crops), hdr.to(self.device)
+
+
+class PairCrops:
+    """Random crops of a split's real pairs, turned at random, read from the cache as they are needed.
+
+    Each scene is as likely as another, and so is each of a scene's frames. Bayer sensors only.
+    """
+
+    def __init__(self, cache: PairCache, split: Split, crop: int, device: torch.device) -> None:
+        self.cache = cache
+        self.crop = crop
+        self.device = device
+        self.scenes = cache.scenes(split)
+        if not self.scenes:
+            raise DatasetError(f"none of the {len(cache.entries)} pairs is of the split {split}")
+        if crop < 2 or crop % 2:
+            raise DatasetError(
+                f"a crop of {crop} pixels cuts through colour cells: an even number is needed"
+            )
+        entries = {i: cache.entries[i] for scene in self.scenes for i in scene}
+        other = [e.name for e in entries.values() if e.cfa != RGGB]
+        if other:
+            raise DatasetError(f"{_few(other)}: of X-Trans sensors; networks here learn Bayer mosaics only")
+        small = [e.name for e in entries.values() if min(e.height, e.width) < crop]
+        if small:
+            raise DatasetError(
+                f"{_few(small)}: smaller than the crop of {crop} pixels; give a smaller crop"
+            )
+        self._inputs = {i: _graph_inputs(e) for i, e in entries.items()}
+        self._to_srgb = {i: self._matrix(e) for i, e in entries.items()}
+
+    def batch(self, size: int, generator: torch.Generator) -> Batch:
+        """`size` crops with the graph's inputs and the truth; `generator` is one of the CPU.
+
+        The truth is `linear * wb`, 1.0 = display white, or display sRGB with the identity for a matrix, as the
+        cache holds it.
+        """
+
+        def draw(below: int) -> int:
+            return int(torch.randint(below, (), generator=generator))
+
+        mosaics, truths, inputs, matrices = [], [], [], []
+        for _ in range(size):
+            scene = self.scenes[draw(len(self.scenes))]
+            index = scene[draw(len(scene))]
+            entry = self.cache.entries[index]
+            fitting = _fitting(entry, self.crop)
+            turn = fitting[draw(len(fitting))]
+            rows, columns = drawn(turn, RGGB, self.crop, self.crop)
+            top = 2 * draw((entry.height - rows) // 2 + 1)
+            left = 2 * draw((entry.width - columns) // 2 + 1)
+            mosaic, truth = laid(
+                *self.cache.crop(index, top, left, rows, columns), turn, RGGB, self.crop, self.crop
+            )
+            mosaics.append(mosaic)
+            truths.append(truth)
+            inputs.append(_placed(self._inputs[index], turn))
+            matrices.append(self._to_srgb[index])
+        # 16-bit numbers go to the device; the arithmetic is done there.
+        counted, seen = (torch.from_numpy(np.stack(a)).to(self.device) for a in (mosaics, truths))
+        target = seen.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format) / 65535
+        by_place = torch.tensor([[getattr(i, n) for n in _BY_PLACE] for i in inputs]).to(self.device)
+        black, white, wb, shot, read_variance = by_place.unbind(1)
+        if self.cache.truth == "linear":
+            target = target * wb[:, [0, 1, 3], None, None]
+        return Batch(
+            mosaic=counted[:, None].to(torch.float32),
+            black=black,
+            white=white,
+            wb=wb,
+            shot=shot,
+            read=read_variance,
+            ratio=torch.tensor([[i.ratio] for i in inputs]).to(self.device),
+            target=target,
+            to_srgb=torch.stack(matrices).to(self.device),
+        )
+
+    def _matrix(self, entry: Entry) -> Tensor:
+        if self.cache.truth == "srgb" or entry.xyz_to_camera is None:
+            return torch.eye(3)
+        return torch.tensor(camera_to_srgb(entry.xyz_to_camera), dtype=torch.float32)
+
+
+_BY_PLACE = ("black", "white", "wb", "shot", "read")
+
+
+def _graph_inputs(entry: Entry) -> GraphInputs:
+    """What enhancing would tell the graph of this frame: the same arithmetic, saturation included."""
+    frame = Mosaic(
+        data=np.zeros((2, 2), np.uint16),
+        cfa=entry.cfa,
+        black=np.array(entry.black).reshape(2, 2),
+        white=entry.white,
+        saturation=entry.saturation,
+        wb=entry.wb,
+    )
+    profile = NoiseProfile(entry.shot, entry.read, "the cache")
+    return graph_inputs(frame, Plan(Exposure(entry.ratio, "the pair"), NoiseEstimate(profile)))
+
+
+def _placed(inputs: GraphInputs, turn: Turn) -> GraphInputs:
+    """The inputs of a turned mosaic: a transposition swaps the greens."""
+    order = places(turn, RGGB)
+    moved = {n: tuple(getattr(inputs, n)[i] for i in order) for n in _BY_PLACE}
+    return GraphInputs(**moved, ratio=inputs.ratio)
+
+
+def _fitting(entry: Entry, crop: int) -> list[Turn]:
+    """The turns for which the picture is large enough: most need a cell more than the crop."""
+    sizes = {turn: drawn(turn, RGGB, crop, crop) for turn in turns_of(RGGB)}
+    return [t for t, (rows, columns) in sizes.items() if rows <= entry.height and columns <= entry.width]
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:5])} and {len(names) - 5} more" if len(names) > 5 else ", ".join(names)

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from scotopic.errors import DatasetError, SettingsError, TrainingError, WriteError
-from scotopic.train.datasets import CleanPhotos, find_photos, split
-from scotopic.train.losses import loss, psnr_by_picture
-from scotopic.train.networks import Architecture, BayerGraph
+from scotopic.errors import DatasetError, TrainingError
+from scotopic.train import checkpoint
+from scotopic.train.checkpoint import Checkpoint
+from scotopic.train.distributed import World, joined
+from scotopic.train.folder import check_folder, cut_log, decided, write_whole
+from scotopic.train.losses import loss_named, psnr_by_picture
 from scotopic.train.recipes import Recipe
-from scotopic.train.simulate import Batch, Simulator
+from scotopic.train.simulate import Batch
+from scotopic.train.sources import Data, Sources, ahead, open_sources, seed_of
+from scotopic.train.watch import Board
+from scotopic.train.weights import Graph, build, save_weights
 
-VALIDATION_BATCHES = 6
 CHECKPOINT_SECONDS = 120.0
+"""A run that is killed loses so much at most, unless it is told otherwise."""
+
+REPORT_STEPS = 50
+AHEAD = 2
+"""Batches made while the graphics card works on others."""
+
+_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -31,171 +43,345 @@ class Progress:
     """One report of a running training."""
 
     step: int
+    steps: int
     seconds: float
     share_done: float
     loss: float
     rate: float
+    samples_per_s: float
     validation_db: float | None
+
+    @property
+    def seconds_left(self) -> float:
+        """At the pace so far."""
+        return self.seconds * (1 - self.share_done) / max(self.share_done, 1e-9)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out; nothing here changes what it learns."""
+
+    start: dict[str, Tensor] | None = None
+    """Weights to go on from."""
+    start_name: str | None = None
+    resume: bool = False
+    """Go on with the run in the folder, if there is one."""
+    cache: Path | None = None
+    """Where pairs are decoded to; `cache` in the run's folder if None."""
+    device: str = "auto"
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    board: bool = True
+    """Write TensorBoard's files."""
+    stop: Callable[[], bool] = lambda: False
+    """Asked between steps; once it says yes the run is saved and left."""
 
 
 def train(
     recipe: Recipe,
-    photos: Path,
+    data: Data,
     out: Path,
+    options: Options | None = None,
     *,
-    start_from: Path | None = None,
     report: Callable[[Progress], None] = lambda _: None,
-    device: str = "auto",
+    say: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Train by `recipe` on the photos below `photos`; returns the folder `out` with the result.
+    """Train by `recipe`; returns the folder `out` with the result.
 
-    Writes `recipe.json`, `log.jsonl`, `weights.safetensors` (the moving average, renewed every two
-    minutes and at the end) and, when done, `result.json`. `start_from` is a weights file to go on from.
-    Raises DatasetError when photos are missing, WriteError when `out` holds a run already, TrainingError
-    when the loss is no number any more.
+    Writes `recipe.json`, `log.jsonl`, `checkpoints`, `weights.safetensors` (the moving average, renewed with
+    every checkpoint) and, when done, `result.json`. Under torchrun all processes work on the one run.
+    Raises DatasetError for data that are missing or damaged, WriteError when `out` holds a run already and
+    may not be resumed, TrainingError when the loss is no number any more.
     """
-    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("device cuda is not available: this PyTorch sees no graphics card")
-    torch.manual_seed(recipe.seed)
-    if (out / "recipe.json").exists():
-        raise WriteError(f"{out}: holds a training run already, which is kept; give another folder")
-    kept, held = split(find_photos(photos), recipe.held_out)
-    data = CleanPhotos(kept, recipe.crop, place, torch.Generator().manual_seed(recipe.seed))
-    simulator = Simulator(recipe.noise, place, torch.Generator(place).manual_seed(recipe.seed + 1))
-    validation = _validation_batches(recipe, held, place)
+    options = options or Options()
+    with joined(options.device) as world, _repeatable(recipe.deterministic):
+        return _Run(recipe, data, out, options, world, report, say).to_the_end()
 
-    model = BayerGraph(recipe.architecture).to(place)
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start_from is not None:
-        try:
-            model.net.load_state_dict(load_file(start_from, device=str(place)))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise DatasetError(f"{start_from}: holds no weights of this network ({error})") from error
-    average = {k: v.detach().clone() for k, v in model.net.state_dict().items()}
-    optimizer = torch.optim.AdamW(
-        model.net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
 
-    def step_loss(inputs: tuple[Tensor, ...], target: Tensor, to_srgb: Tensor) -> Tensor:
-        rgb, _ = model(*inputs)
-        return loss(rgb, target, to_srgb)
+class _Run:
+    """The state of a run: network, optimiser, average, and how far it is."""
 
-    if recipe.compile:
-        step_loss = torch.compile(step_loss)
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Data,
+        out: Path,
+        options: Options,
+        world: World,
+        report: Callable[[Progress], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.recipe, self.out, self.options, self.world = recipe, out, options, world
+        self.report, self.say = report, say
+        self.micro_batches = world.micro_batches(recipe.accumulate)
+        # The first process alone knows the folder: other machines need not share it.
+        state = check_folder(out, recipe, data, options.resume) if world.leads else 0
+        resuming = bool(world.agree(state))
+        torch.manual_seed(recipe.seed)
+        self.sources = _open_in_turn(data, recipe, options.cache or out / "cache", world, say)
+        per_step = recipe.batch * recipe.accumulate
+        passes = math.ceil(recipe.epochs * self.sources.scenes / per_step)
+        self.steps = passes if recipe.epochs else recipe.steps
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=2) + "\n")
-    start = last_save = time.monotonic()
-    smooth_loss, step = math.nan, 0
-    with (out / "log.jsonl").open("a") as log:
+        self.graph = build(recipe).to(world.device)
+        self.graph = self.graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.graph.autocast = _PRECISIONS[recipe.precision]
+        if options.start is not None:
+            _load(self.graph.net, options.start, options.start_name or "the weights given")
+        # Plain Adam where nothing decays.
+        self.optimizer = torch.optim.AdamW(
+            self.graph.net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.scaler = torch.amp.GradScaler(
+            world.device.type, enabled=recipe.precision == "float16" and world.device.type == "cuda"
+        )
+        self.average = {k: v.detach().clone() for k, v in self.graph.net.state_dict().items()}
+        self.step, self.seconds, self.smooth_loss = 0, 0.0, math.nan
+        self.started_from = options.start_name
+        if resuming:
+            self._resume()
+        elif world.leads:
+            for part, values in decided(recipe, data).items():
+                write_whole(out / f"{part}.json", json.dumps(values, indent=2) + "\n")
+        self.objective: nn.Module = _Objective(self.graph, recipe)
+        if recipe.compile:
+            self.objective = torch.compile(self.objective)  # type: ignore[assignment]
+        if world.size > 1:
+            self.objective = DistributedDataParallel(self.objective, broadcast_buffers=False)
+
+    def to_the_end(self) -> Path:
+        """Step until the schedule is through."""
+        recipe, world, out = self.recipe, self.world, self.out
+        if self._agreed_share() >= 1:
+            self.say(f"{out}: the run is finished already, at step {self.step}")
+            return out
+        if world.leads:
+            cut_log(out / "log.jsonl", self.step)
+        depth = AHEAD if world.device.type == "cuda" else 0
+        with ExitStack() as stack:
+            log = stack.enter_context((out / "log.jsonl").open("a")) if world.leads else None
+            board = stack.enter_context(Board(out, self.step, self.options.board and world.leads))
+            batches = ahead(self.sources.training.draw, self._seeds(), depth)
+            stack.callback(batches.close)  # type: ignore[attr-defined]
+            started = last_save = time.monotonic()
+            before, first = self.seconds, self.step
+            while (share := self._agreed_share()) < 1 and not self._stopped():
+                current = self._one_step(batches, share)
+                self.step += 1
+                now = time.monotonic()
+                self.seconds = before + now - started
+                if not math.isfinite(current):
+                    raise TrainingError(
+                        f"the loss became {current} at step {self.step}: lower the learning rate; what {out} "
+                        "holds is from before"
+                    )
+                smooth = self.smooth_loss
+                self.smooth_loss = current if math.isnan(smooth) else 0.99 * smooth + 0.01 * current
+                if log is None:
+                    continue
+                saving = now - last_save >= self.options.checkpoint_seconds
+                if saving or self.step % REPORT_STEPS == 0:
+                    quality = None
+                    if saving:
+                        self._save()
+                        quality = self._validate(board)
+                        last_save = time.monotonic()
+                    pace = (self.step - first) * recipe.batch * recipe.accumulate / (now - started)
+                    self._tell(log, board, self._share(), self._rate(share), pace, quality)
+            if log is not None and share < 1:
+                self._save()
+                self.say(f"stopped at step {self.step}; go on with --resume")
+            elif log is not None:
+                self._save()
+                quality = self._validate(board)
+                self._tell(log, board, 1.0, 0.0, 0.0, quality)
+                self._finish(quality)
+        return out
+
+    def _stopped(self) -> bool:
+        # Processes that stopped at different steps would wait for each other for ever.
+        return self.world.size == 1 and self.options.stop()
+
+    def _one_step(self, batches: Iterator[Batch], share: float) -> float:
+        """Forward, backward, update; returns the loss over all processes."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(share)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.world.device)
+        for i, _ in enumerate(self.micro_batches):
+            batch = next(batches)
+            last = i == len(self.micro_batches) - 1
+            lonely = isinstance(self.objective, DistributedDataParallel) and not last
+            with self.objective.no_sync() if lonely else nullcontext():  # type: ignore[operator]
+                value = self.objective(batch.inputs(), batch.target, batch.to_srgb)
+                value = value / len(self.micro_batches)
+                self.scaler.scale(value).backward()
+            total = total + value.detach()
+        self.scaler.unscale_(self.optimizer)
+        if self.recipe.gradient_clip:
+            nn.utils.clip_grad_norm_(self.graph.net.parameters(), self.recipe.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        decay = min(self.recipe.average_decay, (2 + self.step) / (11 + self.step))
+        with torch.no_grad():
+            for name, value in self.graph.net.state_dict().items():
+                self.average[name].lerp_(value, 1 - decay)
+        return float(self.world.mean(total))
+
+    def _seeds(self) -> Iterator[int]:
+        """One a micro-batch, by the number of the step and of the micro-batch."""
+        step = self.step
         while True:
-            seconds = time.monotonic() - start
-            share = max(step / recipe.steps, seconds / (60 * recipe.minutes))
-            if share >= 1:
-                break
-            rate = _rate(recipe, step, share)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            with torch.no_grad():
-                scenes, hdr = data.batch(recipe.batch)
-                batch = simulator.expose(*simulator.unprocess(scenes, hdr))
-            value = step_loss(batch.inputs(), batch.target, batch.to_srgb)
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.net.parameters(), recipe.gradient_clip)
-            optimizer.step()
+            yield from (seed_of(self.recipe.seed, step, micro) for micro in self.micro_batches)
             step += 1
-            _follow(average, model.net, min(recipe.average_decay, (1 + step) / (10 + step)))
 
-            current = float(value.detach())
-            if not math.isfinite(current):
-                raise TrainingError(
-                    f"the loss became {current} at step {step}: lower the learning rate; the last weights saved "
-                    f"in {out} are from before"
-                )
-            smooth_loss = current if math.isnan(smooth_loss) else 0.99 * smooth_loss + 0.01 * current
-            saving = time.monotonic() - last_save > CHECKPOINT_SECONDS
-            if saving or step % 50 == 0:
-                quality = None
-                if saving:
-                    save_weights(average, out)
-                    quality = _validate(recipe.architecture, average, validation, place)
-                    last_save = time.monotonic()
-                progress = Progress(step, seconds, share, smooth_loss, rate, quality)
-                log.write(json.dumps(progress.__dict__) + "\n")
-                log.flush()
-                report(progress)
-        quality = _validate(recipe.architecture, average, validation, place)
-        final = Progress(step, time.monotonic() - start, 1.0, smooth_loss, 0.0, quality)
-        log.write(json.dumps(final.__dict__) + "\n")
-        report(final)
-    save_weights(average, out)
-    facts = {
-        "steps": step,
-        "minutes": round((time.monotonic() - start) / 60, 1),
-        "device": torch.cuda.get_device_name() if place.type == "cuda" else "cpu",
-        "photos": len(kept),
-        "photos_held_out": len(held),
-        "validation_db": quality,
-        "started_from": start_from.name if start_from else None,
-    }
-    (out / "result.json").write_text(json.dumps(facts, indent=2) + "\n")
-    return out
+    def _share(self) -> float:
+        """How much of the schedule is done, 0..1 and a little over, by this process's clock."""
+        minutes = self.recipe.minutes
+        return max(self.step / self.steps, self.seconds / (60 * minutes) if minutes else 0.0)
+
+    def _agreed_share(self) -> float:
+        share = self._share()
+        return self.world.agree(share) if self.recipe.minutes else share
+
+    def _rate(self, share: float) -> float:
+        """The learning rate: a linear warm-up, then by the schedule."""
+        r = self.recipe
+        warm = min(1.0, (self.step + 1) / r.warmup_steps) if r.warmup_steps else 1.0
+        match r.schedule:
+            case "cosine":
+                cosine = 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+                return warm * (r.final_rate + (r.learning_rate - r.final_rate) * cosine)
+            case "step":
+                return warm * (r.learning_rate if share < 0.5 else r.final_rate)
+            case "constant":
+                return warm * r.learning_rate
+
+    def _tell(
+        self, log: Any, board: Board, share: float, rate: float, pace: float, quality: float | None
+    ) -> None:
+        progress = Progress(
+            self.step, self.steps, self.seconds, min(share, 1.0), self.smooth_loss, rate, pace, quality
+        )
+        log.write(json.dumps(asdict(progress)) + "\n")
+        log.flush()
+        board.figures(progress.step, loss=progress.loss, rate=rate, held_out_db=quality)
+        self.report(progress)
+
+    def _validate(self, board: Board) -> float | None:
+        """The held-out pictures by the averaged weights: mean PSNR in dB; None where there are none."""
+        if not self.sources.validation:
+            return None
+        graph = build(self.recipe).to(self.world.device).eval()
+        graph.net.load_state_dict(self.average)
+        scores = []
+        with torch.no_grad():
+            for i, batch in enumerate(self.sources.validation):
+                rgb = graph(*batch.inputs())[0]
+                scores.append(psnr_by_picture(self.recipe.kind, rgb, batch.target, batch.to_srgb))
+                if i == 0:
+                    board.pictures(self.step, self.recipe.kind, batch, rgb)
+        return float(torch.cat(scores).mean())
+
+    def _state(self) -> dict[str, Tensor]:
+        """All tensors that the next step hangs on; views, so that loading into them restores the run."""
+        tensors = {f"net.{k}": v for k, v in self.graph.net.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        for name, parameter in self.graph.net.named_parameters():
+            state = self.optimizer.state[parameter]
+            if not state:
+                state["step"] = torch.zeros(())
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter)
+            tensors |= {f"optimizer.{name}.{k}": v for k, v in state.items()}
+        return tensors
+
+    def _save(self) -> None:
+        facts = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "smooth_loss": self.smooth_loss,
+            "scaler": self.scaler.state_dict(),
+            "started_from": self.started_from,
+        }
+        checkpoint.save(self.out / "checkpoints", self.step, Checkpoint(self._state(), facts))
+        save_weights(self.average, self.out)
+
+    def _resume(self) -> None:
+        """Take up the last sound checkpoint, read by the first process and given to all."""
+        found = checkpoint.load_last(self.out / "checkpoints", self.say) if self.world.leads else None
+        facts: dict[str, Any] = (
+            found.facts if found else {"step": 0, "seconds": 0.0, "smooth_loss": math.nan}
+        )
+        state = self._state()
+        if found:
+            if state.keys() != found.tensors.keys():
+                raise DatasetError(f"{self.out}: its checkpoints are of another network or version")
+            with torch.no_grad():
+                for name, tensor in state.items():
+                    tensor.copy_(found.tensors[name])
+        self.world.spread(state)
+        facts = self.world.tell(facts)
+        self.step, self.seconds = facts["step"], facts["seconds"]
+        self.smooth_loss = facts["smooth_loss"]
+        self.started_from = facts.get("started_from")
+        if facts.get("scaler"):
+            self.scaler.load_state_dict(facts["scaler"])
+        if self.world.leads:
+            self.say(f"going on from step {self.step}")
+
+    def _finish(self, quality: float | None) -> None:
+        cuda = self.world.device.type == "cuda"
+        facts = {
+            "steps": self.step,
+            "minutes": round(self.seconds / 60, 1),
+            "device": torch.cuda.get_device_name() if cuda else "cpu",
+            "processes": self.world.size,
+            **self.sources.facts,
+            "validation_db": quality,
+            "started_from": self.started_from,
+        }
+        write_whole(self.out / "result.json", json.dumps(facts, indent=2) + "\n")
 
 
-def save_weights(weights: dict[str, Tensor], out: Path) -> None:
-    """Write `out/weights.safetensors`, whole or not at all."""
-    temporary = out / "weights.safetensors.part"
-    save_file({k: v.contiguous().cpu() for k, v in weights.items()}, temporary)
-    temporary.replace(out / "weights.safetensors")
-
-
-def load_run(run: Path) -> tuple[dict[str, Any], BayerGraph]:
-    """A run's recipe and result (as stored) and its graph with the averaged weights, on the CPU.
-
-    Raises DatasetError when the folder holds no run.
-    """
+@contextmanager
+def _repeatable(wanted: bool) -> Iterator[None]:
+    """Deterministic operations where the device has them; torch warns where it has not."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        facts = {"recipe": json.loads((run / "recipe.json").read_text())}
-        if (run / "result.json").is_file():
-            facts["result"] = json.loads((run / "result.json").read_text())
-        weights = load_file(run / "weights.safetensors")
-        model = BayerGraph(Architecture.from_dict(facts["recipe"]["architecture"]))
-        model.net.load_state_dict(weights)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise DatasetError(f"{run}: holds no training run that can be read ({error})") from error
-    return facts, model.eval()
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
-def _rate(recipe: Recipe, step: int, share: float) -> float:
-    """Linear warm-up, then half a cosine down."""
-    warm = min(1.0, (step + 1) / recipe.warmup_steps)
-    cosine = 0.5 * (1 + math.cos(math.pi * share))
-    return warm * (recipe.final_rate + (recipe.learning_rate - recipe.final_rate) * cosine)
+class _Objective(nn.Module):
+    """Graph and loss in one forward pass, which is what DistributedDataParallel and compile want."""
+
+    def __init__(self, graph: Graph, recipe: Recipe) -> None:
+        super().__init__()
+        self.graph, self.loss = graph, recipe.loss
+
+    def forward(self, inputs: tuple[Tensor, ...], target: Tensor, to_srgb: Tensor) -> Tensor:
+        return loss_named(self.loss, self.graph(*inputs)[0], target, to_srgb)
 
 
-@torch.no_grad()
-def _follow(average: dict[str, Tensor], net: nn.Module, decay: float) -> None:
-    for name, value in net.state_dict().items():
-        average[name].lerp_(value, 1 - decay)
+def _load(net: nn.Module, weights: dict[str, Tensor], name: str) -> None:
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DatasetError(f"{name}: holds no weights of this network ({error})") from error
 
 
-def _validation_batches(recipe: Recipe, held: list[Path], place: torch.device) -> list[Batch]:
-    """The same held-out crops under the same noise at every look."""
-    data = CleanPhotos(held, recipe.crop, place, torch.Generator().manual_seed(99))
-    simulator = Simulator(recipe.noise, place, torch.Generator(place).manual_seed(99))
-    return [simulator.expose(*simulator.unprocess(*data.batch(8))) for _ in range(VALIDATION_BATCHES)]
-
-
-@torch.no_grad()
-def _validate(
-    architecture: Architecture,
-    weights: dict[str, Tensor],
-    batches: list[Batch],
-    place: torch.device,
-) -> float:
-    model = BayerGraph(architecture).to(place).eval()
-    model.net.load_state_dict(weights)
-    scores = [psnr_by_picture(model(*b.inputs())[0], b.target, b.to_srgb) for b in batches]
-    return float(torch.cat(scores).mean())
+def _open_in_turn(
+    data: Data, recipe: Recipe, cache: Path, world: World, say: Callable[[str], None]
+) -> Sources:
+    """The first process decodes what is to be decoded; the others wait and find it done."""
+    quiet = say if world.leads else (lambda _: None)
+    if not world.leads:
+        world.agree(0.0)
+    opened = open_sources(data, recipe, cache, world.device, quiet)
+    if world.leads:
+        world.agree(0.0)
+    return opened

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from scotopic.train.recipes import Kind, Loss
+
 KNEE = 0.002
 """Where the encoding turns from a line to a root: the slope at black is then about sRGB's."""
 
@@ -28,11 +30,22 @@ def render(linear: Tensor, to_srgb: Tensor) -> Tensor:
     return encode_for_loss(torch.einsum("bij,bjhw->bihw", to_srgb, linear))
 
 
+def loss_named(name: Loss, rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
+    """The loss a recipe names: both (B, 3, H, W), linear for `encoded`, else whatever the truth is."""
+    match name:
+        case "encoded":
+            return encoded_loss(rgb, target, to_srgb)
+        case "l1":
+            return F.l1_loss(rgb, target)
+        case "mse":
+            return F.mse_loss(rgb, target)
+
+
 FLOOR = 0.002
 """A picture this near its truth, in encoded light, needs no more pulling."""
 
 
-def loss(rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
+def encoded_loss(rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
     """The logarithm of each picture's distance from its truth, averaged over the batch.
 
     The distance is L1 on the rendered picture and on its local means. The mean over 8x8 blocks is taken
@@ -47,12 +60,16 @@ def loss(rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def psnr_by_picture(rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
+def psnr_by_picture(kind: Kind, rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
     """PSNR in dB of each picture of the batch in display sRGB, for watching training: (B,)."""
-
-    def shown(linear: Tensor) -> Tensor:
-        v = torch.einsum("bij,bjhw->bihw", to_srgb, linear).clamp(0, 1)
-        return torch.where(v <= 0.0031308, 12.92 * v, 1.055 * v.clamp_min(0.003) ** (1 / 2.4) - 0.055)
-
-    error = (shown(rgb) - shown(target)).square().mean(dim=(1, 2, 3))
+    shown, truth = (displayed(kind, v, to_srgb) for v in (rgb, target))
+    error = (shown - truth).square().mean(dim=(1, 2, 3))
     return -10 * torch.log10(error.clamp_min(1e-10))
+
+
+def displayed(kind: Kind, rgb: Tensor, to_srgb: Tensor) -> Tensor:
+    """What a display shows, in 0..1: (B, 3, H, W)."""
+    if kind == "srgb":
+        return rgb.clamp(0, 1)
+    v = torch.einsum("bij,bjhw->bihw", to_srgb, rgb).clamp(0, 1)
+    return torch.where(v <= 0.0031308, 12.92 * v, 1.055 * v.clamp_min(0.003) ** (1 / 2.4) - 0.055)

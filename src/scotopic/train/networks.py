@@ -14,6 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from scotopic.errors import SettingsError
+from scotopic.train.filters import (
+    CELL,
+    PLACES,
+    PLANE_OF_PLACE,
+    binomial_weights,
+    cell_mean_weights,
+    malvar_weights,
+    pack,
+    unpack,
+    upsample_weights,
+)
+
 SIZE_MULTIPLE = 32
 """Mosaic height and width must be multiples of this: the coarsest local mean is of 32x32 pixels."""
 
@@ -37,6 +50,11 @@ class Architecture:
     sixteenth: int = 128
     bottom_blocks: int = 2
 
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 1:
+                raise SettingsError(f"{name} {value} must be at least 1")
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
         """Rebuild from `asdict`; unknown keys are an error (TypeError)."""
@@ -47,84 +65,32 @@ class Architecture:
         return asdict(self)
 
 
-# Malvar, He and Cutler 2004, "High-quality linear interpolation for demosaicing": the four filters.
-_AT_GREEN_SAME_ROW = [
-    [0.0, 0.0, 0.5, 0.0, 0.0],
-    [0.0, -1.0, 0.0, -1.0, 0.0],
-    [-1.0, 4.0, 5.0, 4.0, -1.0],
-    [0.0, -1.0, 0.0, -1.0, 0.0],
-    [0.0, 0.0, 0.5, 0.0, 0.0],
-]
-_GREEN_AT_COLOUR = [
-    [0.0, 0.0, -1.0, 0.0, 0.0],
-    [0.0, 0.0, 2.0, 0.0, 0.0],
-    [-1.0, 2.0, 4.0, 2.0, -1.0],
-    [0.0, 0.0, 2.0, 0.0, 0.0],
-    [0.0, 0.0, -1.0, 0.0, 0.0],
-]
-_COLOUR_AT_OPPOSITE = [
-    [0.0, 0.0, -1.5, 0.0, 0.0],
-    [0.0, 2.0, 0.0, 2.0, 0.0],
-    [-1.5, 0.0, 6.0, 0.0, -1.5],
-    [0.0, 2.0, 0.0, 2.0, 0.0],
-    [0.0, 0.0, -1.5, 0.0, 0.0],
-]
-
-
-def malvar_weights() -> Tensor:
-    """Malvar's demosaic as one 3x3 convolution on the packed mosaic.
-
-    Returns (12, 4, 3, 3): from planes R, G1, G2, B at half resolution to the 3 colours at each of the
-    4 places of the cell, in the order that `pixel_shuffle(2)` unpacks.
-    """
-    identity = torch.zeros(5, 5)
-    identity[2, 2] = 8.0
-    same_row = torch.tensor(_AT_GREEN_SAME_ROW)
-    green = torch.tensor(_GREEN_AT_COLOUR)
-    opposite = torch.tensor(_COLOUR_AT_OPPOSITE)
-    # filters[place][colour], places R, G1, G2, B
-    filters = [
-        [identity, green, opposite],
-        [same_row, identity, same_row.T],
-        [same_row.T, identity, same_row],
-        [opposite, green, identity],
-    ]
-    weights = torch.zeros(12, 4, 3, 3)
-    for place, by_colour in enumerate(filters):
-        place_y, place_x = divmod(place, 2)
-        for colour, kernel in enumerate(by_colour):
-            for dy in range(-2, 3):
-                for dx in range(-2, 3):
-                    y, x = place_y + dy, place_x + dx
-                    plane = (y % 2) * 2 + x % 2
-                    weights[colour * 4 + place, plane, y // 2 + 1, x // 2 + 1] += (
-                        kernel[dy + 2, dx + 2] / 8.0
-                    )
-    return weights
-
-
-def encode(linear: Tensor, knee: Tensor) -> Tensor:
-    """Square-root encoding with a knee set by the noise; 0 stays 0 and 1 stays 1.
+def bend(light: Tensor) -> Tensor:
+    """A root with a straight line below 0: light in units of four knees to a curve of even noise.
 
     Above 0 it is the generalised Anscombe transform up to scale, so noise of variance a*v + b has the
     same spread everywhere when knee = 3/8 a + b/a; below 0 it goes on as a straight line, so the
-    mean of noise around black is not bent.
+    mean of noise around black is not bent. In these units neither way needs a constant, which saves
+    passes over the pixels.
     """
-    root = knee.sqrt()
-    span = (1 + knee).sqrt() - root
-    above = (linear.clamp_min(0) + knee).sqrt() - root
-    below = linear.clamp_max(0) / (2 * root)
-    return (above + below) / span
+    above = light.relu()
+    return (above + 0.25).sqrt() + (light - above) - 0.5
 
 
-def decode(encoded: Tensor, knee: Tensor) -> Tensor:
-    """The inverse of `encode`."""
+def unbend(bent: Tensor) -> Tensor:
+    """The inverse of `bend`."""
+    return bent.relu().square() + bent
+
+
+def bend_of_one(knee: Tensor) -> Tensor:
+    """What `bend` gives for display white."""
     root = knee.sqrt()
-    span = (1 + knee).sqrt() - root
-    scaled = encoded * span
-    above = (scaled.clamp_min(0) + root).square() - knee
-    below = scaled.clamp_max(0) * (2 * root)
-    return above + below
+    return ((1 + knee).sqrt() - root) / (2 * root)
+
+
+def encode(linear: Tensor, knee: Tensor) -> Tensor:
+    """Light as the network sees it: bent by the noise, 0 at 0, 1 at 1, at most ENCODED_MAX."""
+    return (bend(linear * (0.25 / knee)) / bend_of_one(knee)).clamp_max(ENCODED_MAX)
 
 
 def smoothstep(value: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
@@ -167,7 +133,7 @@ class QuarterUNet(nn.Module):
         self.decode_eighth = ResidualBlock(eighth)
         self.up_quarter = nn.ConvTranspose2d(eighth, quarter, 2, stride=2)
         self.decode_quarter = ResidualBlock(quarter)
-        self.head = nn.Conv2d(quarter, outputs, 3, padding=1)
+        self.head = nn.Conv2d(quarter, outputs, 1)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
@@ -191,19 +157,27 @@ class BayerGraph(nn.Module):
     For each pixel the network mixes the plain demosaic with local means of the light over 4 to 32
     pixels, and adds what neither holds. The means are taken in linear light, so where little is to be
     seen the colour is right by construction, however short the training.
+
+    All of it happens on packed pixels (see `filters`): a tensor of 48 channels at a quarter of the
+    resolution is three colours of 16 places.
     """
 
     malvar: Tensor
     binomial: Tensor
+    cell_mean: Tensor
+    upsample: Tensor
+    autocast: torch.dtype | None = None
+    """What the network alone calculates in while it is trained; None for float32."""
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         means = 3 * len(MEAN_SCALES)
-        self.net = QuarterUNet(16 + 4 + means, 48 + 16 + len(MEAN_SCALES), architecture)
+        self.net = QuarterUNet(PLACES + 4 + means, 4 * PLACES + len(MEAN_SCALES), architecture)
         self.register_buffer("malvar", malvar_weights(), persistent=False)
-        row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-        self.register_buffer("binomial", torch.outer(row, row)[None, None], persistent=False)
+        self.register_buffer("binomial", binomial_weights(), persistent=False)
+        self.register_buffer("cell_mean", cell_mean_weights(), persistent=False)
+        self.register_buffer("upsample", upsample_weights(), persistent=False)
 
     def forward(
         self,
@@ -215,68 +189,109 @@ class BayerGraph(nn.Module):
         read: Tensor,
         ratio: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        def per_plane(values: Tensor) -> Tensor:
+        def spread_out(values: Tensor) -> Tensor:
             return values[:, :, None, None]
 
-        black, white, wb, shot, read, ratio = map(per_plane, (black, white, wb, shot, read, ratio))
+        black, white, wb, shot, read, ratio = map(spread_out, (black, white, wb, shot, read, ratio))
         gain = ratio * wb
-        x = (F.pixel_unshuffle(mosaic, 2) - black) / (white - black)
-        y = gain * x
         # Noise of y: variance = slope * y + offset.
         slope = (gain * shot).clamp_min(1 / FLOOR_ELECTRONS)
         offset = gain.square() * read
         knee = 0.375 * slope + offset / slope
-        spread = slope.sqrt() / (2 * ((1 + knee).sqrt() - knee.sqrt()))
+        green_knee = knee[:, GREEN : GREEN + 1]
 
-        plain = F.pixel_shuffle(F.conv2d(_reflect(y, 1), self.malvar), 2)
+        # One packed place of margin all around, for the 3x3 filters.
+        x = (pack(_reflect(mosaic, CELL)) - by_place(black)) * by_place(1 / (white - black))
+        y = x * by_place(gain)
+        plain = F.conv2d(y, self.malvar)
 
-        green_slope, green_offset = slope[:, GREEN : GREEN + 1], offset[:, GREEN : GREEN + 1]
-        lamp_noise = BINOMIAL_NOISE * (green_slope * LAMP_LIGHT + green_offset).sqrt()
-        lamp_starts = LAMP_LIGHT + 5 * lamp_noise
+        lamp_starts = lamp_threshold(slope[:, GREEN : GREEN + 1], offset[:, GREEN : GREEN + 1])
         # Hot pixels must not pass for light.
         tame = y.minimum(5 * lamp_starts)
-
-        green_knee = knee[:, GREEN : GREEN + 1]
-        means = [encode(m, green_knee).clamp_max(ENCODED_MAX) for m in local_means(tame)]
-        quarter = F.pixel_unshuffle(encode(y, knee).clamp_max(ENCODED_MAX), 2)
-        noise = torch.cat(
-            [
-                spread[:, :1].log2() / 4 + 0.75,
-                spread[:, 1:2].log2() / 4 + 0.75,
-                spread[:, 3:].log2() / 4 + 0.75,
-                knee[:, 1:2].log2() / 8,
-            ],
-            dim=1,
-        ).expand(-1, -1, quarter.shape[2], quarter.shape[3])
-        out = self.net(torch.cat([quarter, noise, *means], dim=1))
-
-        values = F.pixel_shuffle(out[:, :48], 4)
-        gates = F.pixel_shuffle(torch.sigmoid(out[:, 48:64]), 4)
-        shares = torch.softmax(out[:, 64:], dim=1)
-        mean = shares[:, :1] * means[0]
-        for i in range(1, len(means)):
-            mean = mean + shares[:, i : i + 1] * means[i]
-        mean = F.interpolate(mean, scale_factor=4, mode="bilinear", align_corners=False)
-        detail = encode(plain, green_knee).clamp_max(ENCODED_MAX)
-        clean = decode(mean + gates * (detail - mean) + values, green_knee)
-
         keep = self._keep(x, tame, lamp_starts)
-        return plain + keep * (clean - plain), plain
+
+        means = [encode(m, green_knee) for m in self._local_means(_core(tame))]
+        quarter = encode(_core(y), by_place(knee))
+        noise = noise_features(slope, knee).expand(-1, -1, quarter.shape[2], quarter.shape[3])
+        out = in_precision(self.net, torch.cat([quarter, noise, *means], dim=1), self.autocast)
+
+        values, gates, scores = torch.split(out, [3 * PLACES, PLACES, len(MEAN_SCALES)], dim=1)
+        clean = self._mix(plain, means, values, gates, scores, green_knee)
+        rgb = _by_colour(plain) + keep[:, None] * (clean - _by_colour(plain))
+        return unpack(rgb.flatten(1, 2)), unpack(plain)
+
+    def _mix(
+        self,
+        plain: Tensor,
+        means: list[Tensor],
+        values: Tensor,
+        gates: Tensor,
+        scores: Tensor,
+        knee: Tensor,
+    ) -> Tensor:
+        """mean + gate * (plain - mean) + value, all bent; returns light, (B, 3, 16, h, w)."""
+        one = bend_of_one(knee)
+        # A softmax over four channels, without the transposes that ORT's brings.
+        shares = (scores - scores.amax(1, keepdim=True)).exp()
+        weighed = shares[:, :1] * means[0]
+        for i in range(1, len(means)):
+            weighed = weighed + shares[:, i : i + 1] * means[i]
+        mean = F.conv2d(_replicate(weighed * (one / shares.sum(1, keepdim=True))), self.upsample)
+        detail = bend(plain * (0.25 / knee))
+        # v - relu(v - most) is a minimum; ORT's own takes twice as long.
+        detail = detail - (detail - ENCODED_MAX * one).relu()
+        base, step = _by_colour(values * one + mean), _by_colour(detail - mean)
+        return unbend(base + torch.sigmoid(gates)[:, None] * step) * (4 * knee[..., None])
 
     def _keep(self, x: Tensor, tame: Tensor, lamp_starts: Tensor) -> Tensor:
-        """How much of the network's work to keep, (B, 1, H, W) in 0..1.
+        """How much of the network's work to keep, (B, 16, h, w) in 0..1.
 
         None where the sensor is at or near saturation, and none where the light is far above display
-        white with the noise far below it: lamps are not the network's business.
+        white with the noise far below it: lamps are not the network's business. A hot pixel alone
+        weighs 0.14 in the 5x5 binomial and so passes for no lamp.
         """
-        light = self._blur(F.pixel_shuffle(tame, 2))
-        lamp = smoothstep(light, lamp_starts, 2 * lamp_starts)
-        saturated = self._blur(smoothstep(F.pixel_shuffle(x, 2), *NEAR_SATURATION))
+        lamp = smoothstep(F.conv2d(tame, self.binomial), lamp_starts, 2 * lamp_starts)
+        saturated = F.conv2d(smoothstep(x, *NEAR_SATURATION), self.binomial)
         return (1 - lamp) * (1 - smoothstep(saturated, *SATURATED_SHARE))
 
-    def _blur(self, full: Tensor) -> Tensor:
-        """A 5x5 binomial: one hot pixel alone weighs 0.14 in it and so passes for no lamp."""
-        return F.conv2d(_reflect(full, 2), self.binomial)
+    def _local_means(self, y: Tensor) -> list[Tensor]:
+        """Means of the light over squares of MEAN_SCALES packed places: (B, 16, h, w) to (B, 3, h, w)."""
+        finest = F.conv2d(y, self.cell_mean)
+        return [
+            finest
+            if scale == 1
+            else F.interpolate(
+                F.avg_pool2d(finest, scale), scale_factor=scale, mode="bilinear", align_corners=False
+            )
+            for scale in MEAN_SCALES
+        ]
+
+
+def in_precision(net: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A network's float32 output, calculated in `dtype` inside; None for float32 throughout."""
+    if dtype is None:
+        plain: Tensor = net(x)
+        return plain
+    with torch.autocast(x.device.type, dtype=dtype):
+        mixed: Tensor = net(x)
+    return mixed.float()
+
+
+def by_place(planes: Tensor) -> Tensor:
+    """Values of R, G1, G2, B to the 16 pixels of the packing: (B, 4, 1, 1) to (B, 16, 1, 1)."""
+    return planes[:, PLANE_OF_PLACE]
+
+
+def lamp_threshold(slope: Tensor, offset: Tensor) -> Tensor:
+    """The light from which on a picture of that noise is left to the plain demosaic."""
+    return LAMP_LIGHT + 5 * BINOMIAL_NOISE * (slope * LAMP_LIGHT + offset).sqrt()
+
+
+def noise_features(slope: Tensor, knee: Tensor) -> Tensor:
+    """What the network is told of the noise, about -1..1: three spreads and the knee, (B, 4, 1, 1)."""
+    spread = slope.sqrt() / (2 * ((1 + knee).sqrt() - knee.sqrt()))
+    of_colours = torch.cat([spread[:, :2], spread[:, 3:]], dim=1)
+    return torch.cat([of_colours.log2() / 4 + 0.75, knee[:, GREEN : GREEN + 1].log2() / 8], dim=1)
 
 
 LAMP_LIGHT = 2.0
@@ -293,25 +308,28 @@ SATURATED_SHARE = (0.16, 0.32)
 0.14, two by two 0.39."""
 
 MEAN_SCALES = (1, 2, 4, 8)
-"""Sides of the squares of local means, in packed positions of 4x4 mosaic pixels."""
+"""Sides of the squares of local means, in packed places of 4x4 mosaic pixels."""
 
 ENCODED_MAX = 4.0
 """The network sees light up to about 16 times display white; above, only the plain demosaic speaks."""
 
 
-def local_means(y: Tensor) -> list[Tensor]:
-    """Means of the light over squares of MEAN_SCALES, from planes (B, 4, H, W): each (B, 3, H/2, W/2)."""
-    cells = F.avg_pool2d(y, 2)
-    finest = torch.cat([cells[:, :1], 0.5 * (cells[:, 1:2] + cells[:, 2:3]), cells[:, 3:]], dim=1)
-    return [
-        finest
-        if scale == 1
-        else F.interpolate(
-            F.avg_pool2d(finest, scale), scale_factor=scale, mode="bilinear", align_corners=False
-        )
-        for scale in MEAN_SCALES
-    ]
+def _by_colour(packed: Tensor) -> Tensor:
+    """(B, 48, h, w) to (B, 3, 16, h, w)."""
+    batch, channels, height, width = packed.shape
+    return packed.reshape(batch, channels // PLACES, PLACES, height, width)
+
+
+def _core(packed: Tensor) -> Tensor:
+    """Without the margin of one packed place."""
+    return packed[:, :, 1:-1, 1:-1]
 
 
 def _reflect(x: Tensor, pixels: int) -> Tensor:
     return F.pad(x, (pixels, pixels, pixels, pixels), mode="reflect")
+
+
+def _replicate(x: Tensor) -> Tensor:
+    """One pixel more on each side. By hand, since torch.compile trips over its own padding's backward."""
+    tall = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
+    return torch.cat([tall[..., :1], tall, tall[..., -1:]], dim=3)

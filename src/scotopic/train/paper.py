@@ -1,10 +1,12 @@
-"""The U-Net of "Learning to See in the Dark" (Chen et al., CVPR 2018): the yardstick."""
+"""The U-Net of "Learning to See in the Dark" (Chen et al., CVPR 2018): to reproduce, and the yardstick."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from scotopic.train.networks import in_precision
 
 WIDTHS = (32, 64, 128, 256, 512)
 SLOPE = 0.2
@@ -43,3 +45,33 @@ class PaperUNet(nn.Module):
         for widen, level in zip(self.widen, self.up, strict=True):
             x = level(torch.cat([widen(x), skips.pop()], dim=1))
         return F.pixel_shuffle(self.last(x), 2)
+
+
+class PaperGraph(nn.Module):
+    """The graph of kind `srgb`: amplified, clipped to 0..1, packed, and through the network to display sRGB.
+
+    Inputs as `networks.BayerGraph`; `wb`, `shot` and `read` are taken and not used. Output `rgb`
+    (B, 3, H, W), display sRGB, not clipped.
+    """
+
+    autocast: torch.dtype | None = None
+    """What the network calculates in while it is trained; None for float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = PaperUNet()
+
+    def forward(
+        self,
+        mosaic: Tensor,
+        black: Tensor,
+        white: Tensor,
+        wb: Tensor,
+        shot: Tensor,
+        read: Tensor,
+        ratio: Tensor,
+    ) -> tuple[Tensor]:
+        """As the class says."""
+        black, white, ratio = (v[:, :, None, None] for v in (black, white, ratio))
+        y = ratio * (F.pixel_unshuffle(mosaic, 2) - black) / (white - black)
+        return (in_precision(self.net, y.clamp(0, 1), self.autocast),)

@@ -5,33 +5,70 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeVar, get_args
 
 from scotopic.errors import SettingsError
 from scotopic.train.networks import SIZE_MULTIPLE, Architecture
 from scotopic.train.simulate import NoiseRange
 
+Network = Literal["bayer", "paper"]
+Kind = Literal["linear", "srgb"]
+Loss = Literal["encoded", "l1", "mse"]
+Schedule = Literal["cosine", "step", "constant"]
+Precision = Literal["float32", "bfloat16", "float16"]
+
+Part = TypeVar("Part")
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "network": get_args(Network),
+    "loss": get_args(Loss),
+    "schedule": get_args(Schedule),
+    "precision": get_args(Precision),
+}
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """Ours: clean photos, simulated sensors, an encoded loss."""
+    """The settings of a run; the defaults are ours: an encoded loss on simulated and real pairs."""
 
     name: str = "scotopic"
+    network: Network = "bayer"
+    """`bayer` is ours (networks.py), `paper` the U-Net of "Learning to See in the Dark" (paper.py)."""
     architecture: Architecture = field(default_factory=Architecture)
+    """The sizes of the `bayer` network."""
+    loss: Loss = "encoded"
     noise: NoiseRange = field(default_factory=NoiseRange)
+    """The sensors simulated where the data are clean pictures."""
+    real_share: float = 0.5
+    """Share of micro-batches of real pairs where there are clean pictures too."""
     crop: int = 192
+    """Side of a crop in mosaic pixels."""
     batch: int = 4
+    """Crops of a micro-batch."""
+    accumulate: int = 1
+    """Micro-batches of a step, over all processes: more processes share them out."""
     steps: int = 100_000
-    minutes: float = 90.0
-    """The schedule ends at `steps` or after `minutes`, whichever comes first."""
+    epochs: int = 0
+    """Instead of steps where it is above 0: a pass takes one crop of one frame of each scene."""
+    minutes: float = 0.0
+    """The schedule ends after so many minutes at the latest; 0 for no limit. With a limit the learning
+    rate follows the clock, and a resumed run is no exact repetition."""
     learning_rate: float = 5e-4
     final_rate: float = 1e-5
+    schedule: Schedule = "cosine"
+    """`step` goes to the final rate half way."""
     warmup_steps: int = 300
     weight_decay: float = 1e-4
     gradient_clip: float = 1.0
+    """Largest norm of the gradient; 0 for no limit."""
     average_decay: float = 0.999
+    """Of the moving average of the weights, which is what a run gives; 0 for the weights themselves."""
+    precision: Precision = "float32"
+    """Of the network's own arithmetic; everything around it stays float32."""
     compile: bool = False
     """Fuse the step by torch.compile: a minute to start, a fifth faster on a CPU."""
+    deterministic: bool = False
+    """Only operations that give the same bits every time; slower on a graphics card."""
     seed: int = 1
     held_out: tuple[str, ...] = (
         "budgie-backgrounds__",
@@ -44,66 +81,121 @@ class Recipe:
         "thatch_chapel",
         "dikhololo_night",
     )
-    """Beginnings of names: whole series that training never sees. Where no photo bears one, a tenth of the
-    photos is held out."""
+    """Beginnings of names: whole series of clean pictures that training never sees. Where none bears one,
+    a tenth of the pictures is held out."""
 
     def __post_init__(self) -> None:
-        for name in ("crop", "batch", "steps", "warmup_steps", "minutes", "learning_rate", "gradient_clip"):
+        for name in ("crop", "batch", "accumulate", "steps", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} {getattr(self, name)} must be above 0")
+        for name in ("epochs", "minutes", "warmup_steps", "weight_decay", "gradient_clip", "final_rate"):
+            if not getattr(self, name) >= 0:
+                raise SettingsError(f"{name} {getattr(self, name)} must not be below 0")
+        for name in ("real_share", "average_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SettingsError(f"{name} {getattr(self, name)} must be in 0..1")
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise SettingsError(
+                    f"{name} {getattr(self, name)!r} is unknown: known are {', '.join(known)}"
+                )
         if self.crop % SIZE_MULTIPLE:
             raise SettingsError(f"crop {self.crop} must be a multiple of {SIZE_MULTIPLE}")
+        if self.kind == "srgb" and self.loss == "encoded":
+            raise SettingsError("the encoded loss is for linear light: the paper network takes l1 or mse")
+
+    @property
+    def kind(self) -> Kind:
+        """What the network gives and learns from: linear light, or display sRGB as the paper's does."""
+        return "srgb" if self.network == "paper" else "linear"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return dataclasses.asdict(self)
 
-    def changed(self, changes: dict[str, Any]) -> Recipe:
-        """A copy with some fields changed; raises SettingsError for a field that there is not."""
-        known = {f.name for f in dataclasses.fields(self)}
-        unknown = sorted(set(changes) - known)
-        if unknown:
-            raise SettingsError(
-                f"unknown recipe field {', '.join(unknown)}: known are {', '.join(sorted(known))}"
-            )
-        return dataclasses.replace(self, **changes)
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """The inverse of `to_dict`. Raises TypeError or SettingsError for what is no recipe."""
+
+        def frozen(part: dict[str, Any]) -> dict[str, Any]:
+            return {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
+
+        whole = frozen(values)
+        noise = NoiseRange(**frozen(whole.pop("noise")))
+        return cls(**whole | {"noise": noise, "architecture": Architecture(**whole["architecture"])})
 
     def changed_by_words(self, words: list[str]) -> Recipe:
         """A copy with fields changed by words like `crop=256`, values written as JSON.
 
-        Raises SettingsError for words of another form, unknown fields and values of another type.
+        Fields of a part are written `noise.row_share_max=0.2`. Steps take the place of epochs. Raises
+        SettingsError for words of another form, unknown fields and values of another type.
         """
-        changes: dict[str, Any] = {}
+        changed, names = self, []
         for word in words:
             name, equals, text = word.partition("=")
-            current = getattr(self, name, None)
-            if not equals or not isinstance(current, (bool, int, float, str, tuple)):
-                known = [
-                    f.name
-                    for f in dataclasses.fields(self)
-                    if not dataclasses.is_dataclass(getattr(self, f.name))
-                ]
-                raise SettingsError(
-                    f"{word!r} changes no recipe field: write NAME=VALUE with one of {', '.join(known)}"
-                )
-            try:
-                value = text if isinstance(current, str) else json.loads(text)
-            except ValueError:
-                value = None
-            if isinstance(current, float) and type(value) is int:
-                value = float(value)
-            if isinstance(current, tuple) and isinstance(value, list):
-                value = tuple(map(str, value))
-            if type(value) is not type(current):
-                raise SettingsError(f"{word!r}: {name} is {type(current).__name__}, such as {current!r}")
-            changes[name] = value
-        return self.changed(changes)
+            if not equals:
+                raise SettingsError(f"{word!r} changes no recipe field: write NAME=VALUE")
+            changed = _with(changed, name, text, word)
+            names.append(name)
+        if "steps" in names and "epochs" not in names:
+            changed = dataclasses.replace(changed, epochs=0)
+        return changed
+
+
+def _with(part: Part, name: str, text: str, word: str) -> Part:
+    """A copy of a frozen dataclass with the field `name` (dotted for a part's) read from `text`."""
+    first, _, rest = name.partition(".")
+    fields = {f.name: getattr(part, f.name) for f in dataclasses.fields(part)}  # type: ignore[arg-type]
+    current = fields.get(first)
+    if first not in fields or dataclasses.is_dataclass(current) != bool(rest):
+        known = [f"{k}.*" if dataclasses.is_dataclass(v) else k for k, v in fields.items()]
+        raise SettingsError(f"{word!r} changes no recipe field: known here are {', '.join(known)}")
+    value = _with(current, rest, text, word) if rest else _parsed(current, text, word)
+    return dataclasses.replace(part, **{first: value})  # type: ignore[type-var]
+
+
+def _parsed(current: Any, text: str, word: str) -> Any:
+    try:
+        value = text if isinstance(current, str) else json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(current, float) and type(value) is int:
+        value = float(value)
+    if isinstance(current, tuple) and isinstance(value, list):
+        kinds = {type(v) for v in current}
+        value = tuple(float(v) if kinds == {float} and type(v) is int else v for v in value)
+        if kinds and {type(v) for v in value} - kinds:
+            value = None
+    if type(value) is not type(current):
+        raise SettingsError(f"{word!r}: the field is {type(current).__name__}, such as {current!r}")
+    return value
 
 
 def recipe_named(name: str) -> Recipe:
-    """The recipe of that name; raises SettingsError when there is none."""
+    """The recipe of that name; raises SettingsError when there is none.
+
+    `article` is the 2018 article's: the paper's U-Net straight to sRGB, mean squared error, Adam at 1e-4,
+    400 passes, crops of 512 pixels one at a time. `paper` is that of "Learning to See in the Dark": L1,
+    1e-4 and then 1e-5 from the 2000th of 4000 passes, crops of 512 packed (1024 mosaic) pixels.
+    """
+    both = Recipe(
+        network="paper",
+        loss="l1",
+        batch=1,
+        learning_rate=1e-4,
+        warmup_steps=0,
+        weight_decay=0.0,
+        gradient_clip=0.0,
+        average_decay=0.0,
+    )
     match name:
         case "scotopic":
             return Recipe()
+        case "article":
+            return dataclasses.replace(
+                both, name=name, loss="mse", crop=512, epochs=400, schedule="constant"
+            )
+        case "paper":
+            return dataclasses.replace(both, name=name, crop=1024, epochs=4000, schedule="step")
         case _:
-            raise SettingsError(f"no recipe called {name}: known is scotopic")
+            raise SettingsError(f"no recipe called {name}: known are scotopic, article, paper")

@@ -1,0 +1,238 @@
+"""The commands that measure: evaluate synthetic, sid, pairs and raw."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scotopic.cli_report import Overwrite, errors, need, told
+from scotopic.errors import FileExistsRefusal, SettingsError
+
+evaluate_app = typer.Typer(
+    help="Measure models and the traditional ways against known truth.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+class CameraName(StrEnum):
+    """The cameras of the See-in-the-Dark dataset as named on the command line."""
+
+    Sony = "Sony"
+    Fuji = "Fuji"
+
+
+class SplitName(StrEnum):
+    """Parts of a dataset as named on the command line."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+class RatiosName(StrEnum):
+    """Which amplification an evaluation uses."""
+
+    both = "both"
+    true = "true"
+    automatic = "automatic"
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """As the protocols name them."""
+        return ("true ratio", "automatic ratio") if self == "both" else (f"{self.value} ratio",)
+
+
+@evaluate_app.command("synthetic")
+def evaluate_synthetic(
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="Models to measure; may be repeated.")
+    ] = None,
+    scenes: Annotated[
+        Path | None, typer.Option(help="A folder of photos. Default: those that come with scotopic.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many scenes.")] = None,
+    no_peers: Annotated[bool, typer.Option("--no-peers", help="Leave the other methods out.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the JSON here.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure on simulated dark photos whose truth is known: PSNR and SSIM in 8-bit sRGB.
+
+    Needs the evaluate extra.
+    """
+    with told():
+        need(("scipy", "skimage", "bm3d"), "evaluate")
+        if output is not None and output.exists() and not overwrite:
+            raise FileExistsRefusal(f"{output}: exists already and is kept; use --overwrite")
+        from scotopic.evaluate import protocols, report
+        from scotopic.run import Model
+
+        opened = [Model(name) for name in models or ["bayer-fast"]]
+        result = protocols.synthetic(
+            opened,
+            scenes=scenes,
+            limit=limit,
+            with_peers=not no_peers,
+            progress=lambda words: errors.print(words),
+        )
+        if output is not None:
+            report.write_json(output, result, overwrite=overwrite)
+        typer.echo(report.table(result))
+
+
+EvaluatedModels = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="A model's name, its folder, an ONNX file, or none; may be repeated."),
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        help="Other ways to measure beside: libraw, fbdd, bm3d, rawtherapee, darktable (raw: input, bm3d), "
+        "all or none; may be repeated. Default: all but the slow bm3d.",
+    ),
+]
+Multiple = Annotated[int, typer.Option(min=1, help="Size multiple of a bare ONNX file.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only so many pairs, always the same.")]
+Ratios = Annotated[RatiosName, typer.Option(help="Amplify by the true ratio, the automatic one, or both.")]
+JsonOutput = Annotated[Path | None, typer.Option("-o", "--output", help="Write the JSON here.")]
+Report = Annotated[Path | None, typer.Option(help="Write a report here: one HTML file.")]
+
+
+@evaluate_app.command("sid")
+def evaluate_sid(
+    folder: Annotated[Path, typer.Argument(help="The See-in-the-Dark dataset, or a tree like it.")],
+    models: EvaluatedModels = None,
+    methods: Methods = None,
+    camera: Annotated[CameraName, typer.Option(help="Which of the dataset's cameras.")] = CameraName.Sony,
+    split: Annotated[SplitName, typer.Option(help="Which part of the dataset.")] = SplitName.test,
+    ratios: Ratios = RatiosName.both,
+    limit: Limit = None,
+    multiple: Multiple = 32,
+    output: JsonOutput = None,
+    report: Report = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure as the See-in-the-Dark paper does, in every variant of its test set.
+
+    Needs the evaluate extra.
+    """
+    with told():
+        _check_evaluation(output, report, overwrite)
+        from scotopic.evaluate import methods as ways
+        from scotopic.evaluate import real
+
+        measured = real.sid(
+            folder,
+            ways.for_pictures(_opened(models, multiple), methods or ()),
+            camera=camera.value,
+            split=split.value,
+            limit=limit,
+            ways=ratios.ways,
+            with_wipes=report is not None,
+            progress=lambda words: errors.print(words),
+        )
+        _tell_evaluation(measured, output, report, overwrite)
+
+
+@evaluate_app.command("pairs")
+def evaluate_pairs(
+    folder: Annotated[Path, typer.Argument(help="A folder with short and long, or with pairs.csv.")],
+    models: EvaluatedModels = None,
+    methods: Methods = None,
+    split: Annotated[SplitName | None, typer.Option(help="Only this part. Default: all pairs.")] = None,
+    ratios: Ratios = RatiosName.both,
+    limit: Limit = None,
+    multiple: Multiple = 32,
+    output: JsonOutput = None,
+    report: Report = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure on your own pairs of a short and a long exposure.
+
+    Needs the evaluate extra.
+    """
+    with told():
+        _check_evaluation(output, report, overwrite)
+        from scotopic.evaluate import methods as ways
+        from scotopic.evaluate import real
+
+        measured = real.own(
+            folder,
+            ways.for_pictures(_opened(models, multiple), methods or ()),
+            split=split.value if split else None,
+            limit=limit,
+            ways=ratios.ways,
+            with_wipes=report is not None,
+            progress=lambda words: errors.print(words),
+        )
+        _tell_evaluation(measured, output, report, overwrite)
+
+
+@evaluate_app.command("raw")
+def evaluate_raw(
+    folder: Annotated[Path, typer.Argument(help="The See-in-the-Dark dataset, or your own pairs.")],
+    models: EvaluatedModels = None,
+    methods: Methods = None,
+    camera: Annotated[CameraName, typer.Option(help="Which of the dataset's cameras.")] = CameraName.Sony,
+    split: Annotated[
+        SplitName | None, typer.Option(help="Only this part. Default: test, or all of your own pairs.")
+    ] = None,
+    limit: Limit = None,
+    multiple: Multiple = 32,
+    output: JsonOutput = None,
+    report: Report = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure mosaics before colour, as ELD does, with and without brightness correction.
+
+    Needs the evaluate extra.
+    """
+    with told():
+        _check_evaluation(output, report, overwrite)
+        from scotopic.evaluate import methods as ways
+        from scotopic.evaluate import raw
+
+        measured = raw.eld(
+            folder,
+            ways.for_mosaics(_opened(models, multiple), methods or ()),
+            camera=camera.value,
+            split=split.value if split else None,
+            limit=limit,
+            with_wipes=report is not None,
+            progress=lambda words: errors.print(words),
+        )
+        _tell_evaluation(measured, output, report, overwrite)
+
+
+def _opened(models: list[str] | None, multiple: int) -> list[Any]:
+    from scotopic.evaluate.methods import open_model
+
+    names = models or ["bayer-fast"]
+    return [open_model(name, multiple=multiple) for name in names if name != "none"]
+
+
+def _check_evaluation(output: Path | None, report: Path | None, overwrite: bool) -> None:
+    """Raise before hours of measuring what would be raised after them."""
+    need(("scipy", "skimage", "bm3d"), "evaluate")
+    for target in (output, report):
+        if target is None:
+            continue
+        if target.exists() and not overwrite:
+            raise FileExistsRefusal(f"{target}: exists already and is kept; use --overwrite")
+        if not target.parent.is_dir():
+            raise SettingsError(f"{target.parent}: is no folder; make it first")
+
+
+def _tell_evaluation(measured: Any, output: Path | None, report: Path | None, overwrite: bool) -> None:
+    from scotopic.evaluate import page
+    from scotopic.evaluate import report as tables
+
+    typer.echo(tables.table(measured.result))
+    if output is not None:
+        tables.write_json(output, measured.result, overwrite=overwrite)
+    if report is not None:
+        page.write_page(report, measured, overwrite=overwrite)

@@ -1,0 +1,379 @@
+"""Pairs decoded once, and read from memory-mapped files ever after.
+
+The folder holds a raw `.npy` file for each short frame's mosaic and for each long frame's truth, and an
+`index.json` that says of each what it was made from, its size and its SHA-256. A file appears under its
+name when it is whole, and is in the index after that: a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic import noise
+from scotopic.errors import DatasetError, ReadError, WriteError
+from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic
+from scotopic.pairs import Pair, Split, check
+from scotopic.read import libraw_truth, read
+from scotopic.train.augment import CELLS, Cell, offset
+
+Truth = Literal["srgb", "linear"]
+
+FORMAT = 1
+"""Raised when what is stored changes its meaning; older caches are then made again."""
+
+WORKERS = min(4, os.cpu_count() or 1)
+"""Files decoded at a time: LibRaw needs about 400 MB for each one of 12 megapixels."""
+
+_INDEX = "index.json"
+_PART = ".part"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a pair beside its pixels.
+
+    `black` in DN is for each place of the cell (R, G1, G2, B), or for R, G, B of an X-Trans sensor; `white`
+    and `saturation` in DN; `wb`, `shot`, `read` for R, G, B, the noise as in `frame.NoiseProfile`. All are
+    the short frame's. `height` and `width` are the mosaic's, whole cells.
+    """
+
+    name: str
+    scene: str
+    split: Split
+    frame: str
+    ratio: float
+    cfa: Cell
+    black: tuple[float, ...]
+    white: float
+    saturation: float
+    wb: tuple[float, float, float]
+    shot: tuple[float, float, float]
+    read: tuple[float, float, float]
+    height: int
+    width: int
+    xyz_to_camera: tuple[tuple[float, float, float], ...] | None
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One array of the cache: what it is made from, and of which kind."""
+
+    source: Path
+    kind: Literal["mosaic", "srgb", "linear"]
+
+    @property
+    def key(self) -> str:
+        """The array's name: the source's, for people, and a part that tells equal names apart."""
+        digest = hashlib.sha256(os.fsencode(self.source.absolute())).hexdigest()[:10]
+        stem = self.source.name.rsplit(".", 1)[0][:80].encode("ascii", "replace").decode().replace("?", "_")
+        return f"{stem}-{digest}-{self.kind}.npy"
+
+
+class PairCache:
+    """Decoded pairs on disk. Crops are copied out; no map stays open, so memory does not grow."""
+
+    def __init__(
+        self, folder: Path, truth: Truth, entries: list[Entry], files: list[tuple[Path, Path]]
+    ) -> None:
+        self.folder = folder
+        self.truth = truth
+        self.entries = entries
+        self._files = files
+
+    @classmethod
+    def open(
+        cls,
+        pairs: list[Pair],
+        folder: Path,
+        *,
+        truth: Truth,
+        report: Callable[[str], None] = lambda _: None,
+        verify: bool = False,
+    ) -> PairCache:
+        """The cache of these pairs in `folder`, filled where it is not yet.
+
+        Arrays whose source has the size and time it had are kept; others are decoded, and so are damaged
+        ones: those of another size or header than the index says, with `verify` of another SHA-256 too.
+        `report` is told in words, from this thread. Another process that fills the same folder is waited
+        for.
+
+        Raises DatasetError that names all files missing or damaged, before anything is decoded, and for
+        pairs whose frames do not fit over each other; WriteError when the disk refuses.
+        """
+        if not pairs:
+            raise DatasetError("no pairs were given: at least one is needed")
+        tasks = [_Task(p.short, "mosaic") for p in pairs] + [_Task(p.long, truth) for p in pairs]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with _locked(folder, report):
+                index = _filled(folder, list(dict.fromkeys(tasks)), report, verify)
+        except OSError as error:
+            raise WriteError(f"{folder}: the cache could not be written ({error})") from error
+        keys = [(_Task(p.short, "mosaic").key, _Task(p.long, truth).key) for p in pairs]
+        bad = [_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True)]
+        if any(bad):
+            raise DatasetError("these pairs cannot be used:\n" + "\n".join(b for b in bad if b))
+        entries = [_entry(p, index[s]) for p, (s, _) in zip(pairs, keys, strict=True)]
+        return cls(folder, truth, entries, [(folder / s, folder / t) for s, t in keys])
+
+    def scenes(self, split: Split) -> list[list[int]]:
+        """The indices of a split's entries, one sorted list a scene, in the order of the scenes' names."""
+        grouped: dict[str, list[int]] = {}
+        for index, entry in enumerate(self.entries):
+            if entry.split == split:
+                grouped.setdefault(entry.scene, []).append(index)
+        return [grouped[scene] for scene in sorted(grouped)]
+
+    def crop(
+        self, index: int, top: int, left: int, height: int, width: int
+    ) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+        """Copies of a mosaic (height, width) and its truth (height, width, 3); `top` and `left` on whole cells.
+
+        Raises DatasetError for a crop that is not inside, or off the cells, and for files gone meanwhile.
+        """
+        entry = self.entries[index]
+        cell = len(entry.cfa)
+        inside = 0 <= top <= entry.height - height and 0 <= left <= entry.width - width
+        if not inside or top % cell or left % cell or height < 1 or width < 1:
+            raise DatasetError(
+                f"{entry.name}: a crop of {height}x{width} at {top}, {left} does not lie on whole cells of "
+                f"{cell} inside its {entry.height}x{entry.width} pixels"
+            )
+        place = (slice(top, top + height), slice(left, left + width))
+        mosaic, truth = (_cut(path, place) for path in self._files[index])
+        return mosaic, truth
+
+
+def _cut(path: Path, place: tuple[slice, slice]) -> npt.NDArray[np.uint16]:
+    try:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{path}: the cache was changed while in use ({error}); open it again to mend it"
+        ) from error
+    piece: npt.NDArray[np.uint16] = np.array(mapped[place])
+    return piece
+
+
+def _filled(
+    folder: Path, tasks: list[_Task], report: Callable[[str], None], verify: bool
+) -> dict[str, dict[str, Any]]:
+    """The index once all tasks' arrays are there."""
+    for stale in folder.glob(f"*{_PART}"):
+        stale.unlink()
+    index = _read_index(folder, report)
+    wanted = []
+    for task in tasks:
+        record = index.get(task.key)
+        if record is not None and not _is_of_source(record, task.source):
+            report(f"{task.source.name}: was changed since, decoded again")
+        elif record is not None and (damage := _damage(folder / task.key, record, verify)):
+            report(f"{folder / task.key}: {damage}, decoded again")
+        elif record is not None:
+            continue
+        wanted.append(task)
+    if not wanted:
+        return index
+    report(f"checking {len({t.source for t in wanted})} files")
+    check(t.source for t in wanted)
+    with ThreadPoolExecutor(WORKERS) as executor:
+        running = {executor.submit(_store, task, folder): task for task in wanted}
+        try:
+            for done, future in enumerate(as_completed(running), start=1):
+                task = running[future]
+                index[task.key] = future.result()
+                _write_index(folder, index)
+                report(f"decoded {done} of {len(wanted)}: {task.source.name}")
+        except ReadError as error:
+            raise DatasetError(str(error)) from error
+        finally:
+            executor.shutdown(cancel_futures=True)
+    return index
+
+
+def _store(task: _Task, folder: Path) -> dict[str, Any]:
+    """Decode, write, and say for the index what was written."""
+    status = task.source.stat()
+    array, facts = _decoded(task)
+    path = folder / task.key
+    part = path.with_name(path.name + _PART)
+    with part.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    record = {
+        "source": str(task.source),
+        "source_bytes": status.st_size,
+        "source_mtime_ns": status.st_mtime_ns,
+        "shape": list(array.shape),
+        "bytes": part.stat().st_size,
+        "sha256": _sha256(part),
+        "facts": facts,
+    }
+    part.replace(path)
+    return record
+
+
+def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
+    """A mosaic or a truth, cut to whole cells that begin with RGGB (or our phase of X-Trans)."""
+    mosaic = read(task.source)
+    cfa = _pattern(len(mosaic.cfa))
+    start = offset(mosaic.cfa, cfa)
+    if start is None:
+        raise DatasetError(f"{task.source}: its colour pattern {mosaic.cfa} is neither Bayer's nor X-Trans")
+    cell = len(cfa)
+    height, width = ((n - o) // cell * cell for n, o in zip(mosaic.data.shape, start, strict=True))
+    place = (slice(start[0], start[0] + height), slice(start[1], start[1] + width))
+    facts: dict[str, Any] = {"cut": list(start), "cell": cell}
+    if task.kind != "mosaic":
+        truth = libraw_truth(task.source, task.kind)
+        if truth.shape[:2] != mosaic.data.shape:
+            raise DatasetError(
+                f"{task.source}: LibRaw develops it to {truth.shape[0]}x{truth.shape[1]}, not to the "
+                f"mosaic's {mosaic.data.shape[0]}x{mosaic.data.shape[1]}; such sensors cannot be learnt from"
+            )
+        return np.ascontiguousarray(truth[place]), facts
+    if mosaic.data.dtype != np.uint16:
+        raise DatasetError(f"{task.source}: its values are {mosaic.data.dtype}; whole numbers are needed")
+    return np.ascontiguousarray(mosaic.data[place], dtype=np.uint16), facts | _facts(mosaic, start)
+
+
+def _facts(mosaic: Mosaic, start: tuple[int, int]) -> dict[str, Any]:
+    black = np.roll(mosaic.black, (-start[0], -start[1]), axis=(0, 1))
+    if not mosaic.is_bayer:
+        colours = np.array(X_TRANS)
+        black = np.array([black[colours == c].mean() for c in (RED, GREEN, BLUE)])
+    profile = noise.estimate(mosaic).profile
+    matrix = mosaic.xyz_to_camera
+    return {
+        "black": black.ravel().tolist(),
+        "white": mosaic.white,
+        "saturation": mosaic.saturation,
+        "wb": list(mosaic.wb),
+        "shot": list(profile.shot),
+        "read": list(profile.read),
+        "xyz_to_camera": None if matrix is None else np.asarray(matrix).tolist(),
+    }
+
+
+def _misfit(pair: Pair, short: dict[str, Any], long: dict[str, Any]) -> str:
+    """Why the long frame does not lie over the short one, in words; nothing if it does."""
+    facts, other = short["facts"], long["facts"]
+    if short["shape"] == long["shape"][:2] and all(facts[k] == other[k] for k in ("cut", "cell")):
+        return ""
+    sizes = ["x".join(map(str, record["shape"][:2])) for record in (short, long)]
+    return (
+        f"{pair.long}: does not lie over {pair.short.name}: {sizes[1]} pixels from {other['cut']} on against "
+        f"{sizes[0]} from {facts['cut']}; both frames must be of one camera, held alike"
+    )
+
+
+def _entry(pair: Pair, short: dict[str, Any]) -> Entry:
+    facts = short["facts"]
+    matrix = facts["xyz_to_camera"]
+    return Entry(
+        name=pair.name,
+        scene=pair.scene,
+        split=pair.split,
+        frame=pair.frame,
+        ratio=pair.ratio,
+        cfa=_pattern(facts["cell"]),
+        black=tuple(facts["black"]),
+        white=facts["white"],
+        saturation=facts["saturation"],
+        wb=tuple(facts["wb"]),
+        shot=tuple(facts["shot"]),
+        read=tuple(facts["read"]),
+        height=short["shape"][0],
+        width=short["shape"][1],
+        xyz_to_camera=None if matrix is None else tuple(tuple(row) for row in matrix),
+    )
+
+
+def _pattern(size: int) -> Cell:
+    return next(cfa for cfa in CELLS if len(cfa) == size)
+
+
+def _is_of_source(record: dict[str, Any], source: Path) -> bool:
+    try:
+        status = source.stat()
+    except OSError:
+        return False
+    return (status.st_size, status.st_mtime_ns) == (record["source_bytes"], record["source_mtime_ns"])
+
+
+def _damage(path: Path, record: dict[str, Any], verify: bool) -> str:
+    """What is wrong with a cached file, in words; nothing if it is sound."""
+    try:
+        if path.stat().st_size != record["bytes"]:
+            return f"is {path.stat().st_size} bytes long instead of {record['bytes']}"
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if list(mapped.shape) != record["shape"] or mapped.dtype != np.uint16:
+            return "has another header than was written"
+        if verify and _sha256(path) != record["sha256"]:
+            return "has another checksum than was written"
+    except FileNotFoundError:
+        return "is gone"
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({error})"
+    return ""
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_index(folder: Path, report: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    path = folder / _INDEX
+    if not path.exists():
+        return {}
+    try:
+        stored = json.loads(path.read_text())
+        if stored["format"] == FORMAT:
+            return dict(stored["files"])
+        report(f"{path}: is of format {stored['format']} instead of {FORMAT}, everything is decoded again")
+    except (ValueError, KeyError, TypeError) as error:
+        report(f"{path}: is damaged ({error}), everything is decoded again")
+    return {}
+
+
+def _write_index(folder: Path, index: dict[str, dict[str, Any]]) -> None:
+    part = folder / (_INDEX + _PART)
+    with part.open("w") as file:
+        records = ",\n".join(f"{json.dumps(key)}: {json.dumps(index[key])}" for key in sorted(index))
+        file.write(f'{{"format": {FORMAT}, "files": {{\n{records}\n}}}}\n')
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / _INDEX)
+
+
+@contextmanager
+def _locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Hold the folder's lock, which the system takes back from a killed process.
+
+    Where there are no such locks (Windows), nothing is held: fill a cache by one process there.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            report(f"{folder}: another process is filling this cache; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

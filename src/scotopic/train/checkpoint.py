@@ -1,0 +1,104 @@
+"""Checkpoints: the whole state of a run, whole or not at all, proved sound before it is used.
+
+A checkpoint is a safetensors file. Its header holds the run's plain facts and a SHA-256 over everything, so
+that a file cut short or changed is known for what it is; the one before it is kept for that day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from scotopic.errors import DatasetError, WriteError
+from scotopic.train.folder import flush
+
+KEPT = 2
+"""How many checkpoints stay: the last, and the one before should the last be damaged."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and plain facts."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
+    """Write `folder/step-00000123.safetensors` and remove all but the last two.
+
+    To a temporary name, flushed to the disk, then renamed. Raises WriteError when the disk refuses.
+    """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in checkpoint.tensors.items()}
+    facts = json.dumps(checkpoint.facts, sort_keys=True)
+    header = {"format": str(_FORMAT), "facts": facts, "sha256": _digest(tensors, facts)}
+    target = folder / f"step-{step:08}.safetensors"
+    temporary = target.with_suffix(".part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, temporary, metadata=header)
+        flush(temporary)
+        temporary.replace(target)
+        flush(folder)
+        # One that lies ahead is of a run that fell back to before it: damaged, or overtaken.
+        before = [path for path in _all(folder) if path < target]
+        for old in [p for p in folder.iterdir() if p not in (target, *before[1 - KEPT :])]:
+            old.unlink()
+    except (OSError, SafetensorError) as error:
+        raise WriteError(f"{target}: the checkpoint could not be written ({error})") from error
+    return target
+
+
+def load_last(folder: Path, report: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
+    """The last sound checkpoint; None when there is none at all.
+
+    A damaged one is told through `report` and the one before is used. Raises DatasetError when there are
+    checkpoints and none is sound.
+    """
+    found = _all(folder)
+    for path in reversed(found):
+        try:
+            return load(path)
+        except DatasetError as error:
+            report(f"{error}; trying the checkpoint before it")
+    if found:
+        raise DatasetError(f"{folder}: no checkpoint is sound; start the run afresh in another folder")
+    return None
+
+
+def load(path: Path) -> Checkpoint:
+    """One checkpoint. Raises DatasetError when it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+        tensors = load_file(path)
+        facts = json.loads(header["facts"])
+        sound = header["sha256"] == _digest(tensors, header["facts"])
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise DatasetError(f"{path}: is no checkpoint that can be read ({error})") from error
+    if not sound:
+        raise DatasetError(f"{path}: is damaged, its checksum does not hold")
+    return Checkpoint(tensors, facts)
+
+
+def _all(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-*.safetensors"))
+
+
+def _digest(tensors: dict[str, Tensor], facts: str) -> str:
+    digest = hashlib.sha256(facts.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).contiguous().numpy().data if tensor.numel() else b"")
+    return digest.hexdigest()

@@ -1,0 +1,654 @@
+"""The cache of decoded pairs, turns that keep the mosaic's pattern, and what training draws from both."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import BAYER_PHASES
+from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
+from scotopic.dng import write_mosaic
+from scotopic.enhance import graph_inputs, plan
+from scotopic.errors import DatasetError, SettingsError
+from scotopic.frame import RGGB, X_TRANS, Mosaic
+from scotopic.noise import estimate
+from scotopic.pairs import Pair
+from scotopic.read import libraw_truth, read
+from scotopic.sensor import Sensor, expose, sony_a7s2
+from scotopic.train.augment import CELLS, TURNS, drawn, laid, offset, places, shift, turned, turns_of
+from scotopic.train.cache import FORMAT, PairCache
+
+LSB = 1 / 65535
+
+
+def sampled(truth: npt.NDArray, cfa) -> npt.NDArray:
+    """What a sensor of this pattern sees of (H, W, 3)."""
+    height, width = truth.shape[:2]
+    cell = len(cfa)
+    colours = np.tile(np.array(cfa), (-(-height // cell), -(-width // cell)))[:height, :width]
+    return np.take_along_axis(truth, colours[..., None], axis=2)[..., 0]
+
+
+def scene_of(height: int, width: int, seed: int = 0) -> npt.NDArray:
+    """Smooth light with colours, 0.05 to 0.9."""
+    y, x = np.mgrid[:height, :width] / 40
+    waves = np.stack([np.sin(y + seed), np.cos(x + 2 * seed), np.sin(x + y)], axis=-1)
+    return 0.475 + 0.42 * waves
+
+
+def pair_in(
+    folder: Path,
+    *,
+    size: tuple[int, int] = (96, 128),
+    scene: str = "00001",
+    frame: str = "00",
+    split="train",
+    cfa=RGGB,
+    ratio: float = 100,
+    noisy: bool = True,
+    sensor: Sensor | None = None,
+) -> Pair:
+    """A short and a long frame on disk."""
+    sensor = sensor or sony_a7s2(800)
+    light = scene_of(*size, seed=int(scene))
+    paths = [folder / f"{scene}_{frame}_short.dng", folder / f"{scene}_long.dng"]
+    for path, times in zip(paths, (ratio, 1), strict=True):
+        if not path.exists():
+            rng = np.random.default_rng([int(scene), int(frame), int(times)])
+            write_mosaic(path, expose(light, sensor, times, rng, cfa=cfa, noisy=noisy))
+    return Pair(*paths, ratio, scene, split, frame)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory) -> list[Pair]:
+    folder = tmp_path_factory.mktemp("pairs")
+    kinds = [("00001", "00"), ("00001", "01"), ("00002", "00"), ("20001", "00")]
+    return [
+        pair_in(folder, scene=s, frame=f, split="validation" if s[0] == "2" else "train") for s, f in kinds
+    ]
+
+
+# Truth
+
+
+@pytest.mark.parametrize("cfa", [*BAYER_PHASES, X_TRANS])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_linear_truth_is_the_mosaic_where_it_has_the_colour(tmp_path, cfa, orientation, rng):
+    data = rng.integers(300, 12_000, (61, 75)).astype(np.uint16)
+    black = np.full((len(cfa),) * 2, 512.0)
+    mosaic = Mosaic(
+        data=data,
+        cfa=cfa,
+        black=black,
+        white=16383.0,
+        saturation=16383.0,
+        wb=(2.0, 1.0, 1.6),
+        xyz_to_camera=np.array(CAMERA_MATRICES["Sony ILCE-7SM2"]),
+        orientation=orientation,
+    )
+    write_mosaic(tmp_path / "a.dng", mosaic)
+    truth = libraw_truth(tmp_path / "a.dng", "linear")
+    assert truth.shape == (61, 75, 3)
+    x = np.clip((data - 512.0) / (16383 - 512), 0, 1)
+    inner = (slice(8, -8), slice(8, -8))  # LibRaw fills the border from its neighbours
+    assert np.abs(sampled(truth * LSB, cfa) - x)[inner].max() < 2 * LSB
+    assert libraw_truth(tmp_path / "a.dng", "srgb").shape == truth.shape
+
+
+def test_a_flat_patch_is_its_share_of_white_however_dark_the_picture(tmp_path):
+    for level in (0.01, 0.3, 0.9):
+        scene = np.full((64, 64, 3), level)
+        scene[-3:, ::3] *= 0.9  # a picture whose last rows repeat would be taken for cut short
+        mosaic = expose(scene, sony_a7s2(100), 1, np.random.default_rng(0), noisy=False)
+        write_mosaic(tmp_path / f"{level}.dng", mosaic)
+        truth = libraw_truth(tmp_path / f"{level}.dng", "linear") * LSB * np.array(mosaic.wb)
+        assert truth[20:40, 20:40] == pytest.approx(level, abs=2 / 15871)
+
+
+def test_the_papers_truth_is_display_white_where_the_scene_is(tmp_path):
+    scene = np.full((64, 64, 3), 1.02)
+    scene[32:, ::3] = 0.2
+    write_mosaic(tmp_path / "a.dng", expose(scene, sony_a7s2(100), 1, np.random.default_rng(0)))
+    shown = libraw_truth(tmp_path / "a.dng", "srgb")
+    assert shown.dtype == np.uint16
+    assert (shown[8:24, 8:24] > 64_000).all()
+
+
+# The cache
+
+
+def test_a_cache_holds_the_mosaics_the_truths_and_what_is_known(pairs, tmp_path):
+    linear = PairCache.open(pairs, tmp_path, truth="linear")
+    shown = PairCache.open(pairs, tmp_path, truth="srgb")
+    for i, pair in enumerate(pairs):
+        mosaic, entry = read(pair.short), linear.entries[i]
+        got, truth = linear.crop(i, 0, 0, 96, 128)
+        assert np.array_equal(got, mosaic.data)
+        assert np.array_equal(truth, libraw_truth(pair.long, "linear"))
+        assert np.array_equal(shown.crop(i, 0, 0, 96, 128)[1], libraw_truth(pair.long, "srgb"))
+        assert (entry.name, entry.scene, entry.frame) == (pair.name, pair.scene, pair.frame)
+        assert (entry.ratio, entry.split, entry.cfa) == (pair.ratio, pair.split, RGGB)
+        assert (entry.height, entry.width) == (96, 128)
+        assert (entry.black, entry.white, entry.saturation) == ((512,) * 4, 16383, mosaic.saturation)
+        assert entry.wb == mosaic.wb
+        profile = estimate(mosaic).profile
+        assert (entry.shot, entry.read) == (profile.shot, profile.read)
+        assert np.allclose(entry.xyz_to_camera, mosaic.xyz_to_camera)
+    assert linear.scenes("train") == [[0, 1], [2]]
+    assert linear.scenes("validation") == [[3]]
+    assert linear.scenes("test") == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_a_crop_is_that_part_of_the_whole(pairs, tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp() / "crops"
+    cache = PairCache.open(pairs[:1], folder, truth="linear")
+    top, left = data.draw(st.integers(0, 40)) * 2, data.draw(st.integers(0, 50)) * 2
+    height, width = data.draw(st.integers(1, 96 - top)), data.draw(st.integers(1, 128 - left))
+    mosaic, truth = cache.crop(0, top, left, height, width)
+    whole, whole_truth = cache.crop(0, 0, 0, 96, 128)
+    assert np.array_equal(mosaic, whole[top : top + height, left : left + width])
+    assert np.array_equal(truth, whole_truth[top : top + height, left : left + width])
+    assert type(mosaic) is type(truth) is np.ndarray
+    assert mosaic.base is None
+
+
+@pytest.mark.parametrize(
+    "place", [(1, 0, 8, 8), (0, 1, 8, 8), (-2, 0, 8, 8), (90, 0, 8, 8), (0, 0, 8, 130)]
+)
+def test_a_crop_off_the_cells_or_the_picture_is_refused(pairs, tmp_path_factory, place):
+    cache = PairCache.open(pairs[:1], tmp_path_factory.getbasetemp() / "crops", truth="linear")
+    with pytest.raises(DatasetError, match="does not lie on whole cells"):
+        cache.crop(0, *place)
+
+
+@pytest.mark.parametrize("cfa", [*BAYER_PHASES, X_TRANS])
+def test_every_phase_is_cut_to_ours_and_its_truth_with_it(tmp_path, cfa):
+    black = (511.0, 512.0, 513.0, 514.0) if len(cfa) == 2 else (512.0,) * 4
+    sensor = replace(sony_a7s2(100), black_dn=black)
+    turned_cfa = tuple(map(tuple, np.roll(cfa, (1, 2), axis=(0, 1)))) if len(cfa) == 6 else cfa
+    pair = pair_in(tmp_path, cfa=turned_cfa, ratio=2, noisy=False, sensor=sensor, size=(97, 121))
+    cache = PairCache.open([pair], tmp_path / "cache", truth="linear")
+    entry = cache.entries[0]
+    cell = len(cfa)
+    start = offset(turned_cfa, entry.cfa)
+    assert entry.cfa in CELLS
+    assert entry.height % cell == entry.width % cell == 0
+    assert entry.height > 97 - 2 * cell
+    mosaic, truth = cache.crop(0, 0, 0, entry.height, entry.width)
+    whole = read(pair.short)
+    assert mosaic[0, 0] == whole.data[start]
+    if cell == 2:
+        assert entry.black == tuple(
+            whole.black[(start[0] + y) % 2, (start[1] + x) % 2] for y in (0, 1) for x in (0, 1)
+        )
+        black_of = np.tile(np.reshape(entry.black, (2, 2)), (entry.height // 2, entry.width // 2))
+    else:
+        assert entry.black == (512,) * 3
+        black_of = np.full(mosaic.shape, 512.0)
+    x = (mosaic - black_of) / (entry.white - black_of)
+    off = np.abs(2 * x - sampled(truth * LSB, entry.cfa))[8:-8, 8:-8]
+    assert off.max() < 6 / 15_871  # rounding, and LibRaw's one span for all blacks
+
+
+def test_what_is_there_is_kept_and_only_new_files_are_decoded(pairs, tmp_path):
+    def said_by(chosen, **more) -> list[str]:
+        said: list[str] = []
+        PairCache.open(chosen, tmp_path, truth="linear", report=said.append, **more)
+        return said
+
+    assert len([s for s in said_by(pairs[:2]) if s.startswith("decoded")]) == 3
+    assert said_by(pairs[:2]) == said_by(pairs[:2], verify=True) == []
+    assert len([s for s in said_by(pairs) if s.startswith("decoded")]) == 4
+    assert sorted(p.suffix for p in tmp_path.iterdir() if p.name != ".lock") == [".json"] + [".npy"] * 7
+    status = pairs[0].short.stat()
+    os.utime(pairs[0].short, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    said = said_by(pairs)
+    assert "was changed since" in said[0]
+    assert len([s for s in said if s.startswith("decoded")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("harm", "words", "cheap"),
+    [
+        (lambda p: p.write_bytes(p.read_bytes()[:-7]), "bytes long instead of", True),
+        (lambda p: p.write_bytes(b"\0" * p.stat().st_size), "cannot be read", True),
+        (lambda p: p.write_bytes(p.read_bytes().replace(b"<u2", b"<i2", 1)), "another header", True),
+        (lambda p: p.write_bytes(p.read_bytes()[:-1] + b"\xff"), "another checksum", False),
+        (lambda p: p.unlink(), "is gone", True),
+    ],
+)
+def test_a_damaged_array_is_told_and_decoded_again(pairs, tmp_path, harm, words, cheap):
+    cache = PairCache.open(pairs[:1], tmp_path, truth="linear")
+    before = cache.crop(0, 0, 0, 96, 128)
+    for path in sorted(tmp_path.glob("*.npy")):
+        harm(path)
+        said: list[str] = []
+        PairCache.open(pairs[:1], tmp_path, truth="linear", report=said.append)
+        assert bool(said) == cheap
+        mended = PairCache.open(pairs[:1], tmp_path, truth="linear", report=said.append, verify=True)
+        assert path.name in said[0]
+        assert words in said[0]
+        assert all(np.array_equal(a, b) for a, b in zip(mended.crop(0, 0, 0, 96, 128), before, strict=True))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", '{"files": {}}', json.dumps({"format": FORMAT + 1, "files": {}})]
+)
+def test_an_index_that_cannot_be_used_is_made_again(pairs, tmp_path, content):
+    PairCache.open(pairs[:1], tmp_path, truth="linear")
+    (tmp_path / "index.json").write_text(content)
+    said: list[str] = []
+    PairCache.open(pairs[:1], tmp_path, truth="linear", report=said.append)
+    assert "everything is decoded again" in said[0]
+    assert PairCache.open(pairs[:1], tmp_path, truth="linear", verify=True).entries
+
+
+def test_a_cache_that_vanishes_in_use_is_an_error_of_ours(pairs, tmp_path):
+    cache = PairCache.open(pairs[:1], tmp_path, truth="linear")
+    for path in tmp_path.glob("*.npy"):
+        path.unlink()
+    with pytest.raises(DatasetError, match="open it again"):
+        cache.crop(0, 0, 0, 8, 8)
+
+
+def test_bad_files_are_all_named_before_anything_is_decoded(pairs, tmp_path):
+    bad = [tmp_path / "cut.dng", tmp_path / "gone.dng"]
+    bad[0].write_bytes(pairs[0].short.read_bytes()[:4000])
+    wrong = [replace(pairs[0], short=bad[0]), replace(pairs[1], long=bad[1])]
+    said: list[str] = []
+    with pytest.raises(DatasetError) as caught:
+        PairCache.open([*pairs, *wrong], tmp_path / "cache", truth="linear", report=said.append)
+    assert all(p.name in str(caught.value) for p in bad)
+    assert not [s for s in said if s.startswith("decoded")]
+    with pytest.raises(DatasetError, match="at least one"):
+        PairCache.open([], tmp_path / "cache", truth="linear")
+
+
+def test_frames_that_do_not_lie_over_each_other_are_refused(pairs, tmp_path):
+    small = pair_in(tmp_path, size=(64, 64), scene="00007")
+    phase = pair_in(tmp_path, scene="00008", cfa=BAYER_PHASES[1])
+    wrong = [replace(pairs[0], long=small.long), replace(pairs[1], long=phase.long)]
+    with pytest.raises(DatasetError) as caught:
+        PairCache.open(wrong, tmp_path / "cache", truth="linear")
+    assert "00007_long.dng: does not lie over 00001_00_short" in str(caught.value)
+    assert "00008_long.dng: does not lie over 00001_01_short" in str(caught.value)
+
+
+FILL = """
+    import sys
+    from pathlib import Path
+    from scotopic.pairs import find_pairs
+    from scotopic.train.cache import PairCache
+
+    PairCache.open(
+        find_pairs(Path(sys.argv[1])), Path(sys.argv[2]), truth="linear",
+        report=lambda words: print(words, flush=True),
+    )
+"""
+
+
+def python(script: str, *words: Path | str) -> list[str]:
+    return [sys.executable, "-c", textwrap.dedent(script), *map(str, words)]
+
+
+def test_a_killed_filling_goes_on_where_it_was(tmp_path):
+    data = tmp_path / "data"
+    for i in range(12):
+        pair = pair_in(data_folder(data), scene=f"{i:05}")
+        pair.short.rename(data / "short" / f"{i}.dng")
+        pair.long.rename(data / "long" / f"{i}.dng")
+    (data / "pairs.csv").write_text(
+        "short,long,ratio\n" + "".join(f"short/{i}.dng,long/{i}.dng,100\n" for i in range(12))
+    )
+    cache = tmp_path / "cache"
+    process = subprocess.Popen(python(FILL, data, cache), stdout=subprocess.PIPE, text=True)
+    done = 0
+    for line in process.stdout:
+        done += line.startswith("decoded")
+        if done == 5:
+            process.send_signal(signal.SIGKILL)
+            break
+    done += sum(line.startswith("decoded") for line in process.stdout)
+    assert process.wait() == -signal.SIGKILL
+    assert 5 <= done < 24
+    (cache / "half.npy.part").write_bytes(b"what a kill may leave")
+    again = subprocess.run(python(FILL, data, cache), stdout=subprocess.PIPE, text=True, check=True)
+    decoded = [line for line in again.stdout.splitlines() if line.startswith("decoded")]
+    assert len(decoded) in (24 - done, 24 - done - 1)  # the last one may have been stored but not told
+    assert not [line for line in again.stdout.splitlines() if "again" in line]
+    assert not list(cache.glob("*.part"))
+    last = subprocess.run(python(FILL, data, cache), stdout=subprocess.PIPE, text=True, check=True)
+    assert last.stdout == ""
+
+
+def data_folder(data: Path) -> Path:
+    for part in ("short", "long"):
+        (data / part).mkdir(parents=True, exist_ok=True)
+    return data
+
+
+READ = """
+    import random
+    import sys
+    from pathlib import Path
+    from scotopic.pairs import Pair
+    from scotopic.train.cache import PairCache
+
+    def status(name):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+    folder, count = Path(sys.argv[1]), int(sys.argv[2])
+    pairs = [Pair(folder / f"{i}s.dng", folder / f"{i}l.dng", 2, f"{i:05}", "train") for i in range(count)]
+    cache = PairCache.open(pairs, folder / "cache", truth="linear")
+    draw = random.Random(0)
+    before = status("VmRSS")
+    for _ in range(400):
+        cache.crop(draw.randrange(count), *(2 * draw.randrange(80) for _ in range(2)), 96, 96)
+    print(status("VmHWM") - before, status("VmRSS") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is measured by /proc")
+def test_memory_does_not_grow_with_the_number_of_scenes(tmp_path):
+    scenes, side = 40, 256
+    rng = np.random.default_rng(0)
+    base = expose(scene_of(side, side), sony_a7s2(800), 2, rng)
+    for i in range(scenes):
+        for part in "sl":
+            data = np.roll(base.data, 2 * i, axis=0)
+            write_mosaic(tmp_path / f"{i}{part}.dng", base.with_changes(data=data))
+    pairs = [
+        Pair(tmp_path / f"{i}s.dng", tmp_path / f"{i}l.dng", 2, f"{i:05}", "train") for i in range(scenes)
+    ]
+    PairCache.open(pairs, tmp_path / "cache", truth="linear")
+    stored_kb = sum(p.stat().st_size for p in (tmp_path / "cache").glob("*.npy")) / 1024
+    grown = {}
+    for count in (4, scenes):
+        done = subprocess.run(python(READ, tmp_path, count), stdout=subprocess.PIPE, text=True, check=True)
+        grown[count] = [int(n) for n in done.stdout.split()]
+    allowed_kb = 2 * 1024
+    assert stored_kb > 10 * allowed_kb
+    assert all(n < allowed_kb for n in grown[scenes])
+    assert all(n - m < allowed_kb / 2 for n, m in zip(grown[scenes], grown[4], strict=True))
+
+
+# Turns
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    turn=st.sampled_from(TURNS),
+    cfa=st.sampled_from(CELLS),
+    height=st.integers(1, 14),
+    width=st.integers(1, 14),
+    more=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    seed=st.integers(0, 999),
+)
+def test_after_every_turn_the_truth_still_lies_over_a_mosaic_of_the_same_pattern(
+    turn, cfa, height, width, more, seed
+):
+    cell = len(cfa)
+    rows, columns = drawn(turn, cfa, height, width)
+    assert rows % cell == columns % cell == 0
+    shape = (rows + more[0] * cell, columns + more[1] * cell, 3)
+    truth = np.random.default_rng(seed).integers(0, 65536, shape).astype(np.uint16)
+    mosaic, laid_truth = laid(sampled(truth, cfa), truth, turn, cfa, height, width)
+    assert mosaic.shape == (height, width)
+    assert laid_truth.shape == (height, width, 3)
+    assert np.array_equal(sampled(laid_truth, cfa), mosaic)
+
+
+@settings(max_examples=50, deadline=None)
+@given(turn=st.sampled_from(TURNS), cfa=st.sampled_from(CELLS), cells=st.tuples(*[st.integers(1, 4)] * 2))
+def test_what_is_known_by_place_goes_along_with_its_place(turn, cfa, cells):
+    cell = len(cfa)
+    by_place = np.arange(cell * cell)
+    rows, columns = drawn(turn, cfa, *(n * cell for n in cells))
+    laid_out = np.tile(by_place.reshape(cell, cell), (rows // cell, columns // cell))
+    after, _ = laid(laid_out, laid_out, turn, cfa, *(n * cell for n in cells))
+    wanted = np.tile(by_place[list(places(turn, cfa))].reshape(cell, cell), cells)
+    assert np.array_equal(after, wanted)
+
+
+def test_torch_and_numpy_turn_alike():
+    torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
+    picture = np.arange(6 * 4 * 3).reshape(6, 4, 3)
+    for turn in TURNS:
+        assert np.array_equal(turned(torch.from_numpy(picture), turn).numpy(), turned(picture, turn))
+        assert np.array_equal(
+            turned(torch.from_numpy(picture[..., 0]), turn), turned(picture[..., 0], turn)
+        )
+
+
+def test_the_eight_turns_differ_and_both_patterns_bear_them_all():
+    picture = np.arange(36).reshape(6, 6)
+    assert len({turned(picture, turn).tobytes() for turn in TURNS}) == 8
+    assert all(turns_of(cfa) == TURNS for cfa in CELLS)
+    assert X_TRANS in CELLS
+
+
+def test_a_pattern_that_a_turn_would_break_is_found_out():
+    lopsided = ((0, 0), (1, 2))
+    transposition = TURNS[4]
+    assert shift(transposition, lopsided) is None
+    assert transposition not in turns_of(lopsided)
+    with pytest.raises(SettingsError, match="does not keep the pattern"):
+        drawn(transposition, lopsided, 4, 4)
+    assert offset(lopsided, RGGB) is offset(RGGB, X_TRANS) is None
+
+
+# Crops of pairs
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch", reason="torch is not installed (the train extra)")
+
+
+def crops(torch, cache, split="train", crop=32):
+    from scotopic.train.datasets import PairCrops
+
+    return PairCrops(cache, split, crop, torch.device("cpu"))
+
+
+def seeded(torch, seed: int):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_batch_of_pairs_hangs_on_its_generator_alone(torch, pairs, tmp_path):
+    data = crops(torch, PairCache.open(pairs, tmp_path, truth="linear"))
+    first = data.batch(6, seeded(torch, 1))
+    data.batch(3, seeded(torch, 2))
+    torch.rand(5)
+    again = data.batch(6, seeded(torch, 1))
+    assert all(torch.equal(a, b) for a, b in zip(vars(first).values(), vars(again).values(), strict=True))
+    assert not torch.equal(first.mosaic, data.batch(6, seeded(torch, 2)).mosaic)
+    assert first.mosaic.shape == (6, 1, 32, 32)
+    assert first.target.shape == (6, 3, 32, 32)
+    assert {t.dtype for t in vars(first).values()} == {torch.float32}
+    assert all(getattr(first, n).shape == (6, 4) for n in ("black", "white", "wb", "shot", "read"))
+    assert first.ratio.shape == (6, 1)
+    assert first.to_srgb.shape == (6, 3, 3)
+
+
+def test_amplified_and_balanced_a_crop_is_its_target_sampled(torch, tmp_path):
+    from scotopic.train.simulate import bayer, expand_cell
+
+    pair = pair_in(tmp_path, ratio=4, noisy=False)
+    data = crops(torch, PairCache.open([pair], tmp_path / "cache", truth="linear"), crop=64)
+    batch = data.batch(40, seeded(torch, 0))
+    black, white, wb = (expand_cell(t, 64, 64) for t in (batch.black, batch.white, batch.wb))
+    y = batch.ratio[:, :, None, None] * wb * (batch.mosaic - black) / (white - black)
+    # Rounding to DN is worth ratio * wb / span; LibRaw fills 8 pixels of border from neighbours.
+    off = (y - bayer(batch.target)).abs()
+    assert off.quantile(0.9) < 4 * 2 / 15_700
+    matrix = camera_to_srgb(CAMERA_MATRICES["Sony ILCE-7SM2"])
+    assert torch.allclose(
+        batch.to_srgb, torch.tensor(matrix, dtype=torch.float32).expand(40, 3, 3), atol=1e-3
+    )
+    shown = crops(torch, PairCache.open([pair], tmp_path / "cache", truth="srgb"), crop=64)
+    batch = shown.batch(4, seeded(torch, 0))
+    assert 0 <= batch.target.min() < batch.target.max() <= 1
+    assert torch.equal(batch.to_srgb, torch.eye(3).expand(4, 3, 3))
+
+
+def test_a_dark_frame_is_zero_above_its_blacks_whichever_way_it_is_turned(torch, tmp_path):
+    from scotopic.train.simulate import expand_cell
+
+    sensor = replace(sony_a7s2(100), black_dn=(400.0, 450.0, 520.0, 600.0))
+    mosaic = expose(np.zeros((64, 64, 3)), sensor, 1, np.random.default_rng(0), noisy=False)
+    mosaic.data[-1, 0] += 1  # or its last rows would repeat, as those of a file cut short
+    for name in ("short.dng", "long.dng"):
+        write_mosaic(tmp_path / name, mosaic)
+    pair = Pair(tmp_path / "short.dng", tmp_path / "long.dng", 2, "a", "train")
+    data = crops(torch, PairCache.open([pair], tmp_path / "cache", truth="linear"))
+    batch = data.batch(40, seeded(torch, 0))
+    assert (batch.mosaic != expand_cell(batch.black, 32, 32)).flatten(1).sum(1).max() <= 1
+    assert {tuple(b) for b in batch.black.tolist()} == {(400, 450, 520, 600), (400, 520, 450, 600)}
+
+
+def test_a_network_is_told_of_a_crop_what_enhancing_tells_it(torch, tmp_path):
+    lamp = scene_of(128, 128)
+    lamp[:48, :48] = 300
+    sensor = replace(sony_a7s2(100), white_dn=15_000.0)
+    mosaic = expose(lamp, sensor, 50, np.random.default_rng(0)).with_changes(white=16383.0)
+    for name in ("short.dng", "long.dng"):
+        write_mosaic(tmp_path / name, mosaic)
+    pair = Pair(tmp_path / "short.dng", tmp_path / "long.dng", 50, "a", "train")
+    cache = PairCache.open([pair], tmp_path / "cache", truth="linear")
+    assert cache.entries[0].saturation == 15_000
+    batch = crops(torch, cache, crop=128).batch(1, seeded(torch, 0))
+    short = read(pair.short)
+    told = graph_inputs(short, plan(short, ratio=50))
+    for name in ("black", "white", "wb", "shot", "read"):
+        assert getattr(batch, name)[0].tolist() == pytest.approx(getattr(told, name), rel=1e-6)
+    assert batch.ratio.item() == pytest.approx(told.ratio)
+    assert told.ratio != 50
+
+
+def test_every_scene_is_as_likely_and_so_is_every_frame_of_it(torch, pairs, tmp_path, monkeypatch):
+    cache = PairCache.open(pairs, tmp_path, truth="linear")
+    seen: Counter[int] = Counter()
+    crop = PairCache.crop
+
+    def watched(self, index, *place):
+        seen[index] += 1
+        return crop(self, index, *place)
+
+    monkeypatch.setattr(PairCache, "crop", watched)
+    crops(torch, cache).batch(800, seeded(torch, 0))
+    assert set(seen) == {0, 1, 2}  # the fourth is for validation
+    assert seen[2] == pytest.approx(400, abs=60)
+    assert seen[0] == pytest.approx(200, abs=50)
+
+
+def test_a_crop_as_large_as_the_picture_takes_the_turns_that_fit(torch, tmp_path):
+    pair = pair_in(tmp_path, size=(64, 64))
+    cache = PairCache.open([pair], tmp_path / "cache", truth="linear")
+    whole = torch.from_numpy(read(pair.short).data.astype(np.float32))
+    batch = crops(torch, cache, crop=64).batch(8, seeded(torch, 0))
+    assert all(torch.equal(m[0], whole) or torch.equal(m[0], whole.T) for m in batch.mosaic)
+
+
+def test_pairs_that_no_crop_can_be_taken_from_are_refused(torch, pairs, tmp_path):
+    cache = PairCache.open(pairs, tmp_path, truth="linear")
+    with pytest.raises(DatasetError, match="of the split test"):
+        crops(torch, cache, "test")
+    with pytest.raises(DatasetError, match=r"00001_00_short.*smaller than the crop of 128"):
+        crops(torch, cache, crop=128)
+    with pytest.raises(DatasetError, match="even number"):
+        crops(torch, cache, crop=31)
+    fuji = pair_in(tmp_path, scene="00009", cfa=X_TRANS)
+    with pytest.raises(DatasetError, match="X-Trans"):
+        crops(torch, PairCache.open([fuji], tmp_path / "fuji", truth="linear"))
+
+
+# Clean pictures and daylight RAWs
+
+
+def test_a_batch_of_photos_hangs_on_its_generator_alone(torch):
+    from importlib.resources import files
+
+    from scotopic.train.datasets import CleanPhotos, find_photos
+
+    photos = find_photos(Path(str(files("scotopic.evaluate") / "held_out")))[:2]
+    data = CleanPhotos(photos, 48, torch.device("cpu"))
+    first, _ = data.batch(3, seeded(torch, 1))
+    data.batch(1, seeded(torch, 5))
+    assert torch.equal(data.batch(3, seeded(torch, 1))[0], first)
+
+
+@pytest.mark.parametrize("cfa", [*BAYER_PHASES, X_TRANS])
+def test_a_daylight_raw_becomes_its_light_binned_in_linear_srgb(torch, cfa, rng):
+    from scotopic.train.datasets import daylight
+
+    size = 4 if len(cfa) == 2 else 6
+    small = rng.uniform(0.05, 0.9, (9, 11, 3))
+    scene = small.repeat(size, axis=0).repeat(size, axis=1)
+    mosaic = expose(scene, sony_a7s2(100), 1, rng, cfa=cfa, noisy=False)
+    binned = daylight(mosaic)
+    wanted = small @ camera_to_srgb(mosaic.xyz_to_camera).T
+    assert binned.shape == (9, 11, 3)
+    assert binned == pytest.approx(wanted, abs=1e-3)
+    odd = mosaic.with_changes(data=mosaic.data[:-1, :-1])
+    assert daylight(odd) == pytest.approx(wanted[:-1, :-1], abs=1e-3)
+
+
+def test_a_daylight_raws_lamps_are_white_and_what_is_not_saturated_is_not_cut(torch, rng):
+    from scotopic.train.datasets import daylight
+
+    scene = np.full((32, 32, 3), 0.2)
+    scene[:16] = 4.0
+    scene[16:24] = (1.8, 0.1, 0.1)
+    mosaic = expose(scene, sony_a7s2(100), 1, rng, wb=(2.0, 1.0, 1.6), noisy=False)
+    to_srgb = camera_to_srgb(mosaic.xyz_to_camera)
+    lit = daylight(mosaic)
+    assert lit[:4] == pytest.approx(1.0, abs=1e-3)
+    assert lit[4:6] == pytest.approx(np.broadcast_to(to_srgb @ (1.8, 0.1, 0.1), (2, 8, 3)), abs=2e-3)
+    with pytest.raises(DatasetError, match="no colour matrix"):
+        daylight(mosaic.with_changes(xyz_to_camera=None))
+
+
+def test_raws_are_found_loaded_and_take_the_place_of_their_jpegs(torch, tmp_path):
+    from scotopic.train.datasets import CleanPhotos, find_photos, load_photo
+
+    mosaic = expose(scene_of(256, 320), sony_a7s2(100), 1, np.random.default_rng(0))
+    (tmp_path / "trip").mkdir()
+    write_mosaic(tmp_path / "trip" / "IMG_1.ARW", mosaic)
+    (tmp_path / "trip" / "IMG_1.JPG").write_bytes(b"the camera's own")
+    (tmp_path / "notes.txt").touch()
+    found = find_photos(tmp_path)
+    assert [p.name for p in found] == ["IMG_1.ARW"]
+    photo = load_photo(found[0])
+    assert photo.shape == (3, 64, 80)
+    assert photo.dtype == torch.float16
+    assert np.percentile(photo.float().mean(0), 95) == pytest.approx(1, rel=0.01)
+    batch, hdr = CleanPhotos(found, 32, torch.device("cpu")).batch(2, seeded(torch, 0))
+    assert hdr.all()
+    assert torch.isfinite(batch).all()
+
+
+def test_all_bad_photos_are_named_at_once(torch, tmp_path):
+    from scotopic.train.datasets import CleanPhotos, find_photos
+
+    for name in ("a.jpg", "b.dng", "c.NEF"):
+        (tmp_path / name).write_bytes(b"not a picture")
+    with pytest.raises(DatasetError) as caught:
+        CleanPhotos(find_photos(tmp_path), 32, torch.device("cpu"))
+    assert all(name in str(caught.value) for name in ("a.jpg", "b.dng", "c.NEF"))

@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from scotopic import miniature
+from scotopic.cli import app
+from scotopic.dng import write_mosaic
+from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
+from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
+from scotopic.noise import blind_fit
+from scotopic.pairs import check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
+from scotopic.read import read
+from scotopic.sensor import expose, sony_a7s2
+
+SIZE = (96, 128)
+
+
+@pytest.fixture(scope="module")
+def mini(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "sid"
+    write_miniature(folder, scenes=5, size=SIZE, seed=3)
+    return folder
+
+
+def touched(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def shot(path: Path, *, exposure_s: float, iso: float = 400, ratio: float = 10) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scene = np.full((64, 64, 3), 0.3)
+    write_mosaic(
+        path, expose(scene, sony_a7s2(iso), ratio, np.random.default_rng(0), exposure_s=exposure_s)
+    )
+    return path
+
+
+@given(
+    scene=st.integers(0, 29999),
+    frame=st.integers(0, 99),
+    seconds=st.sampled_from(["0.033", "0.04", "0.1", "10", "30"]),
+    ending=st.sampled_from(["ARW", "arw", "RAF", "dng"]),
+)
+def test_a_name_of_the_dataset_says_scene_frame_exposure_and_split(scene, frame, seconds, ending):
+    name = parse_sid_name(f"{scene:05}_{frame:02}_{seconds}s.{ending}")
+    assert (name.scene, name.frame, name.exposure_s) == (f"{scene:05}", f"{frame:02}", float(seconds))
+    assert name.split == {0: "train", 1: "test", 2: "validation"}[scene // 10000]
+
+
+@pytest.mark.parametrize(
+    "name", ["30003_00_0.04s.ARW", "1003_00_0.04s.ARW", "10003_00_0.04s.jpg", "10003_00_0s.ARW", "._x", ""]
+)
+def test_other_names_are_none_of_the_dataset(name):
+    assert parse_sid_name(name) is None
+
+
+def test_pairs_of_the_dataset_take_the_scenes_long_frame_and_cap_the_ratio(tmp_path):
+    touched(
+        tmp_path / "Sony",
+        "short/10034_00_0.1s.ARW",
+        "short/00001_00_0.033s.ARW",
+        "short/00001_01_0.1s.ARW",
+        "short/notes.txt",
+        "long/10034_00_10s.ARW",
+        "long/00001_00_30s.ARW",
+    )
+    pairs = find_sid(tmp_path)
+    assert [p.name for p in pairs] == ["00001_00_0.033s", "00001_01_0.1s", "10034_00_0.1s"]
+    assert [p.ratio for p in pairs] == [300, 300, 100]
+    assert [p.split for p in pairs] == ["train", "train", "test"]
+    assert [p.misaligned for p in pairs] == [False, False, True]
+    assert [p.frame for p in pairs] == ["00", "01", "00"]
+    assert pairs[0].long.name == "00001_00_30s.ARW"
+    assert find_sid(tmp_path / "Sony") == pairs
+
+
+def test_a_dataset_that_is_not_whole_is_refused_by_name(tmp_path):
+    with pytest.raises(DatasetError, match="not laid out"):
+        find_sid(tmp_path)
+    touched(tmp_path / "Sony", "short/00001_00_0.1s.ARW", "long/notes.txt")
+    with pytest.raises(DatasetError, match=r"no long frame for 00001_00_0\.1s\.ARW"):
+        find_sid(tmp_path)
+    touched(tmp_path / "Sony", "long/00001_00_10s.ARW", "long/00001_00_30s.ARW")
+    with pytest.raises(DatasetError, match="another long frame"):
+        find_sid(tmp_path)
+    touched(tmp_path / "Fuji", "short/notes.txt", "long/00001_00_10s.RAF")
+    with pytest.raises(DatasetError, match="no short frames"):
+        find_sid(tmp_path, "Fuji")
+
+
+def test_own_pairs_go_by_equal_names_and_by_what_the_files_say(tmp_path):
+    for i in range(10):
+        shot(tmp_path / "short" / f"IMG_{i}.dng", exposure_s=0.1)
+        shot(tmp_path / "long" / f"IMG_{i}.arw", exposure_s=2.5, ratio=1)
+    pairs = find_pairs(tmp_path)
+    assert [p.ratio for p in pairs] == pytest.approx([25] * 10)
+    assert [p.split for p in pairs] == ["train"] * 9 + ["validation"]
+    (tmp_path / "long" / "IMG_3.arw").unlink()
+    with pytest.raises(DatasetError, match=r"no file of the same name for IMG_3\.dng"):
+        find_pairs(tmp_path)
+
+
+def test_the_ratio_counts_exposure_and_iso(tmp_path):
+    short = shot(tmp_path / "a.dng", exposure_s=0.1, iso=1600)
+    long = shot(tmp_path / "b.dng", exposure_s=10, iso=400)
+    assert ratio_of(short, long) == pytest.approx(25)
+    with pytest.raises(DatasetError, match="exposed less"):
+        ratio_of(long, short)
+    (tmp_path / "c.dng").write_bytes(b"nothing")
+    with pytest.raises(DatasetError, match=r"c\.dng"):
+        ratio_of(tmp_path / "c.dng", long)
+
+
+def test_a_table_names_pairs_ratios_scenes_and_splits(tmp_path):
+    shot(tmp_path / "night" / "a.dng", exposure_s=0.1)
+    shot(tmp_path / "night" / "b.dng", exposure_s=0.2)
+    shot(tmp_path / "tripod.dng", exposure_s=10, ratio=1)
+    (tmp_path / "pairs.csv").write_text(
+        "short,long,ratio,scene,split\n"
+        "night/a.dng,tripod.dng,64,room,test\n"
+        "night/b.dng,tripod.dng,,,validation\n",
+        encoding="utf-8-sig",
+    )
+    first, second = find_pairs(tmp_path)
+    assert (first.ratio, first.scene, first.split) == (64, "room", "test")
+    assert (second.ratio, second.scene, second.split) == (pytest.approx(50), "tripod", "validation")
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ("a,b\n1,2\n", "columns short and long"),
+        ("short,long\n", "columns short and long"),
+        ("short,long\nnone.dng,a.dng\n", r"line 2: .*none\.dng is not there"),
+        ("short,long,ratio\na.dng,a.dng,much\n", "line 2: ratio 'much'"),
+        ("short,long,ratio\na.dng,a.dng,0.5\n", "line 2: ratio '0.5'"),
+        ("short,long,split\na.dng,a.dng,later\n", "line 2: split 'later'"),
+    ],
+)
+def test_a_table_with_a_mistake_is_refused_by_its_line(tmp_path, table, words):
+    shot(tmp_path / "a.dng", exposure_s=0.1)
+    (tmp_path / "pairs.csv").write_text(table)
+    with pytest.raises(DatasetError, match=words):
+        find_pairs(tmp_path)
+
+
+def test_all_bad_files_are_named_at_once(tmp_path):
+    good = shot(tmp_path / "good.dng", exposure_s=0.1)
+    cut = tmp_path / "cut.dng"
+    cut.write_bytes(good.read_bytes()[:5000])
+    text = tmp_path / "text.dng"
+    text.write_text("no picture")
+    check([good, good])
+    with pytest.raises(DatasetError) as caught:
+        check([good, cut, text, tmp_path / "gone.dng"])
+    assert all(name in str(caught.value) for name in ("cut.dng", "text.dng", "gone.dng"))
+    assert "good.dng" not in str(caught.value)
+
+
+def test_a_miniature_is_read_like_the_dataset(mini):
+    pairs = find_sid(mini)
+    assert {p.split for p in pairs} == set(SPLITS)
+    assert {p.ratio for p in pairs} >= {100, 250}
+    by_scene = {s: [p for p in pairs if p.scene == s] for s in {p.scene for p in pairs}}
+    assert len(by_scene) == 5
+    assert all(len({(p.frame, p.ratio) for p in scene}) >= 2 for scene in by_scene.values())
+    assert "10003_00_0.04s" in [p.name for p in pairs]
+    assert [p.name for p in find_sid(mini, "Fuji")] == [p.name for p in pairs]
+    assert sid_folder(mini, "Fuji") == mini / "Fuji"
+    check(f for p in pairs for f in (p.short, p.long))
+    for pair in pairs:
+        short, long = read(pair.short), read(pair.long)
+        assert short.data.shape == long.data.shape == SIZE
+        assert short.iso == long.iso
+        assert min(ratio_of(pair.short, pair.long), 300) == pytest.approx(pair.ratio, rel=1e-3)
+        assert short.wb == pytest.approx(long.wb)
+        assert "no camera" in str(short.exif.main[0x010E])
+
+
+def test_a_miniatures_files_say_what_the_real_ones_say(mini):
+    known = {s.long[:5]: s for scenes in load_scenes().values() for s in scenes}
+    for pair in find_sid(mini):
+        long = read(pair.long)
+        scene = known[pair.scene]
+        assert long.iso == scene.iso
+        assert long.exposure_s == pytest.approx(scene.exposure_s)
+        assert long.wb == pytest.approx(scene.wb, rel=1e-5)
+        assert (long.make, long.model) == ("SONY", "ILCE-7SM2")
+        assert (long.black == 512).all()
+
+
+def test_a_miniatures_short_frame_is_the_long_one_dimmed_with_a7s2_noise(tmp_path):
+    write_miniature(tmp_path / "sid", scenes=3, size=(384, 512))
+    pair = next(p for p in find_sid(tmp_path / "sid") if p.ratio == 100)
+    short, long = read(pair.short), read(pair.long)
+    dark, light = (float(np.mean(m.data)) - 512 for m in (short, long))
+    assert light / dark == pytest.approx(100, rel=0.05)
+    fit, true = blind_fit(short), sony_a7s2(short.iso).noise_profile()
+    level = np.array(dark / (16383 - 512))
+    assert fit.variance(level, 1) == pytest.approx(true.variance(level, 1), rel=0.35)
+    fuji = read(next((tmp_path / "sid" / "Fuji" / "long").iterdir()))
+    assert len(fuji.cfa) == 6
+    assert (fuji.black == 1024).all()
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(mini, tmp_path):
+    for seed in (3, 4):
+        write_miniature(tmp_path / str(seed), scenes=5, size=SIZE, seed=seed)
+    files = sorted(p.relative_to(mini) for p in mini.rglob("*.*") if p.suffix != ".txt")
+    assert len(files) == 40
+    assert all((mini / f).read_bytes() == (tmp_path / "3" / f).read_bytes() for f in files)
+    assert not any((mini / f).read_bytes() == (tmp_path / "4" / f).read_bytes() for f in files)
+
+
+@settings(max_examples=20)
+@given(count=st.integers(3, 12))
+def test_every_split_has_scenes_however_few_are_made(count):
+    known = load_scenes()
+    chosen = choose(known, count)
+    assert len(chosen) == len({s.long for s in chosen}) == count
+    assert {s.split for s in chosen} == set(SPLITS)
+
+
+def test_too_few_or_too_many_scenes_are_refused():
+    for count in (0, 2, 13):
+        with pytest.raises(SettingsError, match="from 3"):
+            choose(load_scenes(), count)
+
+
+def test_no_photo_is_in_two_splits(mini):
+    lines = [line.split() for line in (mini / "README.txt").read_text().splitlines() if ".jpg" in line]
+    assert len(lines) == 5
+    splits_of = {line[-1]: {x[1] for x in lines if x[-1] == line[-1]} for line in lines}
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    assert "too few photos" not in (mini / "README.txt").read_text()
+
+
+def test_one_small_photo_is_enough_and_is_mirrored(tmp_path, mini):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    source = Path(str(miniature.files("scotopic.evaluate") / "held_out" / "18f-site__eiti1.jpg"))
+    shutil.copy(source, photos)
+    write_miniature(tmp_path / "sid", scenes=3, size=(600, 64), photos=photos)
+    assert read(find_sid(tmp_path / "sid")[0].short).data.shape == (600, 64)
+    assert "too few photos" in (tmp_path / "sid" / "README.txt").read_text()
+
+
+def test_a_longer_table_of_scenes_is_taken_and_a_wrong_one_refused(tmp_path):
+    table = json.loads(Path(str(miniature.files("scotopic") / "sid_scenes.json")).read_text())
+    table["splits"]["train"] = table["splits"]["train"][1:2]
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps(table))
+    assert [s.long for s in load_scenes(path)["train"]] == ["00012_00_10s"]
+    table["splits"]["test"] = table["splits"]["train"]
+    for wrong in (json.dumps(table), "{}", "nonsense", '{"splits": {"train": [{}]}}'):
+        path.write_text(wrong)
+        with pytest.raises(DatasetError, match="no table of scenes"):
+            load_scenes(path)
+
+
+def test_true_exposures_are_kept_though_names_round_them():
+    ratios = [
+        r for s in load_scenes()["train"] for n, r in zip(s.short, s.ratios, strict=True) if "0.033" in n
+    ]
+    assert ratios
+    assert set(ratios) == {300}
+
+
+def test_scenes_below_the_calibrated_iso_keep_their_own(tmp_path, monkeypatch):
+    known = {k: [replace(s, iso=64) for s in v[:1]] for k, v in load_scenes().items()}
+    monkeypatch.setattr(miniature, "load_scenes", lambda _: known)
+    write_miniature(tmp_path / "sid", scenes=3, size=SIZE)
+    assert read(find_sid(tmp_path / "sid")[0].short).iso == 64
+
+
+def test_nothing_is_overwritten_unasked_and_never_what_is_not_ours(tmp_path):
+    folder = tmp_path / "sid"
+    folder.mkdir()
+    write_miniature(folder, scenes=3, size=SIZE)
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(FileExistsRefusal, match="use --overwrite"):
+        write_miniature(folder, scenes=4, size=SIZE)
+    assert sorted(folder.rglob("*")) == before
+    write_miniature(folder, scenes=4, size=SIZE, overwrite=True)
+    assert len(sorted(folder.rglob("*"))) > len(before)
+    (folder / "mine.txt").touch()
+    with pytest.raises(FileExistsRefusal, match="something else"):
+        write_miniature(folder, scenes=3, size=SIZE, overwrite=True)
+    real = tmp_path / "real"
+    touched(real, "Sony/short/00001_00_0.1s.ARW")
+    with pytest.raises(FileExistsRefusal, match="something else"):
+        write_miniature(real, scenes=3, size=SIZE, overwrite=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["real", "sid"]
+
+
+def test_nothing_is_left_where_it_fails(tmp_path, monkeypatch):
+    with pytest.raises(SettingsError, match="even numbers"):
+        write_miniature(tmp_path / "a", scenes=3, size=(65, 128))
+    with pytest.raises(DatasetError, match="no photos"):
+        write_miniature(tmp_path / "a", scenes=3, size=SIZE, photos=tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_text("no photo")
+    with pytest.raises(DatasetError, match=r"a\.jpg"):
+        write_miniature(tmp_path / "a", scenes=3, size=SIZE, photos=tmp_path / "photos")
+    written = []
+
+    def full(path, mosaic):
+        written.append(path)
+        if len(written) == 5:
+            raise OSError(28, "No space left on device")
+        write_mosaic(path, mosaic)
+
+    monkeypatch.setattr(miniature, "write_mosaic", full)
+    with pytest.raises(WriteError, match="No space left"):
+        write_miniature(tmp_path / "a", scenes=3, size=SIZE)
+    assert [p.name for p in tmp_path.iterdir()] == ["photos"]
+
+
+def test_the_command_line_makes_a_miniature(tmp_path):
+    def run(*words: str):
+        return CliRunner().invoke(app, ["simulate", "sid", str(tmp_path / "sid"), *words])
+
+    done = run("--scenes", "3", "--size", "64x96", "--seed", "1")
+    assert done.exit_code == 0, done.output
+    assert {p.split for p in find_sid(tmp_path / "sid")} == set(SPLITS)
+    assert run("--scenes", "3", "--size", "64x96").exit_code == 1
+    assert run("--scenes", "3", "--size", "64x96", "--overwrite").exit_code == 0
+    for wrong in (["--size", "64"], ["--size", "0x64"], ["--scenes", "2"]):
+        assert run(*wrong, "--overwrite").exit_code == 2
