@@ -8,7 +8,7 @@ import pytest
 
 from scotopic.errors import DatasetError, FileExistsRefusal
 from scotopic.evaluate import peers, protocols, report
-from scotopic.evaluate.metrics import bias_by_decile, psnr, ssim
+from scotopic.evaluate.metrics import bias_by_decile, grid, psnr, ssim
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.models import find
 
@@ -98,3 +98,14 @@ def test_the_stabilising_transform_gives_even_noise_and_comes_back_unbiased(rng)
 def test_a_folder_without_photos_is_an_error_of_ours(tmp_path):
     with pytest.raises(DatasetError, match="no photos"):
         load_all(tmp_path)
+
+
+def test_a_grid_is_seen_and_a_photo_has_none():
+    photo = load_all(limit=1)[0].shown()
+    assert grid(photo) < 1.1
+    height, width = (n // 4 * 4 for n in photo.shape[:2])
+    cells = photo[:height, :width].reshape(height // 4, 4, width // 4, 4, 3).mean(axis=(1, 3))
+    blocky = cells.repeat(4, axis=0).repeat(4, axis=1).astype(np.uint8)
+    assert grid(blocky) > 100
+    half = ((photo[:height, :width].astype(float) + blocky) / 2).astype(np.uint8)
+    assert 1.3 < grid(half) < 10

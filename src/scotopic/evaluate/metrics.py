@@ -74,3 +74,19 @@ def bias_by_decile(picture: npt.NDArray[np.floating], truth: npt.NDArray[np.floa
     error = (picture - truth).mean(axis=2).ravel()
     order = np.argsort(light)
     return [float(error[part].mean() / max(light[part].mean(), 1e-6)) for part in np.array_split(order, 10)]
+
+
+def grid(picture: npt.NDArray[np.uint8], period: int = 4) -> float:
+    """How much stronger steps are at every `period`-th row and column than between them; 1 for no grid.
+
+    A network that works at a part of the resolution may join its cells badly, which PSNR does not see. Of the
+    mean of the three colours of (H, W, 3), both ways, the strongest of the phases.
+    """
+    light = picture.astype(np.float64).mean(axis=2)
+    worst = []
+    for axis in (0, 1):
+        steps = np.abs(np.diff(light, axis=axis)).mean(axis=1 - axis)
+        phases = np.array([steps[phase::period].mean() for phase in range(period)])
+        rest = (phases.sum() - phases) / (period - 1)
+        worst.append(float((phases / np.maximum(rest, 1e-6)).max()))
+    return max(worst)

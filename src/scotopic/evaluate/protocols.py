@@ -16,7 +16,7 @@ from scotopic import exposure, noise
 from scotopic.enhance import Plan, enhance
 from scotopic.errors import SettingsError
 from scotopic.evaluate import peers
-from scotopic.evaluate.metrics import bias_by_decile, psnr, ssim
+from scotopic.evaluate.metrics import bias_by_decile, grid, psnr, ssim
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.run import Model
@@ -76,15 +76,17 @@ def synthetic(
             automatic = exposure.automatic_ratio(dark.mosaic)
             stops_off.append(float(np.log2(automatic / ratio)))
             for name, picture, bias in _pictures(dark, models, with_peers):
-                row = rows.setdefault(name, {"psnr": [], "ssim": [], "brightness": [], "bias": []})
+                row = rows.setdefault(name, {k: [] for k in ("psnr", "ssim", "brightness", "grid", "bias")})
                 row["psnr"].append(psnr(picture, dark.truth))
                 row["ssim"].append(ssim(picture, dark.truth))
+                row["grid"].append(grid(picture) / grid(dark.truth))
                 row["brightness"].append(float(picture.mean() / max(dark.truth.mean(), 1e-6)))
                 if bias is not None:
                     row["bias"].append(bias)
         for row in rows.values():
             row["psnr_median"] = statistics.median(row["psnr"])
             row["ssim_median"] = statistics.median(row["ssim"])
+            row["grid_median"] = statistics.median(row["grid"])
             row["brightness_median"] = statistics.median(row["brightness"])
             row["bias_by_decile"] = np.median(row.pop("bias"), axis=0).tolist() if row["bias"] else None
         result["settings"].append(

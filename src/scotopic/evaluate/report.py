@@ -157,6 +157,9 @@ def _synthetic_table(result: dict[str, Any]) -> str:
             if bias is not None:
                 figures = " ".join(f"{100 * b:+.1f}" for b in bias)
                 lines.append(f"{words}, {method}: linear error by brightness decile, %: {figures}")
+                lines.append(
+                    f"{words}, {method}: grid of 4 pixels (none = 1): {setting['methods'][method]['grid_median']:.2f}"
+                )
         off = setting["automatic_ratio_stops_off"]
         lines.append(
             f"{words}: automatic ratio off by {statistics.median(map(abs, off)):.2f} stops (median of "

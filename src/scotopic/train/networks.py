@@ -133,7 +133,7 @@ class QuarterUNet(nn.Module):
         self.decode_eighth = ResidualBlock(eighth)
         self.up_quarter = nn.ConvTranspose2d(eighth, quarter, 2, stride=2)
         self.decode_quarter = ResidualBlock(quarter)
-        self.head = nn.Conv2d(quarter, outputs, 1)
+        self.head = nn.Conv2d(quarter, outputs, 3, padding=1)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
