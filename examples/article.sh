@@ -9,14 +9,14 @@
 #     scotopic train article --data SID --out run
 set -eu
 out=${1:-out/article}
-: "${SCENES:=3}" "${SIZE:=256x384}" "${EPOCHS:=40}" "${CROP:=128}"
+: "${SCENES:=5}" "${SIZE:=256x384}" "${EPOCHS:=40}" "${CROP:=128}" "${RATE:=1e-4}"
 mkdir -p "$out"
 
 echo "== simulate a tree like the dataset's"
 scotopic simulate sid "$out/SID" --scenes "$SCENES" --size "$SIZE"
 
 set -- train article --data "$out/SID" --out "$out/run" --cache "$out/cache" \
-    --set epochs="$EPOCHS" --set crop="$CROP" --checkpoint-seconds 3 --resume
+    --set epochs="$EPOCHS" --set crop="$CROP" --set learning_rate="$RATE" --checkpoint-seconds 3 --resume
 
 echo "== train, and kill it on the way"
 scotopic "$@" > "$out/first.log" 2>&1 &
