@@ -128,7 +128,7 @@ def find_sid(root: Path, camera: Camera = "Sony") -> list[Pair]:
         pairs.append(Pair(path, long, ratio, name.scene, name.split, name.frame))
     if alone:
         raise DatasetError(
-            f"{folder / 'long'}: no long frame for {_few(alone)}: get them, or remove these short frames"
+            f"{folder / 'long'}: no long frame for {few(alone)}: get them, or remove these short frames"
         )
     if not pairs:
         raise DatasetError(f"{folder}: holds no short frames such as 10003_00_0.04s.ARW")
@@ -153,7 +153,7 @@ def find_pairs(folder: Path) -> list[Pair]:
     shorts = [p for p in sorted((folder / "short").iterdir()) if p.is_file()]
     alone = [p.name for p in shorts if p.stem not in longs]
     if alone:
-        raise DatasetError(f"{folder / 'long'}: no file of the same name for {_few(alone)}")
+        raise DatasetError(f"{folder / 'long'}: no file of the same name for {few(alone)}")
     if not shorts:
         raise DatasetError(f"{folder / 'short'}: is empty")
     pairs, bad = [], []
@@ -164,7 +164,7 @@ def find_pairs(folder: Path) -> list[Pair]:
             bad.append(str(error))
             continue
         pairs.append(Pair(path, longs[path.stem], ratio, path.stem, _split_of(index)))
-    _raise_all(bad)
+    raise_all(bad)
     return pairs
 
 
@@ -195,7 +195,7 @@ def check(files: Iterable[Path]) -> None:
             read(path)
         except (ReadError, OSError) as error:
             bad.append(str(error))
-    _raise_all(bad)
+    raise_all(bad)
 
 
 def _from_table(folder: Path, table: Path) -> list[Pair]:
@@ -215,7 +215,7 @@ def _from_table(folder: Path, table: Path) -> list[Pair]:
             pairs.append(_from_row(folder, row, scenes))
         except DatasetError as error:
             bad.append(f"{table}, line {line}: {error}")
-    _raise_all(bad)
+    raise_all(bad)
     return pairs
 
 
@@ -224,7 +224,7 @@ def _from_row(folder: Path, row: dict[str, str], scenes: dict[str, int]) -> Pair
     short, long = (folder / (row[part] or "") for part in ("short", "long"))
     missing = [str(p) for p in (short, long) if not p.is_file()]
     if missing:
-        raise DatasetError(f"{_few(missing)} is not there")
+        raise DatasetError(f"{few(missing)} is not there")
     scene = row.get("scene") or long.stem
     words = row.get("split") or _split_of(scenes.setdefault(scene, len(scenes)))
     split = _SPLITS.get(words)
@@ -246,7 +246,7 @@ def _ratio_in(row: dict[str, str]) -> float | None:
     return ratio
 
 
-def _raise_all(bad: Sequence[str]) -> None:
+def raise_all(bad: Sequence[str]) -> None:
     """One DatasetError that says all that is wrong, where anything is."""
     if bad:
         more = f"\n(and {len(bad) - 10} more)" if len(bad) > 10 else ""
@@ -269,6 +269,7 @@ def _read(path: Path) -> Mosaic:
         raise DatasetError(str(error)) from error
 
 
-def _few(names: Sequence[str]) -> str:
+def few(names: Sequence[str]) -> str:
+    """The first five names, and how many more there are."""
     shown = ", ".join(names[:5])
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

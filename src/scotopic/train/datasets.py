@@ -23,7 +23,7 @@ from scotopic.errors import DatasetError, ReadError
 from scotopic.exposure import Exposure
 from scotopic.frame import RGGB, Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
-from scotopic.pairs import Split
+from scotopic.pairs import Split, few, raise_all
 from scotopic.read import read
 from scotopic.run import GraphInputs
 from scotopic.train.augment import Turn, drawn, laid, places, turns_of
@@ -121,9 +121,7 @@ def load_photos(paths: Sequence[Path]) -> list[Tensor]:
             loaded.append(load_photo(path))
         except DatasetError as error:
             bad.append(str(error))
-    if bad:
-        more = f"\n(and {len(bad) - 10} more)" if len(bad) > 10 else ""
-        raise DatasetError("these files cannot be used:\n" + "\n".join(bad[:10]) + more)
+    raise_all(bad)
     return loaded
 
 
@@ -264,12 +262,10 @@ class PairCrops:
         entries = {i: cache.entries[i] for scene in self.scenes for i in scene}
         other = [e.name for e in entries.values() if e.cfa != RGGB]
         if other:
-            raise DatasetError(f"{_few(other)}: of X-Trans sensors; networks here learn Bayer mosaics only")
+            raise DatasetError(f"{few(other)}: of X-Trans sensors; networks here learn Bayer mosaics only")
         small = [e.name for e in entries.values() if min(e.height, e.width) < crop]
         if small:
-            raise DatasetError(
-                f"{_few(small)}: smaller than the crop of {crop} pixels; give a smaller crop"
-            )
+            raise DatasetError(f"{few(small)}: smaller than the crop of {crop} pixels; give a smaller crop")
         self._inputs = {i: _graph_inputs(e) for i, e in entries.items()}
         self._to_srgb = {i: self._matrix(e) for i, e in entries.items()}
 
@@ -353,7 +349,3 @@ def _fitting(entry: Entry, crop: int) -> list[Turn]:
     """The turns for which the picture is large enough: most need a cell more than the crop."""
     sizes = {turn: drawn(turn, RGGB, crop, crop) for turn in turns_of(RGGB)}
     return [t for t, (rows, columns) in sizes.items() if rows <= entry.height and columns <= entry.width]
-
-
-def _few(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:5])} and {len(names) - 5} more" if len(names) > 5 else ", ".join(names)

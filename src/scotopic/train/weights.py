@@ -84,9 +84,7 @@ def load_start(name: str) -> dict[str, Tensor]:
     card = find(name)
     verify(card)
     weights = {
-        tensor.name.removeprefix(IN_ONNX).removesuffix(HALF): torch.from_numpy(
-            numpy_helper.to_array(tensor).astype("float32")
-        )
+        tensor.name.removeprefix(IN_ONNX).removesuffix(HALF): _float32(tensor)
         for tensor in onnx.load(card.graph).graph.initializer
         if tensor.name.startswith(IN_ONNX)
     }
