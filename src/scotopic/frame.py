@@ -73,6 +73,8 @@ class Capture:
     """EXIF orientation, 1 to 8: how the picture must be turned to stand upright."""
     pixel_aspect: float = 1.0
     """Width over height of a pixel."""
+    noise: NoiseProfile | None = None
+    """What the file itself says of its noise."""
     exif: Exif = field(default_factory=Exif)
 
     def with_changes(self, **changes: Any) -> Self:
@@ -94,7 +96,6 @@ class Mosaic(Capture):
     black: npt.NDArray[np.float64]
     white: float
     saturation: float
-    noise: NoiseProfile | None = None
 
     def __post_init__(self) -> None:
         cell = np.shape(self.cfa)
@@ -135,15 +136,24 @@ class Linear(Capture):
 
     `data` (H, W, 3) float32; after white balance 1.0 is display white for a neutral patch, and light
     above it is kept. `clip` is the value at which the sensor saturated. `ratio` is the amplification.
+
+    Files that hold finished colours a pixel (linear DNG, ProRAW) are read as one with ratio 1: 0 is black,
+    1 the file's white level. `monochrome` says that the sensor has no colour filters; its three planes
+    are the same.
     """
 
     data: npt.NDArray[np.float32]
     clip: float
     ratio: float
+    monochrome: bool = False
 
     def __post_init__(self) -> None:
         if self.data.ndim != 3 or self.data.shape[2] != 3:
             raise SettingsError(f"a Linear needs data (H, W, 3); got {self.data.shape}")
+
+
+Captured = Mosaic | Linear
+"""What reading a file gives."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

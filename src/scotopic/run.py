@@ -16,7 +16,7 @@ from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts
 from scotopic.models import DEFAULT, INPUTS, OUTPUTS, Card, find, verify
 
-DEFAULT_TILE = 1536
+DEFAULT_TILE = 2208
 """Side of a tile without its halo, in mosaic pixels: experiments.md, 2026-11-22."""
 
 _ROWS = 256
