@@ -1,20 +1,26 @@
-"""EXIF carried along: read from any RAW file, written into JPEG, PNG and TIFF."""
+"""EXIF and XMP carried along: read from any RAW file, made ready for every format written."""
 
 from __future__ import annotations
 
 import logging
+import mmap
 import re
 import struct
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import exifread
-from PIL import Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-EXIF_IFD, GPS_IFD, NOISE_PROFILE = 0x8769, 0x8825, 51041
+from scotopic import xmp
+from scotopic.version import SOFTWARE as TOOL
+from scotopic.xmp import ENHANCED_MARK, Words
+
+__all__ = ["ENHANCED_MARK", "Exif", "Words", "filled_in", "is_enhanced", "read_exif", "xmp_packet"]
+
+EXIF_IFD, GPS_IFD, NOISE_PROFILE, XMP = 0x8769, 0x8825, 51041, 700
 ORIENTATION, SOFTWARE, EXPOSURE_TIME, RATING = 0x0112, 0x0131, 0x829A, 0x4746
 
 _MAIN_KEPT = {
@@ -38,30 +44,53 @@ _EXIF_DROPPED = {
 _RATIONALS = {5, 10}
 _BYTES = {1, 6, 7}
 _ASCII, _LONG = 2, 4
+_SRGB, _UNCALIBRATED = 1, 0xFFFF
+"""EXIF ColorSpace: sRGB, and any other."""
 
 
 @dataclass(frozen=True)
 class Exif:
-    """Tags by number for the main, EXIF and GPS directories; values as Pillow writes them."""
+    """Tags by number for the main, EXIF and GPS directories; values as Pillow writes them.
+
+    `words` are those of the file's XMP, `enhanced` says whether scotopic has enhanced the picture.
+    """
 
     main: dict[int, Any] = field(default_factory=dict)
     exif: dict[int, Any] = field(default_factory=dict)
     gps: dict[int, Any] = field(default_factory=dict)
+    words: Words = field(default_factory=Words)
+    enhanced: bool = False
 
     def without_gps(self) -> Exif:
         """The same without the place."""
         return replace(self, gps={})
 
-    def to_bytes(self, width: int, height: int, software: str) -> bytes:
-        """An EXIF block for JPEG and PNG; the picture is upright, so orientation is 1."""
-        block = Image.Exif()
-        for tag, value in self._main_out(software).items():
-            # Pillow would put question marks for letters beyond ASCII; bytes it leaves alone.
-            block[tag] = value.encode() if isinstance(value, str) and not value.isascii() else value
-        block.get_ifd(EXIF_IFD).update(self._exif_out(width, height))
-        if self.gps:
-            block.get_ifd(GPS_IFD).update(self.gps)
-        return block.tobytes()
+    def marked(self) -> Exif:
+        """The same, of a picture that scotopic has enhanced."""
+        return replace(self, enhanced=True)
+
+    def to_bytes(self, width: int, height: int, software: str, *, srgb: bool = True) -> bytes:
+        """An EXIF block (a TIFF without pictures); the picture is upright, so orientation is 1.
+
+        `srgb` False for pictures in another colour space: the ICC profile says which.
+        """
+        main = _directory({**self.main, ORIENTATION: 1, SOFTWARE: software})
+        inner = dict(zip((EXIF_IFD, GPS_IFD), self.directories(width, height, srgb=srgb), strict=True))
+        for pointer, directory in inner.items():
+            if len(directory):
+                main[pointer] = 0
+        block = b"II*\0\x08\0\0\0"
+        end = len(block) + len(main.tobytes(len(block)))
+        behind = b""
+        for pointer, directory in inner.items():
+            if len(directory):
+                behind += b"\0" * (end % 2)
+                end += end % 2
+                main[pointer] = end
+                written = directory.tobytes(end)
+                behind += written
+                end += len(written)
+        return block + main.tobytes(len(block)) + behind
 
     def texts(self) -> list[tuple[int, int, int, Any, bool]]:
         """The main directory's texts as tifffile's extra tags; in UTF-8."""
@@ -71,20 +100,42 @@ class Exif:
             if isinstance(value, str) and tag not in (ORIENTATION, SOFTWARE)
         ]
 
-    def directories(self, width: int, height: int) -> tuple[ImageFileDirectory_v2, ImageFileDirectory_v2]:
+    def directories(
+        self, width: int, height: int, *, srgb: bool = True
+    ) -> tuple[ImageFileDirectory_v2, ImageFileDirectory_v2]:
         """The EXIF and GPS directories ready to be placed into a TIFF file."""
-        exif, gps = ImageFileDirectory_v2(), ImageFileDirectory_v2()
-        for tag, value in self._exif_out(width, height).items():
-            exif[tag] = value
-        for tag, value in self.gps.items():
-            gps[tag] = value
-        return exif, gps
+        space = _SRGB if srgb else _UNCALIBRATED
+        return _directory({**self.exif, 0xA001: space, 0xA002: width, 0xA003: height}), _directory(self.gps)
 
-    def _main_out(self, software: str) -> dict[int, Any]:
-        return {**self.main, ORIENTATION: 1, SOFTWARE: software}
 
-    def _exif_out(self, width: int, height: int) -> dict[int, Any]:
-        return {**self.exif, 0xA001: 1, 0xA002: width, 0xA003: height}
+def _directory(tags: dict[int, Any]) -> ImageFileDirectory_v2:
+    directory = ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        if isinstance(value, str):
+            # Pillow would put question marks for letters beyond ASCII; bytes it leaves alone.
+            directory.tagtype[tag] = _ASCII
+            value = value.encode()
+        directory[tag] = value
+    return directory
+
+
+def xmp_packet(exif: Exif, *, enhanced: bool | None = None) -> bytes:
+    """The XMP packet of a result: the photographer's words, what made it, and the mark if enhanced.
+
+    For TIFF's and DNG's tag 700 (`XMP`, type BYTE) and every other format's place for it. Without
+    `enhanced`, `exif` says it. Holds no place.
+    """
+    rating = exif.main.get(RATING)
+    words = exif.words.over(Words(rating=rating if isinstance(rating, int) else None))
+    return xmp.build(words, enhanced=exif.enhanced if enhanced is None else enhanced, tool=TOOL)
+
+
+def is_enhanced(path: Path) -> bool:
+    """Whether scotopic has enhanced this picture: the mark in a DNG, TIFF, JPEG, PNG, AVIF or JPEG XL.
+
+    False for files that hold no mark, whatever they are; raises OSError where there is no file to read.
+    """
+    return xmp.parse(_packet(path))[1]
 
 
 def read_exif(path: Path) -> Exif:
@@ -114,7 +165,46 @@ def read_exif(path: Path) -> Exif:
             exif[number] = value
         elif section == "GPS":
             gps[number] = value
-    return Exif(main, exif, gps)
+    words, enhanced = xmp.parse(_packet(path))
+    words = xmp.sidecar(path).over(words)
+    if words.rating is not None and words.rating >= 0:
+        main[RATING] = words.rating
+    return Exif(main, exif, gps, words, enhanced)
+
+
+def _packet(path: Path) -> bytes:
+    """The XMP packet of a file: TIFF's tag 700, or the first that stands in any other file; or nothing."""
+    with path.open("rb") as file:
+        head = file.read(8)
+        if head[:2] in _BYTE_ORDERS and len(head) == 8:
+            return _tag_bytes(file, XMP)
+        if not head:
+            return b""
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            start = content.find(_PACKET_OPENS)
+            stop = content.find(_PACKET_CLOSES, start) if start >= 0 else -1
+            return bytes(content[start : stop + len(_PACKET_CLOSES)]) if stop >= 0 else b""
+
+
+_BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
+_PACKET_OPENS, _PACKET_CLOSES = b"<x:xmpmeta", b"</x:xmpmeta>"
+
+
+def _tag_bytes(file: BinaryIO, wanted: int) -> bytes:
+    """The bytes of a BYTE tag in the first directory of a TIFF-like file; nothing where it is not."""
+    file.seek(0)
+    head = file.read(8)
+    order = _BYTE_ORDERS[head[:2]]
+    file.seek(int.from_bytes(head[4:], order))
+    for _ in range(int.from_bytes(file.read(2), order)):
+        entry = file.read(12)
+        if len(entry) == 12 and int.from_bytes(entry[:2], order) == wanted:
+            length, offset = int.from_bytes(entry[4:8], order), int.from_bytes(entry[8:], order)
+            if length > xmp.LARGEST_PACKET:
+                return b""
+            file.seek(offset)
+            return file.read(length)
+    return b""
 
 
 def _ciff_content(file: BinaryIO) -> bytes:
@@ -183,7 +273,7 @@ def filled_in(
     fill(inner, 0x920A, _rational(focal_mm))
     fill(inner, 0xA434, lens)
     fill(inner, 0x9003, stamp)
-    return Exif(main, inner, dict(exif.gps))
+    return replace(exif, main=main, exif=inner)
 
 
 def _rational(value: float | None) -> IFDRational | None:

@@ -141,7 +141,12 @@ def _encoded(picture: Rendered, kind: Format) -> bytes:
     image = Image.fromarray(picture.data)
     if kind == "jpg":
         image.save(
-            buffer, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", exif=exif, icc_profile=picture.icc
+            buffer,
+            "JPEG",
+            quality=JPEG_QUALITY,
+            subsampling="4:4:4",
+            exif=b"Exif\0\0" + exif,
+            icc_profile=picture.icc,
         )
     else:
         image.save(buffer, "PNG", compress_level=3, exif=exif, icc_profile=picture.icc)
