@@ -25,7 +25,8 @@ _DEVELOPED = [
     (0, b"\x00\x00\x00\x0cJXL ", "a JPEG XL picture"),
     (0, b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture"),
 ]
-TIFF_HEADS = (b"II*\0", b"MM\0*")
+TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""Classic and big TIFF, little- and big-endian."""
 _ISO_MEDIA_RAW = {b"crx "}
 _ISO_MEDIA_PICTURES = {b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif", b"avis"}
 
@@ -103,7 +104,7 @@ def _is_developed_tiff(path: Path, head: bytes) -> bool:
     try:
         with tifffile.TiffFile(path) as tiff:
             pages = all_pages(tiff)
-            if any(_DNG_VERSION in page.tags for page in pages):
+            if any(DNG_VERSION in page.tags for page in pages):
                 return False
             largest = max(pages, key=_area)
             finished = int(largest.photometric) in _FINISHED_PHOTOMETRICS
@@ -113,7 +114,7 @@ def _is_developed_tiff(path: Path, head: bytes) -> bool:
         return False
 
 
-_DNG_VERSION = 50706
+DNG_VERSION = 50706
 _FINISHED_PHOTOMETRICS = (2, 5, 6, 8)
 """RGB, CMYK, YCbCr and Lab."""
 

@@ -1,4 +1,4 @@
-"""A file's bytes to a `Mosaic`. The only module that speaks to LibRaw."""
+"""A file's bytes to a `Mosaic` or a `Linear`. The only module that speaks to LibRaw."""
 
 from __future__ import annotations
 
@@ -11,92 +11,180 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 import numpy.typing as npt
 import rawpy
-import tifffile
 
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.errors import DamagedFileError, UnsupportedRawError
-from scotopic.frame import BLUE, GREEN, RED, Mosaic, NoiseProfile, Shown
-from scotopic.identify import TIFF_HEADS, all_pages, check_is_raw
-from scotopic.metadata import EXPOSURE_TIME, NOISE_PROFILE, filled_in, read_exif
+from scotopic.dngpage import Dng, read_tags
+from scotopic.dngread import Described, captured, read_dng
+from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
+from scotopic.frame import BLUE, GREEN, RED, Captured, Linear, Mosaic, Shown
+from scotopic.identify import check_is_raw
+from scotopic.levels import grey_world, grey_world_of_light, saturation
+from scotopic.metadata import EXPOSURE_TIME, filled_in, read_exif
 
-EXIF_ORIENTATION_OF_FLIP = {0: 1, 3: 3, 5: 8, 6: 6}
-"""LibRaw's flip (degrees in quarter turns, in its own bits) to the EXIF number."""
+EXIF_ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
+"""LibRaw's flip (bits: 1 left for right, 2 top for bottom, 4 rows for columns) to the EXIF number."""
 
 _COLOUR_OF_LETTER = {"R": RED, "G": GREEN, "B": BLUE}
+_ISO = 0x8827
 
 
-def read(path: Path | str) -> Mosaic:
-    """Read a RAW photo.
+def read(path: Path | str) -> Captured:
+    """Read a RAW photo: a `Mosaic`, or a `Linear` where the file holds all colours at a pixel or none.
 
-    Bytes decide what the file is, never its name. Raises NotRawError for developed pictures, videos
-    and other files, DamagedFileError for broken RAW files, UnsupportedRawError for kinds that hold no
-    mosaic; all are ReadError.
+    LibRaw decodes what it can; DNGs beyond it (JPEG XL, floats, and others that `Dng.beyond_libraw` tells)
+    are decoded by `scotopic.dngpixels`. Of several frames in one file (pixel shift, dual pixel, bursts) it
+    is the first; of a mosaic and an enhanced picture beside it, the mosaic. Bytes decide what the file is,
+    never its name. Raises NotRawError for developed pictures, videos and other files, DamagedFileError for
+    broken RAW files, UnsupportedRawError for kinds that cannot be enhanced; all are ReadError.
     """
     path = Path(path)
-    with opened(path) as raw:
-        if raw.raw_type != rawpy.RawType.Flat:
-            raise UnsupportedRawError(
-                f"{path.name}: holds finished colours a pixel (a linear DNG such as ProRAW, or a sensor "
-                "without a colour mosaic); this version enhances mosaics only: shoot or convert to "
-                "plain RAW"
-            )
-        visible = raw.raw_image_visible
-        if visible is None or visible.size == 0:
-            raise DamagedFileError(f"{path.name}: the RAW file holds no picture data")
-        cfa, places = _cell(raw, path)
-        size = len(cfa)
-        if min(visible.shape) < 2 * size:
-            raise DamagedFileError(
-                f"{path.name}: its picture is only {visible.shape[1]}x{visible.shape[0]} pixels"
-            )
-        levels = np.array(raw.black_level_per_channel, dtype=np.float64)
-        black = levels[places]
-        white = float(raw.white_level)
-        if not white > black.max():
-            raise DamagedFileError(
-                f"{path.name}: its white level {white:g} is not above its black level {black.max():g}"
-            )
-        data = visible.copy()  # LibRaw frees its own on closing
-        _check_whole(data, path)
-        wb, wb_source = _white_balance(raw, data, cfa, black, white)
-        other, lens = raw.other, raw.lens
-        exif = read_exif(path)
-        make, model = str(exif.main.get(0x010F, "")), str(exif.main.get(0x0110, ""))
-        stated_s = exif.exif.get(EXPOSURE_TIME, other.shutter_speed)
-        exposure_s = float(stated_s) if isinstance(stated_s, Real) and float(stated_s) > 0 else None
-        iso = float(other.iso_speed) if other.iso_speed > 0 else None
-        return Mosaic(
-            data=data,
-            cfa=cfa,
-            black=black,
-            white=white,
-            saturation=_saturation(data, float(black.max()), white),
-            noise=_noise_profile_tag(path),
-            wb=wb,
-            wb_source=wb_source,
-            xyz_to_camera=_xyz_to_camera(raw),
-            exposure_s=exposure_s,
-            iso=iso,
-            make=make,
-            model=model,
-            orientation=EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
-            pixel_aspect=float(raw.sizes.pixel_aspect) or 1.0,
-            exif=filled_in(
-                exif,
-                exposure_s=exposure_s,
-                iso=iso,
-                aperture=float(other.aperture),
-                focal_mm=float(other.focal_length),
-                lens=str(lens.model),
-                taken=other.timestamp,
-            ),
+    check_is_raw(path)
+    dng = read_tags(path)
+    if dng is None:
+        with _decoded(path) as raw:
+            return _as_libraw_sees_it(raw, path)
+    if dng.beyond_libraw:
+        return read_dng(path, dng, _described(path, dng=dng))
+    try:
+        with _decoded(path) as raw:
+            values = raw.raw_image
+            if values is None or values.shape[:2] != (dng.height, dng.width):
+                return read_dng(path, dng, _described(path, raw, dng))
+            if values.ndim == 3:
+                values = values[..., : dng.samples]
+            _check_whole(values, path)
+            return captured(values, dng, _described(path, raw, dng), path.name)
+    except UnsupportedRawError as refusal:
+        try:
+            return read_dng(path, dng, _described(path, dng=dng))
+        except ReadError:
+            raise refusal from None
+
+
+def read_mosaic(path: Path | str) -> Mosaic:
+    """The same for those who need what the sensor counted: raises UnsupportedRawError for a `Linear`."""
+    picture = read(path)
+    if isinstance(picture, Linear):
+        kind = "a sensor without a colour mosaic" if picture.monochrome else "a linear DNG such as ProRAW"
+        raise UnsupportedRawError(
+            f"{Path(path).name}: holds finished colours a pixel ({kind}) where a mosaic is needed: shoot or "
+            "convert to plain RAW"
         )
+    return picture
+
+
+def _as_libraw_sees_it(raw: Any, path: Path) -> Captured:
+    """A picture of which LibRaw alone knows: every maker's own format."""
+    _check_straight(raw, path)
+    visible = raw.raw_image_visible
+    if visible is None or visible.size == 0:
+        raise DamagedFileError(f"{path.name}: the RAW file holds no picture data")
+    if raw.raw_type != rawpy.RawType.Flat or (raw.raw_pattern is None and raw.num_colors == 1):
+        return _linear(raw, visible, path)
+    cfa, places = _cell(raw, path)
+    if min(visible.shape) < 2 * len(cfa):
+        raise DamagedFileError(
+            f"{path.name}: its picture is only {visible.shape[1]}x{visible.shape[0]} pixels"
+        )
+    black = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
+    white = _white(raw, float(black.max()), path)
+    data = visible.copy()  # LibRaw frees its own on closing
+    _check_whole(data, path)
+    wb = _white_balance(raw)
+    return Mosaic(
+        data=data,
+        cfa=cfa,
+        black=black,
+        white=white,
+        saturation=saturation(data, float(black.max()), white),
+        wb=wb or grey_world(data, cfa, black, white),
+        wb_source="camera" if wb else _GREY_WORLD,
+        xyz_to_camera=_xyz_to_camera(raw),
+        orientation=EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
+        pixel_aspect=float(raw.sizes.pixel_aspect) or 1.0,
+        **_described(path, raw),
+    )
+
+
+_GREY_WORLD = "grey world (the file gives none)"
+
+
+def _linear(raw: Any, visible: npt.NDArray[np.uint16], path: Path) -> Linear:
+    """All colours at a pixel (Foveon, Canon's sRAW, Kodak's early ones), or none at all."""
+    monochrome = raw.num_colors == 1
+    letters = raw.color_desc[:3]
+    if not monochrome and (raw.num_colors != 3 or letters != b"RGB" or visible.shape[2] < 3):
+        raise UnsupportedRawError(
+            f"{path.name}: holds the colours {raw.color_desc.decode('ascii', 'replace')} at each pixel; only "
+            "red, green and blue ones are known"
+        )
+    black = np.array(raw.black_level_per_channel, dtype=np.float64)
+    black = np.repeat(black[:1], 3) if monochrome else black[:3]
+    white = _white(raw, float(black.max()), path)
+    planes = (
+        np.repeat(visible.reshape(*visible.shape[:2], -1)[..., :1], 3, axis=2) if monochrome else visible
+    )
+    _check_whole(planes, path)
+    data: npt.NDArray[np.float32] = planes[..., :3].astype(np.float32)
+    data -= black.astype(np.float32)
+    data /= (white - black).astype(np.float32)
+    clip = saturation(visible, float(black.max()), white)
+    wb: tuple[float, float, float] | None = (1.0, 1.0, 1.0)
+    if not monochrome:
+        wb = _white_balance(raw)
+    return Linear(
+        data=data,
+        clip=(clip - float(black.max())) / (white - float(black.max())),
+        ratio=1.0,
+        monochrome=monochrome,
+        wb=wb or grey_world_of_light(data),
+        wb_source="none (no colour filters)" if monochrome else "camera" if wb else _GREY_WORLD,
+        xyz_to_camera=None if monochrome else _xyz_to_camera(raw),
+        orientation=EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
+        pixel_aspect=float(raw.sizes.pixel_aspect) or 1.0,
+        **_described(path, raw),
+    )
+
+
+def _described(path: Path, raw: Any | None = None, dng: Dng | None = None) -> Described:
+    """What is known of how the picture was taken: the file's own EXIF first, then LibRaw and the tags."""
+    exif = read_exif(path)
+    make = str(exif.main.get(0x010F, "")) or (dng.make if dng else "")
+    model = str(exif.main.get(0x0110, "")) or (dng.model if dng else "")
+    exposure_s = _positive(exif.exif.get(EXPOSURE_TIME)) or (dng.exposure_s if dng else None)
+    iso = _positive(raw.other.iso_speed) if raw is not None else None
+    iso = iso or _positive(exif.exif.get(_ISO)) or (dng.iso if dng else None)
+    more: dict[str, Any] = {}
+    if raw is not None:
+        other = raw.other
+        if EXPOSURE_TIME not in exif.exif:
+            exposure_s = exposure_s or _positive(other.shutter_speed)
+        more = {
+            "aperture": float(other.aperture),
+            "focal_mm": float(other.focal_length),
+            "lens": str(raw.lens.model),
+            "taken": other.timestamp,
+        }
+    known = filled_in(exif, exposure_s=exposure_s, iso=iso, **more)
+    if dng is not None:
+        known = filled_in(known, make=make, model=model)
+    return {"make": make, "model": model, "exposure_s": exposure_s, "iso": iso, "exif": known}
+
+
+def _positive(value: Any) -> float | None:
+    return float(value) if isinstance(value, Real) and float(value) > 0 else None
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A decoded LibRaw object; whatever LibRaw raises inside becomes an error of our own tree."""
     check_is_raw(path)
+    with _decoded(path) as raw:
+        yield raw
+
+
+@contextmanager
+def _decoded(path: Path) -> Iterator[Any]:
     try:
         with ExitStack() as stack:
             raw = stack.enter_context(rawpy.imread(_for_libraw(path, stack)))
@@ -166,80 +254,34 @@ def _cell(raw: Any, path: Path) -> tuple[tuple[tuple[int, ...], ...], npt.NDArra
     return tuple(tuple(_COLOUR_OF_LETTER[n] for n in row) for row in names), places
 
 
-def _white_balance(
-    raw: Any,
-    data: npt.NDArray[np.uint16],
-    cfa: tuple[tuple[int, ...], ...],
-    black: npt.NDArray[np.float64],
-    white: float,
-) -> tuple[tuple[float, float, float], str]:
-    """The camera's gains, green = 1; where it gives none, the grey world, as LibRaw does."""
+def _white_balance(raw: Any) -> tuple[float, float, float] | None:
+    """The camera's gains, green = 1; None where it gives none."""
     red, green, blue = (float(v) for v in raw.camera_whitebalance[:3])
     if red > 1e-5 and green > 1e-5 and blue > 1e-5:
-        return (red / green, 1.0, blue / green), "camera"
-    return grey_world(data, cfa, black, white), "grey world (the file gives none)"
+        return (red / green, 1.0, blue / green)
+    return None
 
 
-def grey_world(
-    data: npt.NDArray[np.uint16],
-    cfa: tuple[tuple[int, ...], ...],
-    black: npt.NDArray[np.float64],
-    white: float,
-) -> tuple[float, float, float]:
-    """Gains for R, G, B that make the mean of all unclipped 8x8 blocks grey; green = 1.
-
-    The estimate of dcraw and LibRaw for files without a white balance.
-    """
-    size = 8 * len(cfa) // np.gcd(8, len(cfa))
-    height, width = (n - n % size for n in data.shape)
-    if not height or not width:
-        return (1.0, 1.0, 1.0)
-    blocks = data[:height, :width].reshape(height // size, size, width // size, size)
-    fits = blocks.max(axis=(1, 3)) <= white - 25
-    if not fits.any():
-        return (1.0, 1.0, 1.0)
-    sums, counts = np.zeros(3), np.zeros(3)
-    mean = blocks.transpose(0, 2, 1, 3)[fits].astype(np.float64).mean(axis=0)
-    repeat = size // len(cfa)
-    colours = np.tile(np.array(cfa), (repeat, repeat))
-    light = np.maximum(mean - np.tile(black, (repeat, repeat)), 0)
-    for colour in (RED, GREEN, BLUE):
-        sums[colour] = light[colours == colour].sum()
-        counts[colour] = (colours == colour).sum()
-    if (sums <= 0).any():
-        return (1.0, 1.0, 1.0)
-    gains = counts / sums
-    return (float(gains[0] / gains[1]), 1.0, float(gains[2] / gains[1]))
+def _white(raw: Any, black: float, path: Path) -> float:
+    white = float(raw.white_level)
+    if not white > black:
+        raise DamagedFileError(
+            f"{path.name}: its white level {white:g} is not above its black level {black:g}"
+        )
+    return white
 
 
-SATURATION_FROM = 0.85
-"""A sensor that clips below its white level does so above this share of its range."""
-
-SATURATION_PIXELS = 64
-"""Fewer pixels of one value are no sign of clipping."""
-
-SATURATION_PEAK = 10
-"""So many times more pixels than the values below have: a pile, not the top of a bright patch."""
-
-SATURATION_ABOVE = 0.05
-"""At most this share of the bright pixels may lie above the pile: hot ones, and other colours' piles."""
-
-
-def _saturation(data: npt.NDArray[np.uint16], black: float, white: float) -> float:
-    """Where this sensor stops counting: the pile of equal values near the top, else `white`.
-
-    Many cameras clip below the white level they state; without this, lamps would turn violet.
-    """
-    bright = data[data >= black + SATURATION_FROM * (white - black)]
-    if bright.size < SATURATION_PIXELS:
-        return white
-    counts = np.bincount(bright)
-    peak = int(counts.argmax())
-    below = counts[max(int(bright.min()), peak - 200) : max(0, peak - 3)]
-    usual = float(below.mean()) if below.size else 0.0
-    stands_out = counts[peak] >= max(SATURATION_PIXELS, SATURATION_PEAK * usual)
-    tops = np.count_nonzero(bright > peak + 2) <= SATURATION_ABOVE * bright.size
-    return float(min(peak, white)) if stands_out and tops else white
+def _check_straight(raw: Any, path: Path) -> None:
+    """Raise UnsupportedRawError for Fujifilm's SuperCCD, whose rows LibRaw would turn by 45 degrees."""
+    sizes = raw.sizes
+    if (
+        sizes.top_margin + sizes.height > sizes.raw_height
+        or sizes.left_margin + sizes.width > sizes.raw_width
+    ):
+        raise UnsupportedRawError(
+            f"{path.name}: its sensor's pixels are staggered (turned by 45 degrees, such as Fujifilm's "
+            "SuperCCD); only those in rows and columns can be enhanced"
+        )
 
 
 def _xyz_to_camera(raw: Any) -> npt.NDArray[np.float64] | None:
@@ -280,32 +322,6 @@ def _matrix_that_libraw_applies(raw: Any) -> npt.NDArray[np.floating]:
         return np.eye(3)
     solution, _, rank, _ = np.linalg.lstsq(camera[unclipped], shown[unclipped], rcond=None)
     return solution.T if rank == 3 else np.eye(3)
-
-
-def _noise_profile_tag(path: Path) -> NoiseProfile | None:
-    """The DNG NoiseProfile tag: pairs (S, O) with variance = S x + O, one pair or one a colour."""
-    try:
-        with path.open("rb") as file:
-            if file.read(4) not in TIFF_HEADS:
-                return None
-        with tifffile.TiffFile(path) as tiff:
-            pages = all_pages(tiff)
-            values = [p.tags[NOISE_PROFILE].value for p in pages if NOISE_PROFILE in p.tags]
-    except Exception:
-        # A directory that tifffile cannot read is no reason to refuse a picture that LibRaw can.
-        return None
-    for value in values:
-        pairs = np.array(value, dtype=np.float64).ravel()
-        if pairs.size in (2, 6, 8) and np.all(np.isfinite(pairs)) and np.all(pairs >= 0):
-            shot, read = pairs[0::2], pairs[1::2]
-            if pairs.size == 2:
-                shot, read = np.repeat(shot, 3), np.repeat(read, 3)
-            elif pairs.size == 8:  # R, G1, G2, B
-                shot, read = (np.array([v[0], (v[1] + v[2]) / 2, v[3]]) for v in (shot, read))
-            if np.all(shot[:3] > 0):
-                three = [(float(v[0]), float(v[1]), float(v[2])) for v in (shot, read)]
-                return NoiseProfile(three[0], three[1], "the file's NoiseProfile tag")
-    return None
 
 
 def libraw_develop(

@@ -1,0 +1,207 @@
+"""A DNG's stored values and tags to a `Mosaic` or a `Linear`: the same whoever decoded it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.dngpage import SIDE_MIN, Dng
+from scotopic.dngpixels import stored_values
+from scotopic.errors import DamagedFileError
+from scotopic.frame import Captured, Counts, Linear, Mosaic
+from scotopic.levels import grey_world, grey_world_of_light, saturation
+from scotopic.opcodes import bent
+
+_ROWS = 256
+"""Rows worked on at a time."""
+
+_GREY_WORLD = "grey world (the file gives none)"
+
+Described = dict[str, Any]
+"""Fields of a `Capture` that do not depend on the values: exposure, maker, EXIF and so on."""
+
+
+def read_dng(path: Path, dng: Dng, described: Described) -> Captured:
+    """Read the picture that `dng` describes without LibRaw.
+
+    Raises UnsupportedRawError and DamagedFileError as `stored_values` and `captured` do.
+    """
+    values = stored_values(path, dng)
+    if dng.table is not None and values.dtype.kind == "u":
+        values = dng.table[np.minimum(values, dng.table.size - 1)]
+    return captured(values, dng, described, path.name)
+
+
+def captured(values: npt.NDArray[Any], dng: Dng, described: Described, name: str) -> Captured:
+    """What `dng` makes of its decoded values, the whole stored picture with curves undone.
+
+    Only the active area is kept; the default crop inside it is not applied, as LibRaw does not: neither
+    are the pixels outside it wrong, nor would LibRaw's own development lie over ours.
+    Raises DamagedFileError for levels that make no sense and pictures too small.
+    """
+    top, left, bottom, right = dng.area
+    seen = values[top:bottom, left:right]
+    cell = 1 if dng.cell is None else len(dng.cell)
+    if min(seen.shape[:2]) < SIDE_MIN:
+        raise DamagedFileError(f"{name}: its picture is only {seen.shape[1]}x{seen.shape[0]} pixels")
+    black = dng.black if dng.black_is_stated or not dng.masked else _black_of_masked(values, dng, cell)
+    fields = described | {
+        "noise": dng.noise,
+        "xyz_to_camera": dng.xyz_to_camera,
+        "orientation": dng.orientation,
+        "pixel_aspect": dng.pixel_aspect,
+    }
+    highest = float(black.max())
+    if not dng.white.min() > highest:
+        raise DamagedFileError(
+            f"{name}: its white level {dng.white.min():g} is not above its black level {highest:g}"
+        )
+    return _linear(seen, dng, black, fields) if dng.cell is None else _mosaic(seen, dng, black, fields)
+
+
+def _black_of_masked(values: npt.NDArray[Any], dng: Dng, cell: int) -> npt.NDArray[np.float64]:
+    """The mean of the pixels that see no light, for each place of the cell."""
+    top, left = dng.area[:2]
+    sums, counts = np.zeros((cell, cell, dng.samples)), np.zeros((cell, cell, dng.samples))
+    for first, start, last, end in dng.masked:
+        for dy in range(cell):
+            for dx in range(cell):
+                # The cell begins at the active area.
+                y, x = first + (dy + top - first) % cell, start + (dx + left - start) % cell
+                part = values[y:last:cell, x:end:cell]
+                flat = part.reshape(-1, dng.samples)
+                sums[dy, dx] += flat.sum(axis=0, dtype=np.float64)
+                counts[dy, dx] += len(flat)
+    everywhere = sums.sum() / max(1, counts.sum())
+    means: npt.NDArray[np.float64] = np.where(counts > 0, sums / np.maximum(counts, 1), everywhere)
+    return means
+
+
+def _mosaic(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fields: Described) -> Mosaic:
+    assert dng.cell is not None
+    cell, white = len(dng.cell), float(dng.white.min())
+    at_places, shading = _by_place(black[..., 0], dng, cell, seen.shape)
+    data: Counts
+    if shading is None and not dng.maps and seen.dtype.kind == "u" and seen.dtype.itemsize <= 2:
+        data = seen.astype(np.uint16)
+    else:
+        data = _finite(seen, white)
+        if shading is not None:
+            for y in range(0, len(data), _ROWS):
+                data[y : y + _ROWS] -= shading(y, min(y + _ROWS, len(data)))
+        if dng.maps:
+            _bend_mosaic(data, dng, at_places, white)
+    if not white > at_places.max():
+        raise DamagedFileError(f"white level {white:g} is not above black level {at_places.max():g}")
+    if dng.wb is not None:
+        wb, source = dng.wb, "camera"
+    else:
+        wb, source = grey_world(data, dng.cell, at_places, white), _GREY_WORLD
+    is_straight = dng.table is None and not dng.maps
+    return Mosaic(
+        data=data,
+        cfa=dng.cell,
+        black=at_places,
+        white=white,
+        saturation=saturation(data, float(at_places.max()), white) if is_straight else white,
+        wb=wb,
+        wb_source=source,
+        **fields,
+    )
+
+
+def _by_place(
+    black: npt.NDArray[np.float64], dng: Dng, cell: int, shape: tuple[int, ...]
+) -> tuple[npt.NDArray[np.float64], Any]:
+    """Black for each place of the cell, and what differs from it: None or rows of it by their numbers."""
+    rows, columns = (int(np.lcm(n, cell)) for n in black.shape)
+    over = np.tile(black, (rows // black.shape[0], columns // black.shape[1]))
+    at_places = over.reshape(rows // cell, cell, columns // cell, cell).mean(axis=(0, 2))
+    rest = over - np.tile(at_places, (rows // cell, columns // cell))
+    row_delta = np.zeros(shape[0]) if dng.row_delta is None else dng.row_delta
+    column_delta = np.zeros(shape[1]) if dng.column_delta is None else dng.column_delta
+    at_places = at_places + row_delta.mean() + column_delta.mean()
+    row_rest, column_rest = row_delta - row_delta.mean(), column_delta - column_delta.mean()
+    if not (np.any(rest) or np.any(row_rest) or np.any(column_rest)):
+        return at_places, None
+
+    def shading(first: int, last: int) -> npt.NDArray[np.float32]:
+        y, x = np.arange(first, last) % rows, np.arange(shape[1]) % columns
+        whole = rest[y][:, x] + row_rest[first:last, None] + column_rest
+        return whole.astype(np.float32)
+
+    return at_places, shading
+
+
+def _bend_mosaic(
+    data: npt.NDArray[np.float32], dng: Dng, black: npt.NDArray[np.float64], white: float
+) -> None:
+    """Make a mosaic linear whose opcodes bend its values, in place; it stays in DN."""
+    cell = len(black)
+    for y in range(0, len(data), _ROWS - _ROWS % cell):
+        rows = data[y : y + _ROWS - _ROWS % cell]
+        whole = np.tile(black, (-(-rows.shape[0] // cell), -(-rows.shape[1] // cell)))
+        level = whole[: rows.shape[0], : rows.shape[1]].astype(np.float32)
+        light = (rows - level) / (white - level)
+        bent(light[..., None], dng.maps, y)
+        rows[...] = light * (white - level) + level
+
+
+def _linear(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fields: Described) -> Linear:
+    planes = seen.reshape(*seen.shape[:2], dng.samples)
+    top = 1.0
+    if dng.table is None and not dng.maps:
+        top = min(
+            (
+                saturation(planes[..., c], float(black[..., c].max()), float(dng.white[c]))
+                - black[..., c].max()
+            )
+            / (dng.white[c] - black[..., c].max())
+            for c in range(dng.samples)
+        )
+    data = np.empty((*seen.shape[:2], 3), np.float32)
+    rows, columns, _ = black.shape
+    column_delta = 0.0 if dng.column_delta is None else dng.column_delta[:, None]
+    deltas = [d for d in (dng.row_delta, dng.column_delta) if d is not None]
+    # The specification scales by the highest black level of a plane.
+    span = dng.white - (black.max(axis=(0, 1)) + sum(float(d.max()) for d in deltas))
+    across = np.arange(planes.shape[1]) % columns
+    for y in range(0, len(planes), _ROWS):
+        part = planes[y : y + _ROWS]
+        light = part.astype(np.float64) if part.dtype.itemsize > 2 else part.astype(np.float32)
+        if rows == columns == 1 and not deltas:
+            light -= black[0, 0].astype(light.dtype)
+        else:
+            down = np.arange(y, y + len(part))
+            row_delta = 0.0 if dng.row_delta is None else dng.row_delta[down][:, None, None]
+            light = light - (black[down % rows][:, across] + row_delta + column_delta)
+        light = np.ascontiguousarray(light / span, dtype=np.float32)
+        if dng.is_float:
+            np.nan_to_num(light, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
+        bent(light, dng.maps, y)
+        data[y : y + _ROWS] = light
+    if dng.is_float:
+        # Merged exposures go on above the white level.
+        top = max(top, float(data.max()))
+    wb, source = ((1.0, 1.0, 1.0), "none (no colour filters)") if dng.samples == 1 else (dng.wb, "camera")
+    if wb is None:
+        wb, source = grey_world_of_light(data), _GREY_WORLD
+    return Linear(
+        data=data,
+        clip=float(top),
+        ratio=1.0,
+        monochrome=dng.samples == 1,
+        wb=wb,
+        wb_source=source,
+        **fields,
+    )
+
+
+def _finite(values: npt.NDArray[Any], white: float) -> npt.NDArray[np.float32]:
+    """Floats without the infinities of overflown lamps."""
+    data: npt.NDArray[np.float32] = values.astype(np.float32)
+    np.nan_to_num(data, copy=False, nan=0.0, posinf=white, neginf=0.0)
+    return data

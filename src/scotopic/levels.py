@@ -1,0 +1,98 @@
+"""What a picture itself tells where its file is silent: where the sensor saturates, what is grey."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.frame import BLUE, GREEN, RED, Counts
+
+SATURATION_FROM = 0.85
+"""A sensor that clips below its white level does so above this share of its range."""
+
+SATURATION_PIXELS = 64
+"""Fewer pixels of one value are no sign of clipping."""
+
+SATURATION_PEAK = 10
+"""So many times more pixels than the values below have: a pile, not the top of a bright patch."""
+
+SATURATION_ABOVE = 0.05
+"""At most this share of the bright pixels may lie above the pile: hot ones, and other colours' piles."""
+
+FLOAT_STEPS = 2047
+"""Floats are told apart as finely as a half float tells them near 1."""
+
+
+def saturation(data: Counts, black: float, white: float) -> float:
+    """Where this sensor stops counting, in DN: the pile of equal values near the top, else `white`.
+
+    `data` of any shape; `black` the highest black level. Many cameras clip below the white level they
+    state; without this, lamps would turn violet.
+    """
+    bright = data[data >= black + SATURATION_FROM * (white - black)]
+    if bright.size < SATURATION_PIXELS:
+        return white
+    if bright.dtype.kind == "f":
+        step = (white - black) / FLOAT_STEPS
+        counted = np.rint((np.minimum(bright, 2 * white - black) - black) / step).astype(np.int64)
+        pile = _pile(counted)
+        return white if pile is None else float(min(black + pile * step, white))
+    pile = _pile(bright)
+    return white if pile is None else float(min(pile, white))
+
+
+def _pile(bright: npt.NDArray[Any]) -> int | None:
+    """The value that stands out, as clipping makes it."""
+    counts = np.bincount(bright)
+    peak = int(counts.argmax())
+    below = counts[max(int(bright.min()), peak - 200) : max(0, peak - 3)]
+    usual = float(below.mean()) if below.size else 0.0
+    stands_out = counts[peak] >= max(SATURATION_PIXELS, SATURATION_PEAK * usual)
+    tops = np.count_nonzero(bright > peak + 2) <= SATURATION_ABOVE * bright.size
+    return peak if stands_out and tops else None
+
+
+def grey_world(
+    data: Counts,
+    cfa: tuple[tuple[int, ...], ...],
+    black: npt.NDArray[np.float64],
+    white: float,
+) -> tuple[float, float, float]:
+    """Gains for R, G, B that make the mean of all unclipped 8x8 blocks grey; green = 1.
+
+    The estimate of dcraw and LibRaw for files without a white balance.
+    """
+    size = 8 * len(cfa) // np.gcd(8, len(cfa))
+    height, width = (n - n % size for n in data.shape)
+    if not height or not width:
+        return (1.0, 1.0, 1.0)
+    blocks = data[:height, :width].reshape(height // size, size, width // size, size)
+    # LibRaw's margin of 25 DN, where the white level is a number of counts and not 1.
+    fits = blocks.max(axis=(1, 3)) <= (white - 25 if white > 255 else 0.99 * white)
+    if not fits.any():
+        return (1.0, 1.0, 1.0)
+    sums, counts = np.zeros(3), np.zeros(3)
+    mean = blocks.transpose(0, 2, 1, 3)[fits].astype(np.float64).mean(axis=0)
+    repeat = size // len(cfa)
+    colours = np.tile(np.array(cfa), (repeat, repeat))
+    light = np.maximum(mean - np.tile(black, (repeat, repeat)), 0)
+    for colour in (RED, GREEN, BLUE):
+        sums[colour] = light[colours == colour].sum()
+        counts[colour] = (colours == colour).sum()
+    if (sums <= 0).any():
+        return (1.0, 1.0, 1.0)
+    gains = counts / sums
+    return (float(gains[0] / gains[1]), 1.0, float(gains[2] / gains[1]))
+
+
+def grey_world_of_light(light: npt.NDArray[np.float32]) -> tuple[float, float, float]:
+    """The same for pictures with all colours at a pixel: `light` (H, W, 3), 1 where it clips."""
+    fits = light.max(axis=2) < 0.99
+    if not fits.any():
+        return (1.0, 1.0, 1.0)
+    mean = [max(0.0, float(light[..., colour][fits].mean(dtype=np.float64))) for colour in range(3)]
+    if min(mean) <= 0:
+        return (1.0, 1.0, 1.0)
+    return (mean[1] / mean[0], 1.0, mean[1] / mean[2])
