@@ -5,6 +5,8 @@ All matrices act on column vectors. "Camera RGB" here is white-balanced unless a
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,14 +21,17 @@ XYZ_FROM_SRGB = np.array(
 )
 """Linear sRGB to XYZ (D65), the digits that LibRaw and dcraw use."""
 
-XYZ_FROM_P3 = np.array(
-    [
-        [0.4865709, 0.2656677, 0.1982173],
-        [0.2289746, 0.6917385, 0.0792869],
-        [0.0000000, 0.0451134, 1.0439444],
-    ]
-)
-"""Linear Display P3 to XYZ (D65), SMPTE EG 432-1."""
+Primaries = Literal["srgb", "p3", "rec2020"]
+
+_CHROMATICITIES: dict[str, tuple[tuple[float, float], ...]] = {
+    "srgb": ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060)),
+    "p3": ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+    "rec2020": ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+}
+"""x, y of red, green and blue: IEC 61966-2-1, SMPTE EG 432-1, ITU-R BT.2020. All have a D65 white."""
+
+D65_XYZ = np.array([0.3127 / 0.3290, 1.0, (1 - 0.3127 - 0.3290) / 0.3290])
+"""The white of x, y = 0.3127, 0.3290."""
 
 CAMERA_MATRICES: dict[str, tuple[tuple[float, float, float], ...]] = {
     "Sony ILCE-7SM2": ((0.5838, -0.1430, -0.0246), (-0.3497, 1.1477, 0.2297), (-0.0748, 0.1885, 0.5778)),
@@ -57,6 +62,25 @@ def camera_to_srgb(xyz_to_camera: npt.ArrayLike) -> FloatArray:
     to_camera = np.asarray(xyz_to_camera, dtype=np.float64) @ XYZ_FROM_SRGB
     to_camera /= to_camera.sum(axis=1, keepdims=True)
     return np.linalg.inv(to_camera)
+
+
+def xyz_from_rgb(primaries: Primaries) -> FloatArray:
+    """The matrix from linear RGB with these primaries to XYZ (D65), (3, 3).
+
+    >>> bool(np.allclose(xyz_from_rgb("srgb"), XYZ_FROM_SRGB, atol=0.0005))
+    True
+    """
+    corners = np.array([[x / y, 1, (1 - x - y) / y] for x, y in _CHROMATICITIES[primaries]]).T
+    return corners * np.linalg.solve(corners, D65_XYZ)
+
+
+def srgb_to(primaries: Primaries) -> FloatArray:
+    """The matrix from linear sRGB to linear RGB with these primaries, (3, 3); white stays white.
+
+    >>> bool(np.allclose(srgb_to("p3") @ [1, 1, 1], 1))
+    True
+    """
+    return np.linalg.solve(xyz_from_rgb(primaries), xyz_from_rgb("srgb"))
 
 
 def bt709_curve(light: FloatArray) -> FloatArray:
@@ -104,6 +128,20 @@ def shoulder(light: FloatArray, brightest: float) -> FloatArray:
         low, high = (bend, high) if np.log1p(bend * u_max) / bend > 1 else (low, bend)
     u = np.maximum(light - SHOULDER_STARTS, 0) / room
     return np.where(light <= SHOULDER_STARTS, light, SHOULDER_STARTS + room * np.log1p(bend * u) / bend)
+
+
+WHITENS = 2.0
+"""Power of the way, in doublings of light, from the shoulder's start to white: experiments.md."""
+
+
+def towards_white(strongest: FloatArray, brightest: float) -> FloatArray:
+    """How much white, 0..1, is mixed into light whose strongest colour is `strongest`.
+
+    None below SHOULDER_STARTS, all at `brightest`, rising with each doubling: a lamp's glow has its
+    colour, its core is white, as eye and film have it.
+    """
+    doublings = np.log(np.maximum(strongest, SHOULDER_STARTS) / SHOULDER_STARTS)
+    return np.minimum(doublings / np.log(brightest / SHOULDER_STARTS), 1) ** WHITENS
 
 
 def _power_with_toe(light: FloatArray, power: float, slope: float) -> FloatArray:

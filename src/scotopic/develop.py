@@ -7,92 +7,180 @@ from functools import cache
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageCms
+import numpy.typing as npt
+from PIL import Image
 
-from scotopic.colour import bt709_curve, camera_to_srgb, shoulder
+from scotopic.colour import (
+    SHOULDER_STARTS,
+    FloatArray,
+    Primaries,
+    bt709_curve,
+    camera_to_srgb,
+    shoulder,
+    srgb_to,
+    srgb_to_linear,
+    towards_white,
+)
 from scotopic.errors import SettingsError
 from scotopic.frame import Capture, Linear, Rendered, Shown
+from scotopic.icc import profile
 from scotopic.run import usable_cores
 
-Look = Literal["natural", "libraw"]
-LOOKS: tuple[Look, ...] = ("natural", "libraw")
+Look = Literal["natural", "libraw", "linear"]
+LOOKS: tuple[Look, ...] = ("natural", "libraw", "linear")
+
+ColourSpace = Literal["srgb", "p3", "rec2020-linear"]
+COLOUR_SPACES: tuple[ColourSpace, ...] = ("srgb", "p3", "rec2020-linear")
 
 LIGHT_MAX = 64.0
 """Light beyond this many times display white shows as white."""
 
-_TABLE_SIZE = 1 << 15
+_TABLE_SIZE, _SHOULDER_SIZE = 1 << 16, 1 << 15
 _ROWS = 32
 """Rows developed at a time, colour by colour: the pieces stay in the processor's cache."""
 
 
-def develop(linear: Linear, *, look: Look = "natural", bits: Literal[8, 16] = 8) -> Rendered:
-    """Render for an sRGB display.
-
-    "libraw" gives the colours and the curve of LibRaw's own development; "natural" is the same with
-    a soft shoulder, so that lamps do not end in flat white discs.
-    Raises SettingsError for a look that there is not.
-    """
+def check_output(look: Look, space: ColourSpace, bits: int) -> None:
+    """Raise SettingsError for a look or colour space that there is not, and for light kept in 8 bits."""
     if look not in LOOKS:
         raise SettingsError(f"no look called {look}: known are {', '.join(LOOKS)}")
+    if space not in COLOUR_SPACES:
+        raise SettingsError(f"no colour space called {space}: known are {', '.join(COLOUR_SPACES)}")
+    for name, linear in ((f"look {look}", look == "linear"), (f"colour space {space}", _is_linear(space))):
+        if linear and bits != 16:
+            raise SettingsError(
+                f"{name} needs 16 bits a colour, as 8 would show steps in the shadows: choose TIFF "
+                "(--format tiff)"
+            )
+
+
+def default_look(space: ColourSpace) -> Look:
+    """The look where none is asked for: plain light for the space that is made for it."""
+    return "linear" if _is_linear(space) else "natural"
+
+
+def _is_linear(space: ColourSpace) -> bool:
+    return space == "rec2020-linear"
+
+
+def develop(
+    linear: Linear, *, look: Look | None = None, space: ColourSpace = "srgb", bits: Literal[8, 16] = 8
+) -> Rendered:
+    """Render for a display.
+
+    "libraw" gives the colours and the curve of LibRaw's own development; "natural" is the same with a soft
+    shoulder that keeps hues, so that lamps end neither in flat white discs nor in another colour;
+    "linear" is light as it is, cut at display white. None is "linear" in the linear colour space and
+    "natural" in all others.
+    Raises SettingsError for a look or space that there is not, and for linear ones in 8 bits.
+    """
+    look = look or default_look(space)
+    check_output(look, space, bits)
     # LibRaw scales so that the smallest gain is 1: the sensor's white is then white in every colour.
     gains = np.array(linear.wb) / min(linear.wb)
     matrix = camera_to_srgb(linear.xyz_to_camera) if linear.xyz_to_camera is not None else np.eye(3)
+    matrix = srgb_to(_PRIMARIES[space]) @ matrix
     # A saturated pixel counts the same in all colours; balanced it would be violet. What all
     # colours can reach is neutral.
     ceiling = np.float32(linear.clip if look == "natural" else min(1.0, linear.clip))
     # The shoulder ends where the sensor does: what it could not count more of is white.
     brightest = min(LIGHT_MAX, max(1.0, 2 ** (round(4 * np.log2(max(linear.clip, 1.0))) / 4)))
-    table = _curve_table(look, bits, brightest)
+    plain = look == "linear"
+    table = _curve_table("linear" if plain else "light" if _is_linear(space) else "shown", bits)
     height, width, _ = linear.data.shape
     out: Shown = np.empty((height, width, 3), table.dtype)
     to_display = matrix.astype(np.float32)
-    scale = np.float32((_TABLE_SIZE - 1) / np.sqrt(LIGHT_MAX))
+    scale = np.float32(_TABLE_SIZE - 1)
 
     def strip(top: int) -> None:
         rows = slice(top, top + _ROWS)
         balanced = [
             np.minimum(linear.data[rows, :, c] * np.float32(gain), ceiling) for c, gain in enumerate(gains)
         ]
-        for colour, weights in enumerate(to_display):
+        lights = []
+        for weights in to_display:
             light = weights[0] * balanced[0]
             light += weights[1] * balanced[1]
             light += weights[2] * balanced[2]
-            np.clip(light, 0, LIGHT_MAX, out=light)
+            lights.append(light)
+        if look == "natural":
+            _roll_off(lights, brightest)
+        for colour, light in enumerate(lights):
+            np.clip(light, 0, 1, out=light)
             np.sqrt(light, out=light)
             light *= scale
             light += np.float32(0.5)
-            out[rows, :, colour] = table[light.astype(np.uint16)]
+            out[rows, :, colour] = table.take(light.astype(np.uint16), mode="clip")
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         list(threads.map(strip, range(0, height, _ROWS)))
-    return upright(out, linear)
+    return upright(out, linear, icc=profile(_PRIMARIES[space], linear=plain or _is_linear(space)))
 
 
-def upright(shown: Shown, capture: Capture) -> Rendered:
-    """sRGB values (H, W, 3) in the sensor's place, as a picture that stands upright, of square pixels."""
-    turned = _turned(_square_pixels(shown, capture.pixel_aspect), capture.orientation)
-    whole: Shown = np.ascontiguousarray(turned)  # type: ignore[assignment]
-    return Rendered(data=whole, icc=srgb_profile(), exif=capture.exif)
+_PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020-linear": "rec2020"}
+
+
+def _roll_off(lights: list[npt.NDArray[np.float32]], brightest: float) -> None:
+    """Bring light above the shoulder's start below white, in place, with its hue.
+
+    The strongest colour follows the shoulder and takes the others along, so that their proportions
+    stay; then all go towards white as light nears `brightest`.
+    """
+    strongest = np.maximum(np.maximum(lights[0], lights[1]), lights[2])
+    if strongest.max() <= SHOULDER_STARTS:
+        return
+    np.clip(strongest, 0, LIGHT_MAX, out=strongest)
+    np.sqrt(strongest, out=strongest)
+    strongest *= np.float32((_SHOULDER_SIZE - 1) / np.sqrt(LIGHT_MAX))
+    strongest += np.float32(0.5)
+    entries = strongest.astype(np.uint16)
+    factors, offsets = (table.take(entries, mode="clip") for table in _shoulder_tables(brightest))
+    for light in lights:
+        np.maximum(light, 0, out=light)
+        light *= factors
+        light += offsets
 
 
 @cache
-def _curve_table(look: Look, bits: int, brightest: float) -> Shown:
-    """Display values by the square root of light, which spends its entries on the shadows.
+def _shoulder_tables(brightest: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """By the square root of the strongest colour's light: what to multiply all colours by, and to add."""
+    strongest = np.linspace(0, 1, _SHOULDER_SIZE) ** 2 * LIGHT_MAX
+    rolled = np.minimum(shoulder(strongest, brightest), 1)
+    white = towards_white(strongest, brightest)
+    # Below the start the shoulder changes nothing, and neither must rounding.
+    factors = np.where(strongest > SHOULDER_STARTS, (1 - white) * rolled / np.maximum(strongest, 1e-9), 1)
+    return factors.astype(np.float32), (white * rolled).astype(np.float32)
 
-    White from `brightest` on.
+
+def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rendered:
+    """Display values (H, W, 3) in the sensor's place, as a picture that stands upright, of square pixels.
+
+    sRGB unless `icc` is another profile.
     """
-    light = np.linspace(0, 1, _TABLE_SIZE) ** 2 * LIGHT_MAX
-    rolled = light if look == "libraw" else shoulder(light, brightest)
-    shown = bt709_curve(np.minimum(rolled, 1))
+    standing = turned(_square_pixels(shown, capture.pixel_aspect), capture.orientation)
+    whole: Shown = np.ascontiguousarray(standing)  # type: ignore[assignment]
+    return Rendered(data=whole, icc=icc or srgb_profile(), exif=capture.exif)
+
+
+@cache
+def _curve_table(curve: Literal["shown", "light", "linear"], bits: int) -> Shown:
+    """Values written, by the square root of light in 0..1, which spends its entries on the shadows.
+
+    "shown" is the display curve; "light" what a display makes of that, in proportion to light, so that
+    a picture looks the same in a linear space; "linear" no curve at all.
+    """
+    light: FloatArray = np.linspace(0, 1, _TABLE_SIZE) ** 2
+    shown = light if curve == "linear" else bt709_curve(light)
+    if curve == "light":
+        shown = srgb_to_linear(shown)
     top = 2**bits - 1
     table: Shown = np.rint(shown * top).astype(np.uint8 if bits == 8 else np.uint16)
     return table
 
 
-@cache
 def srgb_profile() -> bytes:
     """The ICC profile of sRGB."""
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile("srgb")
 
 
 def _square_pixels(picture: Shown, aspect: float) -> Shown:
@@ -111,7 +199,7 @@ def _square_pixels(picture: Shown, aspect: float) -> Shown:
     return stretched
 
 
-def _turned(picture: Shown, orientation: int) -> Shown:
+def turned(picture: Shown, orientation: int) -> Shown:
     """Turn and mirror by the EXIF orientation, so that it becomes 1."""
     match orientation:
         case 2:
