@@ -68,7 +68,8 @@ class Trainer:
     def step(self, batch: Batch) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         rgb = self.graph(*batch.inputs())[0]
-        loss_named(self.recipe.loss, rgb, batch.target, batch.to_srgb).backward()  # type: ignore[no-untyped-call]
+        loss = loss_named(self.recipe.loss, rgb, batch.target, batch.to_srgb, self.recipe.packing.cell)
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
 
     def seconds(self, batches: Iterator[Batch], steps: int) -> float:

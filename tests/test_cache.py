@@ -26,10 +26,13 @@ from scotopic.errors import DatasetError, SettingsError
 from scotopic.frame import RGGB, X_TRANS, Mosaic
 from scotopic.noise import estimate
 from scotopic.pairs import Pair
+from scotopic.pattern import PATTERNS, offset
 from scotopic.read import libraw_truth, read
 from scotopic.sensor import Sensor, expose, sony_a7s2
-from scotopic.train.augment import CELLS, TURNS, drawn, laid, offset, places, shift, turned, turns_of
+from scotopic.train.augment import TURNS, drawn, laid, places, shift, turned, turns_of
 from scotopic.train.cache import FORMAT, PairCache
+
+CFAS = [p.cfa for p in PATTERNS]
 
 LSB = 1 / 65535
 
@@ -186,7 +189,7 @@ def test_every_phase_is_cut_to_ours_and_its_truth_with_it(tmp_path, cfa):
     entry = cache.entries[0]
     cell = len(cfa)
     start = offset(turned_cfa, entry.cfa)
-    assert entry.cfa in CELLS
+    assert entry.cfa in CFAS
     assert entry.height % cell == entry.width % cell == 0
     assert entry.height > 97 - 2 * cell
     mosaic, truth = cache.crop(0, 0, 0, entry.height, entry.width)
@@ -394,7 +397,7 @@ def test_memory_does_not_grow_with_the_number_of_scenes(tmp_path):
 @settings(max_examples=200, deadline=None)
 @given(
     turn=st.sampled_from(TURNS),
-    cfa=st.sampled_from(CELLS),
+    cfa=st.sampled_from(CFAS),
     height=st.integers(1, 14),
     width=st.integers(1, 14),
     more=st.tuples(st.integers(0, 2), st.integers(0, 2)),
@@ -415,7 +418,7 @@ def test_after_every_turn_the_truth_still_lies_over_a_mosaic_of_the_same_pattern
 
 
 @settings(max_examples=50, deadline=None)
-@given(turn=st.sampled_from(TURNS), cfa=st.sampled_from(CELLS), cells=st.tuples(*[st.integers(1, 4)] * 2))
+@given(turn=st.sampled_from(TURNS), cfa=st.sampled_from(CFAS), cells=st.tuples(*[st.integers(1, 4)] * 2))
 def test_what_is_known_by_place_goes_along_with_its_place(turn, cfa, cells):
     cell = len(cfa)
     by_place = np.arange(cell * cell)
@@ -439,8 +442,7 @@ def test_torch_and_numpy_turn_alike():
 def test_the_eight_turns_differ_and_both_patterns_bear_them_all():
     picture = np.arange(36).reshape(6, 6)
     assert len({turned(picture, turn).tobytes() for turn in TURNS}) == 8
-    assert all(turns_of(cfa) == TURNS for cfa in CELLS)
-    assert X_TRANS in CELLS
+    assert all(turns_of(cfa) == TURNS for cfa in CFAS)
 
 
 def test_a_pattern_that_a_turn_would_break_is_found_out():
@@ -488,15 +490,18 @@ def test_a_batch_of_pairs_hangs_on_its_generator_alone(torch, pairs, tmp_path):
 
 
 def test_amplified_and_balanced_a_crop_is_its_target_sampled(torch, tmp_path):
-    from scotopic.train.simulate import bayer, expand_cell
+    from scotopic.train.filters import PACKINGS
+    from scotopic.train.simulate import laid_out, sampled
 
     pair = pair_in(tmp_path, ratio=4, noisy=False)
     data = crops(torch, PairCache.open([pair], tmp_path / "cache", truth="linear"), crop=64)
     batch = data.batch(40, seeded(torch, 0))
-    black, white, wb = (expand_cell(t, 64, 64) for t in (batch.black, batch.white, batch.wb))
+    black, white, wb = (
+        laid_out(t, PACKINGS["bayer"], 64, 64) for t in (batch.black, batch.white, batch.wb)
+    )
     y = batch.ratio[:, :, None, None] * wb * (batch.mosaic - black) / (white - black)
     # Rounding to DN is worth ratio * wb / span; LibRaw fills 8 pixels of border from neighbours.
-    off = (y - bayer(batch.target)).abs()
+    off = (y - sampled(batch.target, PACKINGS["bayer"])).abs()
     assert off.quantile(0.9) < 4 * 2 / 15_700
     matrix = camera_to_srgb(CAMERA_MATRICES["Sony ILCE-7SM2"])
     assert torch.allclose(
@@ -509,7 +514,8 @@ def test_amplified_and_balanced_a_crop_is_its_target_sampled(torch, tmp_path):
 
 
 def test_a_dark_frame_is_zero_above_its_blacks_whichever_way_it_is_turned(torch, tmp_path):
-    from scotopic.train.simulate import expand_cell
+    from scotopic.train.filters import PACKINGS
+    from scotopic.train.simulate import laid_out
 
     sensor = replace(sony_a7s2(100), black_dn=(400.0, 450.0, 520.0, 600.0))
     mosaic = expose(np.zeros((64, 64, 3)), sensor, 1, np.random.default_rng(0), noisy=False)
@@ -519,7 +525,7 @@ def test_a_dark_frame_is_zero_above_its_blacks_whichever_way_it_is_turned(torch,
     pair = Pair(tmp_path / "short.dng", tmp_path / "long.dng", 2, "a", "train")
     data = crops(torch, PairCache.open([pair], tmp_path / "cache", truth="linear"))
     batch = data.batch(40, seeded(torch, 0))
-    assert (batch.mosaic != expand_cell(batch.black, 32, 32)).flatten(1).sum(1).max() <= 1
+    assert (batch.mosaic != laid_out(batch.black, PACKINGS["bayer"], 32, 32)).flatten(1).sum(1).max() <= 1
     assert {tuple(b) for b in batch.black.tolist()} == {(400, 450, 520, 600), (400, 520, 450, 600)}
 
 
@@ -572,10 +578,10 @@ def test_pairs_that_no_crop_can_be_taken_from_are_refused(torch, pairs, tmp_path
         crops(torch, cache, "test")
     with pytest.raises(DatasetError, match=r"00001_00_short.*smaller than the crop of 128"):
         crops(torch, cache, crop=128)
-    with pytest.raises(DatasetError, match="even number"):
+    with pytest.raises(DatasetError, match="a multiple of 2 is needed"):
         crops(torch, cache, crop=31)
     fuji = pair_in(tmp_path, scene="00009", cfa=X_TRANS)
-    with pytest.raises(DatasetError, match="X-Trans"):
+    with pytest.raises(DatasetError, match="is for bayer sensors"):
         crops(torch, PairCache.open([fuji], tmp_path / "fuji", truth="linear"))
 
 

@@ -5,11 +5,11 @@ import pytest
 
 from conftest import BAYER_PHASES
 from scotopic.develop import develop
-from scotopic.enhance import enhance, phase_offset, plan
-from scotopic.errors import SettingsError, UnsupportedRawError
+from scotopic.enhance import enhance, plan
+from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
-from scotopic.frame import RGGB, X_TRANS
+from scotopic.frame import X_TRANS
 from scotopic.read import libraw_develop, read
 from scotopic.sensor import expose, sony_a7s2
 
@@ -92,16 +92,9 @@ def test_odd_sizes_keep_their_size(model, dark):
     assert enhance(cut, model).data.shape == (97, 131, 3)
 
 
-def test_phase_offsets_bring_every_phase_to_rggb():
-    for cfa in BAYER_PHASES:
-        top, left = phase_offset(cfa)
-        pattern = np.pad(np.tile(np.array(cfa), (4, 4)), ((top, 0), (left, 0)), mode="reflect")
-        assert tuple(map(tuple, pattern[:2, :2].tolist())) == RGGB
-
-
-def test_x_trans_is_refused_in_words(model, photo, rng):
+def test_a_picture_of_another_kind_of_sensor_than_the_models_is_refused_in_words(model, photo, rng):
     mosaic = expose(photo[:252, :318], sony_a7s2(400), 20, rng, cfa=X_TRANS)
-    with pytest.raises(UnsupportedRawError, match="6x6"):
+    with pytest.raises(ModelError, match="for bayer sensors, this picture is of the xtrans kind"):
         enhance(mosaic, model)
 
 

@@ -28,19 +28,20 @@ from scotopic.run import Model  # noqa: E402
 from scotopic.train.cache import PairCache  # noqa: E402
 from scotopic.train.datasets import PairCrops, find_photos  # noqa: E402
 from scotopic.train.export import export, parity  # noqa: E402
+from scotopic.train.filters import PACKINGS  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
-from scotopic.train.networks import Architecture, BayerGraph  # noqa: E402
+from scotopic.train.networks import Architecture, MosaicGraph  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.sources import Data, Simulated, find_data  # noqa: E402
 from scotopic.train.weights import load_run, load_start  # noqa: E402
 
 PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
-SMALL = Architecture(quarter=16, eighth=16, sixteenth=16, bottom_blocks=1)
+SMALL = Architecture(fine=16, middle=16, coarse=16, bottom_blocks=1)
 TINY = Recipe(architecture=SMALL, crop=64, batch=2, steps=12, warmup_steps=2, held_out=("held",))
 IN_WORDS = [
     *("crop=64", "batch=2", "steps=12", "warmup_steps=2", 'held_out=["held"]'),
-    *("architecture.quarter=16", "architecture.eighth=16", "architecture.sixteenth=16"),
+    *("architecture.fine=16", "architecture.middle=16", "architecture.coarse=16"),
     "architecture.bottom_blocks=1",
 ]
 
@@ -108,7 +109,7 @@ def test_training_lowers_the_loss_and_stores_what_it_did(run, photos):
     assert (result["photos"], result["photos_held_out"], result["steps"]) == (2, 2, 40)
     assert list((run / "tensorboard").iterdir())
     torch.manual_seed(recipe["seed"])
-    fresh, (_, trained) = BayerGraph(SMALL), load_run(run)
+    fresh, (_, trained) = MosaicGraph(PACKINGS["bayer"], SMALL), load_run(run)
     source = Simulated(find_photos(photos), TINY, torch.device("cpu"), 8)
     with torch.no_grad():
         batches = [source.draw(seed) for seed in range(3)]
@@ -274,7 +275,7 @@ def test_a_run_whose_recipe_was_lost_is_an_error_of_ours(tmp_path, photos):
 
 def test_a_run_starts_from_a_model_a_run_or_a_file(run, photos, tmp_path):
     by_name = load_start("bayer-fast")
-    BayerGraph(Architecture()).net.load_state_dict(by_name)
+    MosaicGraph(PACKINGS["bayer"], Architecture()).net.load_state_dict(by_name)
     assert same(load_start(str(run)), weights(run))
     assert same(load_start(str(run / "weights.safetensors")), weights(run))
     with pytest.raises(DatasetError, match="no weights of this network"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from functools import partial
 
 import pytest
 
@@ -17,11 +18,11 @@ from scotopic.errors import DatasetError, SettingsError  # noqa: E402
 from scotopic.train import checkpoint  # noqa: E402
 from scotopic.train.checkpoint import Checkpoint  # noqa: E402
 from scotopic.train.datasets import CleanPhotos, find_photos, is_held_out, split  # noqa: E402
+from scotopic.train.demosaic import demosaic_weights  # noqa: E402
 from scotopic.train.filters import (  # noqa: E402
-    CELL,
+    PACKINGS,
     binomial_weights,
     cell_mean_weights,
-    malvar_weights,
     pack,
     unpack,
     upsample_weights,
@@ -29,7 +30,7 @@ from scotopic.train.filters import (  # noqa: E402
 from scotopic.train.losses import FLOOR, encode_for_loss, encoded_loss  # noqa: E402
 from scotopic.train.networks import bend, encode, unbend  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
-from scotopic.train.simulate import NoiseRange, Simulator, bayer, tukey_std  # noqa: E402
+from scotopic.train.simulate import NoiseRange, Simulator, sampled, tukey_std  # noqa: E402
 from scotopic.train.sources import ahead  # noqa: E402
 from scotopic.train.weights import build  # noqa: E402
 
@@ -40,48 +41,83 @@ def simulator(seed: int = 0, **noise) -> Simulator:
     return Simulator(NoiseRange(**noise), torch.device("cpu"), torch.Generator().manual_seed(seed))
 
 
-def demosaiced(mosaic: torch.Tensor) -> torch.Tensor:
-    padded = torch.nn.functional.pad(mosaic, (CELL,) * 4, mode="reflect")
-    return unpack(torch.nn.functional.conv2d(pack(padded), malvar_weights()))
+@pytest.fixture(params=sorted(PACKINGS))
+def packing(request):
+    return PACKINGS[request.param]
 
 
-def test_malvars_demosaic_keeps_colours_and_reads_each_place():
-    flat = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 16, 24)
-    assert torch.allclose(demosaiced(bayer(flat)), flat, atol=1e-6)
-    ramp = torch.rand(1, 1, 16, 24)
-    assert torch.allclose(bayer(demosaiced(ramp)), ramp, atol=1e-6)
+def flat_colour(cells: int, packing) -> torch.Tensor:
+    side = cells * packing.cell
+    return torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, side, side)
 
 
-def test_malvars_demosaic_is_the_published_one():
-    mosaic = torch.zeros(1, 1, 16, 16)
-    mosaic[..., 8, 8] = 8  # red
-    rgb = demosaiced(mosaic)[0]
-    assert rgb[0, 8, 8] == 8
-    assert rgb[1, 8, 8] == 4
-    assert rgb[2, 8, 8] == 6
-    assert rgb[1, 8, 10] == rgb[1, 6, 8] == -1
-    assert rgb[0, 8, 9] == rgb[0, 9, 8] == 4
-    assert rgb[0, 9, 9] == 2
-    assert rgb[2, 8, 9] == 5 - 5  # a green pixel: no red in its blue but at two pixels' distance
+def demosaiced(mosaic: torch.Tensor, packing) -> torch.Tensor:
+    packed = torch.nn.functional.pad(pack(mosaic, packing.cell), (1, 1, 1, 1), mode="replicate")
+    return unpack(torch.nn.functional.conv2d(packed, demosaic_weights(packing)), packing.cell)
 
 
-def test_unpack_inverts_pack():
-    mosaic = torch.rand(2, 1, 12, 20)
-    assert torch.equal(unpack(pack(mosaic)), mosaic)
+def test_the_demosaic_keeps_even_colours_and_every_sample(packing):
+    flat = flat_colour(4, packing)
+    assert torch.allclose(demosaiced(sampled(flat, packing), packing), flat, atol=1e-6)
+    noise = torch.rand(1, 1, 4 * packing.cell, 6 * packing.cell)
+    assert torch.allclose(sampled(demosaiced(noise, packing), packing), noise, atol=1e-5)
 
 
-def test_fixed_filters_are_those_of_the_full_resolution():
+def test_the_demosaic_is_better_than_bilinear_on_photos(packing):
+    photo = CleanPhotos(find_photos(PHOTOS)[:1], 192, torch.device("cpu"))
+    truth = photo.batch(8, torch.Generator().manual_seed(0))[0].clamp(0, 1)
+    mosaic = sampled(truth, packing)
     f = torch.nn.functional
-    picture = torch.rand(1, 1, 32, 40)
-    inner = (..., slice(8, -8), slice(8, -8))
+    tent = torch.tensor([1.0, 2, 1])
+    kernel = torch.outer(tent, tent)[None, None]
+    if packing.cell == 6:  # X-Trans has two pixels and more between reds
+        wide = torch.tensor([1.0, 2, 3, 2, 1])
+        kernel = torch.outer(wide, wide)[None, None]
+    bilinear = []
+    for colour in range(3):
+        own = sampled(
+            torch.nn.functional.one_hot(torch.tensor(colour), 3)
+            .float()
+            .view(1, 3, 1, 1)
+            .expand(1, 3, 192, 192),
+            packing,
+        )
+        weight = f.conv2d(own, kernel, padding="same")
+        bilinear.append(f.conv2d(mosaic * own, kernel, padding="same") / weight)
+    inner = (..., slice(12, -12), slice(12, -12))
+    ours, theirs = (
+        (v.clamp(0, 1).sqrt() - truth.sqrt())[inner].square().mean().log10().mul(-10).item()
+        for v in (demosaiced(mosaic, packing), torch.cat(bilinear, 1))
+    )
+    assert ours > theirs + 2
+
+
+def test_unpack_inverts_pack(packing):
+    mosaic = torch.rand(2, 1, 3 * packing.cell, 5 * packing.cell)
+    assert torch.equal(unpack(pack(mosaic, packing.cell), packing.cell), mosaic)
+
+
+def test_fixed_filters_are_those_of_the_full_resolution(packing):
+    f = torch.nn.functional
+    cell = packing.cell
+    picture = torch.rand(1, 1, 8 * cell, 10 * cell)
+    inner = (..., slice(2 * cell, -2 * cell), slice(2 * cell, -2 * cell))
     row = torch.tensor([1.0, 4, 6, 4, 1]) / 16
     blurred = f.conv2d(picture, torch.outer(row, row)[None, None], padding=2)
-    packed = unpack(f.conv2d(pack(picture), binomial_weights(), padding=1))
+    packed = unpack(f.conv2d(pack(picture, cell), binomial_weights(packing), padding=1), cell)
     assert torch.allclose(blurred[inner], packed[inner], atol=1e-6)
     plane = torch.rand(1, 3, 8, 10)
-    enlarged = f.interpolate(plane, scale_factor=4, mode="bilinear", align_corners=False)
-    packed = unpack(f.conv2d(plane, upsample_weights(), padding=1))
+    enlarged = f.interpolate(plane, scale_factor=cell, mode="bilinear", align_corners=False)
+    packed = unpack(f.conv2d(plane, upsample_weights(packing), padding=1), cell)
     assert torch.allclose(enlarged[inner], packed[inner], atol=1e-6)
+
+
+def test_sampling_lets_each_pixel_have_its_own_colour(packing):
+    side = packing.pattern.cell
+    rgb = torch.arange(3.0).view(1, 3, 1, 1).expand(1, 3, 4 * packing.cell, 4 * packing.cell)
+    assert sampled(rgb, packing)[0, 0, :side, :side].int().tolist() == [
+        list(r) for r in packing.pattern.cfa
+    ]
 
 
 @pytest.mark.parametrize("knee", [1e-5, 1e-2, 1.0, 300.0])
@@ -105,10 +141,11 @@ def test_the_encoding_makes_noise_even():
     assert max(spreads) / min(spreads) < 1.1
 
 
-def test_cell_means_keep_the_light_of_each_colour():
-    flat = torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, 16, 24)
-    means = torch.nn.functional.conv2d(pack(bayer(flat)), cell_mean_weights())
-    assert torch.allclose(means, flat[..., :4, :6], atol=1e-6)
+def test_cell_means_keep_the_light_of_each_colour(packing):
+    flat = flat_colour(4, packing)
+    packed = pack(sampled(flat, packing), packing.cell)
+    means = torch.nn.functional.conv2d(packed, cell_mean_weights(packing))
+    assert torch.allclose(means, flat[..., :4, :4], atol=1e-6)
 
 
 def test_the_simulator_draws_the_noise_it_tells():
@@ -147,13 +184,24 @@ def test_the_tukey_spread_is_that_of_the_numpy_sensor():
 def test_the_loss_is_zero_for_the_truth_alone_and_weighs_shadows():
     target = torch.rand(2, 3, 32, 32)
     eye = torch.eye(3).expand(2, 3, 3)
-    loss = encoded_loss
+    loss = partial(encoded_loss, grid=4)
     assert loss(target, target, eye).item() == pytest.approx(math.log(FLOOR), abs=1e-4)
     dark, bright = torch.full((1, 3, 16, 16), 0.01), torch.full((1, 3, 16, 16), 0.9)
     one = eye[:1]
     assert loss(dark + 0.01, dark, one) > loss(bright + 0.01, bright, one) + math.log(2)
     assert loss(target + 0.1, target, eye) > loss(target + 0.05, target, eye) > loss(target, target, eye)
     assert encode_for_loss(torch.tensor(1.0)).item() == pytest.approx(1)
+
+
+def test_the_loss_minds_a_grid_more_than_noise_of_its_strength():
+    target = torch.full((1, 3, 64, 64), 0.2)
+    squares = torch.full((4, 4), 0.01)
+    squares[0, 0] -= 0.16
+    grid = squares.repeat(16, 16)
+    shuffled = grid.flatten()[torch.randperm(grid.numel(), generator=torch.Generator().manual_seed(0))]
+    eye = torch.eye(3)[None]
+    losses = [encoded_loss(target + v, target, eye, 4).item() for v in (grid, shuffled.view(64, 64))]
+    assert losses[0] > losses[1] + 0.15
 
 
 def test_crops_are_linear_and_in_range():
@@ -190,13 +238,13 @@ def test_every_field_of_a_recipe_can_be_set_in_words():
         "learning_rate=1",
         "compile=true",
         "noise.row_share_max=0.1",
-        "architecture.eighth=32",
+        "architecture.middle=32",
     ]
     recipe = Recipe().changed_by_words(
         [*words, 'held_out=["a"]', "noise.read_std_e=[1, 2]", "schedule=step"]
     )
     assert (recipe.crop, recipe.learning_rate, recipe.compile) == (256, 1.0, True)
-    assert (recipe.noise.row_share_max, recipe.architecture.eighth) == (0.1, 32)
+    assert (recipe.noise.row_share_max, recipe.architecture.middle) == (0.1, 32)
     assert (recipe.held_out, recipe.noise.read_std_e, recipe.schedule) == (("a",), (1.0, 2.0), "step")
 
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scotopic.develop import Look
-from scotopic.enhance import Plan, check, finished, plan
+from scotopic.develop import Look, develop
+from scotopic.dng import Compression, write_linear
+from scotopic.dngorigin import read_origin
+from scotopic.enhance import Plan, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
-from scotopic.frame import Mosaic
+from scotopic.frame import Captured, Mosaic
+from scotopic.models import Card
 from scotopic.read import read
-from scotopic.run import DEFAULT_TILE, Model
+from scotopic.run import DEFAULT_TILE, Models
 from scotopic.traditional import develop_traditional
 from scotopic.write import SUFFIXES, Format, bits_of, refusal, write
 
@@ -26,6 +29,11 @@ RAW_SUFFIXES = frozenset(
 
 Way = Literal["scotopic", "traditional"]
 
+Kind = Literal[Format, "dng"]
+"""Formats of results: finished pictures, or light to go on editing."""
+
+ENDINGS: dict[str, Kind] = {**SUFFIXES, ".dng": "dng"}
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -35,7 +43,8 @@ class Settings:
     ev: float | None = None
     strength: float = 1.0
     look: Look | None = None
-    kind: Format = "jpg"
+    kind: Kind = "jpg"
+    dng_compression: Compression = "none"
     way: Way = "scotopic"
     overwrite: bool = False
     skip_existing: bool = False
@@ -104,15 +113,15 @@ def find_files(paths: list[Path]) -> list[tuple[Path, Path]]:
 
 
 def lay_out(
-    files: list[tuple[Path, Path]], output: Path | None, kind: Format | None, way: Way = "scotopic"
-) -> tuple[list[Job], Format]:
+    files: list[tuple[Path, Path]], output: Path | None, kind: Kind | None, way: Way = "scotopic"
+) -> tuple[list[Job], Kind]:
     """Where each result goes, and its format.
 
     `IMG_1.ARW` becomes `IMG_1-scotopic.jpg` beside it; `output` is a file for a single source, else a
     folder that keeps the sources' subfolders. Of two sources that would meet in one name the later
     keeps its ending in it. Raises SettingsError where `output` does not fit.
     """
-    named = SUFFIXES.get(output.suffix.lower()) if output is not None else None
+    named = ENDINGS.get(output.suffix.lower()) if output is not None else None
     if output is not None and named and not output.is_dir():
         if len(files) > 1:
             raise SettingsError(
@@ -125,11 +134,11 @@ def lay_out(
     single = len(files) == 1 and files[0][0].parent == files[0][1]
     if output is not None and output.suffix and single and kind is None and not output.is_dir():
         raise SettingsError(
-            f"{output}: no picture format called {output.suffix}; known are {', '.join(sorted(SUFFIXES))}"
+            f"{output}: no picture format called {output.suffix}; known are {', '.join(sorted(ENDINGS))}"
         )
     if output is not None and output.exists() and not output.is_dir():
         raise SettingsError(f"{output} is a file, but a folder is needed for the results")
-    chosen: Format = kind or "jpg"
+    chosen: Kind = kind or "jpg"
     jobs: list[Job] = []
     taken: set[str] = set()
     for source, base in files:
@@ -155,10 +164,26 @@ def _check_apart(jobs: list[Job]) -> None:
             raise SettingsError(f"{job.target} is one of the photos to read: give another output")
 
 
+def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
+    """Raise SettingsError where a linear DNG is wanted of what gives finished pictures only."""
+    if kind != "dng":
+        return
+    if way == "traditional":
+        raise SettingsError(
+            "a linear DNG holds light before development, and develop gives finished pictures: use "
+            "enhance --format dng, or another format"
+        )
+    if card is not None and card.kind != "linear":
+        raise SettingsError(
+            f"{card.name} goes from RAW straight to sRGB and knows no linear light, which a DNG holds: use "
+            "another format or a model of kind linear"
+        )
+
+
 def run(
     jobs: list[Job],
     settings: Settings,
-    model: Model | None,
+    models: Models | None,
     progress: Callable[[Job, float], None] = lambda _job, _share: None,
 ) -> Iterator[Outcome]:
     """Treat the files in turn. A bad file gives a failed outcome and the rest go on."""
@@ -170,7 +195,7 @@ def run(
             progress(job, share)
 
         try:
-            status = _treat(job, settings, model, facts, tell)
+            status = _treat(job, settings, models, facts, tell)
             yield Outcome(job, status, time.monotonic() - start, facts)
         except ScotopicError as error:
             yield Outcome(job, "failed", time.monotonic() - start, facts, str(error))
@@ -186,7 +211,7 @@ def run(
 def _treat(
     job: Job,
     settings: Settings,
-    model: Model | None,
+    models: Models | None,
     facts: dict[str, Any],
     tell: Callable[[float], None],
 ) -> Literal["done", "planned", "skipped"]:
@@ -194,25 +219,28 @@ def _treat(
         if settings.skip_existing:
             return "skipped"
         raise refusal(job.target)
-    mosaic = read(job.source)
+    captured = read(job.source)
     if settings.strip_gps:
-        mosaic = mosaic.with_changes(exif=mosaic.exif.without_gps())
-    if settings.way == "scotopic":
-        check(mosaic)
-    made = plan(mosaic, ratio=settings.ratio, ev=settings.ev)
-    facts.update(describe(mosaic, made))
+        captured = captured.with_changes(exif=captured.exif.without_gps())
+    sensor = sensor_of(captured)
+    made = plan(captured, ratio=settings.ratio, ev=settings.ev)
+    facts.update(describe(captured, made))
     if settings.dry_run:
         return "planned"
+    if settings.kind == "dng":
+        _write_dng(job, settings, captured, made, models, facts, tell)
+        return "done"
     if settings.way == "traditional":
         picture = develop_traditional(
-            job.source, mosaic, ratio=made.exposure.ratio, bits=bits_of(settings.kind)
+            job.source, captured, ratio=made.exposure.ratio, bits=bits_of(settings.kind)
         )
     else:
-        if model is None:
+        if models is None:
             raise SettingsError("enhancing needs a model")
+        model = models.open(sensor)
         facts["model"] = f"{model.card.name} {model.card.version}"
         picture = finished(
-            mosaic,
+            captured,
             model,
             plan_made=made,
             strength=settings.strength,
@@ -221,32 +249,71 @@ def _treat(
             tile=settings.tile,
             progress=tell,
         )
-    try:
-        job.target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{job.target.parent}: cannot be made ({error.strerror})") from error
+    _make_folder(job.target.parent)
     write(job.target, picture, settings.kind, overwrite=settings.overwrite)
     return "done"
 
 
-def describe(mosaic: Mosaic, made: Plan | None) -> dict[str, Any]:
+def _write_dng(
+    job: Job,
+    settings: Settings,
+    captured: Captured,
+    made: Plan,
+    models: Models | None,
+    facts: dict[str, Any],
+    tell: Callable[[float], None],
+) -> None:
+    if models is None:
+        raise SettingsError("enhancing needs a model")
+    model = models.open(sensor_of(captured))
+    check_kind("dng", settings.way, model.card)
+    facts["model"] = f"{model.card.name} {model.card.version}"
+    linear = enhance(
+        captured, model, plan_made=made, strength=settings.strength, tile=settings.tile, progress=tell
+    )
+    _make_folder(job.target.parent)
+    scaling = write_linear(
+        job.target,
+        linear,
+        develop(linear, look=settings.look or "natural"),
+        compression=settings.dng_compression,
+        strength=settings.strength,
+        origin=read_origin(job.source, *linear.data.shape[:2]),
+        overwrite=settings.overwrite,
+    )
+    facts["baseline_ev"] = round(scaling.baseline_ev, 3)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be made ({error.strerror})") from error
+
+
+def describe(captured: Captured, made: Plan | None) -> dict[str, Any]:
     """What a file holds and what would be done with it, as plain values."""
-    height, width = mosaic.data.shape
+    height, width = captured.data.shape[:2]
     facts: dict[str, Any] = {
-        "make": mosaic.make or None,
-        "camera": mosaic.model or None,
-        "iso": mosaic.iso,
-        "exposure_s": mosaic.exposure_s,
+        "make": captured.make or None,
+        "camera": captured.model or None,
+        "iso": captured.iso,
+        "exposure_s": captured.exposure_s,
         "width": width,
         "height": height,
-        "orientation": mosaic.orientation,
-        "cfa": "".join("RGB"[c] for row in mosaic.cfa for c in row),
-        "black_dn": mosaic.black.ravel().tolist(),
-        "white_dn": mosaic.white,
-        "saturation_dn": mosaic.saturation,
-        "wb": [round(g, 4) for g in mosaic.wb],
-        "wb_source": mosaic.wb_source,
+        "orientation": captured.orientation,
+        "wb": [round(g, 4) for g in captured.wb],
+        "wb_source": captured.wb_source,
     }
+    if isinstance(captured, Mosaic):
+        facts |= {
+            "cfa": "".join("RGB"[c] for row in captured.cfa for c in row),
+            "black_dn": captured.black.ravel().tolist(),
+            "white_dn": captured.white,
+            "saturation_dn": captured.saturation,
+        }
+    else:
+        facts["cfa"] = "none (monochrome)" if captured.monochrome else "none (finished colours)"
     if made is not None:
         facts |= {
             "ratio": round(made.exposure.ratio, 3),

@@ -38,6 +38,15 @@ class FormatName(StrEnum):
     jpg = "jpg"
     png = "png"
     tiff = "tiff"
+    dng = "dng"
+
+
+class DngCompressionName(StrEnum):
+    """Ways to store a DNG's light, as named on the command line; none loses anything."""
+
+    none = "none"
+    lossless_jpeg = "lossless-jpeg"
+    jxl = "jxl"
 
 
 class LookName(StrEnum):
@@ -63,6 +72,14 @@ FormatOption = Annotated[
     FormatName | None,
     typer.Option("--format", help="jpg or png (8 bit), tiff (16 bit). Default: as -o says, else jpg."),
 ]
+DngCompression = Annotated[
+    DngCompressionName,
+    typer.Option(
+        "--dng-compression",
+        help="How a DNG is stored, always without loss: none opens everywhere, lossless-jpeg nearly so, jxl is "
+        "smallest and needs editors that know DNG 1.7.",
+    ),
+]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass by files whose result exists.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 StripGps = Annotated[bool, typer.Option("--strip-gps", help="Leave the place out of the result.")]
@@ -76,8 +93,22 @@ LookOption = Annotated[
     ),
 ]
 ModelOption = Annotated[
-    str, typer.Option("--model", help="A model's name (see 'scotopic models') or a model folder.")
+    str | None,
+    typer.Option(
+        "--model",
+        help="A model's name (see 'scotopic models') or a model folder. Default: the one for the sensor.",
+    ),
 ]
+
+
+class TierName(StrEnum):
+    """Tiers as named on the command line."""
+
+    fast = "fast"
+    best = "best"
+
+
+TierOption = Annotated[TierName, typer.Option("--tier", help="fast, or best where there is such a model.")]
 
 
 class _Stopped(BaseException):
@@ -132,11 +163,13 @@ def enhance_command(
     ratio: Ratio = None,
     ev: Ev = None,
     format: FormatOption = None,
-    model: ModelOption = "bayer-fast",
+    tier: TierOption = TierName.fast,
+    model: ModelOption = None,
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0: only demosaiced. 1: the full effect.")
     ] = 1.0,
     look: LookOption = None,
+    dng_compression: DngCompression = DngCompressionName.none,
     device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = DeviceName.auto,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
@@ -150,24 +183,24 @@ def enhance_command(
     unless --ratio or --ev says so. A file that cannot be read is named, and the rest go on.
     """
     from scotopic.enhance import check_settings
-    from scotopic.models import find
-    from scotopic.run import Model
+    from scotopic.run import Models
 
     with told():
         chosen_look = _look(look)
-        check_settings(find(model), strength, chosen_look)
-        opened = None if dry_run else Model(model, device=device.value)
+        models = Models(model, tier=tier.value, device=device.value)
+        check_settings(models.card(), strength, chosen_look)
         _run_files(
             paths,
             output,
             format,
-            opened,
+            models,
             as_json,
             way="scotopic",
             ratio=ratio,
             ev=ev,
             strength=strength,
             look=chosen_look,
+            dng_compression=dng_compression.value,
             overwrite=overwrite,
             skip_existing=skip_existing,
             dry_run=dry_run,
@@ -213,25 +246,25 @@ def _run_files(
     paths: list[Path],
     output: Path | None,
     format_name: FormatName | None,
-    model: Any,
+    models: Any,
     as_json: bool,
     **choices: Any,
 ) -> None:
     """Lay out the jobs, run them, report each, and leave with 1 if any failed."""
     from scotopic import batch
     from scotopic.exposure import check
-    from scotopic.write import Format
 
     if choices["overwrite"] and choices["skip_existing"]:
         raise SettingsError("--overwrite and --skip-existing contradict each other: give one")
     check(choices["ratio"], choices["ev"])
     files = batch.find_files(paths)
-    kind: Format | None = format_name.value if format_name else None
+    kind: batch.Kind | None = format_name.value if format_name else None
     jobs, chosen = batch.lay_out(files, output, kind, choices["way"])
+    batch.check_kind(chosen, choices["way"], models.card() if models is not None else None)
     settings = batch.Settings(kind=chosen, **choices)
     failed = 0
     with progress_of(len(jobs), as_json) as (tell, say, count):
-        for outcome in batch.run(jobs, settings, model, tell):
+        for outcome in batch.run(jobs, settings, models, tell):
             failed += outcome.status == "failed"
             count()
             if as_json:
@@ -252,8 +285,7 @@ def _run_files(
 def info_command(paths: Paths, ratio: Ratio = None, ev: Ev = None, as_json: Json = False) -> None:
     """Say what RAW files hold and what enhance would do with them."""
     from scotopic import batch
-    from scotopic.enhance import check as check_pattern
-    from scotopic.enhance import plan
+    from scotopic.enhance import plan, sensor_of
     from scotopic.exposure import check
     from scotopic.read import read
 
@@ -264,10 +296,10 @@ def info_command(paths: Paths, ratio: Ratio = None, ev: Ev = None, as_json: Json
     for source, _ in files:
         facts: dict[str, Any] = {"file": str(source), "status": "ok", "error": None}
         try:
-            mosaic = read(source)
-            facts |= batch.describe(mosaic, None)
-            facts |= batch.describe(mosaic, plan(mosaic, ratio=ratio, ev=ev))
-            check_pattern(mosaic)
+            captured = read(source)
+            facts |= batch.describe(captured, None)
+            sensor_of(captured)
+            facts |= batch.describe(captured, plan(captured, ratio=ratio, ev=ev))
         except ScotopicError as error:
             failed += 1
             facts |= {"status": "failed", "error": str(error)}
@@ -287,20 +319,21 @@ def compare_command(
     ] = None,
     ratio: Ratio = None,
     ev: Ev = None,
-    model: ModelOption = "bayer-fast",
+    tier: TierOption = TierName.fast,
+    model: ModelOption = None,
     look: LookOption = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Put traditional and enhanced side by side: one labelled picture, one page with a wipe."""
     from scotopic import compare
-    from scotopic.enhance import check, check_settings, finished, plan
+    from scotopic.enhance import check_settings, finished, plan, sensor_of
     from scotopic.read import read
-    from scotopic.run import Model
+    from scotopic.run import Models
     from scotopic.traditional import develop_traditional
 
     with told():
-        mosaic = read(path)
-        check(mosaic)
+        captured = read(path)
+        sensor = sensor_of(captured)
         folder = output or path.parent
         picture, page = (folder / f"{path.stem}-compare.{kind}" for kind in ("jpg", "html"))
         for target in (picture, page):
@@ -313,11 +346,11 @@ def compare_command(
                 f"{folder}: is no folder that can be written to ({error.strerror})"
             ) from error
         chosen_look = _look(look)
-        opened = Model(model)
+        opened = Models(model, tier=tier.value).open(sensor)
         check_settings(opened.card, 1.0, chosen_look)
-        made = plan(mosaic, ratio=ratio, ev=ev)
-        before = develop_traditional(path, mosaic, ratio=made.exposure.ratio)
-        after = finished(mosaic, opened, plan_made=made, look=chosen_look)
+        made = plan(captured, ratio=ratio, ev=ev)
+        before = develop_traditional(path, captured, ratio=made.exposure.ratio)
+        after = finished(captured, opened, plan_made=made, look=chosen_look)
         labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
         compare.write_picture(picture, before, after, labels, overwrite=overwrite)
         compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)

@@ -172,7 +172,8 @@ def print_facts(facts: dict[str, Any]) -> None:
         typer.echo(f"  camera    {facts['make'] or '?'} {facts['camera'] or '?'}")
         typer.echo(f"  taken at  ISO {facts['iso'] or '?'}, {time}")
         typer.echo(f"  mosaic    {facts['width']} x {facts['height']}, {facts['cfa']}")
-        typer.echo(f"  levels    black {_levels(facts['black_dn'])}, white {facts['white_dn']:g} DN")
+        if "black_dn" in facts:
+            typer.echo(f"  levels    black {_levels(facts['black_dn'])}, white {facts['white_dn']:g} DN")
         typer.echo(f"  balance   {facts['wb']} ({facts['wb_source']})")
     if "ratio" in facts:
         noise = facts["noise"]

@@ -104,7 +104,7 @@ def models_export(
 
 
 def train_command(
-    recipe: Annotated[str, typer.Argument(help="The recipe: scotopic, article or paper.")],
+    recipe: Annotated[str, typer.Argument(help="The recipe: scotopic, xtrans, article or paper.")],
     out: Annotated[Path, typer.Option(help="The folder for the run.")],
     data: Annotated[
         list[Path] | None,
@@ -168,7 +168,7 @@ def train_command(
         )
         with training_progress() as (tell, say), asked_to_stop() as stop:
             stoppable = dataclasses.replace(options, stop=stop)
-            train(chosen, find_data(folders), out, stoppable, report=tell, say=say)
+            train(chosen, find_data(folders, chosen.packing.pattern.sensor), out, stoppable, report=tell, say=say)
         typer.echo(str(out))
 
 

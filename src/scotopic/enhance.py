@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from scotopic import exposure, noise
 from scotopic.develop import Look, develop, upright
-from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
-from scotopic.frame import BLUE, GREEN, RED, RGGB, Capture, Linear, Mosaic, Rendered
+from scotopic.errors import ModelError, SettingsError
+from scotopic.frame import Capture, Captured, Counts, Linear, Mosaic, Rendered
 from scotopic.models import Card
-from scotopic.run import DEFAULT_TILE, GraphInputs, Model, reflected
-
-_PLACE_COLOURS = (RED, GREEN, GREEN, BLUE)
+from scotopic.pattern import Sensor, extended, missing, pattern_of
+from scotopic.remosaic import as_mosaic
+from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class Plan:
     noise: noise.NoiseEstimate
 
 
-def plan(mosaic: Mosaic, *, ratio: float | None = None, ev: float | None = None) -> Plan:
+def plan(captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
     """Decide on amplification and noise."""
+    mosaic = as_mosaic(captured)
     return Plan(exposure.decide(mosaic, ratio=ratio, ev=ev), noise.estimate(mosaic))
 
 
-def check(mosaic: Mosaic) -> None:
-    """Raise UnsupportedRawError where no model fits the picture."""
-    if not mosaic.is_bayer:
-        raise UnsupportedRawError(
-            f"this picture has a {len(mosaic.cfa)}x{len(mosaic.cfa)} colour pattern (X-Trans or "
-            "another); this version's models know Bayer patterns only"
-        )
+def sensor_of(captured: Captured) -> Sensor:
+    """Which kind of model a picture needs; finished colours are sampled back to a Bayer mosaic.
+
+    Raises UnsupportedRawError where no model fits.
+    """
+    return pattern_of(captured.cfa).sensor if isinstance(captured, Mosaic) else "bayer"
 
 
 def enhance(
-    mosaic: Mosaic,
+    captured: Captured,
     model: Model,
     *,
     ratio: float | None = None,
@@ -54,22 +54,33 @@ def enhance(
 ) -> Linear:
     """Give the picture that a longer exposure would have given, as linear camera RGB.
 
-    `strength` 0..1 blends from the plain demosaic to the full effect. The result has the mosaic's
-    height and width. Raises SettingsError for settings out of range, UnsupportedRawError for patterns
-    that no model knows, ModelError for a model of kind `srgb`, which knows no linear light.
+    `strength` 0..1 blends from the plain demosaic to the full effect; what came with finished colours keeps
+    its own in place of the plain demosaic. The result has the picture's height and width. Raises
+    SettingsError for settings out of range, UnsupportedRawError for patterns that no model knows, ModelError
+    for a model of another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
     check_settings(model.card, strength, None)
     if model.card.kind != "linear":
         raise ModelError(
             f"{model.card.name}: gives finished sRGB pictures, no linear light; use a model of kind linear"
         )
+    mosaic = as_mosaic(captured)
     made = plan_made or plan(mosaic, ratio=ratio, ev=ev)
     unbalance = (1 / mosaic.wb[0], 1 / mosaic.wb[1], 1 / mosaic.wb[2])
-    rgb = _through(mosaic, model, made, strength, unbalance, tile, progress)
+    amplification = made.exposure.ratio
     mean_black = float(np.mean(mosaic.black))
-    clip = made.exposure.ratio * (mosaic.saturation - mean_black) / (mosaic.white - mean_black)
+    clip = amplification * (mosaic.saturation - mean_black) / (mosaic.white - mean_black)
     capture = {f: getattr(mosaic, f) for f in Capture.__dataclass_fields__}
-    return Linear(data=rgb, clip=clip, ratio=made.exposure.ratio, **capture)
+    if isinstance(captured, Mosaic):
+        rgb = _through(mosaic, model, made, strength, unbalance, tile, progress)
+        return Linear(data=rgb, clip=clip, ratio=amplification, **capture)
+    own = captured.data * np.float32(amplification / captured.ratio)
+    if strength > 0:
+        rgb = _through(mosaic, model, made, 1.0, unbalance, tile, progress)
+        if captured.monochrome:
+            rgb = np.repeat(rgb.mean(axis=2, keepdims=True), 3, axis=2)
+        own += np.float32(strength) * (rgb - own)
+    return Linear(data=own, clip=clip, ratio=amplification, monochrome=captured.monochrome, **capture)
 
 
 def check_settings(card: Card, strength: float, look: Look | None) -> None:
@@ -84,7 +95,7 @@ def check_settings(card: Card, strength: float, look: Look | None) -> None:
 
 
 def finished(
-    mosaic: Mosaic,
+    captured: Captured,
     model: Model,
     *,
     ratio: float | None = None,
@@ -102,14 +113,14 @@ def finished(
     `srgb`: such a network has blended and developed already.
     """
     check_settings(model.card, strength, look)
-    made = plan_made or plan(mosaic, ratio=ratio, ev=ev)
+    made = plan_made or plan(captured, ratio=ratio, ev=ev)
     if model.card.kind == "linear":
-        linear = enhance(mosaic, model, plan_made=made, strength=strength, tile=tile, progress=progress)
+        linear = enhance(captured, model, plan_made=made, strength=strength, tile=tile, progress=progress)
         return develop(linear, look=look or "natural", bits=bits)
-    rgb = _through(mosaic, model, made, 1.0, (1.0, 1.0, 1.0), tile, progress)
+    rgb = _through(as_mosaic(captured), model, made, 1.0, (1.0, 1.0, 1.0), tile, progress)
     top = 2**bits - 1
     shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
-    return upright(shown, mosaic)
+    return upright(shown, captured)
 
 
 def _through(
@@ -122,12 +133,15 @@ def _through(
     progress: Callable[[float], None],
 ) -> npt.NDArray[np.float32]:
     """The model's (H, W, 3) for a mosaic of any phase."""
-    check(mosaic)
-    top, left = phase_offset(mosaic.cfa)
-    data = mosaic.data
-    if top or left:
-        # One reflected row or column turns any Bayer phase into RGGB and is cut off again.
-        data = reflected(data, [(top, 0), (left, 0)])
+    pattern = pattern_of(mosaic.cfa)
+    if pattern != model.pattern:
+        raise ModelError(
+            f"{model.card.name}: is for {model.pattern.sensor} sensors, this picture is of the {pattern.sensor} "
+            "kind; leave --model out to take the model that fits"
+        )
+    top, left = missing(mosaic.cfa)
+    # A few rows and columns turn any phase into the one the models know, and are cut off again.
+    data = extended(_of_even_black(mosaic), [(top, 0), (left, 0)], pattern.cell)
     whole = model.run(
         data,
         graph_inputs(mosaic, made, (top, left)),
@@ -139,18 +153,30 @@ def _through(
     return whole[top:, left:]
 
 
-def phase_offset(cfa: tuple[tuple[int, ...], ...]) -> tuple[int, int]:
-    """Rows and columns to put before a Bayer mosaic so that it begins with RGGB.
+def _of_even_black(mosaic: Mosaic) -> Counts:
+    """The data with one black level a plane, as the graph takes it: X-Trans cells may have more."""
+    black = _black_of_places(mosaic)
+    if np.array_equal(black, mosaic.black):
+        return mosaic.data
+    data = mosaic.data.astype(np.float32)
+    size = len(mosaic.cfa)
+    for y in range(size):
+        for x in range(size):
+            data[y::size, x::size] -= np.float32(mosaic.black[y, x] - black[y, x])
+    return data
 
-    >>> phase_offset(((2, 1), (1, 0)))
-    (1, 1)
-    """
-    for top in (0, 1):
-        for left in (0, 1):
-            turned = tuple(tuple(cfa[(y + top) % 2][(x + left) % 2] for x in (0, 1)) for y in (0, 1))
-            if turned == RGGB:
-                return top, left
-    raise UnsupportedRawError(f"{cfa} is no Bayer pattern")
+
+def _black_of_places(mosaic: Mosaic) -> npt.NDArray[np.float64]:
+    """For each place of the mosaic's own cell the mean black level of its plane, in DN."""
+    pattern = pattern_of(mosaic.cfa)
+    planes = np.roll(
+        np.array(pattern.plane_of_place).reshape(pattern.cell, pattern.cell),
+        [-n for n in missing(mosaic.cfa)],
+        axis=(0, 1),
+    )
+    means = [mosaic.black[planes == p].mean() for p in range(len(pattern.colour_of_plane))]
+    black: npt.NDArray[np.float64] = np.array(means)[planes]
+    return black
 
 
 def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -> GraphInputs:
@@ -160,20 +186,23 @@ def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -
     With white lowered by a factor, x and its noise grow, and the amplification shrinks alike: the
     result keeps its scale.
     """
-    black = np.roll(mosaic.black, offset, axis=(0, 1)).ravel()
+    pattern = pattern_of(mosaic.cfa)
+    places = np.roll(_black_of_places(mosaic), offset, axis=(0, 1)).ravel()
+    black = np.zeros(len(pattern.colour_of_plane))
+    black[list(pattern.plane_of_place)] = places
     mean_black = float(np.mean(mosaic.black))
     scale = (mosaic.white - mean_black) / (mosaic.saturation - mean_black)
     profile = made.noise.profile
 
-    def four(values: tuple[float, float, float], factor: float = 1.0) -> tuple[float, ...]:
-        return tuple(values[colour] * factor for colour in _PLACE_COLOURS)
+    def by_plane(values: tuple[float, float, float], factor: float = 1.0) -> tuple[float, ...]:
+        return tuple(values[colour] * factor for colour in pattern.colour_of_plane)
 
     white: npt.NDArray[np.float64] = black + (mosaic.white - black) / scale
     return GraphInputs(
         black=tuple(black.tolist()),
         white=tuple(white.tolist()),
-        wb=four(mosaic.wb),
-        shot=four(profile.shot, scale),
-        read=four(profile.read, scale * scale),
+        wb=by_plane(mosaic.wb),
+        shot=by_plane(profile.shot, scale),
+        read=by_plane(profile.read, scale * scale),
         ratio=made.exposure.ratio / scale,
     )

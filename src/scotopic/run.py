@@ -14,10 +14,12 @@ import onnxruntime as ort
 
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts
-from scotopic.models import DEFAULT, INPUTS, OUTPUTS, Card, find, verify
+from scotopic.models import DEFAULT, INPUTS, OUTPUTS, Card, Tier, default_for, find, verify
+from scotopic.pattern import PATTERNS, Sensor, extended
 
 DEFAULT_TILE = 2208
-"""Side of a tile without its halo, in mosaic pixels: experiments.md, 2026-11-22."""
+"""Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
+experiments.md, 2026-11-22."""
 
 _ROWS = 256
 """Rows of a tile that a thread puts into the picture at a time."""
@@ -29,7 +31,7 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 @dataclass(frozen=True)
 class GraphInputs:
-    """The graph's inputs beside the mosaic; four values each for R, G1, G2, B."""
+    """The graph's inputs beside the mosaic: values for R, G1, G2, B of a Bayer sensor, for R, G, B of X-Trans."""
 
     black: tuple[float, ...]
     white: tuple[float, ...]
@@ -40,8 +42,8 @@ class GraphInputs:
 
     def feed(self) -> dict[str, npt.NDArray[np.float32]]:
         """As the session wants them."""
-        four = {n: np.array(getattr(self, n), np.float32) for n in INPUTS if n not in ("mosaic", "ratio")}
-        return {**four, "ratio": np.array([self.ratio], np.float32)}
+        planes = {n: np.array(getattr(self, n), np.float32) for n in INPUTS if n not in ("mosaic", "ratio")}
+        return {**planes, "ratio": np.array([self.ratio], np.float32)}
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,13 @@ class Model:
         self, name: str | Path = DEFAULT, *, device: str = "auto", threads: int | None = None
     ) -> None:
         self.card: Card = find(name)
-        if self.card.kind not in ("linear", "srgb") or self.card.cfa != "bayer":
+        patterns = [p for p in PATTERNS if p.sensor == self.card.cfa]
+        if self.card.kind not in OUTPUTS or not patterns:
             raise ModelError(
                 f"{self.card.name}: is of kind {self.card.kind} for {self.card.cfa} sensors; this version "
-                "runs models of kind linear and srgb for Bayer sensors"
+                f"runs models of kind {' and '.join(OUTPUTS)} for {' and '.join(p.sensor for p in PATTERNS)}"
             )
+        self.pattern = patterns[0]
         verify(self.card)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
@@ -98,7 +102,8 @@ class Model:
         halo: int | None = None,
         progress: Callable[[float], None] = lambda _: None,
     ) -> npt.NDArray[np.float32]:
-        """Linear, white-balanced, amplified RGB (H, W, 3) of an RGGB mosaic (H, W) in DN.
+        """Linear, white-balanced, amplified RGB (H, W, 3) of a mosaic (H, W) in DN that begins with the
+        model's pattern.
 
         From a model of kind `srgb`: display sRGB, 0..1, and no strength but 1.
 
@@ -110,7 +115,7 @@ class Model:
         if tile < multiple or tile % multiple or halo < 0 or halo % multiple:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
         height, width = mosaic.shape
-        padded = _reflect_to_multiple(mosaic, multiple)
+        padded = extended(mosaic, [(0, -n % multiple) for n in mosaic.shape], self.pattern.cell)
         # Planes one after the other in memory: what the graph gives and what development reads.
         planes = np.empty((3, height, width), np.float32)
         rows = list(spans(padded.shape[0], tile, halo, multiple))
@@ -165,6 +170,31 @@ class Model:
             )
 
 
+class Models:
+    """The models of one run, each opened when the first picture needs it.
+
+    `name` is a model's name or folder for all pictures; None takes the packaged one of `tier` that fits the
+    sensor. Settings as `Model`.
+    """
+
+    def __init__(
+        self, name: str | Path | None = None, *, tier: Tier = "fast", device: str = "auto"
+    ) -> None:
+        self._name, self._tier, self._device = name, tier, device
+        self._opened: dict[str, Model] = {}
+
+    def card(self, sensor: Sensor = "bayer") -> Card:
+        """The card of the model for a sensor; raises ModelError where there is none."""
+        return find(self._name or default_for(sensor, self._tier))
+
+    def open(self, sensor: Sensor) -> Model:
+        """The model for a sensor; raises what `Model` raises."""
+        name = str(self._name or default_for(sensor, self._tier))
+        if name not in self._opened:
+            self._opened[name] = Model(name, device=self._device)
+        return self._opened[name]
+
+
 def spans(length: int, tile: int, halo: int, multiple: int) -> Iterator[Span]:
     """Cut an axis into tiles of about equal size, at most `tile`, starting on multiples of `multiple`.
 
@@ -206,18 +236,6 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _reflect_to_multiple(mosaic: Counts, multiple: int) -> Counts:
-    """Pad at the bottom and right; a reflection about a pixel keeps the colours' places."""
-    missing = [(0, -n % multiple) for n in mosaic.shape]
-    return reflected(mosaic, missing) if any(m for _, m in missing) else mosaic
-
-
-def reflected(mosaic: Counts, margins: list[tuple[int, int]]) -> Counts:
-    """A mosaic padded by (before, after) rows and columns, mirrored about its edge pixels."""
-    padded: Counts = np.pad(mosaic, margins, mode="reflect")  # type: ignore[assignment]
-    return padded
 
 
 def _providers(device: str) -> list[str]:

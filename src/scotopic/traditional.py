@@ -3,42 +3,65 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Literal
 
-from scotopic.develop import srgb_profile
-from scotopic.errors import SettingsError
-from scotopic.frame import Mosaic, Rendered
+import numpy as np
+
+from scotopic.develop import develop, srgb_profile
+from scotopic.dng import write_mosaic
+from scotopic.errors import SettingsError, UnsupportedRawError
+from scotopic.frame import Captured, Mosaic, Rendered
 from scotopic.read import libraw_develop
 
 
 def develop_traditional(
     path: Path,
-    mosaic: Mosaic,
+    captured: Captured,
     *,
     ratio: float = 1.0,
     fbdd: bool = False,
     srgb_curve: bool = False,
     bits: Literal[8, 16] = 8,
 ) -> Rendered:
-    """Let LibRaw develop `path`, amplified by `ratio`; `mosaic` is the same file as read.
+    """Let LibRaw develop `path`, amplified by `ratio`; `captured` is the same file as read.
 
     LibRaw amplifies by a lower white point (its `user_sat`), a whole number of DN above black, so the
-    remainder goes into `bright`. `fbdd` switches its noise reduction on.
+    remainder goes into `bright`. `fbdd` switches its noise reduction on. Files of finished colours are
+    only amplified, and given LibRaw's colours and curve; mosaics that LibRaw cannot decode are handed to it
+    as plain DNGs.
     Raises SettingsError for a ratio below 1/8, where that would no longer be brightening.
     """
     if not ratio > 0.125:
         raise SettingsError(f"ratio {ratio:g} is out of range: above 0.125")
-    black = float(mosaic.black.min())
-    wanted = (mosaic.white - black) / ratio
+    if not isinstance(captured, Mosaic):
+        gain = np.float32(ratio / captured.ratio)
+        brighter = captured.with_changes(
+            data=captured.data * gain, clip=captured.clip * float(gain), ratio=ratio
+        )
+        return develop(brighter, look="libraw", bits=bits)
+    black = float(captured.black.min())
+    wanted = (captured.white - black) / ratio
     whole = max(1, math.ceil(wanted))
-    picture = libraw_develop(
-        path,
-        user_black=ratio != 1,
-        user_sat=whole if ratio != 1 else None,
-        bright=whole / wanted,
-        fbdd=fbdd,
-        srgb_curve=srgb_curve,
-        bits=bits,
-    )
-    return Rendered(data=picture, icc=srgb_profile(), exif=mosaic.exif)
+
+    def by_libraw(file: Path) -> Rendered:
+        picture = libraw_develop(
+            file,
+            user_black=ratio != 1,
+            user_sat=whole if ratio != 1 else None,
+            bright=whole / wanted,
+            fbdd=fbdd,
+            srgb_curve=srgb_curve,
+            bits=bits,
+        )
+        return Rendered(data=picture, icc=srgb_profile(), exif=captured.exif)
+
+    try:
+        return by_libraw(path)
+    except UnsupportedRawError:
+        if captured.data.dtype != np.uint16:
+            raise
+        with tempfile.TemporaryDirectory(prefix="scotopic-") as folder:
+            write_mosaic(Path(folder) / "mosaic.dng", captured)
+            return by_libraw(Path(folder) / "mosaic.dng")

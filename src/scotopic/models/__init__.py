@@ -9,15 +9,19 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from scotopic.errors import ModelError
+from scotopic.pattern import Sensor
 
 CARD_FORMAT = 1
 INPUTS = ("mosaic", "black", "white", "wb", "shot", "read", "ratio")
 OUTPUTS: dict[str, tuple[str, ...]] = {"linear": ("rgb", "plain"), "srgb": ("rgb",)}
 """By the model's kind."""
+Tier = Literal["fast", "best"]
 DEFAULT = "bayer-fast"
+DEFAULTS: dict[tuple[Sensor, Tier], str] = {("bayer", "fast"): DEFAULT, ("xtrans", "fast"): "xtrans-fast"}
+"""The packaged model for a kind of sensor, by tier."""
 
 _HERE = Path(__file__).parent
 
@@ -63,6 +67,20 @@ def find(name: str | Path) -> Card:
     raise ModelError(
         f"no model called {name!s}: known are {known}, or give a folder with model.onnx and card.json"
     )
+
+
+def default_for(sensor: Sensor, tier: Tier = "fast") -> str:
+    """The name of the packaged model for a sensor. Raises ModelError for a tier that has none.
+
+    >>> default_for("bayer")
+    'bayer-fast'
+    """
+    if (sensor, tier) not in DEFAULTS:
+        known = ", ".join(sorted({t for s, t in DEFAULTS if s == sensor}))
+        raise ModelError(
+            f"there is no model of the tier {tier} for {sensor} sensors yet: known are {known}"
+        )
+    return DEFAULTS[sensor, tier]
 
 
 def load_card(folder: Path) -> Card:

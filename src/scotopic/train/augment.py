@@ -16,19 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import SettingsError
-from scotopic.frame import RGGB, X_TRANS
+from scotopic.pattern import Cell
 
 if TYPE_CHECKING:
     import torch
 
 Array = TypeVar("Array", npt.NDArray[Any], "torch.Tensor")
 """A picture (H, W) or (H, W, C), in numpy or in torch alike."""
-
-Cell = tuple[tuple[int, ...], ...]
-
-
-CELLS: tuple[Cell, ...] = (RGGB, X_TRANS)
-"""The patterns that mosaics are brought to."""
 
 
 @dataclass(frozen=True)
@@ -123,24 +117,6 @@ def laid(
     top, left = _shift(turn, cfa)
     rows, columns = slice(top, top + height), slice(left, left + width)
     return turned(mosaic, turn)[rows, columns], turned(truth, turn)[rows, columns]
-
-
-def offset(found: Cell, wanted: Cell) -> tuple[int, int] | None:
-    """Rows and columns to cut off a mosaic of pattern `found` so that it begins with `wanted`.
-
-    None where that is another pattern.
-
-    >>> offset(((2, 1), (1, 0)), RGGB)
-    (1, 1)
-    """
-    if len(found) != len(wanted):
-        return None
-    size = len(found)
-    for top in range(size):
-        for left in range(size):
-            if np.array_equal(np.roll(np.array(found), (-top, -left), axis=(0, 1)), np.array(wanted)):
-                return top, left
-    return None
 
 
 def _shift(turn: Turn, cfa: Cell) -> tuple[int, int]:

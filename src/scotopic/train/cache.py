@@ -24,8 +24,8 @@ from scotopic import noise
 from scotopic.errors import DatasetError, ReadError, WriteError
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic
 from scotopic.pairs import Pair, Split, check
+from scotopic.pattern import PATTERNS, Cell, offset
 from scotopic.read import libraw_truth, read
-from scotopic.train.augment import CELLS, Cell, offset
 
 Truth = Literal["srgb", "linear"]
 
@@ -302,7 +302,7 @@ def _entry(pair: Pair, short: dict[str, Any]) -> Entry:
 
 
 def _pattern(size: int) -> Cell:
-    return next(cfa for cfa in CELLS if len(cfa) == size)
+    return next(p.cfa for p in PATTERNS if p.cell == size)
 
 
 def _is_of_source(record: dict[str, Any], source: Path) -> bool:

@@ -21,9 +21,10 @@ from scotopic.colour import camera_to_srgb
 from scotopic.enhance import Plan, graph_inputs
 from scotopic.errors import DatasetError, ReadError
 from scotopic.exposure import Exposure
-from scotopic.frame import RGGB, Mosaic, NoiseProfile
+from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
 from scotopic.pairs import Split, few, raise_all
+from scotopic.pattern import BAYER, Pattern, pattern_of
 from scotopic.read import read
 from scotopic.run import GraphInputs
 from scotopic.train.augment import Turn, drawn, laid, places, turns_of
@@ -245,24 +246,35 @@ class CleanPhotos:
 class PairCrops:
     """Random crops of a split's real pairs, turned at random, read from the cache as they are needed.
 
-    Each scene is as likely as another, and so is each of a scene's frames. Bayer sensors only.
+    Each scene is as likely as another, and so is each of a scene's frames. All of sensors of one pattern.
     """
 
-    def __init__(self, cache: PairCache, split: Split, crop: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        cache: PairCache,
+        split: Split,
+        crop: int,
+        device: torch.device,
+        pattern: Pattern = BAYER,
+    ) -> None:
         self.cache = cache
+        self.pattern = pattern
         self.crop = crop
         self.device = device
         self.scenes = cache.scenes(split)
         if not self.scenes:
             raise DatasetError(f"none of the {len(cache.entries)} pairs is of the split {split}")
-        if crop < 2 or crop % 2:
+        if crop < pattern.cell or crop % pattern.cell:
             raise DatasetError(
-                f"a crop of {crop} pixels cuts through colour cells: an even number is needed"
+                f"a crop of {crop} pixels cuts through colour cells: a multiple of {pattern.cell} is needed"
             )
         entries = {i: cache.entries[i] for scene in self.scenes for i in scene}
-        other = [e.name for e in entries.values() if e.cfa != RGGB]
+        other = [e.name for e in entries.values() if e.cfa != pattern.cfa]
         if other:
-            raise DatasetError(f"{few(other)}: of X-Trans sensors; networks here learn Bayer mosaics only")
+            raise DatasetError(
+                f"{few(other)}: of sensors with another colour pattern; this recipe's network is for "
+                f"{pattern.sensor} sensors (--set network=...)"
+            )
         small = [e.name for e in entries.values() if min(e.height, e.width) < crop]
         if small:
             raise DatasetError(f"{few(small)}: smaller than the crop of {crop} pixels; give a smaller crop")
@@ -286,15 +298,16 @@ class PairCrops:
             entry = self.cache.entries[index]
             fitting = _fitting(entry, self.crop)
             turn = fitting[draw(len(fitting))]
-            rows, columns = drawn(turn, RGGB, self.crop, self.crop)
-            top = 2 * draw((entry.height - rows) // 2 + 1)
-            left = 2 * draw((entry.width - columns) // 2 + 1)
+            cell, cfa = self.pattern.cell, self.pattern.cfa
+            rows, columns = drawn(turn, cfa, self.crop, self.crop)
+            top = cell * draw((entry.height - rows) // cell + 1)
+            left = cell * draw((entry.width - columns) // cell + 1)
             mosaic, truth = laid(
-                *self.cache.crop(index, top, left, rows, columns), turn, RGGB, self.crop, self.crop
+                *self.cache.crop(index, top, left, rows, columns), turn, cfa, self.crop, self.crop
             )
             mosaics.append(mosaic)
             truths.append(truth)
-            inputs.append(_placed(self._inputs[index], turn))
+            inputs.append(_placed(self._inputs[index], turn, self.pattern))
             matrices.append(self._to_srgb[index])
         # 16-bit numbers go to the device; the arithmetic is done there.
         counted, seen = (torch.from_numpy(np.stack(a)).to(self.device) for a in (mosaics, truths))
@@ -302,7 +315,7 @@ class PairCrops:
         by_place = torch.tensor([[getattr(i, n) for n in _BY_PLACE] for i in inputs]).to(self.device)
         black, white, wb, shot, read_variance = by_place.unbind(1)
         if self.cache.truth == "linear":
-            target = target * wb[:, [0, 1, 3], None, None]
+            target = target * wb[:, [0, 1, -1], None, None]
         return Batch(
             mosaic=counted[:, None].to(torch.float32),
             black=black,
@@ -326,10 +339,11 @@ _BY_PLACE = ("black", "white", "wb", "shot", "read")
 
 def _graph_inputs(entry: Entry) -> GraphInputs:
     """What enhancing would tell the graph of this frame: the same arithmetic, saturation included."""
+    pattern = pattern_of(entry.cfa)
     frame = Mosaic(
-        data=np.zeros((2, 2), np.uint16),
+        data=np.zeros((pattern.cell, pattern.cell), np.uint16),
         cfa=entry.cfa,
-        black=np.array(entry.black).reshape(2, 2),
+        black=np.array(entry.black)[np.array(pattern.plane_of_place)].reshape(pattern.cell, pattern.cell),
         white=entry.white,
         saturation=entry.saturation,
         wb=entry.wb,
@@ -338,14 +352,16 @@ def _graph_inputs(entry: Entry) -> GraphInputs:
     return graph_inputs(frame, Plan(Exposure(entry.ratio, "the pair"), NoiseEstimate(profile)))
 
 
-def _placed(inputs: GraphInputs, turn: Turn) -> GraphInputs:
-    """The inputs of a turned mosaic: a transposition swaps the greens."""
-    order = places(turn, RGGB)
+def _placed(inputs: GraphInputs, turn: Turn, pattern: Pattern) -> GraphInputs:
+    """The inputs of a turned mosaic: a transposition swaps the greens of a Bayer cell."""
+    if pattern != BAYER:
+        return inputs
+    order = places(turn, pattern.cfa)
     moved = {n: tuple(getattr(inputs, n)[i] for i in order) for n in _BY_PLACE}
     return GraphInputs(**moved, ratio=inputs.ratio)
 
 
 def _fitting(entry: Entry, crop: int) -> list[Turn]:
     """The turns for which the picture is large enough: most need a cell more than the crop."""
-    sizes = {turn: drawn(turn, RGGB, crop, crop) for turn in turns_of(RGGB)}
+    sizes = {turn: drawn(turn, entry.cfa, crop, crop) for turn in turns_of(entry.cfa)}
     return [t for t, (rows, columns) in sizes.items() if rows <= entry.height and columns <= entry.width]

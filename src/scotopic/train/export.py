@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import tempfile
@@ -21,9 +22,10 @@ from scotopic.errors import FileExistsRefusal, ModelError, SettingsError
 from scotopic.models import CARD_FORMAT, INPUTS, OUTPUTS, sha256
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
-from scotopic.train.networks import SIZE_MULTIPLE
+from scotopic.train.filters import Packing
+from scotopic.train.networks import size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
-from scotopic.train.recipes import Kind, Recipe
+from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
 from scotopic.train.weights import Graph, load_run
 
@@ -40,7 +42,8 @@ value over to the next step, so that all a network sees counts."""
 
 OPSET = 18
 
-CALIBRATION_BATCHES, CALIBRATION_CROP = 16, 256
+CALIBRATION_BATCHES, CALIBRATION_CELLS = 16, 8
+"""Crops that show the ranges, and the side of each in size multiples."""
 
 
 class _SinglePicture(nn.Module):
@@ -101,21 +104,22 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
         part = Path(made)
-        _write_graph(part / "model.onnx", graph, recipe.kind)
+        packing = recipe.packing
+        _write_graph(part / "model.onnx", graph, recipe)
         card: dict[str, Any] = {
             "format": CARD_FORMAT,
             "name": name,
             "version": version,
             "created": datetime.date.today().isoformat(),
             "kind": recipe.kind,
-            "cfa": "bayer",
-            "size_multiple": SIZE_MULTIPLE,
+            "cfa": packing.pattern.sensor,
+            "size_multiple": size_multiple(packing),
             "halo": 0,
             "precision": precision,
             "parameters": sum(p.numel() for p in graph.net.parameters()),
             "sha256": sha256(part / "model.onnx"),
         }
-        _check_parity(graph, part / "model.onnx", recipe.kind, "float32")
+        _check_parity(graph, part / "model.onnx", recipe, "float32")
         if precision == "float16":
             halve_weights(part / "model.onnx")
         elif precision == "int8":
@@ -123,7 +127,7 @@ def export(
             assert calibration is not None
             quantise(part / "model.onnx", calibration_feeds(recipe, calibration))
         card["sha256"] = sha256(part / "model.onnx")
-        card["onnx_parity"] = _check_parity(graph, part / "model.onnx", recipe.kind, precision)
+        card["onnx_parity"] = _check_parity(graph, part / "model.onnx", recipe, precision)
         write_card(part, card)
         report("measuring how far the tiles must overlap")
         card["halo"] = measure_halo(part, HALO_MAX["int8" if precision == "int8" else recipe.kind])
@@ -135,14 +139,14 @@ def export(
         readme.write_text(f"# {name}\n\nTrained with scotopic; `card.json` says how and on what.\n")
 
 
-def _write_graph(target: Path, graph: Graph, kind: Kind) -> None:
-    outputs = OUTPUTS[kind]
+def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:
+    outputs = OUTPUTS[recipe.kind]
     with warnings.catch_warnings():
         # About folding constants, of interest to nobody who exports.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _SinglePicture(graph).eval(),
-            _example(96, 128),
+            _example(96, 144, recipe.packing),
             target,
             input_names=list(INPUTS),
             output_names=list(outputs),
@@ -151,7 +155,7 @@ def _write_graph(target: Path, graph: Graph, kind: Kind) -> None:
             dynamo=False,
         )
     model = onnx.load(target)
-    _declare_unused(model)
+    _declare_unused(model, recipe.packing.planes)
     del model.metadata_props[:]
     model.doc_string = ""
     for node in model.graph.node:
@@ -160,12 +164,12 @@ def _write_graph(target: Path, graph: Graph, kind: Kind) -> None:
     onnx.save(model, target)
 
 
-def _declare_unused(model: onnx.ModelProto) -> None:
+def _declare_unused(model: onnx.ModelProto, planes: int) -> None:
     """Declare the contract's inputs that the graph does not use, which the export leaves out."""
     declared = {value.name: value for value in model.graph.input}
     for name in INPUTS:
         if name not in declared:
-            size = [1] if name == "ratio" else [4]
+            size = [1] if name == "ratio" else [planes]
             declared[name] = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, size)
     del model.graph.input[:]
     model.graph.input.extend(declared[name] for name in INPUTS)
@@ -182,18 +186,19 @@ def measure_halo(folder: Path, most: int) -> int:
     Raises ModelError when `most` pixels are not enough.
     """
     model = Model(folder, device="cpu")
-    side, tile = 2 * most + 448, 256
+    multiple, pattern = model.card.size_multiple, model.pattern
+    side, tile = 2 * most + 14 * multiple, 6 * multiple
     rng = np.random.default_rng(0)
     y, x = np.mgrid[0:side, 0:side]
     scene = np.stack([0.3 + 0.25 * np.sin(x / p) * np.cos(y / (p + 3)) for p in (5, 9, 40)], -1)
     scene[300:340, 300:340] = 30
     mosaics = [
-        (expose(scene, sony_a7s2(iso), ratio, rng), ratio)
+        (expose(scene, sony_a7s2(iso), ratio, rng, cfa=pattern.cfa), ratio)
         for iso, ratio in ((100, 1), (250, 100), (320, 300), (6400, 300))
     ]
     prepared = [(m.data, graph_inputs(m, plan(m, ratio=ratio))) for m, ratio in mosaics]
     wholes = [model.run(data, inputs, tile=side) for data, inputs in prepared]
-    for halo in range(SIZE_MULTIPLE, most + 1, SIZE_MULTIPLE):
+    for halo in range(multiple, most + 1, multiple):
         worst = 0.0
         for (data, inputs), whole in zip(prepared, wholes, strict=True):
             tiled = model.run(data, inputs, tile=tile, halo=halo)
@@ -209,8 +214,8 @@ def measure_halo(folder: Path, most: int) -> int:
 
 def calibration_feeds(recipe: Recipe, photos: Path) -> list[Feed]:
     """The graph's inputs for simulated dark crops of clean photos, over all cameras of the recipe."""
-    side = Recipe(crop=CALIBRATION_CROP, noise=recipe.noise)
-    source = Simulated(find_data([photos]).photos, side, torch.device("cpu"), 1)
+    shown = dataclasses.replace(recipe, crop=CALIBRATION_CELLS * size_multiple(recipe.packing))
+    source = Simulated(find_data([photos]).photos, shown, torch.device("cpu"), 1)
     feeds = []
     for i in range(CALIBRATION_BATCHES):
         inputs = source.draw(seed_of(77, i)).inputs()
@@ -219,23 +224,26 @@ def calibration_feeds(recipe: Recipe, photos: Path) -> list[Feed]:
     return feeds
 
 
-def _check_parity(graph: Graph, onnx_file: Path, kind: Kind, precision: Precision) -> float:
-    worst, mean = parity(graph, onnx_file, kind)
+def _check_parity(graph: Graph, onnx_file: Path, recipe: Recipe, precision: Precision) -> float:
+    worst, mean = parity(graph, onnx_file, recipe)
     error = mean if precision == "int8" else worst
     if not error < PARITY[precision]:
         raise ModelError(f"ONNX and torch differ by {error:.2g}, allowed is {PARITY[precision]:g}")
     return error
 
 
-def parity(graph: Graph, onnx_file: Path, kind: Kind = "linear") -> tuple[float, float]:
+def parity(graph: Graph, onnx_file: Path, recipe: Recipe) -> tuple[float, float]:
     """Largest and mean difference between torch and ONNX Runtime, relative to 1 + the value."""
     session = ort.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
     worst, means = 0.0, []
-    for height, width in ((96, 128), (64, 32), (160, 224)):
-        inputs = _example(height, width)
+    multiple = size_multiple(recipe.packing)
+    for height, width in ((3, 4), (2, 1), (5, 7)):
+        inputs = _example(height * multiple, width * multiple, recipe.packing)
         with torch.no_grad():
             expected = _SinglePicture(graph)(*inputs)
-        got = session.run(list(OUTPUTS[kind]), {n: t.numpy() for n, t in zip(INPUTS, inputs, strict=True)})
+        got = session.run(
+            list(OUTPUTS[recipe.kind]), {n: t.numpy() for n, t in zip(INPUTS, inputs, strict=True)}
+        )
         for mine, theirs in zip(expected, got, strict=True):
             difference = np.abs(mine.numpy() - theirs) / (1 + np.abs(mine.numpy()))
             worst = max(worst, float(difference.max()))
@@ -243,21 +251,22 @@ def parity(graph: Graph, onnx_file: Path, kind: Kind = "linear") -> tuple[float,
     return worst, max(means)
 
 
-def _example(height: int, width: int) -> tuple[Tensor, ...]:
+def _example(height: int, width: int, packing: Packing) -> tuple[Tensor, ...]:
     """Inputs of the contract: a dim ramp with noise and one lamp."""
     rng = np.random.default_rng(height * width)
     mosaic = 512 + np.linspace(0, 150, width) + rng.normal(0, 8, (1, 1, height, width))
     mosaic[..., 20:28, 20:28] = 15000
 
-    def four(*values: float) -> Tensor:
-        return torch.tensor(values, dtype=torch.float32)
+    def planes(*values: float) -> Tensor:
+        """Values for R, G, B, to those of the inputs."""
+        return torch.tensor([values[c] for c in packing.pattern.colour_of_plane], dtype=torch.float32)
 
     return (
         torch.from_numpy(mosaic.astype(np.float32)),
-        four(512, 510, 513, 512),
-        four(16383, 16383, 16383, 16383),
-        four(2.1, 1, 1, 1.6),
-        four(3e-4, 3e-4, 3e-4, 3e-4),
-        four(2e-7, 2e-7, 2e-7, 2e-7),
-        four(100),
+        planes(512, 510, 513),
+        planes(16383, 16383, 16383),
+        planes(2.1, 1, 1.6),
+        planes(3e-4, 3e-4, 3e-4),
+        planes(2e-7, 2e-7, 2e-7),
+        torch.tensor([100.0]),
     )

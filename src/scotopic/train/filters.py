@@ -1,4 +1,4 @@
-"""The fixed convolutions of the graph, all on the packed mosaic: 4x4 pixels are 16 channels of one place.
+"""The fixed convolutions of the graph, all on the packed mosaic: a square of pixels is the channels of one place.
 
 Everything the graph does beside the network stays in this packing and is unpacked once at the end, which
 is what makes it cheap: shuffling full-resolution planes cost as much as half the network did.
@@ -7,120 +7,112 @@ is what makes it cheap: shuffling full-resolution planes cost as much as half th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CELL = 4
-"""Side of the packing in mosaic pixels: two cells of a Bayer pattern."""
-
-PLACES = CELL * CELL
-"""Pixels of one packed place, in reading order."""
-
-PLANE_OF_PLACE = tuple((p // CELL % 2) * 2 + p % 2 for p in range(PLACES))
-"""Which of R, G1, G2, B stands at each pixel of the packing of an RGGB mosaic."""
-
-# Malvar, He and Cutler 2004, "High-quality linear interpolation for demosaicing": the filters, times 8.
-_KEEP = [
-    [0.0, 0.0, 0.0, 0.0, 0.0],
-    [0.0, 0.0, 0.0, 0.0, 0.0],
-    [0.0, 0.0, 8.0, 0.0, 0.0],
-    [0.0, 0.0, 0.0, 0.0, 0.0],
-    [0.0, 0.0, 0.0, 0.0, 0.0],
-]
-_AT_GREEN_SAME_ROW = [
-    [0.0, 0.0, 0.5, 0.0, 0.0],
-    [0.0, -1.0, 0.0, -1.0, 0.0],
-    [-1.0, 4.0, 5.0, 4.0, -1.0],
-    [0.0, -1.0, 0.0, -1.0, 0.0],
-    [0.0, 0.0, 0.5, 0.0, 0.0],
-]
-_GREEN_AT_COLOUR = [
-    [0.0, 0.0, -1.0, 0.0, 0.0],
-    [0.0, 0.0, 2.0, 0.0, 0.0],
-    [-1.0, 2.0, 4.0, 2.0, -1.0],
-    [0.0, 0.0, 2.0, 0.0, 0.0],
-    [0.0, 0.0, -1.0, 0.0, 0.0],
-]
-_COLOUR_AT_OPPOSITE = [
-    [0.0, 0.0, -1.5, 0.0, 0.0],
-    [0.0, 2.0, 0.0, 2.0, 0.0],
-    [-1.5, 0.0, 6.0, 0.0, -1.5],
-    [0.0, 2.0, 0.0, 2.0, 0.0],
-    [0.0, 0.0, -1.5, 0.0, 0.0],
-]
+from scotopic.pattern import BAYER, XTRANS, Pattern, Sensor
 
 
-def pack(mosaic: Tensor) -> Tensor:
-    """(B, 1, H, W) to (B, 16, H/4, W/4). A convolution: six times as fast as a pixel unshuffle in ORT."""
+@dataclass(frozen=True)
+class Packing:
+    """How a mosaic is packed: `cell` x `cell` pixels, whole cells of `pattern`, are the channels of a place."""
+
+    pattern: Pattern
+    cell: int
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a packed place."""
+        return self.cell * self.cell
+
+    @property
+    def planes(self) -> int:
+        """Values that each input by colour has."""
+        return len(self.pattern.colour_of_plane)
+
+    @property
+    def plane_of_pixel(self) -> tuple[int, ...]:
+        """For each pixel of the packing, in reading order, which of these values belongs to it."""
+        size = self.pattern.cell
+        return tuple(
+            self.pattern.plane_of_place[p // self.cell % size * size + p % self.cell % size]
+            for p in range(self.pixels)
+        )
+
+    @property
+    def colour_of_pixel(self) -> tuple[int, ...]:
+        """The colour (0 R, 1 G, 2 B) of each pixel of the packing."""
+        return tuple(self.pattern.colour_of_plane[plane] for plane in self.plane_of_pixel)
+
+
+PACKINGS: dict[Sensor, Packing] = {"bayer": Packing(BAYER, 4), "xtrans": Packing(XTRANS, 6)}
+"""Two by two cells of a Bayer pattern, one of X-Trans."""
+
+
+def pack(mosaic: Tensor, cell: int) -> Tensor:
+    """(B, 1, H, W) to (B, cell*cell, H/cell, W/cell). Six times as fast as a pixel unshuffle in ORT."""
+    pixels = cell * cell
     return F.conv2d(
-        mosaic, torch.eye(PLACES, device=mosaic.device).view(PLACES, 1, CELL, CELL), stride=CELL
+        mosaic, torch.eye(pixels, device=mosaic.device).view(pixels, 1, cell, cell), stride=cell
     )
 
 
-def unpack(packed: Tensor) -> Tensor:
-    """(B, C*16, h, w) to (B, C, h*4, w*4), columns first: a quarter faster than a pixel shuffle in ORT."""
+def unpack(packed: Tensor, cell: int) -> Tensor:
+    """(B, C*cell*cell, h, w) to (B, C, h*cell, w*cell), columns first: faster than a pixel shuffle in ORT."""
     batch, channels, height, width = packed.shape
-    rows = packed.reshape(batch, channels // CELL, CELL, height, width).permute(0, 1, 3, 4, 2)
-    rows = rows.reshape(batch, channels // PLACES, CELL, height, width * CELL).permute(0, 1, 3, 2, 4)
-    return rows.reshape(batch, channels // PLACES, height * CELL, width * CELL)
+    colours = channels // (cell * cell)
+    rows = packed.reshape(batch, channels // cell, cell, height, width).permute(0, 1, 3, 4, 2)
+    rows = rows.reshape(batch, colours, cell, height, width * cell).permute(0, 1, 3, 2, 4)
+    return rows.reshape(batch, colours, height * cell, width * cell)
 
 
-def malvar_weights() -> Tensor:
-    """Malvar's demosaic of a packed RGGB mosaic: (3*16, 16, 3, 3)."""
-    keep, same_row, green, opposite = (
-        torch.tensor(k) / 8 for k in (_KEEP, _AT_GREEN_SAME_ROW, _GREEN_AT_COLOUR, _COLOUR_AT_OPPOSITE)
-    )
-    kernels = [
-        [keep, green, opposite],
-        [same_row, keep, same_row.T],
-        [same_row.T, keep, same_row],
-        [opposite, green, keep],
-    ]
-    return _packed(lambda place: kernels[PLANE_OF_PLACE[place]])
-
-
-def binomial_weights() -> Tensor:
-    """A 5x5 binomial blur of packed pixels: (16, 16, 3, 3)."""
+def binomial_weights(packing: Packing) -> Tensor:
+    """A 5x5 binomial blur of packed pixels: (P, P, 3, 3) for P pixels of a place."""
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-    return _packed(lambda _: [torch.outer(row, row)])
+    return packed_weights(packing.cell, lambda _y, _x: [torch.outer(row, row)])
 
 
-def cell_mean_weights() -> Tensor:
-    """The mean R, G and B of each packed place of an RGGB mosaic: (3, 16, 1, 1)."""
-    colour_of_plane = (0, 1, 1, 2)
-    weights = torch.zeros(3, PLACES, 1, 1)
-    for place, plane in enumerate(PLANE_OF_PLACE):
-        weights[colour_of_plane[plane], place] = 1
+def cell_mean_weights(packing: Packing) -> Tensor:
+    """The mean R, G and B of each packed place: (3, P, 1, 1)."""
+    weights = torch.zeros(3, packing.pixels, 1, 1)
+    for pixel, colour in enumerate(packing.colour_of_pixel):
+        weights[colour, pixel] = 1
     return weights / weights.sum(1, keepdim=True)
 
 
-def upsample_weights() -> Tensor:
-    """Bilinear enlargement by 4 of three colours, from a plane to packed pixels: (3*16, 3, 3, 3)."""
-    taps = torch.zeros(CELL, 3)
-    for pixel in range(CELL):
-        off_centre = (pixel + 0.5) / CELL - 0.5
+def upsample_weights(packing: Packing) -> Tensor:
+    """Bilinear enlargement by the cell of three colours, from a plane to packed pixels: (3*P, 3, 3, 3)."""
+    cell = packing.cell
+    taps = torch.zeros(cell, 3)
+    for pixel in range(cell):
+        off_centre = (pixel + 0.5) / cell - 0.5
         taps[pixel, 1] = 1 - abs(off_centre)
         taps[pixel, 0 if off_centre < 0 else 2] = abs(off_centre)
-    weights = torch.zeros(3, PLACES, 3, 3, 3)
-    for place in range(PLACES):
+    weights = torch.zeros(3, packing.pixels, 3, 3, 3)
+    for pixel in range(packing.pixels):
         for colour in range(3):
-            weights[colour, place, colour] = torch.outer(taps[place // CELL], taps[place % CELL])
+            weights[colour, pixel, colour] = torch.outer(taps[pixel // cell], taps[pixel % cell])
     return weights.flatten(0, 1)
 
 
-def _packed(kernels_at: Callable[[int], list[Tensor]]) -> Tensor:
-    """Kernels (at most 9x9) that differ by place, as one 3x3 convolution of packed pixels."""
-    kernels = [kernels_at(place) for place in range(PLACES)]
-    weights = torch.zeros(len(kernels[0]) * PLACES, PLACES, 3, 3)
-    for place in range(PLACES):
-        for output, kernel in enumerate(kernels[place]):
+def packed_weights(cell: int, kernels_at: Callable[[int, int], list[Tensor]]) -> Tensor:
+    """Kernels that differ by pixel, as one 3x3 convolution of packed pixels: (N*P, P, 3, 3).
+
+    `kernels_at` gives for a pixel (row, column) of the cell N kernels of odd size, at most 2 * cell + 1.
+    """
+    pixels = cell * cell
+    kernels = [kernels_at(*divmod(p, cell)) for p in range(pixels)]
+    weights = torch.zeros(len(kernels[0]) * pixels, pixels, 3, 3)
+    for pixel in range(pixels):
+        for output, kernel in enumerate(kernels[pixel]):
             reach = kernel.shape[0] // 2
             for (dy, dx), weight in (
                 (divmod(i, kernel.shape[1]), w) for i, w in enumerate(kernel.flatten())
             ):
-                y, x = place // CELL + dy - reach, place % CELL + dx - reach
-                source = y % CELL * CELL + x % CELL
-                weights[output * PLACES + place, source, y // CELL + 1, x // CELL + 1] += weight
+                y, x = pixel // cell + dy - reach, pixel % cell + dx - reach
+                source = y % cell * cell + x % cell
+                weights[output * pixels + pixel, source, y // cell + 1, x // cell + 1] += weight
     return weights

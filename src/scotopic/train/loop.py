@@ -361,10 +361,10 @@ class _Objective(nn.Module):
 
     def __init__(self, graph: Graph, recipe: Recipe) -> None:
         super().__init__()
-        self.graph, self.loss = graph, recipe.loss
+        self.graph, self.loss, self.grid = graph, recipe.loss, recipe.packing.cell
 
     def forward(self, inputs: tuple[Tensor, ...], target: Tensor, to_srgb: Tensor) -> Tensor:
-        return loss_named(self.loss, self.graph(*inputs)[0], target, to_srgb)
+        return loss_named(self.loss, self.graph(*inputs)[0], target, to_srgb, self.grid)
 
 
 def _load(net: nn.Module, weights: dict[str, Tensor], name: str) -> None:

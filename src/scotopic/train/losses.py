@@ -30,33 +30,45 @@ def render(linear: Tensor, to_srgb: Tensor) -> Tensor:
     return encode_for_loss(torch.einsum("bij,bjhw->bihw", to_srgb, linear))
 
 
-def loss_named(name: Loss, rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
-    """The loss a recipe names: both (B, 3, H, W), linear for `encoded`, else whatever the truth is."""
+def loss_named(name: Loss, rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: int) -> Tensor:
+    """The loss a recipe names: both (B, 3, H, W), linear for `encoded`, else whatever the truth is.
+
+    `grid` is the side of the packing in pixels.
+    """
     match name:
         case "encoded":
-            return encoded_loss(rgb, target, to_srgb)
+            return encoded_loss(rgb, target, to_srgb, grid)
         case "l1":
             return F.l1_loss(rgb, target)
         case "mse":
             return F.mse_loss(rgb, target)
 
 
+GRID_AREA, GRID_WEIGHT = 8, 0.5
+"""Side of the area, in packed places, over which a grid is looked for, and what it weighs."""
+
 FLOOR = 0.002
 """A picture this near its truth, in encoded light, needs no more pulling."""
 
 
-def encoded_loss(rgb: Tensor, target: Tensor, to_srgb: Tensor) -> Tensor:
+def encoded_loss(rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: int) -> Tensor:
     """The logarithm of each picture's distance from its truth, averaged over the batch.
 
     The distance is L1 on the rendered picture and on its local means. The mean over 8x8 blocks is taken
     in linear light and then encoded: noise in an encoded domain would otherwise pull shadows off their
-    true level, and blotches of colour would cost little. The logarithm gives every noise level the
-    same say; else the pictures that nobody can save would drown the others (experiments.md, 2026-11-22).
+    true level, and blotches of colour would cost little. The mean over every row and column `grid`
+    apart shows the grid of a network that decides for packed pixels: what one pixel of the packing is off
+    by, alike all around. The logarithm gives every noise level the same say; else the pictures that nobody can save
+    would drown the others (experiments.md, 2026-11-22).
     """
-    fine = (render(rgb, to_srgb) - render(target, to_srgb)).abs().mean(dim=(1, 2, 3))
+    off = render(rgb, to_srgb) - render(target, to_srgb)
+    fine = off.abs().mean(dim=(1, 2, 3))
     rgb_means, target_means = (F.avg_pool2d(v.clamp_max(2), 8) for v in (rgb, target))
     coarse = (render(rgb_means, to_srgb) - render(target_means, to_srgb)).abs().mean(dim=(1, 2, 3))
-    return (fine + 0.5 * coarse + FLOOR).log().mean()
+    packed = F.pixel_unshuffle(off, grid)
+    area = min(GRID_AREA, *packed.shape[2:])
+    by_place = F.avg_pool2d(packed, area).abs().mean(dim=(1, 2, 3))
+    return (fine + 0.5 * coarse + GRID_WEIGHT * by_place + FLOOR).log().mean()
 
 
 @torch.no_grad()

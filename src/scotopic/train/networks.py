@@ -1,8 +1,8 @@
 """The network and the graph around it: mosaic in DN to white-balanced linear RGB.
 
 The graph carries its own arithmetic (scaling, white balance, packing, noise map, demosaic), so that
-Python and the page call the same file and repeat nothing. Colours of a Bayer cell are numbered R, G1,
-G2, B in reading order of an RGGB mosaic.
+Python and the page call the same file and repeat nothing. What is given by colour comes in planes: R, G1,
+G2, B for Bayer, R, G, B for X-Trans.
 """
 
 from __future__ import annotations
@@ -15,23 +15,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scotopic.errors import SettingsError
+from scotopic.pattern import BAYER
+from scotopic.train.demosaic import demosaic_weights
 from scotopic.train.filters import (
-    CELL,
-    PLACES,
-    PLANE_OF_PLACE,
+    Packing,
     binomial_weights,
     cell_mean_weights,
-    malvar_weights,
     pack,
     unpack,
     upsample_weights,
 )
 
-SIZE_MULTIPLE = 32
-"""Mosaic height and width must be multiples of this: the coarsest local mean is of 32x32 pixels."""
-
 GREEN = 1
-"""Index of the colour whose noise sets the encoding of the output."""
+"""Index of the plane (G1, or G) whose noise sets the encoding of the output."""
 
 FLOOR_ELECTRONS = 1e6
 """No picture is treated as cleaner than this many electrons at white: keeps the encoding finite."""
@@ -41,13 +37,13 @@ FLOOR_ELECTRONS = 1e6
 class Architecture:
     """The sizes that define a network; stored in the card and the checkpoint.
 
-    Channels at a quarter, an eighth and a sixteenth of the mosaic's resolution; `bottom_blocks` residual
-    blocks stand at the last.
+    Channels at the resolution of the packed places, at a half and at a quarter of it; `bottom_blocks`
+    residual blocks stand at the last.
     """
 
-    quarter: int = 48
-    eighth: int = 64
-    sixteenth: int = 128
+    fine: int = 48
+    middle: int = 64
+    coarse: int = 128
     bottom_blocks: int = 2
 
     def __post_init__(self) -> None:
@@ -114,70 +110,72 @@ class ResidualBlock(nn.Module):
         return added
 
 
-class QuarterUNet(nn.Module):
-    """A U-Net at a quarter of the mosaic's resolution, its levels joined by addition."""
+class PackedUNet(nn.Module):
+    """A U-Net on packed places, its levels joined by addition."""
 
     def __init__(self, inputs: int, outputs: int, architecture: Architecture) -> None:
         super().__init__()
-        quarter, eighth, sixteenth = (
-            architecture.quarter,
-            architecture.eighth,
-            architecture.sixteenth,
-        )
-        self.stem = nn.Conv2d(inputs, quarter, 3, padding=1)
-        self.down_eighth = nn.Conv2d(quarter, eighth, 2, stride=2)
-        self.encode_eighth = ResidualBlock(eighth)
-        self.down_sixteenth = nn.Conv2d(eighth, sixteenth, 2, stride=2)
-        self.bottom = nn.Sequential(*[ResidualBlock(sixteenth) for _ in range(architecture.bottom_blocks)])
-        self.up_eighth = nn.ConvTranspose2d(sixteenth, eighth, 2, stride=2)
-        self.decode_eighth = ResidualBlock(eighth)
-        self.up_quarter = nn.ConvTranspose2d(eighth, quarter, 2, stride=2)
-        self.decode_quarter = ResidualBlock(quarter)
-        self.head = nn.Conv2d(quarter, outputs, 3, padding=1)
+        fine, middle, coarse = architecture.fine, architecture.middle, architecture.coarse
+        self.stem = nn.Conv2d(inputs, fine, 3, padding=1)
+        self.down_middle = nn.Conv2d(fine, middle, 2, stride=2)
+        self.encode_middle = ResidualBlock(middle)
+        self.down_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
+        self.bottom = nn.Sequential(*[ResidualBlock(coarse) for _ in range(architecture.bottom_blocks)])
+        self.up_middle = nn.ConvTranspose2d(coarse, middle, 2, stride=2)
+        self.decode_middle = ResidualBlock(middle)
+        self.up_fine = nn.ConvTranspose2d(middle, fine, 2, stride=2)
+        self.decode_fine = ResidualBlock(fine)
+        self.head = nn.Conv2d(fine, outputs, 3, padding=1)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        quarter = self.stem(x)
-        eighth = self.encode_eighth(self.down_eighth(F.relu(quarter)))
-        bottom = self.bottom(self.down_sixteenth(F.relu(eighth)))
-        eighth = self.decode_eighth(eighth + self.up_eighth(F.relu(bottom)))
-        quarter = self.decode_quarter(quarter + self.up_quarter(F.relu(eighth)))
-        out: Tensor = self.head(F.relu(quarter))
+        fine = self.stem(x)
+        middle = self.encode_middle(self.down_middle(F.relu(fine)))
+        bottom = self.bottom(self.down_coarse(F.relu(middle)))
+        middle = self.decode_middle(middle + self.up_middle(F.relu(bottom)))
+        fine = self.decode_fine(fine + self.up_fine(F.relu(middle)))
+        out: Tensor = self.head(F.relu(fine))
         return out
 
 
-class BayerGraph(nn.Module):
-    """The whole graph of the contract for RGGB mosaics.
+class MosaicGraph(nn.Module):
+    """The whole graph of the contract for mosaics of one packing: RGGB, or X-Trans in our phase.
 
-    Inputs: `mosaic` (B, 1, H, W) in DN, H and W multiples of SIZE_MULTIPLE; `black`, `white`, `wb`, `shot`,
-    `read` (B, 4) for R, G1, G2, B; `ratio` (B, 1). Outputs `rgb` and `plain`, both (B, 3, H, W),
+    Inputs: `mosaic` (B, 1, H, W) in DN, H and W multiples of `size_multiple`; `black`, `white`, `wb`,
+    `shot`, `read` (B, 4) for R, G1, G2, B, or (B, 3) for R, G, B; `ratio` (B, 1). Outputs `rgb` and `plain`, both (B, 3, H, W),
     linear, white-balanced, amplified, 1.0 = display white.
 
-    For each pixel the network mixes the plain demosaic with local means of the light over 4 to 32
-    pixels, and adds what neither holds. The means are taken in linear light, so where little is to be
+    For each pixel the network mixes the plain demosaic with local means of the light over 1 to 8
+    places, and adds what neither holds. The means are taken in linear light, so where little is to be
     seen the colour is right by construction, however short the training.
 
-    All of it happens on packed pixels (see `filters`): a tensor of 48 channels at a quarter of the
-    resolution is three colours of 16 places.
+    All of it happens on packed pixels (see `filters`): for Bayer, a tensor of 48 channels at a quarter of
+    the resolution is three colours of 16 pixels.
     """
 
-    malvar: Tensor
+    demosaic: Tensor
     binomial: Tensor
     cell_mean: Tensor
     upsample: Tensor
     autocast: torch.dtype | None = None
     """What the network alone calculates in while it is trained; None for float32."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, packing: Packing, architecture: Architecture) -> None:
         super().__init__()
+        self.packing = packing
         self.architecture = architecture
-        means = 3 * len(MEAN_SCALES)
-        self.net = QuarterUNet(PLACES + 4 + means, 4 * PLACES + len(MEAN_SCALES), architecture)
-        self.register_buffer("malvar", malvar_weights(), persistent=False)
-        self.register_buffer("binomial", binomial_weights(), persistent=False)
-        self.register_buffer("cell_mean", cell_mean_weights(), persistent=False)
-        self.register_buffer("upsample", upsample_weights(), persistent=False)
+        inputs = packing.pixels + 4 + 3 * len(MEAN_SCALES)
+        self.net = PackedUNet(inputs, 4 * packing.pixels + len(MEAN_SCALES), architecture)
+        self.register_buffer("demosaic", demosaic_weights(packing), persistent=False)
+        self.register_buffer("binomial", binomial_weights(packing), persistent=False)
+        self.register_buffer("cell_mean", cell_mean_weights(packing), persistent=False)
+        self.register_buffer("upsample", upsample_weights(packing), persistent=False)
+
+    @property
+    def size_multiple(self) -> int:
+        """Mosaic height and width must be multiples of this: the side of the coarsest local mean."""
+        return size_multiple(self.packing)
 
     def forward(
         self,
@@ -192,6 +190,10 @@ class BayerGraph(nn.Module):
         def spread_out(values: Tensor) -> Tensor:
             return values[:, :, None, None]
 
+        def by_pixel(planes: Tensor) -> Tensor:
+            """Values of the planes to the pixels of the packing: (B, planes, 1, 1) to (B, P, 1, 1)."""
+            return planes[:, self.packing.plane_of_pixel]
+
         black, white, wb, shot, read, ratio = map(spread_out, (black, white, wb, shot, read, ratio))
         gain = ratio * wb
         # Noise of y: variance = slope * y + offset.
@@ -201,9 +203,9 @@ class BayerGraph(nn.Module):
         green_knee = knee[:, GREEN : GREEN + 1]
 
         # One packed place of margin all around, for the 3x3 filters.
-        x = (pack(_reflect(mosaic, CELL)) - by_place(black)) * by_place(1 / (white - black))
-        y = x * by_place(gain)
-        plain = F.conv2d(y, self.malvar)
+        x = (self._packed(mosaic) - by_pixel(black)) * by_pixel(1 / (white - black))
+        y = x * by_pixel(gain)
+        plain = F.conv2d(y, self.demosaic)
 
         lamp_starts = lamp_threshold(slope[:, GREEN : GREEN + 1], offset[:, GREEN : GREEN + 1])
         # Hot pixels must not pass for light.
@@ -211,14 +213,23 @@ class BayerGraph(nn.Module):
         keep = self._keep(x, tame, lamp_starts)
 
         means = [encode(m, green_knee) for m in self._local_means(_core(tame))]
-        quarter = encode(_core(y), by_place(knee))
-        noise = noise_features(slope, knee).expand(-1, -1, quarter.shape[2], quarter.shape[3])
-        out = in_precision(self.net, torch.cat([quarter, noise, *means], dim=1), self.autocast)
+        own = encode(_core(y), by_pixel(knee))
+        noise = noise_features(slope, knee).expand(-1, -1, own.shape[2], own.shape[3])
+        out = in_precision(self.net, torch.cat([own, noise, *means], dim=1), self.autocast)
 
-        values, gates, scores = torch.split(out, [3 * PLACES, PLACES, len(MEAN_SCALES)], dim=1)
+        pixels, cell = self.packing.pixels, self.packing.cell
+        values, gates, scores = torch.split(out, [3 * pixels, pixels, len(MEAN_SCALES)], dim=1)
         clean = self._mix(plain, means, values, gates, scores, green_knee)
         rgb = _by_colour(plain) + keep[:, None] * (clean - _by_colour(plain))
-        return unpack(rgb.flatten(1, 2)), unpack(plain)
+        return unpack(rgb.flatten(1, 2), cell), unpack(plain, cell)
+
+    def _packed(self, mosaic: Tensor) -> Tensor:
+        """Packed, with one place more on each side: mirrored about the edge pixels where that keeps the
+        pattern, else the outermost places once more."""
+        cell = self.packing.cell
+        if self.packing.pattern == BAYER:
+            return pack(F.pad(mosaic, (cell, cell, cell, cell), mode="reflect"), cell)
+        return _replicate(pack(mosaic, cell))
 
     def _mix(
         self,
@@ -229,7 +240,7 @@ class BayerGraph(nn.Module):
         scores: Tensor,
         knee: Tensor,
     ) -> Tensor:
-        """mean + gate * (plain - mean) + value, all bent; returns light, (B, 3, 16, h, w)."""
+        """mean + gate * (plain - mean) + value, all bent; returns light, (B, 3, P, h, w)."""
         one = bend_of_one(knee)
         # A softmax over four channels, without the transposes that ORT's brings.
         shares = (scores - scores.amax(1, keepdim=True)).exp()
@@ -244,7 +255,7 @@ class BayerGraph(nn.Module):
         return unbend(base + torch.sigmoid(gates)[:, None] * step) * (4 * knee[..., None])
 
     def _keep(self, x: Tensor, tame: Tensor, lamp_starts: Tensor) -> Tensor:
-        """How much of the network's work to keep, (B, 16, h, w) in 0..1.
+        """How much of the network's work to keep, (B, P, h, w) in 0..1.
 
         None where the sensor is at or near saturation, and none where the light is far above display
         white with the noise far below it: lamps are not the network's business. A hot pixel alone
@@ -255,7 +266,7 @@ class BayerGraph(nn.Module):
         return (1 - lamp) * (1 - smoothstep(saturated, *SATURATED_SHARE))
 
     def _local_means(self, y: Tensor) -> list[Tensor]:
-        """Means of the light over squares of MEAN_SCALES packed places: (B, 16, h, w) to (B, 3, h, w)."""
+        """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w)."""
         finest = F.conv2d(y, self.cell_mean)
         return [
             finest
@@ -277,20 +288,18 @@ def in_precision(net: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor
     return mixed.float()
 
 
-def by_place(planes: Tensor) -> Tensor:
-    """Values of R, G1, G2, B to the 16 pixels of the packing: (B, 4, 1, 1) to (B, 16, 1, 1)."""
-    return planes[:, PLANE_OF_PLACE]
-
-
 def lamp_threshold(slope: Tensor, offset: Tensor) -> Tensor:
     """The light from which on a picture of that noise is left to the plain demosaic."""
     return LAMP_LIGHT + 5 * BINOMIAL_NOISE * (slope * LAMP_LIGHT + offset).sqrt()
 
 
 def noise_features(slope: Tensor, knee: Tensor) -> Tensor:
-    """What the network is told of the noise, about -1..1: three spreads and the knee, (B, 4, 1, 1)."""
+    """What the network is told of the noise, about -1..1: three spreads and the knee, (B, 4, 1, 1).
+
+    `slope` and `knee` by plane; of two greens the first speaks.
+    """
     spread = slope.sqrt() / (2 * ((1 + knee).sqrt() - knee.sqrt()))
-    of_colours = torch.cat([spread[:, :2], spread[:, 3:]], dim=1)
+    of_colours = torch.cat([spread[:, :2], spread[:, -1:]], dim=1)
     return torch.cat([of_colours.log2() / 4 + 0.75, knee[:, GREEN : GREEN + 1].log2() / 8], dim=1)
 
 
@@ -308,25 +317,26 @@ SATURATED_SHARE = (0.16, 0.32)
 0.14, two by two 0.39."""
 
 MEAN_SCALES = (1, 2, 4, 8)
-"""Sides of the squares of local means, in packed places of 4x4 mosaic pixels."""
+"""Sides of the squares of local means, in packed places."""
 
 ENCODED_MAX = 4.0
 """The network sees light up to about 16 times display white; above, only the plain demosaic speaks."""
 
 
+def size_multiple(packing: Packing) -> int:
+    """What height and width of a mosaic must be multiples of, in pixels."""
+    return packing.cell * MEAN_SCALES[-1]
+
+
 def _by_colour(packed: Tensor) -> Tensor:
-    """(B, 48, h, w) to (B, 3, 16, h, w)."""
+    """(B, 3*P, h, w) to (B, 3, P, h, w)."""
     batch, channels, height, width = packed.shape
-    return packed.reshape(batch, channels // PLACES, PLACES, height, width)
+    return packed.reshape(batch, 3, channels // 3, height, width)
 
 
 def _core(packed: Tensor) -> Tensor:
     """Without the margin of one packed place."""
     return packed[:, :, 1:-1, 1:-1]
-
-
-def _reflect(x: Tensor, pixels: int) -> Tensor:
-    return F.pad(x, (pixels, pixels, pixels, pixels), mode="reflect")
 
 
 def _replicate(x: Tensor) -> Tensor:

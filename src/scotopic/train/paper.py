@@ -50,7 +50,7 @@ class PaperUNet(nn.Module):
 class PaperGraph(nn.Module):
     """The graph of kind `srgb`: amplified, clipped to 0..1, packed, and through the network to display sRGB.
 
-    Inputs as `networks.BayerGraph`; `wb`, `shot` and `read` are taken and not used. Output `rgb`
+    Inputs as `networks.MosaicGraph`; `wb`, `shot` and `read` are taken and not used. Output `rgb`
     (B, 3, H, W), display sRGB, not clipped.
     """
 

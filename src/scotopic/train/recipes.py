@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
 from scotopic.errors import SettingsError
-from scotopic.train.networks import SIZE_MULTIPLE, Architecture
+from scotopic.train.filters import PACKINGS, Packing
+from scotopic.train.networks import Architecture, size_multiple
 from scotopic.train.simulate import NoiseRange
 
-Network = Literal["bayer", "paper"]
+Network = Literal["bayer", "xtrans", "paper"]
 Kind = Literal["linear", "srgb"]
 Loss = Literal["encoded", "l1", "mse"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -33,9 +34,10 @@ class Recipe:
 
     name: str = "scotopic"
     network: Network = "bayer"
-    """`bayer` is ours (networks.py), `paper` the U-Net of "Learning to See in the Dark" (paper.py)."""
+    """`bayer` and `xtrans` are ours, for either kind of sensor (networks.py), `paper` is the U-Net of
+    "Learning to See in the Dark" (paper.py), for Bayer sensors."""
     architecture: Architecture = field(default_factory=Architecture)
-    """The sizes of the `bayer` network."""
+    """The sizes of our network."""
     loss: Loss = "encoded"
     noise: NoiseRange = field(default_factory=NoiseRange)
     """The sensors simulated where the data are clean pictures."""
@@ -99,8 +101,9 @@ class Recipe:
                 raise SettingsError(
                     f"{name} {getattr(self, name)!r} is unknown: known are {', '.join(known)}"
                 )
-        if self.crop % SIZE_MULTIPLE:
-            raise SettingsError(f"crop {self.crop} must be a multiple of {SIZE_MULTIPLE}")
+        multiple = size_multiple(self.packing)
+        if self.crop % multiple:
+            raise SettingsError(f"crop {self.crop} must be a multiple of {multiple}")
         if self.kind == "srgb" and self.loss == "encoded":
             raise SettingsError("the encoded loss is for linear light: the paper network takes l1 or mse")
 
@@ -108,6 +111,11 @@ class Recipe:
     def kind(self) -> Kind:
         """What the network gives and learns from: linear light, or display sRGB as the paper's does."""
         return "srgb" if self.network == "paper" else "linear"
+
+    @property
+    def packing(self) -> Packing:
+        """The sensors that the network is for."""
+        return PACKINGS["xtrans" if self.network == "xtrans" else "bayer"]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -174,6 +182,7 @@ def _parsed(current: Any, text: str, word: str) -> Any:
 def recipe_named(name: str) -> Recipe:
     """The recipe of that name; raises SettingsError when there is none.
 
+    `scotopic` is ours for Bayer sensors, `xtrans` the same for X-Trans ones.
     `article` is the 2018 article's: the paper's U-Net straight to sRGB, mean squared error, Adam at 1e-4,
     400 passes, crops of 512 pixels one at a time. `paper` is that of "Learning to See in the Dark": L1,
     1e-4 and then 1e-5 from the 2000th of 4000 passes, crops of 512 packed (1024 mosaic) pixels.
@@ -191,6 +200,10 @@ def recipe_named(name: str) -> Recipe:
     match name:
         case "scotopic":
             return Recipe()
+        case "xtrans":
+            return Recipe(
+                name=name, network="xtrans", architecture=Architecture(fine=64, middle=96, coarse=128)
+            )
         case "article":
             return dataclasses.replace(
                 both, name=name, loss="mse", crop=512, epochs=400, schedule="constant"
@@ -198,4 +211,4 @@ def recipe_named(name: str) -> Recipe:
         case "paper":
             return dataclasses.replace(both, name=name, crop=1024, epochs=4000, schedule="step")
         case _:
-            raise SettingsError(f"no recipe called {name}: known are scotopic, article, paper")
+            raise SettingsError(f"no recipe called {name}: known are scotopic, xtrans, article, paper")

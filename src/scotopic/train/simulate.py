@@ -7,13 +7,14 @@ all plausible cameras at once; tests compare the two.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
+from scotopic.train.filters import PACKINGS, Packing
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,15 @@ def srgb_to_linear(v: Tensor) -> Tensor:
 class Simulator:
     """Draws random cameras, sensors and scenes. All randomness comes from the generator given."""
 
-    def __init__(self, noise: NoiseRange, device: torch.device, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        noise: NoiseRange,
+        device: torch.device,
+        generator: torch.Generator,
+        packing: Packing = PACKINGS["bayer"],
+    ) -> None:
         self.noise = noise
+        self.packing = packing
         self.device = device
         self.generator = generator
         matrices = [camera_to_srgb(m) for m in CAMERA_MATRICES.values()]
@@ -132,9 +140,9 @@ class Simulator:
         n = self.noise
         b, _, h, w = target.shape
         dev = self.device
-        wb = torch.ones(b, 4, device=dev)
+        wb = torch.ones(b, self.packing.planes, device=dev)
         wb[:, 0] = self._log_uniform(1.0, 2.9, b)
-        wb[:, 3] = self._log_uniform(1.1, 2.9, b)
+        wb[:, -1] = self._log_uniform(1.1, 2.9, b)
 
         at_white_e = self._log_uniform(*n.electrons_at_white, b)
         well_low = torch.maximum(at_white_e, torch.full_like(at_white_e, n.full_well_e[0]))
@@ -154,8 +162,8 @@ class Simulator:
         read_std_e = self._log_uniform(*n.read_std_e, b) * (full_well_e / 2000) ** 0.25
         read_std_e = torch.maximum(read_std_e, 0.3 / gain_dn)
 
-        mosaic_truth = bayer(target)
-        wb_mosaic = expand_cell(wb, h, w)
+        mosaic_truth = sampled(target, self.packing)
+        wb_mosaic = laid_out(wb, self.packing, h, w)
 
         def v(t: Tensor) -> Tensor:
             return t.view(b, 1, 1, 1)
@@ -173,8 +181,8 @@ class Simulator:
         read = read + self._normal(b, 1, h, 1) * row_share * v(read_std_e)
         striped = (v(self._uniform(b)) < 0.2).float()
         read = read + striped * self._normal(b, 1, 1, w) * row_share * v(read_std_e) * 0.5
-        off = self._normal(b, 4) * n.black_error_share * read_std_e[:, None]
-        read = read + expand_cell(off, h, w)
+        off = self._normal(b, self.packing.planes) * n.black_error_share * read_std_e[:, None]
+        read = read + laid_out(off, self.packing, h, w)
 
         dn = (electrons + read) * v(gain_dn) + v(black_dn)
         hot = self._uniform(b, 1, h, w) < v(self._log_uniform(*n.hot_share, b))
@@ -190,16 +198,16 @@ class Simulator:
         def told() -> Tensor:
             return torch.exp(self._normal(b) * n.told_spread * wide)
 
-        def four(t: Tensor) -> Tensor:
-            return t[:, None].expand(b, 4)
+        def by_plane(t: Tensor) -> Tensor:
+            return t[:, None].expand(b, self.packing.planes)
 
         return Batch(
             mosaic=dn,
-            black=four(black_dn),
-            white=four(white_dn),
+            black=by_plane(black_dn),
+            white=by_plane(white_dn),
             wb=wb,
-            shot=four(shot * told()),
-            read=four(read_variance * told()),
+            shot=by_plane(shot * told()),
+            read=by_plane(read_variance * told()),
             ratio=ratio[:, None],
             target=target,
             to_srgb=to_srgb,
@@ -212,12 +220,20 @@ def tukey_std(lam: Tensor) -> Tensor:
     return (2 / lam.square() * (1 / (1 + 2 * lam) - beta)).sqrt()
 
 
-def bayer(rgb: Tensor) -> Tensor:
-    """Sample (B, 3, H, W) on an RGGB mosaic: (B, 1, H, W)."""
-    packed = F.pixel_unshuffle(rgb, 2)  # channel = colour * 4 + place
-    return F.pixel_shuffle(packed[:, [0, 5, 6, 11]], 2)
+def sampled(rgb: Tensor, packing: Packing) -> Tensor:
+    """What the sensor's filters let through of (B, 3, H, W), whole cells: (B, 1, H, W)."""
+    colours = _tiled(packing.colour_of_pixel, packing, rgb.shape[2:], rgb.device)
+    return rgb.gather(1, colours.expand(len(rgb), 1, -1, -1))
 
 
-def expand_cell(values: Tensor, h: int, w: int) -> Tensor:
-    """Per-colour values (B, 4) laid out as a mosaic (B, 1, H, W)."""
-    return F.pixel_shuffle(values[:, :, None, None].expand(-1, -1, h // 2, w // 2), 2)
+def laid_out(values: Tensor, packing: Packing, height: int, width: int) -> Tensor:
+    """Values by plane (B, planes) laid out as a mosaic (B, 1, H, W)."""
+    return values[:, _tiled(packing.plane_of_pixel, packing, (height, width), values.device)][:, 0]
+
+
+def _tiled(numbers: tuple[int, ...], packing: Packing, size: Sequence[int], device: torch.device) -> Tensor:
+    """Numbers by pixel of the cell, repeated to (1, 1, H, W)."""
+    cell = torch.tensor(numbers, device=device).view(packing.cell, packing.cell)
+    return cell.repeat(-(-size[0] // packing.cell), -(-size[1] // packing.cell))[
+        None, None, : size[0], : size[1]
+    ]

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 import torch
 
 from scotopic.errors import DatasetError
-from scotopic.pairs import Pair, find_pairs, find_sid, sid_folder
+from scotopic.pairs import Camera, Pair, find_pairs, find_sid, sid_folder
+from scotopic.pattern import Sensor
 from scotopic.train.cache import PairCache
 from scotopic.train.datasets import CleanPhotos, PairCrops, find_photos, split
 from scotopic.train.recipes import Recipe
@@ -51,22 +52,24 @@ class Data:
         return {"pairs": len(self.pairs), "photos": len(self.photos), "names_sha256": digest}
 
 
-def find_data(folders: Iterable[Path]) -> Data:
+def find_data(folders: Iterable[Path], sensor: Sensor = "bayer") -> Data:
     """What the folders hold: the See-in-the-Dark dataset, your own pairs, or clean pictures and RAWs.
 
-    Raises DatasetError for a folder that holds none of these.
+    Of the dataset the half that fits the sensor is taken. Raises DatasetError for a folder that holds none
+    of these.
     """
+    wanted: tuple[Camera, Camera] = ("Sony", "Fuji") if sensor == "bayer" else ("Fuji", "Sony")
     pairs: list[Pair] = []
     photos: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
             raise DatasetError(f"{folder}: is no folder")
-        if sid_folder(folder) is not None:
-            pairs += find_sid(folder)
-        elif sid_folder(folder, "Fuji") is not None:
+        if sid_folder(folder, wanted[0]) is not None:
+            pairs += find_sid(folder, wanted[0])
+        elif sid_folder(folder, wanted[1]) is not None:
             raise DatasetError(
-                f"{folder}: holds the Fuji half of the dataset alone; there is no network for X-Trans mosaics "
-                "to train yet, give the Sony half"
+                f"{folder}: holds the {wanted[1]} half of the dataset alone, and this network is for {sensor} "
+                f"sensors: give the {wanted[0]} half or another network (--set network=...)"
             )
         elif (folder / "pairs.csv").is_file() or _looks_like_pairs(folder):
             pairs += find_pairs(folder)
@@ -93,7 +96,7 @@ class Simulated:
         self.photos = CleanPhotos(paths, recipe.crop, device)
         self.size = size
         self.crops = torch.Generator()
-        self.simulator = Simulator(recipe.noise, device, torch.Generator(device))
+        self.simulator = Simulator(recipe.noise, device, torch.Generator(device), recipe.packing)
 
     def draw(self, seed: int) -> Batch:
         """As `Source` says."""
@@ -158,12 +161,13 @@ def open_sources(
     pairs = [pair for pair in data.pairs if pair.split != "test"]
     if pairs:
         opened = PairCache.open(pairs, cache, truth=recipe.kind, report=report)
-        crops = PairCrops(opened, "train", recipe.crop, device)
+        pattern = recipe.packing.pattern
+        crops = PairCrops(opened, "train", recipe.crop, device, pattern)
         found.append(Real(crops, recipe.batch))
         scenes += len(crops.scenes)
         facts |= {"pairs": len(pairs), "training_scenes": len(crops.scenes)}
         if opened.scenes("validation"):
-            watched = Real(PairCrops(opened, "validation", recipe.crop, device), 1)
+            watched = Real(PairCrops(opened, "validation", recipe.crop, device, pattern), 1)
             validation += [watched.draw(seed_of(99, i)) for i in range(VALIDATION_CROPS)]
     if data.photos and recipe.kind == "srgb":
         report(f"the recipe {recipe.name} learns from pairs alone: {len(data.photos)} photos are left out")

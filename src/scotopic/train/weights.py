@@ -16,11 +16,11 @@ from torch import Tensor
 
 from scotopic.errors import DatasetError, ScotopicError, WriteError
 from scotopic.models import find, verify
-from scotopic.train.networks import BayerGraph
+from scotopic.train.networks import MosaicGraph
 from scotopic.train.paper import PaperGraph
 from scotopic.train.recipes import Recipe
 
-Graph = BayerGraph | PaperGraph
+Graph = MosaicGraph | PaperGraph
 
 IN_ONNX = "graph.net."
 """How the names of the network's weights begin in an exported file."""
@@ -31,7 +31,11 @@ HALF = ".half"
 
 def build(recipe: Recipe) -> Graph:
     """The graph a recipe trains, with fresh weights."""
-    return PaperGraph() if recipe.network == "paper" else BayerGraph(recipe.architecture)
+    match recipe.network:
+        case "paper":
+            return PaperGraph()
+        case "bayer" | "xtrans":
+            return MosaicGraph(recipe.packing, recipe.architecture)
 
 
 def save_weights(weights: dict[str, Tensor], out: Path) -> None:
