@@ -1,7 +1,8 @@
-"""How noisy a picture is: from the file if it says so, else from the picture itself."""
+"""How noisy a picture is: from a calibration or the file where they say so, else from the picture itself."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import BLUE, GREEN, RED, Counts, Mosaic, NoiseProfile
+from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 
 BLOCK = 16
 """Blocks of this many values of one colour, squared, are looked at for flatness."""
@@ -31,33 +33,97 @@ SHOT_MIN = 1e-7
 DISAGREEMENT = 2.5
 """A stated profile whose variance is off by more than this factor is overruled."""
 
+TEXTURE_SPREAD = 1.35
+"""Of blocks of like brightness, the 6% quantile of the variance over the 2% one. Flat blocks lie close
+together (99% of noisy pictures: below 1.27), texture is as various as the world: above this, much variance
+is no word against a stated profile. Experiments.md, 2026-11-22."""
+
+FIT_ROUNDS = 16
+
+ABOVE_WEIGHT = 0.1
+"""Weight, in the fit, of a group above the line against one below: texture only ever adds."""
+
+SHOT_MAX_PER_ISO = 1.5e-6
+"""No camera with 14 bits or more has fewer than 6,700 electrons at ISO 100: one-inch sensors are said to
+have 9,000 or more, the worst of the published calibrations (calibrations.toml) has 32,000."""
+
+DEEP_WHITE_DN = 8192
+"""A white level above this is of 14 bits or more."""
+
 
 @dataclass(frozen=True)
 class NoiseEstimate:
-    """The profile to work with and, where the file's own was overruled, a word why."""
+    """The profile to work with and, where a stated one was overruled, a word why."""
 
     profile: NoiseProfile
     warning: str = ""
 
 
-def estimate(mosaic: Mosaic) -> NoiseEstimate:
-    """The noise of a picture: the file's NoiseProfile if the picture bears it out, else the blind fit."""
-    fit = blind_fit(mosaic)
-    stated = mosaic.noise
-    if stated is None:
-        return NoiseEstimate(fit)
-    level = typical_level(mosaic)
-    factor = float(
-        np.mean([stated.variance(level, c) for c in (RED, GREEN, BLUE)])
-        / np.mean([fit.variance(level, c) for c in (RED, GREEN, BLUE)])
-    )
-    if 1 / DISAGREEMENT <= factor <= DISAGREEMENT:
-        return NoiseEstimate(stated)
-    return NoiseEstimate(
-        fit,
-        f"the file's NoiseProfile gives {factor:.2g} times the variance that the picture shows; "
-        "measured noise is used",
-    )
+def estimate(mosaic: Mosaic, calibrated: NoiseProfile | None = None) -> NoiseEstimate:
+    """The noise of a picture from the best source there is.
+
+    In this order: `calibrated`, from the user's own profile of the camera; the file's NoiseProfile; the
+    table by camera and ISO; a blind fit. The file's and the table's are overruled, with a word why, where
+    the picture contradicts them strongly; the user's is used whatever the picture says.
+    """
+    if calibrated is not None:
+        return NoiseEstimate(calibrated, _contradiction(mosaic, calibrated, "; it is used nevertheless"))
+    warnings: list[str] = []
+    for stated in (mosaic.noise, from_table(mosaic)):
+        if stated is None:
+            continue
+        against = _contradiction(mosaic, stated, "")
+        if not against:
+            return NoiseEstimate(stated, "; ".join(warnings))
+        warnings.append(against)
+    ending = ["measured noise is used"] if warnings else []
+    return NoiseEstimate(blind_fit(mosaic), "; ".join(warnings + ending))
+
+
+def from_table(mosaic: Mosaic) -> NoiseProfile | None:
+    """What published calibrations say of this camera at this ISO; None where they do not know it."""
+    if mosaic.iso is None:
+        return None
+    sensor = known_sensor(mosaic.make, mosaic.model, mosaic.iso)
+    if sensor is None:
+        return None
+    scale = table_scale(mosaic, sensor)
+    span = mosaic.white - float(np.mean(mosaic.black))
+    shot = sensor.gain_dn_per_e * scale / span
+    read = ((sensor.read_std_dn * scale) ** 2 + QUANTISATION_VARIANCE_DN2) / span**2
+    source = f"table: {sensor.make} {sensor.model} at ISO {sensor.iso:g}, {sensor.source}"
+    return NoiseProfile((shot,) * 3, (read,) * 3, source)
+
+
+def table_scale(mosaic: Mosaic, sensor: Sensor) -> float:
+    """What a DN of the table is worth in the file's: the same camera writes 12 or 14 bits."""
+    return float(2.0 ** round(math.log2((mosaic.white + 1) / (sensor.white_dn + 1))))
+
+
+def _contradiction(mosaic: Mosaic, stated: NoiseProfile, ending: str) -> str:
+    """Words where the picture's noise is off by more than DISAGREEMENT, else ''."""
+    factor = shown_over_stated(mosaic, stated)
+    if factor is None or 1 / DISAGREEMENT <= factor <= DISAGREEMENT:
+        return ""
+    return f"{stated.source} gives {1 / factor:.2g} times the variance that the picture shows{ending}"
+
+
+def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile) -> float | None:
+    """The variance that the picture's flattest blocks show over what a profile says of them.
+
+    The lowest of all groups of like brightness: texture only adds. None where there are too few blocks
+    to say, or where the picture shows more, but as texture does.
+    """
+    mean, variance = _all_blocks(mosaic)
+    if mean.size < BLOCKS_MIN:
+        return None
+    relative = variance / np.mean([stated.variance(mean, c) for c in (RED, GREEN, BLUE)], axis=0)
+    groups = _groups(mean)
+    lows = [float(np.quantile(relative[group], FLAT_QUANTILE)) for group in groups]
+    lowest = int(np.argmin(lows))
+    factor = lows[lowest] / _FLAT_FACTOR
+    spread = float(np.quantile(relative[groups[lowest]], 3 * FLAT_QUANTILE)) / lows[lowest]
+    return None if factor > DISAGREEMENT and spread > TEXTURE_SPREAD else factor
 
 
 def typical_level(mosaic: Mosaic) -> npt.NDArray[np.floating]:
@@ -74,6 +140,20 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     of blocks of like brightness the lower tail of their variances is what flat blocks give; its
     place in the distribution is known, so the level is corrected for having chosen the lowest.
     """
+    mean, variance = _all_blocks(mosaic)
+    span = mosaic.white - float(np.mean(mosaic.black))
+    quantum = QUANTISATION_VARIANCE_DN2 / span**2
+    if mean.size < BLOCKS_MIN:
+        return _profile(1 / span, quantum)
+    points = _flat_points(mean, variance)
+    shot, read = _fit_line(*points)
+    if mosaic.iso is not None and mosaic.white > DEEP_WHITE_DN:
+        shot = min(shot, SHOT_MAX_PER_ISO * mosaic.iso)
+    return _profile(max(shot, SHOT_MIN), max(read, quantum))
+
+
+def _all_blocks(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and noise variance of the blocks of all colours."""
     means, variances = [], []
     size = len(mosaic.cfa)
     for place, (_, plane) in enumerate(mosaic.colour_planes()):
@@ -82,14 +162,7 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
         m, v = _block_statistics(plane, counted, mosaic.saturation)
         means.append(m)
         variances.append(v)
-    mean, variance = np.concatenate(means), np.concatenate(variances)
-    span = mosaic.white - float(np.mean(mosaic.black))
-    quantum = 1 / 12 / span**2
-    if mean.size < BLOCKS_MIN:
-        return _profile(1 / span, quantum)
-    points = _flat_points(mean, variance)
-    shot, read = _fit_line(*points)
-    return _profile(max(shot, SHOT_MIN), max(read, quantum))
+    return np.concatenate(means), np.concatenate(variances)
 
 
 def _profile(shot: float, read: float) -> NoiseProfile:
@@ -120,10 +193,8 @@ def _flat_points(
     mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """For each group of like brightness: its mean, the variance of its flat blocks, and a weight."""
-    order = np.argsort(mean)
-    groups = np.array_split(order, max(2, min(BINS, mean.size // 12)))
     xs, vs, ws = [], [], []
-    for group in groups:
+    for group in _groups(mean):
         low = float(np.quantile(variance[group], FLAT_QUANTILE))
         xs.append(float(np.median(mean[group])))
         vs.append(low / _FLAT_FACTOR)
@@ -131,14 +202,20 @@ def _flat_points(
     return np.array(xs), np.array(vs), np.array(ws)
 
 
+def _groups(mean: npt.NDArray[np.float64]) -> list[npt.NDArray[np.intp]]:
+    """The places of blocks, in groups of like brightness."""
+    return np.array_split(np.argsort(mean), max(2, min(BINS, mean.size // 12)))
+
+
 def _fit_line(
     x: npt.NDArray[np.float64], v: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]
 ) -> tuple[float, float]:
-    """Non-negative weighted least squares of v = shot * x + read in relative error."""
+    """Non-negative weighted least squares of v = shot * x + read in relative error, near the lower edge."""
     x = np.maximum(x, 0)
     shot, read = 0.0, float(np.median(v))
-    for _ in range(8):
-        w = weight / np.maximum(shot * x + read, 1e-14)
+    for _ in range(FIT_ROUNDS):
+        line = np.maximum(shot * x + read, 1e-14)
+        w = weight * np.where(v > line, ABOVE_WEIGHT**0.5, 1.0) / line
         design = np.stack([x * w, w], axis=1)
         (shot, read), *_ = np.linalg.lstsq(design, v * w, rcond=None)
         if shot < 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -36,12 +36,16 @@ class Sensor:
     row_std_dn: float = 0.0
     tukey_lambda: float | None = None
     """Shape of the read noise; None for Gaussian."""
-    black_dn: tuple[float, float, float, float] = (512.0, 512.0, 512.0, 512.0)
-    """For the four places of the cell in reading order."""
+    black_dn: tuple[float, ...] = (512.0, 512.0, 512.0, 512.0)
+    """For the places of the cell in reading order: 4, or 36 of X-Trans."""
     white_dn: float = 16383.0
-    black_error_dn: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    """What the true black is above the stated one."""
+    black_error_dn: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
+    """What the true black is above the stated one; as `black_dn`."""
     hot_share: float = 0.0
+    shading_dn: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    """Dark shading (H, W): the fixed pattern above black, the same in every frame of that size."""
+    source: str = ""
+    """Whose calibration this is."""
 
     @property
     def full_well_e(self) -> float:
@@ -89,6 +93,7 @@ def sony_a7s2(iso: float) -> Sensor:
         gain_dn_per_e=table["K_per_iso"] * iso,
         read_std_dn=at(read),
         row_std_dn=at(row),
+        source=calibrations()["pmn"]["source"],
     )
 
 
@@ -98,8 +103,8 @@ def eld_camera(name: str, gain_dn_per_e: float) -> Sensor:
     Names as in the file: SonyA7S2, NikonD850, CanonEOS5D4, CanonEOS70D, CanonEOS700D.
     """
     cameras = calibrations()["eld"]
-    if name not in cameras:
-        known = ", ".join(k for k in cameras if k != "source")
+    if not isinstance(cameras.get(name), dict):
+        known = ", ".join(k for k, v in cameras.items() if isinstance(v, dict))
         raise SettingsError(f"no calibration for {name}; known are {known}")
     camera = cameras[name]
 
@@ -115,6 +120,7 @@ def eld_camera(name: str, gain_dn_per_e: float) -> Sensor:
         read_std_dn=line("gaussian"),
         row_std_dn=line("row"),
         tukey_lambda=float(np.mean(camera["tukey_lambda"])),
+        source=cameras["source"],
     )
 
 
@@ -132,7 +138,49 @@ def phone(iso: float, cfa_black_dn: float = 64.0) -> Sensor:
         ),
         black_dn=(cfa_black_dn,) * 4,
         white_dn=1023.0,
+        source=table["source"],
     )
+
+
+def known_sensor(make: str, model: str, iso: float) -> Sensor | None:
+    """The sensor of a camera, named as its files name it, at an ISO; None where no calibration covers it.
+
+    Published calibrations only (calibrations.toml). Black and white levels are the calibration's, not the
+    file's.
+
+    >>> known_sensor("Canon", "Canon EOS REBEL T5i", 800).gain_dn_per_e  # doctest: +ELLIPSIS
+    3.58...
+    >>> known_sensor("SONY", "ILCE-7SM2", 51200) is None
+    True
+    """
+    name = _plain(f"{make} {model}")
+    table = calibrations()
+
+    def fits(entry: Any) -> bool:
+        return isinstance(entry, dict) and name in map(_plain, entry.get("exif", ()))
+
+    sensor = None
+    sony, oppo = table["pmn"]["SonyA7S2"], table["phone"]["OppoReno10x"]
+    if fits(sony) and sony["iso"][0] <= iso <= sony["iso"][-1]:
+        sensor = sony_a7s2(iso)
+    elif fits(oppo) and oppo["iso"][0] <= iso <= oppo["iso"][1]:
+        sensor = phone(iso)
+    else:
+        base, top = table["eld"]["iso"]
+        for key, entry in table["eld"].items():
+            if fits(entry) and base <= iso <= top:
+                sensor = eld_camera(key, entry["K_min"] * iso / base)
+    return None if sensor is None else replace(sensor, make=make, model=model, iso=iso)
+
+
+def _plain(name: str) -> str:
+    """A name without case, spaces and a maker said twice.
+
+    >>> _plain("NIKON CORPORATION NIKON D850") == _plain("Nikon D850")
+    True
+    """
+    words = name.casefold().replace("corporation", " ").split()
+    return " ".join(dict.fromkeys(words))
 
 
 def expose(
@@ -154,10 +202,7 @@ def expose(
     """
     height, width = scene.shape[:2]
     size = len(cfa)
-    black_cell = np.resize(np.array(sensor.black_dn).reshape(2, 2), (2, 2))
-    repeat = (size + 1) // 2
-    black = np.tile(black_cell, (repeat, repeat))[:size, :size]
-    error = np.tile(np.array(sensor.black_error_dn).reshape(2, 2), (repeat, repeat))[:size, :size]
+    black, error = (_cell(values, size) for values in (sensor.black_dn, sensor.black_error_dn))
     light = np.empty((height, width))
     offset = np.empty((height, width))
     for dy in range(size):
@@ -165,6 +210,12 @@ def expose(
             colour = cfa[dy][dx]
             light[dy::size, dx::size] = scene[dy::size, dx::size, colour] / (ratio * wb[colour])
             offset[dy::size, dx::size] = black[dy, dx] + error[dy, dx]
+    if sensor.shading_dn is not None:
+        if sensor.shading_dn.shape != (height, width):
+            raise SettingsError(
+                f"the sensor's dark shading is {sensor.shading_dn.shape}, the scene {(height, width)}"
+            )
+        offset += sensor.shading_dn
     electrons = np.maximum(light, 0) * sensor.full_well_e
     if noisy:
         electrons = rng.poisson(electrons).astype(np.float64)
@@ -192,6 +243,16 @@ def expose(
     )
 
 
+def _cell(values: tuple[float, ...], size: int) -> npt.NDArray[np.float64]:
+    """Values of a 2x2 or 6x6 cell in reading order, repeated over a cell of `size` squared."""
+    side = math.isqrt(len(values))
+    if side * side != len(values) or size % side:
+        raise SettingsError(
+            f"{len(values)} black levels fit no {size}x{size} cell: 4 are needed, or one a place"
+        )
+    return np.tile(np.array(values, dtype=np.float64).reshape(side, side), (size // side, size // side))
+
+
 def _read_noise(
     sensor: Sensor, rng: np.random.Generator, shape: tuple[int, ...]
 ) -> npt.NDArray[np.float64]:
@@ -199,10 +260,14 @@ def _read_noise(
     if shape_parameter is None or abs(shape_parameter) < 1e-3:
         return rng.normal(0, sensor.read_std_dn, shape)
     u = rng.uniform(1e-7, 1 - 1e-7, shape)
-    tukey = (u**shape_parameter - (1 - u) ** shape_parameter) / shape_parameter
-    scale = sensor.read_std_dn / tukey_std(shape_parameter)
-    scaled: npt.NDArray[np.float64] = tukey * scale
-    return scaled
+    return tukey_quantiles(u, shape_parameter) * (sensor.read_std_dn / tukey_std(shape_parameter))
+
+
+def tukey_quantiles(u: npt.NDArray[np.float64], shape_parameter: float) -> npt.NDArray[np.float64]:
+    """The Tukey lambda distribution's value at shares `u` of it (above 0, below 1); shape not 0."""
+    p = shape_parameter
+    values: npt.NDArray[np.float64] = (u**p - (1 - u) ** p) / p
+    return values
 
 
 def tukey_std(shape_parameter: float) -> float:

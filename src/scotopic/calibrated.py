@@ -1,0 +1,112 @@
+"""What a camera's profile does for a file: which one serves it, what it tells, what it takes away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.errors import SettingsError
+from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.profile import CameraProfile, Floats, load
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """A mosaic as its camera's profile corrects it; as it was, and `profile` None, where none serves it."""
+
+    mosaic: Mosaic
+    profile: CameraProfile | None = None
+    noise: NoiseProfile | None = None
+    """None where the profile does not know the gain."""
+    note: str = ""
+    """Why a profile of this camera was not used, or not wholly."""
+
+
+def calibrated(profiles: Sequence[CameraProfile], mosaic: Mosaic) -> Calibrated:
+    """Apply the profile of the camera that took the mosaic, if it is among `profiles` and covers its ISO."""
+    profile = for_file(profiles, mosaic)
+    if profile is None:
+        return Calibrated(mosaic)
+    try:
+        told = profile.noise_profile(mosaic)
+        mended = corrected(profile, mosaic)
+    except SettingsError as error:
+        return Calibrated(mosaic, note=f"your profile of this {profile.name} is not used: {error}")
+    note = ""
+    if not profile.fits(mosaic):
+        note = (
+            f"your profile of this {profile.name} is of {profile.width}x{profile.height} pixels, this file of "
+            f"{mosaic.data.shape[1]}x{mosaic.data.shape[0]}: no dark shading is taken out"
+        )
+    return Calibrated(mended, profile, told, note)
+
+
+def corrected(profile: CameraProfile, mosaic: Mosaic) -> Mosaic:
+    """The mosaic in float32 without black error, dark shading and hot pixels. Raises as
+    `CameraProfile.at`.
+
+    Pixels at saturation stay as they are, so that lamps are still known for what they are. Without the
+    shading where the file is of another size than the calibration frames.
+    """
+    setting, pattern = profile.at(mosaic.iso, mosaic.exposure_s)
+    if mosaic.cfa != profile.cfa:
+        raise SettingsError("its colours lie otherwise than in the frames of the calibration")
+    size = len(profile.cfa)
+    height, width = mosaic.data.shape
+    error = np.array(setting.black_error_dn, dtype=np.float32).reshape(size, size)
+    repeats = (-(-height // size), -(-width // size))
+    offset = np.tile(error, repeats)[:height, :width]
+    data = mosaic.data.astype(np.float32)
+    fits = profile.fits(mosaic)
+    if fits:
+        offset += pattern.shading()
+    np.subtract(data, offset, out=data, where=mosaic.data < mosaic.saturation)
+    if fits:
+        _mend(data, pattern.hot, profile.cfa)
+    return mosaic.with_changes(data=data)
+
+
+def profiles_folder() -> Path:
+    """Where installed profiles are: $XDG_CONFIG_HOME/scotopic/profiles, else ~/.config/scotopic/profiles."""
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if base else Path.home() / ".config") / "scotopic" / "profiles"
+
+
+def installed() -> tuple[CameraProfile, ...]:
+    """The profiles in `profiles_folder()`, by file name. Raises SettingsError for a file that is none."""
+    folder = profiles_folder()
+    return tuple(load(p) for p in sorted(folder.glob("*.json"))) if folder.is_dir() else ()
+
+
+def for_file(profiles: Sequence[CameraProfile], mosaic: Mosaic) -> CameraProfile | None:
+    """The profile of the camera that took the file; one that knows its serial number before others."""
+    matching = [p for p in profiles if p.matches(mosaic)]
+    return max(matching, key=lambda p: bool(p.serial), default=None)
+
+
+def _mend(data: Floats, hot: npt.NDArray[np.uint16], cfa: tuple[tuple[int, ...], ...]) -> None:
+    """Give hot pixels, in place, the median of the sound ones of their colour around them."""
+    if not len(hot):
+        return
+    size = len(cfa)
+    reach = 2 if size == 2 else 3
+    colours = np.array(cfa)
+    bad = np.zeros(data.shape, dtype=bool)
+    bad[hot[:, 0], hot[:, 1]] = True
+    y, x = hot[:, 0].astype(np.intp), hot[:, 1].astype(np.intp)
+    around = []
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            ny, nx = y + dy, x + dx
+            inside = (ny >= 0) & (nx >= 0) & (ny < data.shape[0]) & (nx < data.shape[1])
+            ny, nx = np.where(inside, ny, y), np.where(inside, nx, x)
+            alike = colours[ny % size, nx % size] == colours[y % size, x % size]
+            around.append(np.where(inside & alike & ~bad[ny, nx], data[ny, nx], np.nan))
+    values = np.stack(around)
+    some = ~np.isnan(values).all(axis=0)
+    data[y[some], x[some]] = np.nanmedian(values[:, some], axis=0)

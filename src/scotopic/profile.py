@@ -1,0 +1,326 @@
+"""A camera's profile: what its owner measured of it with dark and flat frames, kept in one JSON file.
+
+Noise by ISO and exposure, the true black, the fixed pattern of dark frames and the hot pixels. How it is
+measured: `calibrate.py`. How it is used: `calibrated.py`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import io
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.errors import SettingsError
+from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor
+from scotopic.write import place_bytes
+
+FORMAT = "scotopic camera profile 1"
+"""First entry of the file; another number is another form."""
+
+GAIN_SWITCH = 0.85
+"""Read noise in DN grows with ISO within one gain of the sensor. Where it falls to less than this share at
+a higher ISO, the sensor has switched its gain: nothing is interpolated across. At the A7S II's switch it falls
+to 0.42 (calibrations.toml)."""
+
+SAME_ISO = 0.01
+"""ISO values this near, relatively, are one."""
+
+GainSource = Literal["flats", "flats at another ISO", "table", ""]
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was measured at one ISO and exposure. In DN, as the camera's files count."""
+
+    iso: float
+    exposure_s: float | None
+    dark_frames: int
+    read_std_dn: float
+    """Of one pixel from frame to frame; row noise and rounding apart."""
+    row_std_dn: float
+    """Of a whole row from frame to frame."""
+    black_error_dn: tuple[float, ...]
+    """True black above the stated one, for each place of the cell in reading order."""
+    hot_share: float
+    tukey_lambda: float | None = None
+    """Shape of the read noise; None where it is Gaussian or could not be told."""
+    gain_dn_per_e: float | None = None
+    """DN per electron; None where neither flats nor a table told it."""
+    gain_source: GainSource = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """The fixed pattern at a setting, in DN above the true black.
+
+    `coarse` (h, w) lies evenly over the picture; `rows` (H,) and `columns` (W,) are added; `hot` (n, 2) are rows
+    and columns of pixels not to be used.
+    """
+
+    coarse: Floats
+    rows: Floats
+    columns: Floats
+    hot: npt.NDArray[np.uint16]
+
+    def shading(self) -> Floats:
+        """(H, W) in DN."""
+        smooth = _enlarged(self.coarse, (self.rows.size, self.columns.size))
+        return smooth + self.rows[:, None] + self.columns[None, :]
+
+
+@dataclass(frozen=True, eq=False)
+class CameraProfile:
+    """All settings of one camera, by ISO, with a pattern each."""
+
+    make: str
+    model: str
+    serial: str
+    cfa: tuple[tuple[int, ...], ...]
+    black_dn: tuple[float, ...]
+    """As stated by the files, in reading order of the cell."""
+    white_dn: float
+    height: int
+    width: int
+    settings: tuple[Setting, ...]
+    patterns: tuple[Pattern, ...] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    """What its maker was told when it was made."""
+
+    @property
+    def name(self) -> str:
+        """The camera in words."""
+        said_twice = self.make and self.model.casefold().startswith(self.make.split()[0].casefold())
+        return self.model if said_twice else f"{self.make} {self.model}".strip()
+
+    def matches(self, mosaic: Mosaic) -> bool:
+        """Whether the file comes from this camera; serial numbers count where both are known."""
+        serial = serial_of(mosaic)
+        same = (mosaic.make, mosaic.model) == (self.make, self.model)
+        return same and (not serial or not self.serial or serial == self.serial)
+
+    def at(self, iso: float | None, exposure_s: float | None = None) -> tuple[Setting, Pattern]:
+        """What holds at an ISO: calibrated there, or in between, but never across a gain switch.
+
+        Of several exposures at one ISO the nearest is taken. Raises SettingsError, with the reason, for an ISO
+        that is not covered.
+        """
+        if iso is None:
+            raise SettingsError("the file does not say its ISO")
+        chosen = self._of_exposure(exposure_s)
+        known = [self.settings[i].iso for i in chosen]
+        below = [i for i in chosen if self.settings[i].iso <= iso * (1 + SAME_ISO)]
+        above = [i for i in chosen if self.settings[i].iso >= iso * (1 - SAME_ISO)]
+        if not below or not above:
+            raise SettingsError(f"calibrated are {_isos(known)}, not ISO {iso:g}")
+        a, b = below[-1], above[0]
+        low, high = self.settings[a], self.settings[b]
+        if a == b or low.iso >= high.iso:
+            return replace(low, iso=iso), self.patterns[a]
+        if high.read_std_dn < GAIN_SWITCH * low.read_std_dn:
+            raise SettingsError(
+                f"the sensor switches its gain somewhere between ISO {low.iso:g} and {high.iso:g}; ISO {iso:g} "
+                "is not calibrated"
+            )
+        share = math.log(iso / low.iso) / math.log(high.iso / low.iso)
+        linear = (iso - low.iso) / (high.iso - low.iso)
+        return _between(low, high, share, linear, iso), _pattern_between(
+            self.patterns[a], self.patterns[b], linear
+        )
+
+    def _of_exposure(self, exposure_s: float | None) -> list[int]:
+        """One setting an ISO, by ISO: the one nearest in exposure."""
+
+        def apart(i: int) -> float:
+            other = self.settings[i].exposure_s
+            return abs(math.log(other / exposure_s)) if other and exposure_s else 0.0
+
+        nearest: dict[float, int] = {}
+        for i, setting in enumerate(self.settings):
+            if setting.iso not in nearest or apart(i) < apart(nearest[setting.iso]):
+                nearest[setting.iso] = i
+        return [nearest[iso] for iso in sorted(nearest)]
+
+    def noise_profile(self, mosaic: Mosaic) -> NoiseProfile | None:
+        """The noise of a file; None where the gain is not known. Raises as `at`."""
+        setting, _ = self.at(mosaic.iso, mosaic.exposure_s)
+        if setting.gain_dn_per_e is None:
+            return None
+        span = mosaic.white - float(np.mean(mosaic.black))
+        shot = setting.gain_dn_per_e / span
+        read = (setting.read_std_dn**2 + QUANTISATION_VARIANCE_DN2) / span**2
+        words = f"your profile of this {self.name}"
+        if setting.gain_source == "table":
+            words += ", gain from the table"
+        return NoiseProfile((shot,) * 3, (read,) * 3, words)
+
+    def fits(self, mosaic: Mosaic) -> bool:
+        """Whether the file has the size of the calibration frames, so that the pattern lies right."""
+        return mosaic.data.shape == (self.height, self.width)
+
+    def sensor(self, iso: float, exposure_s: float | None = None) -> Sensor:
+        """This camera to simulate with. Raises SettingsError where ISO or gain are not known."""
+        setting, pattern = self.at(iso, exposure_s)
+        if setting.gain_dn_per_e is None:
+            raise SettingsError(
+                f"the profile of this {self.name} knows no gain: calibrate it again with --flat"
+            )
+        return Sensor(
+            make=self.make,
+            model=self.model,
+            iso=iso,
+            gain_dn_per_e=setting.gain_dn_per_e,
+            read_std_dn=setting.read_std_dn,
+            row_std_dn=setting.row_std_dn,
+            tukey_lambda=setting.tukey_lambda,
+            black_dn=self.black_dn,
+            white_dn=self.white_dn,
+            black_error_dn=setting.black_error_dn,
+            hot_share=setting.hot_share,
+            shading_dn=pattern.shading(),
+            source=f"profile of {self.name}",
+        )
+
+    def save(self, path: Path, *, overwrite: bool = False) -> None:
+        """Write the profile, whole or not at all. Raises FileExistsRefusal, WriteError."""
+        place_bytes(path, self.to_json().encode(), overwrite=overwrite)
+
+    def to_json(self) -> str:
+        """The file's text: figures as JSON, patterns as a compressed .npz in base64."""
+        plain = {
+            f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("settings", "patterns")
+        }
+        arrays = {
+            f"{name}_{i}": getattr(pattern, name).astype(np.uint16 if name == "hot" else np.float16)
+            for i, pattern in enumerate(self.patterns)
+            for name in ("coarse", "rows", "columns", "hot")
+        }
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, **arrays)
+        whole = {"format": FORMAT, **plain, "settings": [asdict(s) for s in self.settings]}
+        whole["patterns"] = base64.b64encode(packed.getvalue()).decode("ascii")
+        return json.dumps(whole, indent=1) + "\n"
+
+
+def serial_of(mosaic: Mosaic) -> str:
+    """The camera body's serial number as EXIF has it, or ''."""
+    value = mosaic.exif.exif.get(0xA431, "")
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    return text.strip("\0 ")
+
+
+def load(path: Path) -> CameraProfile:
+    """Read a profile. Raises SettingsError for a file that is none, or a damaged one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as a camera profile ({error})") from error
+    try:
+        whole = json.loads(text)
+        if not isinstance(whole, dict) or whole.pop("format", None) != FORMAT:
+            raise ValueError(f"its format is not {FORMAT!r}")
+        settings = tuple(
+            Setting(**entry | {"black_error_dn": tuple(entry["black_error_dn"])})
+            for entry in whole.pop("settings")
+        )
+        with np.load(io.BytesIO(base64.b64decode(whole.pop("patterns"), validate=True))) as arrays:
+            patterns = tuple(_pattern(arrays, i) for i in range(len(settings)))
+        cfa = tuple(tuple(int(c) for c in row) for row in whole.pop("cfa"))
+        whole |= {k: tuple(whole[k]) for k in ("black_dn", "notes")}
+        profile = CameraProfile(**whole, cfa=cfa, settings=settings, patterns=patterns)
+        _check(profile)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, binascii.Error) as error:
+        raise SettingsError(
+            f"{path}: is no camera profile that can be used ({error}); make it again with 'scotopic calibrate'"
+        ) from error
+    return profile
+
+
+def _pattern(arrays: Any, i: int) -> Pattern:
+    coarse, rows, columns = (arrays[f"{n}_{i}"].astype(np.float32) for n in ("coarse", "rows", "columns"))
+    return Pattern(coarse, rows, columns, arrays[f"hot_{i}"].astype(np.uint16))
+
+
+def _check(profile: CameraProfile) -> None:
+    """Raise ValueError for values that no calibration gives."""
+    cell = len(profile.cfa) ** 2
+    if not profile.settings or len(profile.black_dn) != cell:
+        raise ValueError("it holds no settings, or black levels that do not fit its cell")
+    for s, pattern in zip(profile.settings, profile.patterns, strict=True):
+        numbers = [
+            s.iso,
+            s.read_std_dn,
+            s.row_std_dn,
+            s.hot_share,
+            s.gain_dn_per_e or 1.0,
+            *s.black_error_dn,
+        ]
+        sound = all(map(math.isfinite, numbers)) and s.iso > 0 and min(numbers[:5]) >= 0
+        if not sound or len(s.black_error_dn) != cell:
+            raise ValueError(f"its figures at ISO {s.iso} make no sense")
+        sizes = (pattern.rows.shape, pattern.columns.shape, pattern.coarse.ndim, pattern.hot.shape[1:])
+        if sizes != ((profile.height,), (profile.width,), 2, (2,)):
+            raise ValueError(f"its pattern at ISO {s.iso} does not fit {profile.height}x{profile.width}")
+        finite = all(np.isfinite(a).all() for a in (pattern.coarse, pattern.rows, pattern.columns))
+        if not finite or np.any(pattern.hot >= (profile.height, profile.width)):
+            raise ValueError(f"its pattern at ISO {s.iso} is damaged")
+
+
+def _isos(known: list[float]) -> str:
+    return f"ISO {known[0]:g}" if len(known) == 1 else f"ISO {known[0]:g} to {known[-1]:g}"
+
+
+def _between(low: Setting, high: Setting, share: float, linear: float, iso: float) -> Setting:
+    """Noise by its logarithm over the logarithm of ISO, offsets linearly, as amplification does."""
+
+    def log_mean(a: float, b: float) -> float:
+        return math.exp((1 - share) * math.log(a) + share * math.log(b)) if min(a, b) > 0 else (a + b) / 2
+
+    gains, shapes = (low.gain_dn_per_e, high.gain_dn_per_e), (low.tukey_lambda, high.tukey_lambda)
+    return replace(
+        low,
+        iso=iso,
+        read_std_dn=log_mean(low.read_std_dn, high.read_std_dn),
+        row_std_dn=log_mean(low.row_std_dn, high.row_std_dn),
+        black_error_dn=tuple(
+            (1 - linear) * a + linear * b
+            for a, b in zip(low.black_error_dn, high.black_error_dn, strict=True)
+        ),
+        hot_share=(1 - linear) * low.hot_share + linear * high.hot_share,
+        tukey_lambda=shapes[share > 0.5],
+        gain_dn_per_e=log_mean(gains[0], gains[1]) if gains[0] and gains[1] else None,
+    )
+
+
+def _pattern_between(low: Pattern, high: Pattern, share: float) -> Pattern:
+    def mix(a: Floats, b: Floats) -> Floats:
+        return ((1 - share) * a + share * b).astype(np.float32)
+
+    hot = np.unique(np.concatenate([low.hot, high.hot]), axis=0)
+    return Pattern(
+        mix(low.coarse, high.coarse), mix(low.rows, high.rows), mix(low.columns, high.columns), hot
+    )
+
+
+def _enlarged(coarse: Floats, shape: tuple[int, int]) -> Floats:
+    """Bilinear, each coarse value in the middle of its block."""
+    values = coarse
+    for axis, n in enumerate(shape):
+        few = values.shape[axis]
+        position = np.clip((np.arange(n) + 0.5) * few / n - 0.5, 0, few - 1)
+        first = np.minimum(position.astype(np.intp), max(few - 2, 0))
+        weight = (position - first).astype(np.float32)
+        weight = weight[:, None] if axis == 0 else weight[None, :]
+        second = np.minimum(first + 1, few - 1)
+        values = (1 - weight) * values.take(first, axis) + weight * values.take(second, axis)
+    return values

@@ -1,0 +1,276 @@
+"""Simulated cameras are measured anew from their own dark and flat frames."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scotopic import profile as profiles
+from scotopic.calibrate import calibrate
+from scotopic.calibrated import corrected, for_file
+from scotopic.dng import write_mosaic
+from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError
+from scotopic.frame import RGGB, X_TRANS
+from scotopic.sensor import Sensor, expose, sony_a7s2
+
+SHAPE = (192, 240)
+
+
+def shading(shape=SHAPE, strength=6.0) -> np.ndarray:
+    """Glow from a corner, banded rows and columns; 0 in the mean."""
+    height, width = shape
+    y, x = np.mgrid[:height, :width]
+    glow = np.exp(-np.hypot(y - height, x - width) / (0.4 * width))
+    fixed = np.random.default_rng(1)
+    pattern = glow * 4 + fixed.normal(0, 0.4, (height, 1)) + fixed.normal(0, 0.4, (1, width))
+    return (strength * (pattern - pattern.mean())).astype(np.float32)
+
+
+def camera(iso=3200.0, cfa=RGGB, **changes) -> Sensor:
+    error = (1.5, -0.8, -0.4, 2.5) if cfa == RGGB else tuple(np.linspace(-2, 2, 36))
+    sensor = replace(sony_a7s2(iso), make="Simulated", model="One", black_error_dn=error)
+    return replace(sensor, shading_dn=shading(), **changes)
+
+
+def shoot(folder: Path, sensor: Sensor, light, count: int, seed=0, cfa=RGGB, exposure_s=0.1) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    scene = np.broadcast_to(np.asarray(light)[..., None], (*SHAPE, 3))
+    found = []
+    for i in range(count):
+        rng = np.random.default_rng([seed, i])
+        mosaic = expose(scene, sensor, 1, rng, wb=(1, 1, 1), cfa=cfa, exposure_s=exposure_s)
+        found.append(folder / f"{sensor.model}_{sensor.iso:g}_{exposure_s:g}_{seed}_{i}.dng")
+        write_mosaic(found[-1], mosaic)
+    return found
+
+
+def vignetted(level: float) -> np.ndarray:
+    y, x = (np.linspace(-1, 1, n) for n in SHAPE)
+    return level * (1 - 0.3 * (y[:, None] ** 2 + x[None, :] ** 2) / 2)
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory) -> tuple[list[Path], list[Path]]:
+    folder = tmp_path_factory.mktemp("frames")
+    sensor = camera(row_std_dn=2.0)
+    dark = shoot(folder / "dark", sensor, np.zeros(SHAPE), 10)
+    flat = [
+        path
+        for seed, (level, exposure_s) in enumerate([(0.2, 0.01), (0.6, 0.03)], start=5)
+        for path in shoot(folder / "flat", sensor, vignetted(level), 2, seed, exposure_s=exposure_s)
+    ]
+    return dark, flat
+
+
+@pytest.fixture(scope="module")
+def made(frames) -> profiles.CameraProfile:
+    return calibrate(*frames).profile
+
+
+def test_gain_and_noise_are_found_within_five_percent(made):
+    true = camera(row_std_dn=2.0)
+    setting = made.settings[0]
+    assert setting.gain_dn_per_e == pytest.approx(true.gain_dn_per_e, rel=0.05)
+    assert setting.gain_source == "flats"
+    assert setting.read_std_dn == pytest.approx(true.read_std_dn, rel=0.05)
+    assert setting.row_std_dn == pytest.approx(2.0, rel=0.05)
+    assert setting.tukey_lambda is None
+
+
+def true_black(sensor: Sensor, size: int) -> np.ndarray:
+    """Black error and the mean of the shading at each place: only their sum can be seen."""
+    error = np.array(sensor.black_error_dn).reshape(size, size)
+    means = [[shading()[dy::size, dx::size].mean() for dx in range(size)] for dy in range(size)]
+    return (error + np.array(means)).ravel()
+
+
+def test_the_true_black_is_found_for_each_place(made):
+    assert made.settings[0].black_error_dn == pytest.approx(true_black(camera(), 2), abs=0.15)
+
+
+def test_the_fixed_pattern_is_found(made):
+    left = made.patterns[0].shading() - shading()
+    assert left.std() < 0.2 * shading().std()
+
+
+@pytest.mark.parametrize("shape", [-0.2, -0.05, 0.05])
+def test_the_shape_of_the_read_noise_is_told(tmp_path, shape):
+    dark = shoot(tmp_path, camera(tukey_lambda=shape), np.zeros(SHAPE), 10)
+    assert calibrate(dark).profile.settings[0].tukey_lambda == pytest.approx(shape, abs=0.06)
+
+
+def test_x_trans_is_measured_place_by_place(tmp_path):
+    sensor = camera(cfa=X_TRANS)
+    dark = shoot(tmp_path / "d", sensor, np.zeros(SHAPE), 10, cfa=X_TRANS)
+    flat = shoot(tmp_path / "f", sensor, vignetted(0.5), 4, cfa=X_TRANS)
+    made = calibrate(dark, flat).profile
+    setting = made.settings[0]
+    assert setting.gain_dn_per_e == pytest.approx(sensor.gain_dn_per_e, rel=0.05)
+    assert setting.read_std_dn == pytest.approx(sensor.read_std_dn, rel=0.05)
+    assert setting.black_error_dn == pytest.approx(true_black(sensor, 6), abs=0.3)
+    assert (made.patterns[0].shading() - shading()).std() < 0.2 * shading().std()
+
+
+def test_a_pattern_that_does_not_repeat_is_not_kept(tmp_path):
+    sensor = replace(camera(row_std_dn=3.0), shading_dn=None)
+    pattern = calibrate(shoot(tmp_path, sensor, np.zeros(SHAPE), 10)).profile.patterns[0]
+    assert pattern.shading().std() < 0.3
+    assert len(pattern.hot) == 0
+
+
+def test_hot_pixels_are_found_and_mended(tmp_path):
+    sensor = camera()
+    hot = [(10, 11), (10, 13), (100, 50), (191, 239), (0, 0)]
+    spots = shading().copy()
+    for y, x in hot:
+        spots[y, x] = 900.0
+    sensor = replace(sensor, shading_dn=spots)
+    made = calibrate(shoot(tmp_path, sensor, np.zeros(SHAPE), 6)).profile
+    assert sorted(map(tuple, made.patterns[0].hot.tolist())) == sorted(hot)
+    scene = np.full((*SHAPE, 3), 0.2)
+    mosaic = expose(scene, sensor, 1, np.random.default_rng(3), wb=(1, 1, 1))
+    data = corrected(made, mosaic).data
+    for y, x in hot:
+        assert data[y, x] == pytest.approx(512 + 0.2 * 15871, abs=400)
+
+
+def test_correcting_takes_out_black_error_and_shading(made):
+    mosaic = expose(np.zeros((*SHAPE, 3)), camera(), 1, np.random.default_rng(9), wb=(1, 1, 1))
+    before, after = (m.data.astype(np.float64) - 512 for m in (mosaic, corrected(made, mosaic)))
+    coarse = [v.reshape(12, 16, 15, 16).mean(axis=(1, 3)) for v in (before, after)]
+    assert coarse[1].std() < 0.2 * coarse[0].std()
+    assert abs(after.mean()) < 0.15
+
+
+def test_saturated_pixels_stay_saturated(made):
+    mosaic = expose(np.full((*SHAPE, 3), 3.0), camera(), 1, np.random.default_rng(9), wb=(1, 1, 1))
+    assert np.all(corrected(made, mosaic).data == mosaic.white)
+
+
+def test_a_file_of_another_size_gets_the_black_alone(made):
+    mosaic = expose(np.zeros((64, 64, 3)), replace(camera(), shading_dn=None), 1, np.random.default_rng(2))
+    assert corrected(made, mosaic).data.mean() == pytest.approx(512, abs=0.5)
+
+
+def test_a_saved_profile_is_read_back_the_same(made, tmp_path):
+    path = tmp_path / "mine.json"
+    made.save(path)
+    again = profiles.load(path)
+    assert again.settings == made.settings
+    assert again.cfa == made.cfa
+    assert again.notes == made.notes
+    assert np.abs(again.patterns[0].shading() - made.patterns[0].shading()).max() < 0.05
+    with pytest.raises(FileExistsRefusal):
+        made.save(path)
+
+
+def test_what_is_no_profile_is_refused_by_name(made, tmp_path):
+    path = tmp_path / "mine.json"
+    good = made.to_json()
+    for text in ("", "{}", "[1]", good[: len(good) // 2], good.replace('"iso": 3200.0', '"iso": -1'), "\0"):
+        path.write_text(text)
+        with pytest.raises(SettingsError, match=r"mine\.json"):
+            profiles.load(path)
+
+
+def of(isos: dict[float, float]) -> profiles.CameraProfile:
+    """A profile with a read noise at each ISO."""
+    none = profiles.Pattern(
+        *(np.zeros(s, np.float32) for s in ((2, 2), 64, 64)), np.zeros((0, 2), np.uint16)
+    )
+    settings = tuple(
+        profiles.Setting(iso, 0.1, 10, read, 0.0, (iso / 1000,) * 4, 0.0, None, iso / 1000, "flats")
+        for iso, read in isos.items()
+    )
+    return profiles.CameraProfile(
+        "Simulated", "One", "", RGGB, (512.0,) * 4, 16383.0, 64, 64, settings, (none,) * len(isos)
+    )
+
+
+def test_iso_is_interpolated_within_a_gain_and_never_across_a_switch():
+    known = of({100: 1.0, 1600: 6.0, 2000: 2.6, 6400: 7.0})
+    between, _ = known.at(400)
+    assert between.read_std_dn == pytest.approx(6.0**0.5)
+    assert between.gain_dn_per_e == pytest.approx(0.4)
+    assert between.black_error_dn[0] == pytest.approx(0.4)
+    assert known.at(1600)[0].read_std_dn == 6.0
+    assert known.at(2000)[0].read_std_dn == 2.6
+    with pytest.raises(SettingsError, match="switches its gain"):
+        known.at(1800)
+    for outside in (50, 12800, None):
+        with pytest.raises(SettingsError, match="ISO"):
+            known.at(outside)
+
+
+def test_of_several_exposures_the_nearest_is_taken():
+    known = of({400: 2.0})
+    long = replace(known.settings[0], exposure_s=30.0, read_std_dn=5.0)
+    both = replace(known, settings=(*known.settings, long), patterns=known.patterns * 2)
+    assert both.at(400, 0.05)[0].read_std_dn == 2.0
+    assert both.at(400, 20)[0].read_std_dn == 5.0
+
+
+def test_a_profile_serves_its_own_camera_only(made, dark):
+    own = expose(np.zeros((64, 64, 3)), replace(camera(), shading_dn=None), 1, np.random.default_rng(2))
+    assert for_file((made,), own) is made
+    assert for_file((made,), dark) is None
+
+
+def test_frames_that_cannot_be_used_are_named(frames, tmp_path):
+    dark, flat = frames
+    bright = shoot(tmp_path / "b", camera(), np.full(SHAPE, 0.3), 1)
+    single = shoot(tmp_path / "s", camera(iso=800), np.zeros(SHAPE), 1)
+    clipped = shoot(tmp_path / "c", camera(), np.full(SHAPE, 3.0), 2)
+    text = tmp_path / "notes.dng"
+    text.write_text("no picture")
+    notes = "\n".join(calibrate([*dark[:3], *bright, *single, text], [*clipped, *flat[:1]]).profile.notes)
+    for words in (
+        "not dark",
+        "one dark frame only",
+        "notes.dng",
+        "overexposed",
+        "one flat only",
+        "10 or more",
+    ):
+        assert words in notes
+
+
+def test_frames_of_two_cameras_or_sizes_are_refused(frames, tmp_path):
+    other = shoot(tmp_path, replace(camera(), model="Two"), np.zeros(SHAPE), 2)
+    with pytest.raises(DatasetError, match="2 cameras or sizes"):
+        calibrate([*frames[0], *other])
+
+
+def test_without_a_dark_frame_there_is_no_profile(tmp_path):
+    with pytest.raises(DatasetError, match="lens cap"):
+        calibrate(shoot(tmp_path, camera(), np.full(SHAPE, 0.5), 2)[:0])
+    with pytest.raises(DatasetError, match="not dark"):
+        calibrate(shoot(tmp_path, camera(), np.full(SHAPE, 0.5), 2))
+
+
+def test_without_flats_the_gain_comes_from_the_table_or_stays_unknown(frames, tmp_path):
+    unknown = calibrate(frames[0][:4]).profile
+    assert unknown.settings[0].gain_dn_per_e is None
+    assert any("stays unknown" in note for note in unknown.notes)
+    sony = replace(camera(), make="SONY", model="ILCE-7SM2")
+    known = calibrate(shoot(tmp_path, sony, np.zeros(SHAPE), 3)).profile
+    assert known.settings[0].gain_source == "table"
+    assert known.settings[0].gain_dn_per_e == pytest.approx(sony.gain_dn_per_e, rel=1e-6)
+
+
+def test_gain_goes_with_iso_where_flats_are_missing(frames, tmp_path):
+    dark = shoot(tmp_path, camera(iso=6400), np.zeros(SHAPE), 3)
+    made = calibrate([*frames[0], *dark], frames[1]).profile
+    assert made.settings[1].gain_source == "flats at another ISO"
+    assert made.settings[1].gain_dn_per_e == pytest.approx(camera(iso=6400).gain_dn_per_e, rel=0.05)
+
+
+def test_a_camera_can_be_simulated_from_its_profile(made, rng):
+    sensor = made.sensor(3200)
+    mosaic = expose(np.zeros((*SHAPE, 3)), sensor, 1, rng, wb=(1, 1, 1))
+    again = mosaic.data.astype(np.float64) - 512
+    assert again.mean() == pytest.approx(np.mean(camera().black_error_dn), abs=0.4)
+    assert np.corrcoef(again.ravel(), shading().ravel())[0, 1] > 0.5
