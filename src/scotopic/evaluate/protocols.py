@@ -19,6 +19,7 @@ from scotopic.evaluate import peers
 from scotopic.evaluate.metrics import bias_by_decile, grid, psnr, ssim
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
 from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.pattern import BAYER, Pattern
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.version import __version__
@@ -51,18 +52,26 @@ def synthetic(
 
     Returns plain values for JSON: for each setting and method PSNR, SSIM and brightness of each
     scene with their medians, the bias by brightness, and the error of the automatic ratio in stops.
-    The noise of a scene depends on its name, ratio and ISO alone. `models` must not be empty.
+    The noise of a scene depends on its name, ratio and ISO alone. `models` must not be empty, and all of
+    one kind of sensor, which the scenes are then taken with.
     """
+    pattern = models[0].pattern
     for model in models:
         if model.card.kind != "linear":
             raise SettingsError(
                 f"{model.card.name}: gives finished pictures; this protocol compares linear light "
                 "('evaluate sid' takes both)"
             )
+        if model.pattern != pattern:
+            raise SettingsError(
+                f"{model.card.name}: is for {model.pattern.sensor} sensors, {models[0].card.name} for "
+                f"{pattern.sensor} ones: measure them one after the other"
+            )
     loaded = load_all(scenes, limit)
     result: dict[str, Any] = {
         "protocol": "synthetic",
         "version": __version__,
+        "sensor": pattern.sensor,
         "models": {label(m, models): m.card.sha256 for m in models},
         "scenes": [s.name for s in loaded],
         "settings": [],
@@ -72,7 +81,7 @@ def synthetic(
         stops_off: list[float] = []
         for scene in loaded:
             progress(f"x{ratio} ISO {iso}: {scene.name}")
-            dark = take(scene, ratio, iso)
+            dark = take(scene, ratio, iso, pattern)
             automatic = exposure.automatic_ratio(dark.mosaic)
             stops_off.append(float(np.log2(automatic / ratio)))
             for name, picture, bias in _pictures(dark, models, with_peers):
@@ -95,11 +104,11 @@ def synthetic(
     return result
 
 
-def take(scene: Scene, ratio: float, iso: float) -> _Dark:
+def take(scene: Scene, ratio: float, iso: float, pattern: Pattern = BAYER) -> _Dark:
     """The dark photo of a scene, always the same."""
     sensor = sony_a7s2(iso)
     seed = zlib.crc32(f"{scene.name} x{ratio:g} ISO {iso:g}".encode())
-    mosaic = expose(scene.camera, sensor, ratio, np.random.default_rng(seed), wb=WB)
+    mosaic = expose(scene.camera, sensor, ratio, np.random.default_rng(seed), wb=WB, cfa=pattern.cfa)
     # The table by camera and ISO is what the sensor is simulated by: it must not be asked.
     blind = noise.NoiseEstimate(noise.blind_fit(mosaic))
     made = Plan(exposure.decide(mosaic, ratio=ratio), blind)
@@ -122,7 +131,9 @@ def _pictures(
         yield "LibRaw + FBDD", peers.libraw(dark.mosaic, ratio, fbdd=True), None
         demosaiced = peers.plain(dark.mosaic, dark.made, models[0])
         yield "Gaussians, best widths", peers.gaussians(demosaiced, dark.truth), None
-        yield "BM3D, true noise", peers.bm3d(dark.mosaic, dark.true_noise, dark.made, models[0]), None
+        if dark.mosaic.is_bayer:  # it takes the mosaic apart into planes of even pixels
+            picture = peers.bm3d(dark.mosaic, dark.true_noise, dark.made, models[0])
+            yield "BM3D, true noise", picture, None
     for model in models:
         light = peers.balanced(enhance(dark.mosaic, model, plan_made=dark.made))
         yield label(model, models), render(light), bias_by_decile(light, dark.scene.camera)
