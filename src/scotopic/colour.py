@@ -71,7 +71,8 @@ def xyz_from_rgb(primaries: Primaries) -> FloatArray:
     True
     """
     corners = np.array([[x / y, 1, (1 - x - y) / y] for x, y in _CHROMATICITIES[primaries]]).T
-    return corners * np.linalg.solve(corners, D65_XYZ)
+    matrix: FloatArray = corners * np.linalg.solve(corners, D65_XYZ)
+    return matrix
 
 
 def srgb_to(primaries: Primaries) -> FloatArray:

@@ -85,7 +85,8 @@ def profile(primaries: Primaries, *, linear: bool = False) -> bytes:
 def _adaptation() -> FloatArray:
     """Bradford's matrix from a D65 white to D50, (3, 3)."""
     there, here = _BRADFORD @ D65_XYZ, _BRADFORD @ np.array(_D50_XYZ)
-    return np.linalg.inv(_BRADFORD) @ np.diag(here / there) @ _BRADFORD
+    matrix: FloatArray = np.linalg.inv(_BRADFORD) @ np.diag(here / there) @ _BRADFORD
+    return matrix
 
 
 def _fixed(*values: float) -> bytes:

@@ -47,6 +47,9 @@ _ASCII, _LONG = 2, 4
 _SRGB, _UNCALIBRATED = 1, 0xFFFF
 """EXIF ColorSpace: sRGB, and any other."""
 
+LONGEST_TEXT = 2000
+"""Characters of a text carried along, IPTC's limit: a JPEG has room for 64 kB of EXIF in all."""
+
 
 @dataclass(frozen=True)
 class Exif:
@@ -69,12 +72,16 @@ class Exif:
         """The same, of a picture that scotopic has enhanced."""
         return replace(self, enhanced=True)
 
-    def to_bytes(self, width: int, height: int, software: str, *, srgb: bool = True) -> bytes:
+    def to_bytes(
+        self, width: int, height: int, software: str, *, srgb: bool = True, oriented: bool = True
+    ) -> bytes:
         """An EXIF block (a TIFF without pictures); the picture is upright, so orientation is 1.
 
-        `srgb` False for pictures in another colour space: the ICC profile says which.
+        `srgb` False for pictures in another colour space: the ICC profile says which. `oriented` False
+        leaves the orientation to the format.
         """
-        main = _directory({**self.main, ORIENTATION: 1, SOFTWARE: software})
+        own = {ORIENTATION: 1, SOFTWARE: software} if oriented else {SOFTWARE: software}
+        main = _directory({**self.main, **own})
         inner = dict(zip((EXIF_IFD, GPS_IFD), self.directories(width, height, srgb=srgb), strict=True))
         for pointer, directory in inner.items():
             if len(directory):
@@ -227,7 +234,7 @@ def _plain(tag: Any) -> Any:
     kind = int(tag.field_type)
     if kind == _ASCII:
         text = values.decode("latin-1") if isinstance(values, bytes) else str(values)
-        return text.rstrip("\0 ") or None
+        return text.rstrip("\0 ")[:LONGEST_TEXT] or None
     if isinstance(values, str):
         return values.encode("latin-1", "replace")
     if not values:

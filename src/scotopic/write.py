@@ -4,63 +4,101 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import imagecodecs
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, PngImagePlugin, features
 
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
-from scotopic.metadata import ORIENTATION, RATING, attach_to_tiff
+from scotopic.icc import profile
+from scotopic.metadata import ORIENTATION, RATING, XMP, Words, attach_to_tiff, xmp_packet
+from scotopic.run import usable_cores
 from scotopic.version import SOFTWARE
 
-Format = Literal["jpg", "png", "tiff"]
+Format = Literal["jpg", "png", "tiff", "avif", "jxl"]
 SUFFIXES: dict[str, Format] = {
     ".jpg": "jpg",
     ".jpeg": "jpg",
     ".png": "png",
     ".tif": "tiff",
     ".tiff": "tiff",
+    ".avif": "avif",
+    ".jxl": "jxl",
 }
-FORMATS: tuple[Format, ...] = ("jpg", "png", "tiff")
+FORMATS: tuple[Format, ...] = ("jpg", "png", "tiff", "avif", "jxl")
 
 JPEG_QUALITY = 95
+
+AVIF_QUALITY, AVIF_SPEED = 90, 8
+"""chosen: experiments.md; slower speeds make files hardly smaller."""
+
+JXL_DISTANCE, JXL_EFFORT = 0.5, 3
+"""Butteraugli distance: 1 is where differences begin to be seen. Effort chosen: experiments.md."""
+
+JPEG_PACKET_MAX = 65502
+"""Bytes of XMP that fit into a JPEG's segment (XMP specification, part 3)."""
 
 
 def bits_of(kind: Format) -> Literal[8, 16]:
     """Bits a colour that a format is written with."""
-    return 16 if kind == "tiff" else 8
+    return 16 if kind in ("tiff", "jxl") else 8
 
 
 def write(path: Path, picture: Rendered, kind: Format, *, overwrite: bool = False) -> None:
-    """Write a picture as JPEG or PNG (8 bit) or TIFF (16 bit), with ICC profile and EXIF.
+    """Write a picture as JPEG, PNG or AVIF (8 bit), TIFF or JPEG XL (16 bit), with ICC profile, EXIF and XMP.
 
     The file appears under its name only when it is complete. Raises FileExistsRefusal if it is there
-    already and `overwrite` is not set, WriteError when the disk refuses.
+    already and `overwrite` is not set, WriteError when the disk refuses, SettingsError for a depth or
+    a colour space that the format is not written with.
     """
-    expected = np.uint16 if kind == "tiff" else np.uint8
-    if picture.data.dtype != expected:
-        raise SettingsError(
-            f"{kind} is written with {bits_of(kind)} bits a colour; got {picture.data.dtype}"
-        )
-
+    check_format(kind, picture)
     try:
         encoded = _encoded(picture, kind) if kind != "tiff" else b""
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         raise WriteError(f"{path}: could not be encoded ({error})") from error
 
     def fill(temporary: Path) -> None:
-        match kind:
-            case "jpg" | "png":
-                temporary.write_bytes(encoded)
-            case "tiff":
-                _write_tiff(temporary, picture)
+        if kind == "tiff":
+            _write_tiff(temporary, picture)
+        else:
+            temporary.write_bytes(encoded)
 
     place(path, fill, overwrite=overwrite)
+
+
+def check_format(kind: Format, picture: Rendered) -> None:
+    """Raise SettingsError where a picture does not fit a format."""
+    if kind not in FORMATS:
+        raise SettingsError(f"no picture format called {kind}: known are {', '.join(FORMATS)}")
+    if picture.data.dtype != (np.uint16 if bits_of(kind) == 16 else np.uint8):
+        raise SettingsError(
+            f"{kind} is written with {bits_of(kind)} bits a colour; got {picture.data.dtype}"
+        )
+    if kind == "jxl" and not _is_srgb(picture):
+        raise SettingsError(_JXL_IS_SRGB)
+
+
+def check_space(kind: Format, space: str) -> None:
+    """Raise SettingsError for a colour space that a format is not written in."""
+    if kind == "jxl" and space != "srgb":
+        raise SettingsError(_JXL_IS_SRGB)
+    if kind == "avif" and not features.check("avif"):
+        raise SettingsError("AVIF needs Pillow 11.3 or later, built with libavif; choose another format")
+
+
+_JXL_IS_SRGB = "JPEG XL is written in sRGB only: choose TIFF, PNG, AVIF or JPEG for another colour space"
+
+
+def _is_srgb(picture: Rendered) -> bool:
+    return picture.icc == profile("srgb")
 
 
 def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
@@ -136,27 +174,93 @@ def _umask() -> int:
 
 def _encoded(picture: Rendered, kind: Format) -> bytes:
     height, width, _ = picture.data.shape
-    exif = picture.exif.to_bytes(width, height, SOFTWARE)
+    exif = picture.exif.to_bytes(
+        width,
+        height,
+        SOFTWARE,
+        srgb=_is_srgb(picture),
+        # Pillow would move an orientation into AVIF's own property, and spoil accents on the way.
+        oriented=kind != "avif",
+    )
+    packet = xmp_packet(picture.exif)
+    if kind == "jxl":
+        return _jxl(picture, exif, packet)
     buffer = io.BytesIO()
     image = Image.fromarray(picture.data)
-    if kind == "jpg":
-        image.save(
-            buffer,
-            "JPEG",
-            quality=JPEG_QUALITY,
-            subsampling="4:4:4",
-            exif=b"Exif\0\0" + exif,
-            icc_profile=picture.icc,
-        )
-    else:
-        image.save(buffer, "PNG", compress_level=3, exif=exif, icc_profile=picture.icc)
+    match kind:
+        case "jpg":
+            if len(packet) > JPEG_PACKET_MAX:
+                spoken = picture.exif.words
+                packet = xmp_packet(
+                    replace(picture.exif, words=Words(rating=spoken.rating, label=spoken.label[:100]))
+                )
+            image.save(
+                buffer,
+                "JPEG",
+                quality=JPEG_QUALITY,
+                subsampling="4:4:4",
+                exif=b"Exif\0\0" + exif,
+                icc_profile=picture.icc,
+                xmp=packet,
+            )
+        case "png":
+            texts = PngImagePlugin.PngInfo()
+            texts.add_itxt("XML:com.adobe.xmp", packet.decode())
+            image.save(buffer, "PNG", compress_level=3, exif=exif, icc_profile=picture.icc, pnginfo=texts)
+        case "avif":
+            image.save(
+                buffer,
+                "AVIF",
+                quality=AVIF_QUALITY,
+                subsampling="4:4:4",
+                speed=AVIF_SPEED,
+                max_threads=usable_cores(),
+                exif=exif,
+                icc_profile=picture.icc,
+                xmp=packet,
+            )
     return buffer.getvalue()
+
+
+def _jxl(picture: Rendered, exif: bytes, packet: bytes) -> bytes:
+    """A JPEG XL file: the codestream, which says that it is sRGB, in a container beside EXIF and XMP.
+
+    The boxes are those of ISO/IEC 18181-2; an Exif box begins with the offset of its TIFF header.
+    """
+    codestream = imagecodecs.jpegxl_encode(
+        picture.data,
+        distance=JXL_DISTANCE,
+        effort=JXL_EFFORT,
+        usecontainer=False,
+        numthreads=usable_cores(),
+    )
+    boxes = [
+        (b"JXL ", b"\r\n\x87\n"),
+        (b"ftyp", b"jxl \0\0\0\0jxl "),
+        (b"Exif", bytes(4) + exif),
+        (b"xml ", packet),
+        (b"jxlc", bytes(codestream)),
+    ]
+    return b"".join(_box(kind, content) for kind, content in boxes)
+
+
+def _box(kind: bytes, content: bytes) -> bytes:
+    """An ISO base media box; a large one has its length in 64 bits."""
+    length = len(content) + 8
+    if length < 1 << 32:
+        return struct.pack(">I", length) + kind + content
+    return struct.pack(">I", 1) + kind + struct.pack(">Q", length + 8) + content
 
 
 def _write_tiff(path: Path, picture: Rendered) -> None:
     height, width, _ = picture.data.shape
-    exif, gps = picture.exif.directories(width, height)
-    tags: list[tuple[int, int, int, Any, bool]] = [(ORIENTATION, 3, 1, 1, True), *picture.exif.texts()]
+    exif, gps = picture.exif.directories(width, height, srgb=_is_srgb(picture))
+    packet = xmp_packet(picture.exif)
+    tags: list[tuple[int, int, int, Any, bool]] = [
+        (ORIENTATION, 3, 1, 1, True),
+        (XMP, 1, len(packet), packet, True),
+        *picture.exif.texts(),
+    ]
     rating = picture.exif.main.get(RATING)
     if isinstance(rating, int):
         tags.append((RATING, 3, 1, rating, True))
