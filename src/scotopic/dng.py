@@ -1,20 +1,274 @@
-"""DNG files written: so far mosaics, which is how simulated photos come to be read like real ones."""
+"""DNG files written: linear ones for editors, and mosaics, which is how simulated photos come to be read."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
+import imagecodecs
 import numpy as np
+import numpy.typing as npt
 import tifffile
+from PIL import Image
 
-from scotopic.frame import Mosaic
-from scotopic.metadata import NOISE_PROFILE, attach_to_tiff, filled_in
+from scotopic.colour import XYZ_FROM_SRGB
+from scotopic.develop import turned
+from scotopic.dnglight import ROWS, Scaling, integers, scaling_of
+from scotopic.dngorigin import (
+    BASELINE_EXPOSURE,
+    COLOR_MATRIX_1,
+    OPCODE_LIST_3,
+    UNIQUE_CAMERA_MODEL,
+    Origin,
+    Tag,
+)
+from scotopic.errors import SettingsError, WriteError
+from scotopic.frame import Linear, Mosaic, Rendered
+from scotopic.metadata import NOISE_PROFILE, RATING, XMP, attach_to_tiff, filled_in, xmp_packet
+from scotopic.run import usable_cores
 from scotopic.version import SOFTWARE
+from scotopic.write import place
 
-_ASCII, _SHORT, _LONG, _RATIONAL, _BYTE, _SRATIONAL, _DOUBLE = 2, 3, 4, 5, 1, 10, 12
-_CFA, _D65 = 32803, 21
+Compression = Literal["none", "lossless-jpeg", "jxl"]
+COMPRESSIONS: tuple[Compression, ...] = get_args(Compression)
+
+_BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED = 1, 2, 3, 4, 5, 7
+_SRATIONAL, _FLOAT, _DOUBLE = 10, 11, 12
+_CFA, _LINEAR_RAW, _YCBCR, _D65 = 32803, 34892, 6, 21
+_REDUCED, _SRGB_PREVIEW = 1, 2
+"""NewSubFileType of a thumbnail or preview; PreviewColorSpace."""
+
+_STORED: dict[Compression, dict[str, Any]] = {
+    # Plain strips are what every reader knows.
+    "none": {"rowsperstrip": ROWS},
+    "lossless-jpeg": {"tile": (ROWS, ROWS), "compression": 7},
+    "jxl": {"tile": (ROWS, ROWS), "compression": 52546},
+}
+
+THUMBNAIL_SIDE, PREVIEW_QUALITY = 256, 90
+
+
+def write_linear(
+    path: Path,
+    linear: Linear,
+    preview: Rendered,
+    *,
+    compression: Compression = "none",
+    strength: float = 1.0,
+    origin: Origin | None = None,
+    overwrite: bool = False,
+) -> Scaling:
+    """Write a LinearRaw DNG: camera RGB before white balance, 16-bit integers, black 0.
+
+    `preview` is the same picture rendered, sRGB, 8 bit, upright; `origin` what the source hands on;
+    `strength` how much of its noise was removed (0..1). The data stay in the sensor's orientation.
+    Returns how the light was scaled. The file appears under its name only when it is complete. Raises
+    FileExistsRefusal if it is there already and `overwrite` is not set, WriteError when the disk refuses,
+    SettingsError for another compression.
+    """
+    if compression not in COMPRESSIONS:
+        raise SettingsError(f"no DNG compression called {compression}: known are {', '.join(COMPRESSIONS)}")
+    if preview.data.dtype != np.uint8:
+        raise SettingsError(f"a DNG's preview is sRGB with 8 bits a colour; got {preview.data.dtype}")
+    scaling = scaling_of(linear)
+    lying = Rendered(
+        data=turned(preview.data, _INVERSE.get(linear.orientation, linear.orientation)),
+        icc=preview.icc,
+        exif=preview.exif,
+    )
+
+    def fill(temporary: Path) -> None:
+        try:
+            _write(temporary, linear, lying, compression, scaling, strength, origin or Origin())
+        except (ValueError, RuntimeError) as error:
+            raise WriteError(f"{path}: could not be encoded ({error})") from error
+
+    place(path, fill, overwrite=overwrite)
+    return scaling
+
+
+_INVERSE = {6: 8, 8: 6}
+"""Orientations that undo each other; the others undo themselves."""
+
+
+def _write(
+    path: Path,
+    linear: Linear,
+    lying: Rendered,
+    compression: Compression,
+    scaling: Scaling,
+    strength: float,
+    origin: Origin,
+) -> None:
+    height, width, _ = linear.data.shape
+    known = filled_in(
+        linear.exif, make=linear.make, model=linear.model, exposure_s=linear.exposure_s, iso=linear.iso
+    )
+    packet = xmp_packet(known, enhanced=True)
+    whole = _main_tags(linear, compression, scaling, strength, origin)
+    with tifffile.TiffWriter(path, byteorder="<") as tiff:
+        tiff.write(
+            _thumbnail(lying),
+            photometric="rgb",
+            subfiletype=_REDUCED,
+            subifds=2,
+            software=SOFTWARE,
+            metadata=None,
+            extratags=[*known.texts(), (XMP, _BYTE, len(packet), packet, True), *whole],
+        )
+        tiff.write(
+            _segments(linear, scaling, compression),
+            shape=(height, width, 3),
+            dtype=np.uint16,
+            photometric=_LINEAR_RAW,
+            planarconfig="contig",
+            subfiletype=0,
+            bitspersample=16,
+            software=SOFTWARE,
+            metadata=None,
+            extratags=_raw_tags(linear, compression, scaling, origin),
+            **_STORED[compression],
+        )
+        tiff.write(
+            iter([_jpeg(lying)]),
+            shape=lying.data.shape,
+            dtype=np.uint8,
+            photometric=_YCBCR,
+            compression="jpeg",
+            subsampling=(2, 2),
+            rowsperstrip=lying.data.shape[0],
+            subfiletype=_REDUCED,
+            software=SOFTWARE,
+            metadata=None,
+            extratags=[(50970, _LONG, 1, _SRGB_PREVIEW, True)],
+        )
+    attach_to_tiff(path, *known.directories(width, height))
+
+
+def _main_tags(
+    linear: Linear,
+    compression: Compression,
+    scaling: Scaling,
+    strength: float,
+    origin: Origin,
+) -> list[Tag]:
+    """What stands in the first directory and holds for the whole file."""
+    # DNG 1.7 brought JPEG XL, 1.3 the opcodes, 1.1 mended lossless JPEG of 16 bits.
+    version, readable = {"jxl": (7, 7)}.get(compression, (4, 3 if origin.lens else 1))
+    colour = origin.tags or (
+        (COLOR_MATRIX_1, _SRATIONAL, 9, _rationals(_matrix(linear).ravel()), True),
+        (50778, _SHORT, 1, _D65, True),
+    )
+    tags: list[Tag] = [
+        (274, _SHORT, 1, linear.orientation, True),
+        (50706, _BYTE, 4, bytes((1, version, 0, 0)), True),
+        (50707, _BYTE, 4, bytes((1, readable, 0, 0)), True),
+        (UNIQUE_CAMERA_MODEL, _ASCII, 0, origin.camera or camera_name(linear.make, linear.model), True),
+        (50728, _RATIONAL, 3, _rationals([1 / gain for gain in linear.wb]), True),
+        (
+            BASELINE_EXPOSURE,
+            _SRATIONAL,
+            1,
+            _rationals([scaling.baseline_ev + origin.baseline_ev], finest=10_000),
+            True,
+        ),
+        (50935, _RATIONAL, 1, _rationals([strength]), True),  # NoiseReductionApplied
+        *colour,
+    ]
+    if origin.file_name:
+        tags.append((50827, _ASCII, 0, origin.file_name.encode(errors="replace"), True))
+    rating = linear.exif.main.get(RATING)
+    if isinstance(rating, int):
+        tags.append((RATING, _SHORT, 1, rating, True))
+    return tags
+
+
+def _raw_tags(linear: Linear, compression: Compression, scaling: Scaling, origin: Origin) -> list[Tag]:
+    """What stands beside the pixels."""
+    height, width, _ = linear.data.shape
+    aspect = linear.pixel_aspect
+    scale = (max(aspect, 1.0), max(1 / aspect, 1.0))
+    tags: list[Tag] = [
+        (50713, _SHORT, 2, (1, 1), True),  # BlackLevelRepeatDim
+        (50714, _SHORT, 3, (0, 0, 0), True),  # BlackLevel
+        (50717, _SHORT, 3, (scaling.white,) * 3, True),  # WhiteLevel
+        (50718, _RATIONAL, 2, _rationals(scale), True),  # DefaultScale
+        (50719, _LONG, 2, (0, 0), True),  # DefaultCropOrigin
+        (50720, _LONG, 2, (width, height), True),  # DefaultCropSize
+    ]
+    if origin.lens:
+        tags.append((OPCODE_LIST_3, _UNDEFINED, len(origin.lens), origin.lens, True))
+    if compression == "jxl":
+        tags.append((52553, _FLOAT, 1, 0.0, True))  # JXLDistance: nothing is lost
+    return tags
+
+
+def _matrix(linear: Linear) -> npt.NDArray[np.floating]:
+    """XYZ to camera RGB before white balance; unknown cameras are taken for sRGB, as `develop` does."""
+    if linear.xyz_to_camera is not None:
+        return linear.xyz_to_camera
+    assumed: npt.NDArray[np.floating] = np.linalg.inv(XYZ_FROM_SRGB) / np.array(linear.wb)[:, None]
+    return assumed
+
+
+_MAKERS = ("Canon", "Fujifilm", "Leica", "Nikon", "Olympus", "Panasonic", "Pentax", "Samsung", "Sony")
+"""Makers whose name EXIF spells otherwise than the profiles of editors do."""
+
+
+def camera_name(make: str, model: str) -> str:
+    """The name under which editors look for a camera's profile.
+
+    >>> camera_name("NIKON CORPORATION", "NIKON D850"), camera_name("SONY", "ILCE-7SM2")
+    ('Nikon D850', 'Sony ILCE-7SM2')
+    """
+    maker = next((m for m in _MAKERS if make.casefold().startswith(m.casefold())), make.strip())
+    model = model.strip()
+    first = model.split(" ", 1)[0]
+    if first and maker.casefold().startswith(first.casefold()):
+        model = model[len(first) :].strip()
+    return f"{maker} {model}".strip() or "unknown"
+
+
+def _segments(linear: Linear, scaling: Scaling, compression: Compression) -> Iterator[bytes]:
+    """The strips or tiles of the raw picture, encoded."""
+    if compression == "none":
+        for band in integers(linear, scaling):
+            yield band.astype("<u2", copy=False).tobytes()
+        return
+    width = linear.data.shape[1]
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        for band in integers(linear, scaling):
+            # What lies beyond the picture is never shown; repeated edges compress best.
+            missing = ((0, -len(band) % ROWS), (0, -width % ROWS), (0, 0))
+            whole = np.pad(band, missing, mode="edge")
+            tiles = [np.ascontiguousarray(whole[:, left : left + ROWS]) for left in range(0, width, ROWS)]
+            yield from threads.map(_tile_encoded, tiles, [compression] * len(tiles))
+
+
+def _tile_encoded(tile: npt.NDArray[np.uint16], compression: Compression) -> bytes:
+    if compression == "jxl":
+        encoded = imagecodecs.jpegxl_encode(
+            tile, lossless=True, effort=3, photometric="rgb", usecontainer=False, numthreads=1
+        )
+    else:
+        encoded = imagecodecs.jpeg8_encode(tile, lossless=True, predictor=1, bitspersample=16)
+    return bytes(encoded)
+
+
+def _jpeg(lying: Rendered) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(lying.data).save(buffer, "JPEG", quality=PREVIEW_QUALITY, subsampling="4:2:0")
+    return buffer.getvalue()
+
+
+def _thumbnail(lying: Rendered) -> npt.NDArray[np.uint8]:
+    image = Image.fromarray(lying.data)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX, reducing_gap=2)
+    return np.asarray(image)
 
 
 def write_mosaic(path: Path, mosaic: Mosaic) -> None:
@@ -63,9 +317,9 @@ def write_mosaic(path: Path, mosaic: Mosaic) -> None:
     attach_to_tiff(path, exif, gps)
 
 
-def _rationals(values: Any) -> tuple[int, ...]:
+def _rationals(values: Any, finest: int = 10_000_000) -> tuple[int, ...]:
     flat: list[int] = []
     for value in values:
-        fraction = Fraction(float(value)).limit_denominator(10_000_000)
+        fraction = Fraction(float(value)).limit_denominator(finest)
         flat += [fraction.numerator, fraction.denominator]
     return tuple(flat)

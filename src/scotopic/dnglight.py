@@ -1,0 +1,88 @@
+"""Linear light to the 16-bit integers of a DNG."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.frame import Linear
+
+TOP = 65535
+"""The largest value of a 16-bit integer, which stands for display white where no light exceeds it."""
+
+HALVINGS_MAX = 6
+"""Light is halved at most so often to fit in: 64 times display white, `develop.LIGHT_MAX`. Each halving takes
+one bit from the shadows."""
+
+SPECKS = 8
+"""So few pixels above all others are no lamp: a bright point alone spreads over nine by demosaicing."""
+
+SPECK_ABOVE = 2.0
+"""Specks are so many times brighter than the brightest pixel after them."""
+
+ROWS = 256
+"""Rows converted at a time: memory stays bounded. Also the strip's height, and the tile's side."""
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How light becomes integers: light * TOP / 2**halvings, at most `white`."""
+
+    halvings: int
+    white: int
+
+    @property
+    def baseline_ev(self) -> float:
+        """Stops by which a reader that shows `white` as white must brighten: BaselineExposure.
+
+        >>> Scaling(5, TOP).baseline_ev
+        5.0
+        """
+        return float(np.log2(self.white / TOP)) + self.halvings
+
+
+def scaling_of(linear: Linear) -> Scaling:
+    """The least scaling down into which the light fits; a few specks aside.
+
+    `white` is no higher than the light there is, since some editors show it as white and know no
+    BaselineExposure, and no higher than where the sensor saturated: there all colours end at once, which
+    editors take for neutral as in any other RAW file.
+    """
+    top = min(_brightest(linear.data), linear.clip, 2.0**HALVINGS_MAX)
+    halvings = max(0, int(np.ceil(np.log2(top))))
+    return Scaling(halvings, max(round(top / 2**halvings * TOP), 1))
+
+
+def _brightest(data: npt.NDArray[np.float32]) -> float:
+    """The largest value, at least 1; specks that stand out of everything else do not count."""
+    above = [light[light > 1] for light in (rows.max(axis=2) for _, rows in _bands(data))]
+    bright = np.sort(np.concatenate(above))
+    if bright.size <= SPECKS:
+        return 1.0
+    usual = float(bright[-SPECKS - 1])
+    return usual if bright[-1] > SPECK_ABOVE * usual else float(bright[-1])
+
+
+def integers(linear: Linear, scaling: Scaling) -> Iterator[npt.NDArray[np.uint16]]:
+    """The light as it is stored, ROWS rows at a time from the top.
+
+    What lies below black becomes black. Where light is halved the rest is rounded up or down by chance, by
+    its size, so that dark gradients do not turn into steps; the same picture gives the same file.
+    """
+    scale = np.float32(TOP / 2**scaling.halvings)
+    for top, rows in _bands(linear.data):
+        values = rows * scale
+        if scaling.halvings:
+            values += np.random.default_rng(top).random(values.shape, np.float32)
+            np.floor(values, out=values)
+        else:
+            np.rint(values, out=values)
+        np.clip(values, 0, scaling.white, out=values)
+        yield values.astype(np.uint16)
+
+
+def _bands(data: npt.NDArray[np.float32]) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    return ((top, data[top : top + ROWS]) for top in range(0, len(data), ROWS))

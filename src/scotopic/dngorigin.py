@@ -1,0 +1,139 @@
+"""What a DNG says of its camera and lens that still holds of the light enhanced from it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from scotopic.identify import TIFF_HEADS, all_pages
+
+Tag = tuple[int, int, int, Any, bool]
+"""Number, type, count, value and True, as tifffile wants a tag that it does not know."""
+
+DNG_VERSION, UNIQUE_CAMERA_MODEL, COLOR_MATRIX_1, BASELINE_EXPOSURE = 50706, 50708, 50721, 50730
+ACTIVE_AREA, OPCODE_LIST_3 = 50829, 51022
+
+_COLOUR = {
+    COLOR_MATRIX_1,
+    50722,  # ColorMatrix2
+    50723,  # CameraCalibration1, CameraCalibration2
+    50724,
+    50727,  # AnalogBalance
+    50778,  # CalibrationIlluminant1, CalibrationIlluminant2
+    50779,
+    50931,  # CameraCalibrationSignature
+    50932,  # ProfileCalibrationSignature
+    50936,  # ProfileName, ProfileHueSatMapDims, ...Data1, ...Data2, ProfileToneCurve
+    50937,
+    50938,
+    50939,
+    50940,
+    50941,  # ProfileEmbedPolicy, ProfileCopyright
+    50942,
+    50964,  # ForwardMatrix1, ForwardMatrix2
+    50965,
+    50981,  # ProfileLookTableDims, ...Data
+    50982,
+    51107,  # ProfileHueSatMapEncoding, ProfileLookTableEncoding
+    51108,
+    51109,  # BaselineExposureOffset
+    51110,  # DefaultBlackRender
+}
+"""The camera's colour: it belongs to the sensor and is the same before and after enhancing. Not among them:
+ProfileGainTableMap, which brightens parts of one dark picture."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What is carried over from a source DNG; empty for other files.
+
+    `tags` describe the camera's colour; `lens` is OpcodeList3 as it stands: warps and vignetting, made for
+    demosaiced pixels and not applied yet. `baseline_ev` is the camera's own brightening in stops.
+    """
+
+    file_name: str = ""
+    camera: str = ""
+    tags: tuple[Tag, ...] = ()
+    lens: bytes = b""
+    baseline_ev: float = 0.0
+
+
+def read_origin(path: Path, height: int, width: int) -> Origin:
+    """Carry over from `path` what holds of a demosaiced picture of that size.
+
+    OpcodeList1 and OpcodeList2 stay behind: they mend and scale the undemosaiced values (bad pixels, shading
+    by colour of the mosaic), of which the picture holds none any more. OpcodeList3 stays behind too where
+    the picture is not the source's active area pixel by pixel, since its centres would be off.
+    """
+    try:
+        with path.open("rb") as file:
+            if file.read(4) not in TIFF_HEADS:
+                return Origin(path.name)
+        with tifffile.TiffFile(path) as tiff:
+            pages = all_pages(tiff)
+            first = pages[0].tags
+            if DNG_VERSION not in first:
+                return Origin(path.name)
+            known = COLOR_MATRIX_1 in first
+            return Origin(
+                file_name=path.name,
+                camera=str(first[UNIQUE_CAMERA_MODEL].value) if UNIQUE_CAMERA_MODEL in first else "",
+                tags=tuple(_copied(tag) for tag in first if known and tag.code in _COLOUR),
+                lens=_lens(pages, height, width),
+                baseline_ev=_baseline(first),
+            )
+    except Exception:
+        # The light is worth more than its labels: whatever a broken directory raises, go on without.
+        return Origin(path.name)
+
+
+def _copied(tag: Any) -> Tag:
+    value = tag.value
+    if isinstance(value, np.ndarray):
+        value = tuple(value.ravel().tolist())
+    return int(tag.code), int(tag.dtype), int(tag.count), value, True
+
+
+def _baseline(tags: Any) -> float:
+    if BASELINE_EXPOSURE not in tags:
+        return 0.0
+    above, below = tags[BASELINE_EXPOSURE].value
+    return float(above / below) if below else 0.0
+
+
+def _lens(pages: list[Any], height: int, width: int) -> bytes:
+    for page in pages:
+        if OPCODE_LIST_3 not in page.tags:
+            continue
+        if ACTIVE_AREA in page.tags:
+            top, left, bottom, right = page.tags[ACTIVE_AREA].value
+            size = (bottom - top, right - left)
+        else:
+            size = (page.imagelength, page.imagewidth)
+        listed = bytes(page.tags[OPCODE_LIST_3].value)
+        if size == (height, width) and is_opcode_list(listed):
+            return listed
+    return b""
+
+
+def is_opcode_list(listed: bytes) -> bool:
+    """Whether the bytes are a whole list of DNG opcodes: a count, then number, version, flags, size, data.
+
+    >>> is_opcode_list(bytes([0, 0, 0, 0])), is_opcode_list(bytes([0, 0, 0, 1]))
+    (True, False)
+    """
+    if len(listed) < 4:
+        return False
+    (count,) = struct.unpack(">I", listed[:4])
+    place = 4
+    for _ in range(count):
+        if place + 16 > len(listed):
+            return False
+        (size,) = struct.unpack(">I", listed[place + 12 : place + 16])
+        place += 16 + size
+    return place <= len(listed)
