@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +14,13 @@ import pytest
 
 from scotopic import profile as profiles
 from scotopic.calibrate import calibrate
-from scotopic.calibrated import corrected, for_file
+from scotopic.calibrated import Profiles, calibrated, corrected, for_file
 from scotopic.dng import write_mosaic
+from scotopic.enhance import enhance
+from scotopic.enhance import plan as plan_for
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError
+from scotopic.evaluate.metrics import psnr
+from scotopic.evaluate.scenes import render
 from scotopic.frame import RGGB, X_TRANS
 from scotopic.sensor import Sensor, expose, sony_a7s2
 
@@ -274,3 +282,77 @@ def test_a_camera_can_be_simulated_from_its_profile(made, rng):
     again = mosaic.data.astype(np.float64) - 512
     assert again.mean() == pytest.approx(np.mean(camera().black_error_dn), abs=0.4)
     assert np.corrcoef(again.ravel(), shading().ravel())[0, 1] > 0.5
+
+
+def scotopic(*words, home: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scotopic", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | {"XDG_CONFIG_HOME": str(home)},
+    )
+
+
+def test_a_profile_is_made_installed_and_used(frames, tmp_path):
+    folders = [frames[0][0].parent, frames[1][0].parent]
+    output = tmp_path / "mine.json"
+    words = ("calibrate", "--dark", folders[0], "--flat", folders[1], "-o", output, "--install")
+    done = scotopic(*words, home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert "Simulated One" in done.stdout
+    place = tmp_path / "home" / "scotopic" / "profiles" / "Simulated-One.json"
+    assert place.read_text() == output.read_text()
+    assert "<svg" in output.with_suffix(".html").read_text()
+    again = scotopic(*words, home=tmp_path / "home")
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+
+    photo = shoot(tmp_path / "night", camera(), vignetted(0.01), 1)[0]
+    told = json.loads(scotopic("info", photo, "--json", home=tmp_path / "home").stdout)
+    assert told["noise"]["source"] == "your profile of this Simulated One"
+    assert told["warning"] is None
+    plain = json.loads(scotopic("info", photo, "--json", home=tmp_path).stdout)
+    assert plain["noise"]["source"] == "measured on the picture"
+    done = scotopic("enhance", photo, "--profile", output, "--json", home=tmp_path)
+    assert json.loads(done.stdout)["noise"]["source"] == "your profile of this Simulated One"
+    other = shoot(tmp_path / "other", camera(iso=6400), vignetted(0.01), 1)[0]
+    told = json.loads(scotopic("info", other, "--profile", output, "--json", home=tmp_path).stdout)
+    assert "calibrated are ISO 3200, not ISO 6400" in told["warning"]
+
+
+def test_calibrate_says_what_to_shoot_and_what_is_missing(frames, tmp_path):
+    done = scotopic("calibrate", home=tmp_path)
+    assert done.returncode == 0
+    assert "Lens cap on" in done.stdout
+    assert scotopic("calibrate", "--dark", frames[0][0].parent, home=tmp_path).returncode == 2
+    done = scotopic("calibrate", "--dark", tmp_path, "-o", tmp_path / "p.json", home=tmp_path)
+    assert done.returncode == 1
+    assert "no RAW files" in done.stderr
+    done = scotopic("enhance", frames[0][0], "--profile", tmp_path / "none.json", home=tmp_path)
+    assert done.returncode == 2
+    assert "none.json" in done.stderr
+
+
+def test_a_profile_for_another_camera_is_not_used_and_said(made, dark):
+    found = calibrated(Profiles((made,), asked=True), dark)
+    assert found.profile is None
+    assert found.mosaic is dark
+    assert "another camera" in found.note
+    assert not calibrated(Profiles((made,)), dark).note
+
+
+@pytest.mark.parametrize(("ratio", "gain_db"), [(250, 0.5), (300, 0.5)])
+def test_a_profile_makes_dark_photos_better(model, photo, made, ratio, gain_db):
+    scene = photo[: SHAPE[0], : SHAPE[1]]
+    mosaic = expose(scene, camera(row_std_dn=2.0), ratio, np.random.default_rng(ratio))
+    truth = render(scene)
+    without, own = (
+        psnr(render(enhance(mosaic, model, plan_made=plan).data * np.array(mosaic.wb)), truth)
+        for plan in (
+            plan_for(mosaic, ratio=ratio),
+            plan_for(mosaic, ratio=ratio, profiles=Profiles((made,))),
+        )
+    )
+    assert own > without + gain_db

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from scotopic.calibrated import Profiles
 from scotopic.develop import Look, develop
 from scotopic.dng import Compression, write_linear
 from scotopic.dngorigin import read_origin
@@ -51,6 +52,8 @@ class Settings:
     strip_gps: bool = False
     dry_run: bool = False
     tile: int = DEFAULT_TILE
+    profiles: Profiles | None = None
+    """Of the user's own cameras."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,7 @@ def _treat(
     if settings.strip_gps:
         captured = captured.with_changes(exif=captured.exif.without_gps())
     sensor = sensor_of(captured)
-    made = plan(captured, ratio=settings.ratio, ev=settings.ev)
+    made = plan(captured, ratio=settings.ratio, ev=settings.ev, profiles=settings.profiles)
     facts.update(describe(captured, made))
     if settings.dry_run:
         return "planned"

@@ -27,11 +27,28 @@ class Calibrated:
     """Why a profile of this camera was not used, or not wholly."""
 
 
-def calibrated(profiles: Sequence[CameraProfile], mosaic: Mosaic) -> Calibrated:
+@dataclass(frozen=True)
+class Profiles:
+    """The profiles to choose from; `asked` where the user named one, who is told when it does not fit."""
+
+    known: tuple[CameraProfile, ...] = ()
+    asked: bool = False
+
+
+def chosen(path: Path | None) -> Profiles:
+    """The profile that the user named, or those installed. Raises SettingsError for a file that is none."""
+    return Profiles(installed()) if path is None else Profiles((load(path),), asked=True)
+
+
+def calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
     """Apply the profile of the camera that took the mosaic, if it is among `profiles` and covers its ISO."""
-    profile = for_file(profiles, mosaic)
+    profile = for_file(profiles.known, mosaic)
     if profile is None:
-        return Calibrated(mosaic)
+        note = ""
+        if profiles.asked and profiles.known:
+            taken_by = f"{mosaic.make} {mosaic.model}".strip() or "an unknown camera"
+            note = f"the profile is of another camera ({profiles.known[0].name}); this file is of {taken_by}"
+        return Calibrated(mosaic, note=note)
     try:
         told = profile.noise_profile(mosaic)
         mended = corrected(profile, mosaic)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from scotopic.cli_calibrate import calibrate_command
 from scotopic.cli_evaluate import evaluate_app
 from scotopic.cli_report import DeviceName, Overwrite, errors, line_of, print_facts, progress_of, told
 from scotopic.cli_research import models_app, simulate_app, train_command
@@ -30,6 +31,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(simulate_app, name="simulate")
 app.command("train")(train_command)
+app.command("calibrate")(calibrate_command)
 
 
 class FormatName(StrEnum):
@@ -85,6 +87,12 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 StripGps = Annotated[bool, typer.Option("--strip-gps", help="Leave the place out of the result.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per file, and nothing else there.")
+]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile", help="Your camera's profile, from 'scotopic calibrate'. Default: the one installed."
+    ),
 ]
 LookOption = Annotated[
     LookName | None,
@@ -171,6 +179,7 @@ def enhance_command(
     look: LookOption = None,
     dng_compression: DngCompression = DngCompressionName.none,
     device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = DeviceName.auto,
+    profile: ProfileOption = None,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
@@ -182,6 +191,7 @@ def enhance_command(
     IMG_1.ARW becomes IMG_1-scotopic.jpg beside it. How much to brighten is judged from the picture
     unless --ratio or --ev says so. A file that cannot be read is named, and the rest go on.
     """
+    from scotopic.calibrated import chosen
     from scotopic.enhance import check_settings
     from scotopic.run import Models
 
@@ -205,6 +215,7 @@ def enhance_command(
             skip_existing=skip_existing,
             dry_run=dry_run,
             strip_gps=strip_gps,
+            profiles=chosen(profile),
         )
 
 
@@ -282,9 +293,16 @@ def _run_files(
 
 
 @app.command("info")
-def info_command(paths: Paths, ratio: Ratio = None, ev: Ev = None, as_json: Json = False) -> None:
+def info_command(
+    paths: Paths,
+    ratio: Ratio = None,
+    ev: Ev = None,
+    profile: ProfileOption = None,
+    as_json: Json = False,
+) -> None:
     """Say what RAW files hold and what enhance would do with them."""
     from scotopic import batch
+    from scotopic.calibrated import chosen
     from scotopic.enhance import plan, sensor_of
     from scotopic.exposure import check
     from scotopic.read import read
@@ -292,6 +310,7 @@ def info_command(paths: Paths, ratio: Ratio = None, ev: Ev = None, as_json: Json
     failed = 0
     with told():
         check(ratio, ev)
+        profiles = chosen(profile)
         files = batch.find_files(paths)
     for source, _ in files:
         facts: dict[str, Any] = {"file": str(source), "status": "ok", "error": None}
@@ -299,7 +318,7 @@ def info_command(paths: Paths, ratio: Ratio = None, ev: Ev = None, as_json: Json
             captured = read(source)
             facts |= batch.describe(captured, None)
             sensor_of(captured)
-            facts |= batch.describe(captured, plan(captured, ratio=ratio, ev=ev))
+            facts |= batch.describe(captured, plan(captured, ratio=ratio, ev=ev, profiles=profiles))
         except ScotopicError as error:
             failed += 1
             facts |= {"status": "failed", "error": str(error)}
@@ -322,10 +341,12 @@ def compare_command(
     tier: TierOption = TierName.fast,
     model: ModelOption = None,
     look: LookOption = None,
+    profile: ProfileOption = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Put traditional and enhanced side by side: one labelled picture, one page with a wipe."""
     from scotopic import compare
+    from scotopic.calibrated import chosen
     from scotopic.enhance import check_settings, finished, plan, sensor_of
     from scotopic.read import read
     from scotopic.run import Models
@@ -348,7 +369,7 @@ def compare_command(
         chosen_look = _look(look)
         opened = Models(model, tier=tier.value).open(sensor)
         check_settings(opened.card, 1.0, chosen_look)
-        made = plan(captured, ratio=ratio, ev=ev)
+        made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
         before = develop_traditional(path, captured, ratio=made.exposure.ratio)
         after = finished(captured, opened, plan_made=made, look=chosen_look)
         labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic import exposure, noise
+from scotopic.calibrated import Profiles, calibrated, corrected
 from scotopic.develop import Look, develop, upright
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Capture, Captured, Counts, Linear, Mosaic, Rendered
 from scotopic.models import Card
 from scotopic.pattern import Sensor, extended, missing, pattern_of
+from scotopic.profile import CameraProfile
 from scotopic.remosaic import as_mosaic
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 
@@ -25,12 +27,24 @@ class Plan:
 
     exposure: exposure.Exposure
     noise: noise.NoiseEstimate
+    profile: CameraProfile | None = None
+    """The user's profile of the camera, whose black error and dark shading are taken out."""
 
 
-def plan(captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
-    """Decide on amplification and noise."""
+def plan(
+    captured: Captured,
+    *,
+    ratio: float | None = None,
+    ev: float | None = None,
+    profiles: Profiles | None = None,
+) -> Plan:
+    """Decide on amplification and noise; of `profiles` the one of this camera is used."""
     mosaic = as_mosaic(captured)
-    return Plan(exposure.decide(mosaic, ratio=ratio, ev=ev), noise.estimate(mosaic))
+    # Finished colours have lost their sensor's pattern: no profile is for them.
+    usable = profiles if profiles is not None and isinstance(captured, Mosaic) else Profiles()
+    found = calibrated(usable, mosaic)
+    estimate = noise.estimate(mosaic, found.noise, found.note)
+    return Plan(exposure.decide(found.mosaic, ratio=ratio, ev=ev), estimate, found.profile)
 
 
 def sensor_of(captured: Captured) -> Sensor:
@@ -133,6 +147,8 @@ def _through(
     progress: Callable[[float], None],
 ) -> npt.NDArray[np.float32]:
     """The model's (H, W, 3) for a mosaic of any phase."""
+    if made.profile is not None:
+        mosaic = corrected(made.profile, mosaic)
     pattern = pattern_of(mosaic.cfa)
     if pattern != model.pattern:
         raise ModelError(

@@ -59,25 +59,32 @@ class NoiseEstimate:
     warning: str = ""
 
 
-def estimate(mosaic: Mosaic, calibrated: NoiseProfile | None = None) -> NoiseEstimate:
+def estimate(mosaic: Mosaic, calibrated: NoiseProfile | None = None, note: str = "") -> NoiseEstimate:
     """The noise of a picture from the best source there is.
 
     In this order: `calibrated`, from the user's own profile of the camera; the file's NoiseProfile; the
     table by camera and ISO; a blind fit. The file's and the table's are overruled, with a word why, where
-    the picture contradicts them strongly; the user's is used whatever the picture says.
+    the picture contradicts them strongly; the user's is used whatever the picture says. `note` is told before
+    all other warnings.
     """
+    warnings = [note] if note else []
     if calibrated is not None:
-        return NoiseEstimate(calibrated, _contradiction(mosaic, calibrated, "; it is used nevertheless"))
-    warnings: list[str] = []
+        against = _contradiction(mosaic, calibrated)
+        if against:
+            warnings.append(f"{against}; it is used nevertheless")
+        return NoiseEstimate(calibrated, "; ".join(warnings))
+    overruled = False
     for stated in (mosaic.noise, from_table(mosaic)):
         if stated is None:
             continue
-        against = _contradiction(mosaic, stated, "")
+        against = _contradiction(mosaic, stated)
         if not against:
             return NoiseEstimate(stated, "; ".join(warnings))
         warnings.append(against)
-    ending = ["measured noise is used"] if warnings else []
-    return NoiseEstimate(blind_fit(mosaic), "; ".join(warnings + ending))
+        overruled = True
+    if overruled:
+        warnings.append("measured noise is used")
+    return NoiseEstimate(blind_fit(mosaic), "; ".join(warnings))
 
 
 def from_table(mosaic: Mosaic) -> NoiseProfile | None:
@@ -100,12 +107,12 @@ def table_scale(mosaic: Mosaic, sensor: Sensor) -> float:
     return float(2.0 ** round(math.log2((mosaic.white + 1) / (sensor.white_dn + 1))))
 
 
-def _contradiction(mosaic: Mosaic, stated: NoiseProfile, ending: str) -> str:
+def _contradiction(mosaic: Mosaic, stated: NoiseProfile) -> str:
     """Words where the picture's noise is off by more than DISAGREEMENT, else ''."""
     factor = shown_over_stated(mosaic, stated)
     if factor is None or 1 / DISAGREEMENT <= factor <= DISAGREEMENT:
         return ""
-    return f"{stated.source} gives {1 / factor:.2g} times the variance that the picture shows{ending}"
+    return f"{stated.source} gives {1 / factor:.2g} times the variance that the picture shows"
 
 
 def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile) -> float | None:

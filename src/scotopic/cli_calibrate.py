@@ -1,0 +1,109 @@
+"""The command for those who know their camera better than any table: calibrate."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from scotopic.cli_report import Overwrite, errors, told
+from scotopic.errors import SettingsError, WriteError
+
+ADVICE = """What to shoot, with the camera set to RAW and everything that mends pictures in the camera switched off
+(long-exposure and high-ISO noise reduction):
+
+  dark   Lens cap on, viewfinder covered, in a dark room. At each ISO you use at night, with the shutter speed
+         of your night pictures: 10 frames or more (2 are the least). Let the camera get as warm as it is then.
+         Give the lowest and the highest ISO that you use, and some between; what lies between is interpolated.
+  flat   An evenly lit wall or a white screen, out of focus, filling the picture; or a cloudy sky through
+         paper. At each ISO, at two or three shutter speeds so that the picture is a quarter, half and three quarters
+         bright, nowhere overexposed: 2 frames of each, without touching anything between them. Lamps on mains
+         flicker: daylight, or 1/50 s and longer.
+
+Then:  scotopic calibrate --dark DARK_FOLDER --flat FLAT_FOLDER -o my-camera.json --install
+"""
+
+
+def calibrate_command(
+    dark: Annotated[
+        list[Path] | None, typer.Option(help="Dark frames: RAW files or a folder. May be repeated.")
+    ] = None,
+    flat: Annotated[
+        list[Path] | None, typer.Option(help="Flat frames: RAW files or a folder. May be repeated.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The profile to write, such as my-camera.json.")
+    ] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put the profile where enhance finds it by itself.")
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure your own camera from dark and flat frames: noise, true black, dark shading, hot pixels.
+
+    Without --dark: says what to shoot. The profile is used by enhance --profile, or by itself once installed.
+    A page with the fit's plots is written beside the profile.
+    """
+    if not dark:
+        typer.echo(ADVICE)
+        if flat or output or install:
+            with told():
+                raise SettingsError("no dark frames: give --dark with a folder of them")
+        return
+    with told():
+        if output is None and not install:
+            raise SettingsError("where to? Give -o FILE for the profile, or --install")
+        if output is not None and output.suffix.lower() != ".json":
+            raise SettingsError(
+                f"{output}: a profile is a JSON file, name it something like my-camera.json"
+            )
+        _calibrate(dark, flat or [], output, install, overwrite)
+
+
+def _calibrate(
+    dark: list[Path], flat: list[Path], output: Path | None, install: bool, overwrite: bool
+) -> None:
+    from scotopic.batch import find_files
+    from scotopic.calibrate import calibrate
+    from scotopic.calibrated import profiles_folder
+    from scotopic.calibration_page import HEADS, rows, write_page
+    from scotopic.write import refusal
+
+    page = output.with_suffix(".html") if output is not None else None
+    for target in (output, page):
+        if target is not None and target.exists() and not overwrite:
+            raise refusal(target)
+    darks = [path for path, _ in find_files(dark)]
+    flats = [path for path, _ in find_files(flat)] if flat else []
+    measured = calibrate(darks, flats, report=errors.print)
+    profile = measured.profile
+    table = [HEADS, *rows(profile)]
+    widths = [max(len(row[i]) for row in table) for i in range(len(HEADS))]
+    typer.echo(profile.name + (f", serial number {profile.serial}" if profile.serial else ""))
+    for row in table:
+        typer.echo("  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)))
+    for note in profile.notes:
+        errors.print(f"note: {note}")
+    if output is not None and page is not None:
+        profile.save(output, overwrite=overwrite)
+        write_page(page, measured, overwrite=overwrite)
+        typer.echo(f"{output}\n{page}")
+    place = profiles_folder() / f"{_file_name(profile.name, profile.serial)}.json"
+    if not install:
+        typer.echo(
+            f"use it with --profile {output}; with --install it becomes {place} and is used by itself"
+        )
+        return
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{place.parent}: cannot be made ({error.strerror})") from error
+    profile.save(place, overwrite=overwrite)
+    typer.echo(f"{place}\nis used by itself for this camera from now on")
+
+
+def _file_name(name: str, serial: str) -> str:
+    """A name that every file system takes."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "-", f"{name} {serial}".strip()).strip("-.") or "camera"
