@@ -21,7 +21,7 @@ from scotopic.opcodes import ToneMap, tone_maps
 CFA, LINEAR_RAW = 32803, 34892
 """The photometric interpretations of raw pictures: a mosaic, and all colours at a pixel."""
 
-LOSSY_JPEG, JPEG_XL = 34892, 52546
+DEFLATE, LOSSY_JPEG, JPEG_XL = (8, 32946), 34892, 52546
 """Compressions."""
 
 _REDUCED, _ENHANCED = 1, 16
@@ -139,7 +139,9 @@ def _described(tiff: Any, page: Any, name: str) -> Dng:
         "floats, which LibRaw rounds": is_float,
         "more than 16 bits": bits > 16,
         "stored in several fields": interleave != (1, 1),
+        "integers in deflate": int(page.compression) in DEFLATE,
         "a curve in its opcodes": bool(maps),
+        "an active area beyond the picture": dngtags.states_other_area(tags, area),
         "BigTIFF": bool(tiff.is_bigtiff),
         "several raw pictures": bool(others),
     }

@@ -11,17 +11,20 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from scotopic.dngpage import JPEG_XL, LOSSY_JPEG, Dng, main_page
+from scotopic.dngpage import DEFLATE, JPEG_XL, LOSSY_JPEG, Dng, main_page
 from scotopic.errors import DamagedFileError, UnsupportedRawError
 
-_UNCOMPRESSED, _LOSSLESS_JPEG, _DEFLATE = 1, 7, (8, 32946)
-_KNOWN = (_UNCOMPRESSED, _LOSSLESS_JPEG, *_DEFLATE, LOSSY_JPEG, JPEG_XL)
+_UNCOMPRESSED, _LOSSLESS_JPEG = 1, 7
+_KNOWN = (_UNCOMPRESSED, _LOSSLESS_JPEG, *DEFLATE, LOSSY_JPEG, JPEG_XL)
 
 _EXPANSION_MAX = {_UNCOMPRESSED: 1, _LOSSLESS_JPEG: 200, 8: 1040, 32946: 1040, LOSSY_JPEG: 2000}
 """So many bytes at most come from one: deflate cannot do better, JPEG not in pictures of any use."""
 
 _EXPANSION_MAX_JPEG_XL = 100_000
 """An empty tile of JPEG XL is some twenty bytes."""
+
+_JPEG_END, _END_WITHIN = b"\xff\xd9", 64
+"""The marker at the end of a JPEG, behind which there may be some padding."""
 
 _INTEGER_STEPS = {34892: 2, 34893: 4}
 """Predictors that difference every second or fourth pixel, as suits a mosaic; integers."""
@@ -39,6 +42,8 @@ def stored_values(path: Path, dng: Dng) -> npt.NDArray[Any]:
     with tifffile.TiffFile(path) as tiff:
         page: Any = main_page(tiff)
         _check_segments(page, path.name)
+        if int(page.compression) == LOSSY_JPEG:
+            _check_ends(page, tiff, path.name)
         try:
             values = _decoded(page, tiff)
         except (MemoryError, OSError):
@@ -88,6 +93,16 @@ def _check_segments(page: Any, name: str) -> None:
         )
 
 
+def _check_ends(page: Any, tiff: Any, name: str) -> None:
+    """Raise DamagedFileError where a JPEG breaks off, which its decoder fills up with grey unasked."""
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
+        tiff.filehandle.seek(offset + max(0, size - _END_WITHIN))
+        if _JPEG_END not in tiff.filehandle.read(min(size, _END_WITHIN)):
+            raise DamagedFileError(
+                f"{name}: the RAW file's picture breaks off; copy it from the card again"
+            )
+
+
 def _decoded(page: Any, tiff: Any) -> npt.NDArray[Any]:
     predictor = int(page.predictor)
     float24 = int(page.sampleformat) == 3 and page.bitspersample == 24
@@ -99,7 +114,7 @@ def _decoded(page: Any, tiff: Any) -> npt.NDArray[Any]:
 
 def _decoded_here(page: Any, tiff: Any, predictor: int, float24: bool) -> npt.NDArray[Any]:
     """Deflate with the predictors that tifffile lacks."""
-    if int(page.compression) not in _DEFLATE or int(page.planarconfig) == 2:
+    if int(page.compression) not in DEFLATE or int(page.planarconfig) == 2:
         raise ValueError(f"predictor {predictor} with compression {int(page.compression)}")
     width, height, samples = int(page.imagewidth), int(page.imagelength), int(page.samplesperpixel)
     across = int(page.tilewidth or width)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from scotopic.dngpage import SIDE_MIN, Dng
 from scotopic.dngpixels import stored_values
+from scotopic.dngtags import Cell
 from scotopic.errors import DamagedFileError
 from scotopic.frame import Captured, Counts, Linear, Mosaic
 from scotopic.levels import grey_world, grey_world_of_light, saturation
@@ -54,12 +55,26 @@ def captured(values: npt.NDArray[Any], dng: Dng, described: Described, name: str
         "orientation": dng.orientation,
         "pixel_aspect": dng.pixel_aspect,
     }
-    highest = float(black.max())
+    highest = float(black.max()) + sum(
+        float(d.mean()) for d in (dng.row_delta, dng.column_delta) if d is not None
+    )
     if not dng.white.min() > highest:
         raise DamagedFileError(
             f"{name}: its white level {dng.white.min():g} is not above its black level {highest:g}"
         )
     return _linear(seen, dng, black, fields) if dng.cell is None else _mosaic(seen, dng, black, fields)
+
+
+def check_whole(values: npt.NDArray[Any], name: str) -> None:
+    """Raise DamagedFileError where the last rows repeat: decoders fill up short files so.
+
+    Noise never repeats; rows of one value may be honest black.
+    """
+    last = values[-4:]
+    if last.shape[0] == 4 and np.array_equal(last[:2], last[2:]) and last[0].min() != last[0].max():
+        raise DamagedFileError(
+            f"{name}: the RAW file is cut short or damaged, its last rows repeat; copy it from the card again"
+        )
 
 
 def _black_of_masked(values: npt.NDArray[Any], dng: Dng, cell: int) -> npt.NDArray[np.float64]:
@@ -94,16 +109,15 @@ def _mosaic(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
                 data[y : y + _ROWS] -= shading(y, min(y + _ROWS, len(data)))
         if dng.maps:
             _bend_mosaic(data, dng, at_places, white)
-    if not white > at_places.max():
-        raise DamagedFileError(f"white level {white:g} is not above black level {at_places.max():g}")
+    data, cfa, at_places = _from_even(data, dng, at_places)
     if dng.wb is not None:
         wb, source = dng.wb, "camera"
     else:
-        wb, source = grey_world(data, dng.cell, at_places, white), _GREY_WORLD
+        wb, source = grey_world(data, cfa, at_places, white), _GREY_WORLD
     is_straight = dng.table is None and not dng.maps
     return Mosaic(
         data=data,
-        cfa=dng.cell,
+        cfa=cfa,
         black=at_places,
         white=white,
         saturation=saturation(data, float(at_places.max()), white) if is_straight else white,
@@ -111,6 +125,22 @@ def _mosaic(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
         wb_source=source,
         **fields,
     )
+
+
+def _from_even(
+    data: Counts, dng: Dng, black: npt.NDArray[np.float64]
+) -> tuple[Counts, Cell, npt.NDArray[np.float64]]:
+    """A Bayer mosaic without the row and column before the first even ones, which LibRaw leaves out too.
+
+    Its own development then lies over ours pixel by pixel.
+    """
+    assert dng.cell is not None
+    if len(dng.cell) != 2 or not (dng.area[0] % 2 or dng.area[1] % 2):
+        return data, dng.cell, black
+    down, across = dng.area[0] % 2, dng.area[1] % 2
+    cfa = tuple(tuple(dng.cell[(y + down) % 2][(x + across) % 2] for x in (0, 1)) for y in (0, 1))
+    cut = data[down:, across:].copy()
+    return cut, cfa, np.roll(black, (-down, -across), axis=(0, 1))
 
 
 def _by_place(
@@ -130,7 +160,7 @@ def _by_place(
 
     def shading(first: int, last: int) -> npt.NDArray[np.float32]:
         y, x = np.arange(first, last) % rows, np.arange(shape[1]) % columns
-        whole = rest[y][:, x] + row_rest[first:last, None] + column_rest
+        whole: npt.NDArray[np.float64] = rest[y][:, x] + row_rest[first:last, None] + column_rest
         return whole.astype(np.float32)
 
     return at_places, shading
@@ -152,52 +182,57 @@ def _bend_mosaic(
 
 def _linear(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fields: Described) -> Linear:
     planes = seen.reshape(*seen.shape[:2], dng.samples)
-    top = 1.0
-    if dng.table is None and not dng.maps:
-        top = min(
-            (
-                saturation(planes[..., c], float(black[..., c].max()), float(dng.white[c]))
-                - black[..., c].max()
-            )
-            / (dng.white[c] - black[..., c].max())
-            for c in range(dng.samples)
-        )
-    data = np.empty((*seen.shape[:2], 3), np.float32)
-    rows, columns, _ = black.shape
-    column_delta = 0.0 if dng.column_delta is None else dng.column_delta[:, None]
-    deltas = [d for d in (dng.row_delta, dng.column_delta) if d is not None]
-    # The specification scales by the highest black level of a plane.
-    span = dng.white - (black.max(axis=(0, 1)) + sum(float(d.max()) for d in deltas))
-    across = np.arange(planes.shape[1]) % columns
-    for y in range(0, len(planes), _ROWS):
-        part = planes[y : y + _ROWS]
-        light = part.astype(np.float64) if part.dtype.itemsize > 2 else part.astype(np.float32)
-        if rows == columns == 1 and not deltas:
-            light -= black[0, 0].astype(light.dtype)
-        else:
-            down = np.arange(y, y + len(part))
-            row_delta = 0.0 if dng.row_delta is None else dng.row_delta[down][:, None, None]
-            light = light - (black[down % rows][:, across] + row_delta + column_delta)
-        light = np.ascontiguousarray(light / span, dtype=np.float32)
-        if dng.is_float:
-            np.nan_to_num(light, copy=False, nan=0.0, posinf=1.0, neginf=0.0)
-        bent(light, dng.maps, y)
-        data[y : y + _ROWS] = light
+    data = _light(planes, dng, black)
+    clip = 1.0
     if dng.is_float:
-        # Merged exposures go on above the white level.
-        top = max(top, float(data.max()))
-    wb, source = ((1.0, 1.0, 1.0), "none (no colour filters)") if dng.samples == 1 else (dng.wb, "camera")
-    if wb is None:
-        wb, source = grey_world_of_light(data), _GREY_WORLD
+        # Merged exposures go on above the white level; what overflowed was at least as bright as the rest.
+        clip = max(1.0, float(data[np.isfinite(data)].max(initial=0)))
+        np.nan_to_num(data, copy=False, nan=0.0, posinf=clip, neginf=0.0)
+    if dng.table is None and not dng.maps and clip == 1:
+        for plane, low, high in zip(
+            np.moveaxis(planes, -1, 0), black.max(axis=(0, 1)), dng.white, strict=True
+        ):
+            clip = min(clip, (saturation(plane, float(low), float(high)) - low) / (high - low))
+    wb, source = (dng.wb, "camera") if dng.samples == 3 else ((1.0, 1.0, 1.0), "none (no colour filters)")
     return Linear(
         data=data,
-        clip=float(top),
+        clip=float(clip),
         ratio=1.0,
         monochrome=dng.samples == 1,
-        wb=wb,
-        wb_source=source,
+        wb=wb or grey_world_of_light(data),
+        wb_source=source if wb else _GREY_WORLD,
         **fields,
     )
+
+
+def _light(planes: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """(value - black) / (white - black) with the opcodes' curves: (H, W, 3) of (H, W, samples)."""
+    height, width, samples = planes.shape
+    data = np.empty((height, width, 3), np.float32)
+    rows, columns, _ = black.shape
+    deltas = [d for d in (dng.row_delta, dng.column_delta) if d is not None]
+    row_delta = np.zeros(height) if dng.row_delta is None else dng.row_delta
+    column_delta = np.zeros(width) if dng.column_delta is None else dng.column_delta
+    # The specification scales by the highest black level of a plane.
+    span = dng.white - (black.max(axis=(0, 1)) + sum(float(d.max()) for d in deltas))
+    is_everywhere = rows == columns == 1 and not deltas and all(m.covers(height, width) for m in dng.maps)
+    if is_everywhere and planes.dtype.kind == "u" and planes.dtype.itemsize <= 2:
+        steps = np.arange(np.iinfo(planes.dtype).max + 1, dtype=np.float64)
+        table = ((steps[:, None, None] - black) / span).astype(np.float32)
+        bent(table, tuple(m.anywhere() for m in dng.maps), 0)
+        for y in range(0, height, _ROWS):
+            for colour in range(3):
+                one = min(colour, samples - 1)
+                data[y : y + _ROWS, :, colour] = table[:, 0, one].take(planes[y : y + _ROWS, :, one])
+        return data
+    across = np.arange(width) % columns
+    for y in range(0, height, _ROWS):
+        down = np.arange(y, min(y + _ROWS, height))
+        level = black[down % rows][:, across] + row_delta[down, None, None] + column_delta[:, None]
+        light = ((planes[y : y + _ROWS] - level) / span).astype(np.float32)
+        bent(light, dng.maps, y)
+        data[y : y + _ROWS] = light
+    return data
 
 
 def _finite(values: npt.NDArray[Any], white: float) -> npt.NDArray[np.float32]:

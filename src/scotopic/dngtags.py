@@ -142,6 +142,12 @@ def active_area(tags: Tags, width: int, height: int, name: str) -> Area:
     return top, left, bottom, right
 
 
+def states_other_area(tags: Tags, area: Area) -> bool:
+    """Whether `active_area` had to cut what the file says."""
+    stated = tags.numbers(50829)
+    return stated is not None and stated.tolist() != list(area)
+
+
 def masked_areas(tags: Tags, width: int, height: int) -> tuple[Area, ...]:
     """Pixels that never see light, inside the picture."""
     stated = tags.numbers(50830)

@@ -23,6 +23,18 @@ class ToneMap:
     bend: npt.NDArray[np.float64]
     is_table: bool
 
+    def covers(self, height: int, width: int) -> bool:
+        """Whether every pixel of a picture of this size is bent."""
+        rows, columns, _ = self.where
+        return (rows.start, rows.step, columns.start, columns.step) == (0, 1, 0, 1) and (
+            rows.stop >= height and columns.stop >= width
+        )
+
+    def anywhere(self) -> ToneMap:
+        """The same for pictures of any size."""
+        whole = slice(0, 1 << 30, 1)
+        return ToneMap((whole, whole, self.where[2]), self.bend, self.is_table)
+
 
 def tone_maps(opcodes: bytes) -> tuple[ToneMap, ...]:
     """MapTable and MapPolynomial of an opcode list, which lossy files need to become linear.

@@ -14,7 +14,7 @@ import rawpy
 
 from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.dngpage import Dng, read_tags
-from scotopic.dngread import Described, captured, read_dng
+from scotopic.dngread import Described, captured, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import BLUE, GREEN, RED, Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
@@ -52,7 +52,7 @@ def read(path: Path | str) -> Captured:
                 return read_dng(path, dng, _described(path, raw, dng))
             if values.ndim == 3:
                 values = values[..., : dng.samples]
-            _check_whole(values, path)
+            check_whole(values, path.name)
             return captured(values, dng, _described(path, raw, dng), path.name)
     except UnsupportedRawError as refusal:
         try:
@@ -89,7 +89,7 @@ def _as_libraw_sees_it(raw: Any, path: Path) -> Captured:
     black = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
     white = _white(raw, float(black.max()), path)
     data = visible.copy()  # LibRaw frees its own on closing
-    _check_whole(data, path)
+    check_whole(data, path.name)
     wb = _white_balance(raw)
     return Mosaic(
         data=data,
@@ -124,7 +124,7 @@ def _linear(raw: Any, visible: npt.NDArray[np.uint16], path: Path) -> Linear:
     planes = (
         np.repeat(visible.reshape(*visible.shape[:2], -1)[..., :1], 3, axis=2) if monochrome else visible
     )
-    _check_whole(planes, path)
+    check_whole(planes, path.name)
     data: npt.NDArray[np.float32] = planes[..., :3].astype(np.float32)
     data -= black.astype(np.float32)
     data /= (white - black).astype(np.float32)
@@ -214,19 +214,6 @@ def _for_libraw(path: Path, stack: ExitStack) -> str | BinaryIO:
     except UnicodeEncodeError:
         return stack.enter_context(path.open("rb"))
     return str(path)
-
-
-def _check_whole(data: npt.NDArray[np.uint16], path: Path) -> None:
-    """Raise DamagedFileError where the last rows repeat: LibRaw's decoders fill up short files so.
-
-    Noise never repeats; rows of one value may be honest black.
-    """
-    last = data[-4:]
-    if last.shape[0] == 4 and np.array_equal(last[:2], last[2:]) and last[0].min() != last[0].max():
-        raise DamagedFileError(
-            f"{path.name}: the RAW file is cut short or damaged, its last rows repeat; copy it from the "
-            "card again"
-        )
 
 
 def _cell(raw: Any, path: Path) -> tuple[tuple[tuple[int, ...], ...], npt.NDArray[np.intp]]:
