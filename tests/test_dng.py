@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
+from typer.testing import CliRunner
 
+from scotopic.cli import app
 from scotopic.develop import develop
 from scotopic.dng import COMPRESSIONS, camera_name, write_linear, write_mosaic
 from scotopic.dnglight import HALVINGS_MAX, SPECKS, TOP, Scaling, integers, scaling_of
@@ -21,6 +26,7 @@ from scotopic.enhance import enhance
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Linear
 from scotopic.metadata import Exif, Words, is_enhanced, read_exif
+from scotopic.models import find
 from scotopic.read import read
 from scotopic.sensor import expose, sony_a7s2
 
@@ -400,3 +406,64 @@ def test_a_mosaic_comes_back_as_it_was(tmp_path, dark):
     back = read(tmp_path / "a.dng")
     assert np.array_equal(back.data, dark.data)
     assert back.cfa == dark.cfa
+
+
+def run(*words) -> object:
+    return CliRunner().invoke(app, ["enhance", *map(str, words)])
+
+
+@pytest.fixture
+def night(tmp_path, photo) -> Path:
+    """A folder with one dark photo, IMG_1.dng, that knows its place."""
+    (tmp_path / "card").mkdir()
+    short = expose(photo[:96, :128] * 0.7, sony_a7s2(800), 60, np.random.default_rng(1))
+    write_mosaic(tmp_path / "card" / "IMG_1.dng", short.with_changes(exif=EXIF, orientation=6))
+    return tmp_path / "card"
+
+
+def test_a_raw_becomes_a_dng_beside_it_with_its_strength(night):
+    assert run(night / "IMG_1.dng", "--format", "dng", "--ratio", 60).exit_code == 0
+    assert sorted(p.name for p in night.iterdir()) == ["IMG_1-scotopic.dng", "IMG_1.dng"]
+    done = run(night / "IMG_1.dng", "-o", night / "plain.dng", "--ratio", 60, "--strength", 0)
+    assert done.exit_code == 0, done.output
+    full, plain = (read(night / name) for name in ("IMG_1-scotopic.dng", "plain.dng"))
+    assert full.data.shape == plain.data.shape == (96, 128, 3)
+    assert full.orientation == 6
+    assert full.exif.gps[2] == EXIF.gps[2]
+    rough = [np.abs(np.diff(picture.data[..., 1], axis=0)).mean() for picture in (full, plain)]
+    assert rough[0] < 0.6 * rough[1]
+    applied = [tag(pages(night / name)[0], 50935) for name in ("IMG_1-scotopic.dng", "plain.dng")]
+    assert applied == [(1, 1), (0, 1)]
+
+
+def test_the_way_of_storing_and_the_place_are_as_asked(night):
+    for compression, number in (("none", 1), ("lossless-jpeg", 7), ("jxl", 52546)):
+        path = night / f"{compression}.dng"
+        words = (night / "IMG_1.dng", "-o", path, "--ratio", 60, "--dng-compression", compression)
+        done = run(*words, "--strip-gps")
+        assert done.exit_code == 0, done.output
+        assert tag(pages(path)[1], 259) == number
+        assert read_exif(path).gps == {}
+    first, *others = (pages(night / f"{c}.dng")[1].data for c in COMPRESSIONS)
+    assert all(np.array_equal(first, other) for other in others)
+
+
+def test_what_gives_finished_pictures_makes_no_dng(night, tmp_path):
+    done = CliRunner().invoke(app, ["develop", str(night / "IMG_1.dng"), "--format", "dng"])
+    assert done.exit_code == 2
+    assert "enhance --format dng" in done.output
+    folder = tmp_path / "paper"
+    shutil.copytree(find("bayer-fast").folder, folder)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"kind": "srgb"}))
+    done = run(night / "IMG_1.dng", "--format", "dng", "--model", folder)
+    assert done.exit_code == 2
+    assert "no linear light" in done.output
+    assert [p.name for p in night.iterdir()] == ["IMG_1.dng"]
+
+
+def test_a_name_and_a_format_that_contradict_are_an_error(night):
+    done = run(night / "IMG_1.dng", "-o", night / "a.dng", "--format", "jpg")
+    assert done.exit_code == 2
+    assert "leave one of them out" in done.output
+    assert "known are .avif" in run(night / "IMG_1.dng", "-o", night / "a.bmp").output
