@@ -20,7 +20,7 @@ from typing import Literal
 
 from scotopic.errors import DatasetError, ReadError
 from scotopic.frame import Mosaic
-from scotopic.read import read
+from scotopic.read import read_mosaic
 
 Split = Literal["train", "test", "validation"]
 Camera = Literal["Sony", "Fuji"]
@@ -192,7 +192,7 @@ def check(files: Iterable[Path]) -> None:
     bad = []
     for path in sorted(set(files)):
         try:
-            read(path)
+            read_mosaic(path)
         except (ReadError, OSError) as error:
             bad.append(str(error))
     raise_all(bad)
@@ -264,7 +264,7 @@ def _named(folder: Path) -> list[tuple[Path, SidName]]:
 
 def _read(path: Path) -> Mosaic:
     try:
-        return read(path)
+        return read_mosaic(path)
     except ReadError as error:
         raise DatasetError(str(error)) from error
 

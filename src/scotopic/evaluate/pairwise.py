@@ -21,7 +21,7 @@ from scotopic.errors import DatasetError, ScotopicError
 from scotopic.evaluate.figures import Tally, Variant, check_any, counted, ratio_labels, sample, summary
 from scotopic.evaluate.methods import Chosen, Method, Shot, traditional_picture
 from scotopic.pairs import Pair, check
-from scotopic.read import libraw_truth, read
+from scotopic.read import libraw_truth, read_mosaic
 from scotopic.version import __version__
 
 Picture = npt.NDArray[np.uint8]
@@ -149,7 +149,7 @@ def measure(
 def take(pair: Pair, amplifications: Sequence[str] = (TRUE,)) -> list[Shot]:
     """The short frame, read once, with each of the amplifications asked for."""
     start = time.perf_counter()
-    mosaic = read(pair.short)
+    mosaic = read_mosaic(pair.short)
     judged = noise.estimate(mosaic)
     prepared_s = time.perf_counter() - start
     return [

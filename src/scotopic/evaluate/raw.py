@@ -23,7 +23,7 @@ from scotopic.evaluate.methods import Chosen, Shot, in_range
 from scotopic.evaluate.metrics import brightness_corrected, psnr, ssim
 from scotopic.evaluate.pairwise import TRUE, Judge, Measured, check_alike, measure
 from scotopic.pairs import Camera, Split, find_pairs, find_sid, sid_folder
-from scotopic.read import read
+from scotopic.read import read_mosaic
 
 AS_IT_IS, CORRECTED = "as it is", "brightness corrected"
 
@@ -86,7 +86,7 @@ def packed(plane: npt.NDArray[np.float32], size: int = 2) -> npt.NDArray[np.floa
 
 
 def _long_mosaic(path: Path) -> LongMosaic:
-    mosaic = read(path)
+    mosaic = read_mosaic(path)
     return LongMosaic(in_range(mosaic), mosaic.cfa)
 
 

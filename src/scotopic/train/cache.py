@@ -25,7 +25,7 @@ from scotopic.errors import DatasetError, ReadError, WriteError
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic
 from scotopic.pairs import Pair, Split, check
 from scotopic.pattern import PATTERNS, Cell, offset
-from scotopic.read import libraw_truth, read
+from scotopic.read import libraw_truth, read_mosaic
 
 Truth = Literal["srgb", "linear"]
 
@@ -227,7 +227,7 @@ def _store(task: _Task, folder: Path) -> dict[str, Any]:
 
 def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
     """A mosaic or a truth, cut to whole cells that begin with RGGB (or our phase of X-Trans)."""
-    mosaic = read(task.source)
+    mosaic = read_mosaic(task.source)
     cfa = _pattern(len(mosaic.cfa))
     start = offset(mosaic.cfa, cfa)
     if start is None:

@@ -25,7 +25,7 @@ from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
 from scotopic.pairs import Split, few, raise_all
 from scotopic.pattern import BAYER, Pattern, pattern_of
-from scotopic.read import read
+from scotopic.read import read_mosaic
 from scotopic.run import GraphInputs
 from scotopic.train.augment import Turn, drawn, laid, places, turns_of
 from scotopic.train.cache import Entry, PairCache
@@ -95,7 +95,7 @@ def load_photo(path: Path) -> Tensor:
         return _scene(pixels)
     if path.suffix.lower() in RAWS:
         try:
-            return _scene(daylight(read(path)))
+            return _scene(daylight(read_mosaic(path)))
         except (ReadError, OSError) as error:
             raise DatasetError(f"{path}: is no RAW photo to learn from ({error})") from error
     try:
