@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scotopic import noise
-from scotopic.frame import NoiseProfile
-from scotopic.sensor import eld_camera, expose, phone, sony_a7s2
+from scotopic.evaluate.scenes import WB, load_all
+from scotopic.frame import X_TRANS, NoiseProfile
+from scotopic.sensor import eld_camera, expose, known_sensor, phone, sony_a7s2
 
 CASES = [
     (sony_a7s2(250), 100, 1.6),
@@ -82,3 +83,115 @@ def test_pixels_cut_off_at_zero_do_not_make_a_picture_look_clean(rng):
     level = np.array(0.01)
     off = float(fit.variance(level, 1) / sensor.noise_profile().variance(level, 1))
     assert 0.7 < off < 1.4
+
+
+def times(profile: NoiseProfile, factor: float) -> NoiseProfile:
+    return NoiseProfile(
+        tuple(v * factor for v in profile.shot), tuple(v * factor for v in profile.read), "wrong"
+    )
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """Real scenes at full size; the last one is texture all over."""
+    found = {scene.name: scene.camera for scene in load_all()}
+    wall = next(name for name in found if "colorful-wall" in name)
+    return [*list(found.values())[1:14:6], found[wall]]
+
+
+@pytest.mark.parametrize(("iso", "ratio"), [(100, 1), (1600, 30)])
+def test_a_phone_whose_noise_profile_is_wrong_by_four_is_noticed_and_a_right_one_left_alone(
+    scenes, iso, ratio
+):
+    """docs/noise.md has the rates over all scenes, ISO and ratios; the wall is told apart below."""
+    sensor = phone(iso)
+    true = sensor.noise_profile()
+    for i, scene in enumerate(scenes[:-1]):
+        mosaic = expose(scene, sensor, ratio, np.random.default_rng(i), wb=WB)
+        mosaic = mosaic.with_changes(make="Nobody")
+        assert noise.estimate(mosaic.with_changes(noise=true)).profile is true
+        for factor in (0.25, 4.0):
+            wrong = times(true, factor)
+            estimate = noise.estimate(mosaic.with_changes(noise=wrong))
+            assert estimate.profile is not wrong
+            assert "times the variance" in estimate.warning
+
+
+def test_texture_all_over_does_not_overrule_a_right_profile(scenes, rng):
+    true = phone(50).noise_profile()
+    mosaic = expose(scenes[-1], phone(50), 1, rng, wb=WB).with_changes(make="Nobody", noise=true)
+    level = noise.typical_level(mosaic)
+    assert noise.blind_fit(mosaic).variance(level, 1) > 2.5 * true.variance(level, 1)
+    assert noise.estimate(mosaic).profile is true
+
+
+NAMES = [
+    ("SONY", "ILCE-7SM2", 0.0956),
+    ("NIKON CORPORATION", "NIKON D850", 0.4150),
+    ("Canon", "Canon EOS 5D Mark IV", 0.2182),
+    ("Canon", "Canon EOS 70D", 0.4075),
+    ("Canon", "Canon EOS 700D", 0.4476),
+    ("Canon", "Canon EOS REBEL T5i", 0.4476),
+    ("Canon", "Canon EOS Kiss X7i", 0.4476),
+    ("OPPO", "PCCM00", 0.0686),
+]
+
+
+@pytest.mark.parametrize(("make", "model", "gain"), NAMES)
+def test_the_table_knows_cameras_as_their_files_name_them(make, model, gain):
+    for iso in (100, 800):
+        sensor = known_sensor(make, model, iso)
+        assert sensor.gain_dn_per_e == pytest.approx(gain * iso / 100, rel=0.15 if make == "OPPO" else 0.01)
+        assert sensor.source
+    assert known_sensor(make, model, 50) is None
+    assert known_sensor(make, model + " II", 800) is None
+
+
+def test_the_table_is_used_and_named_where_the_file_says_nothing(dark):
+    estimate = noise.estimate(dark)
+    true = sony_a7s2(3200).noise_profile()
+    assert estimate.profile.shot == pytest.approx(true.shot)
+    assert estimate.profile.read == pytest.approx(true.read)
+    assert estimate.profile.source.startswith("table: SONY ILCE-7SM2 at ISO 3200")
+    assert noise.from_table(dark.with_changes(iso=None)) is None
+
+
+def test_the_table_counts_in_the_bits_of_the_file(photo, rng):
+    fine = sony_a7s2(3200)
+    coarse = replace(
+        fine,
+        gain_dn_per_e=fine.gain_dn_per_e / 4,
+        read_std_dn=fine.read_std_dn / 4,
+        row_std_dn=fine.row_std_dn / 4,
+        black_dn=(128.0,) * 4,
+        white_dn=4095.0,
+    )
+    told = noise.from_table(expose(photo, coarse, 30, rng))
+    true = coarse.noise_profile()
+    assert told.shot == pytest.approx(true.shot, rel=1e-3)
+    assert told.read == pytest.approx(true.read, rel=1e-3)
+
+
+def test_a_table_entry_that_the_picture_contradicts_is_overruled(photo, rng):
+    loud = replace(sony_a7s2(3200), gain_dn_per_e=12.0, read_std_dn=16.0)
+    estimate = noise.estimate(expose(photo, loud, 100, rng))
+    assert estimate.profile.source == "measured on the picture"
+    assert estimate.warning.startswith("table: SONY ILCE-7SM2")
+
+
+def test_the_users_own_profile_comes_first_and_a_contradiction_is_told(dark):
+    true = sony_a7s2(3200).noise_profile()
+    own = replace(true, source="mine")
+    assert noise.estimate(dark.with_changes(noise=times(true, 1.5)), own).profile is own
+    wrong = times(true, 4.0)
+    estimate = noise.estimate(dark, wrong)
+    assert estimate.profile is wrong
+    assert "used nevertheless" in estimate.warning
+
+
+def test_the_noise_of_an_x_trans_photo_is_found(photo, rng):
+    sensor = sony_a7s2(6400)
+    mosaic = expose(np.tile(photo[:252, :318], (2, 2, 1)), sensor, 250, rng, cfa=X_TRANS)
+    level = noise.typical_level(mosaic)
+    off = float(noise.blind_fit(mosaic).variance(level, 1) / sensor.noise_profile().variance(level, 1))
+    assert 1 / 1.3 < off < 1.3

@@ -134,6 +134,12 @@ def train_command(
     cache: Annotated[
         Path | None, typer.Option(help="Where pairs are decoded to. Default: cache in the run's folder.")
     ] = None,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            help="A camera's profile, from 'scotopic calibrate': photos get the noise of that one alone."
+        ),
+    ] = None,
     device: Annotated[DeviceName, typer.Option(help="Where to train.")] = DeviceName.auto,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="A run that is killed loses so much at most.")
@@ -145,6 +151,7 @@ def train_command(
     """
     with told():
         need(("torch", "safetensors", "onnx", "tensorboard"), "train")
+        from scotopic.profile import load as load_profile
         from scotopic.train.loop import Options, train
         from scotopic.train.recipes import recipe_named
         from scotopic.train.sources import find_data
@@ -155,6 +162,9 @@ def train_command(
             chosen = dataclasses.replace(chosen, minutes=minutes)
         if deterministic:
             chosen = dataclasses.replace(chosen, deterministic=True)
+        if profile is not None:
+            noise = chosen.noise.narrowed_to(load_profile(profile))
+            chosen = dataclasses.replace(chosen, noise=noise)
         folders = [*(data or []), *(pairs or [])]
         if not folders:
             raise SettingsError("nothing to learn from: give --data (or --pairs) with a folder")
@@ -168,7 +178,14 @@ def train_command(
         )
         with training_progress() as (tell, say), asked_to_stop() as stop:
             stoppable = dataclasses.replace(options, stop=stop)
-            train(chosen, find_data(folders, chosen.packing.pattern.sensor), out, stoppable, report=tell, say=say)
+            train(
+                chosen,
+                find_data(folders, chosen.packing.pattern.sensor),
+                out,
+                stoppable,
+                report=tell,
+                say=say,
+            )
         typer.echo(str(out))
 
 
@@ -176,20 +193,28 @@ def train_command(
 def simulate_photo(
     picture: Annotated[Path, typer.Argument(help="A clean photo (JPEG or PNG).")],
     target: Annotated[Path, typer.Argument(help="The DNG to write.")],
-    iso: Annotated[float, typer.Option(min=100, max=25600, help="ISO of the simulated Sony A7S II.")] = 320,
+    iso: Annotated[float, typer.Option(min=1, help="ISO of the simulated camera.")] = 320,
     ratio: Annotated[
         float, typer.Option(min=1, max=65536, help="How many times too short the exposure is.")
     ] = 300,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise.")] = 0,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            help="A camera's profile, from 'scotopic calibrate'. Default: a Sony A7S II, ISO 100 to 25600."
+        ),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make a dark RAW file of a clean photo, as a Sony A7S II would have taken it."""
+    """Make a dark RAW file of a clean photo, as a Sony A7S II or your own camera would have taken it."""
     from scotopic.dng import write_mosaic
     from scotopic.evaluate.scenes import simulated_capture
+    from scotopic.profile import load
     from scotopic.write import place
 
     with told():
-        mosaic = simulated_capture(picture, iso=iso, ratio=ratio, seed=seed)
+        own = load(profile) if profile is not None else None
+        mosaic = simulated_capture(picture, iso=iso, ratio=ratio, seed=seed, profile=own)
         place(target, lambda temporary: write_mosaic(temporary, mosaic), overwrite=overwrite)
         typer.echo(str(target))
 

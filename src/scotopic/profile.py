@@ -168,9 +168,19 @@ class CameraProfile:
         """Whether the file has the size of the calibration frames, so that the pattern lies right."""
         return mosaic.data.shape == (self.height, self.width)
 
-    def sensor(self, iso: float, exposure_s: float | None = None) -> Sensor:
-        """This camera to simulate with. Raises SettingsError where ISO or gain are not known."""
+    def sensor(
+        self, iso: float, exposure_s: float | None = None, shape: tuple[int, int] | None = None
+    ) -> Sensor:
+        """This camera to simulate with, or the top left part of it, `shape` rows and columns.
+
+        Raises SettingsError where ISO or gain are not known, and for a shape larger than the camera's.
+        """
         setting, pattern = self.at(iso, exposure_s)
+        height, width = shape or (self.height, self.width)
+        if height > self.height or width > self.width:
+            raise SettingsError(
+                f"{width}x{height} pixels are more than this {self.name} has, {self.width}x{self.height}"
+            )
         if setting.gain_dn_per_e is None:
             raise SettingsError(
                 f"the profile of this {self.name} knows no gain: calibrate it again with --flat"
@@ -187,7 +197,7 @@ class CameraProfile:
             white_dn=self.white_dn,
             black_error_dn=setting.black_error_dn,
             hot_share=setting.hot_share,
-            shading_dn=pattern.shading(),
+            shading_dn=pattern.shading()[:height, :width],
             source=f"profile of {self.name}",
         )
 

@@ -12,8 +12,9 @@ from PIL import Image
 
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb, srgb_curve, srgb_to_linear
 from scotopic.errors import DatasetError
-from scotopic.frame import Mosaic
+from scotopic.frame import RGGB, Mosaic
 from scotopic.metadata import Exif
+from scotopic.profile import CameraProfile
 from scotopic.sensor import expose, sony_a7s2
 
 CAMERA = "Sony ILCE-7SM2"
@@ -91,17 +92,25 @@ def render(camera: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     return np.rint(srgb_curve(np.clip(light, 0, 1)) * 255).astype(np.uint8)
 
 
-def simulated_capture(picture: Path, *, iso: float, ratio: float, seed: int) -> Mosaic:
-    """The dark photo that a Sony A7S II would have taken of a clean one, at full size."""
+def simulated_capture(
+    picture: Path, *, iso: float, ratio: float, seed: int, profile: CameraProfile | None = None
+) -> Mosaic:
+    """The dark photo that a Sony A7S II, or the camera of `profile`, would have taken of a clean one.
+
+    At full size. Raises SettingsError for an ISO that is not calibrated, and where the photo is larger than
+    the profile's camera.
+    """
     light = photo_to_camera(picture)
     height, width = (n & ~1 for n in light.shape[:2])
     exposure_s = 10 / ratio
+    sensor = sony_a7s2(iso) if profile is None else profile.sensor(iso, exposure_s, (height, width))
     mosaic = expose(
         light[:height, :width],
-        sony_a7s2(iso),
+        sensor,
         ratio,
         np.random.default_rng(seed),
         wb=WB,
+        cfa=RGGB if profile is None else profile.cfa,
         exposure_s=exposure_s,
     )
     words = f"simulated by scotopic from {picture.name}: no camera took this picture"

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
+from scotopic.errors import SettingsError
+from scotopic.profile import CameraProfile
 from scotopic.train.filters import PACKINGS, Packing
+
+GAUSSIAN_LAMBDA = 0.14
+"""The shape at which Tukey's distribution is as good as Gaussian."""
+
+PROFILE_MARGIN = 1.1
+"""A camera's noise is drawn this much wider than its profile says: temperature moves it."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,38 @@ class NoiseRange:
     hot_share: tuple[float, float] = (1e-7, 5e-4)
     told_spread: float = 0.15
     """Spread of log(told / true) variance: the network must live with a noise fit's errors."""
+    bits: int = 0
+    """Of the files; 0 draws what suits the full well."""
+
+    def narrowed_to(self, profile: CameraProfile) -> NoiseRange:
+        """The same for one camera: full well and noise as its profile has them, at any of its ISOs.
+
+        Raises SettingsError where the profile does not know the gain.
+        """
+        span = profile.white_dn - sum(profile.black_dn) / len(profile.black_dn)
+        gains = [s.gain_dn_per_e for s in profile.settings if s.gain_dn_per_e]
+        if len(gains) < len(profile.settings):
+            raise SettingsError(
+                f"the profile of this {profile.name} knows no gain: calibrate it again with --flat"
+            )
+        wells = [span / gain for gain in gains]
+        # At a full well of 2000 electrons, as read_std_e is given.
+        reads = [
+            setting.read_std_dn / gain / (well / 2000) ** 0.25
+            for setting, gain, well in zip(profile.settings, gains, wells, strict=True)
+        ]
+        shapes = [GAUSSIAN_LAMBDA if s.tukey_lambda is None else s.tukey_lambda for s in profile.settings]
+        shares = [s.row_std_dn / max(s.read_std_dn, 0.1) for s in profile.settings]
+        low, high = self.electrons_at_white
+        return replace(
+            self,
+            electrons_at_white=(max(low, min(wells) / 500), min(high, max(wells))),
+            full_well_e=(min(wells), max(wells)),
+            read_std_e=(min(reads) / PROFILE_MARGIN, max(reads) * PROFILE_MARGIN),
+            tukey_lambda=(min(shapes), max(shapes)),
+            row_share_max=max(shares),
+            bits=math.ceil(math.log2(profile.white_dn + 1)),
+        )
 
 
 @dataclass(frozen=True)
@@ -151,6 +191,8 @@ class Simulator:
         ratio = full_well_e / at_white_e
         deep = full_well_e > 12_000
         bits = torch.where(deep, 14.0, 10.0 + 2.0 * (self._uniform(b) * 3).floor())
+        if n.bits:
+            bits = torch.full_like(bits, n.bits)
         top = 2.0**bits - 1
         black_share = torch.tensor([0.0, 0.016, 0.03125, 0.0625, 0.125], device=dev)
         black_pick = torch.randint(5, (b,), generator=self.generator, device=dev)
