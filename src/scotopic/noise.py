@@ -30,6 +30,9 @@ BINS = 12
 SHOT_MIN = 1e-7
 """No sensor holds ten million electrons a pixel."""
 
+SHOWN_LEAST = 1e-6
+"""A share of the stated variance that is as good as none."""
+
 DISAGREEMENT = 2.5
 """A stated profile whose variance is off by more than this factor is overruled."""
 
@@ -125,6 +128,8 @@ def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile) -> float | None:
     if mean.size < BLOCKS_MIN:
         return None
     relative = variance / np.mean([stated.variance(mean, c) for c in (RED, GREEN, BLUE)], axis=0)
+    # A picture may have no noise at all: of a simulator, or black clipped at 0.
+    relative = np.maximum(relative, SHOWN_LEAST)
     groups = _groups(mean)
     lows = [float(np.quantile(relative[group], FLAT_QUANTILE)) for group in groups]
     lowest = int(np.argmin(lows))

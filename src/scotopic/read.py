@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from numbers import Real
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -12,20 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import rawpy
 
+from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.dngpage import Dng, read_tags
-from scotopic.dngread import Described, captured, check_whole, read_dng
+from scotopic.dngpage import read_tags
+from scotopic.dngread import captured, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
-from scotopic.frame import BLUE, GREEN, RED, Captured, Linear, Mosaic, Shown
+from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
 from scotopic.levels import grey_world, grey_world_of_light, saturation
-from scotopic.metadata import EXPOSURE_TIME, filled_in, read_exif
-
-EXIF_ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
-"""LibRaw's flip (bits: 1 left for right, 2 top for bottom, 4 rows for columns) to the EXIF number."""
-
-_COLOUR_OF_LETTER = {"R": RED, "G": GREEN, "B": BLUE}
-_ISO = 0x8827
 
 
 def read(path: Path | str) -> Captured:
@@ -42,21 +35,23 @@ def read(path: Path | str) -> Captured:
     dng = read_tags(path)
     if dng is None:
         with _decoded(path) as raw:
-            return _as_libraw_sees_it(raw, path)
+            return as_libraw_sees_it(raw, path)
     if dng.beyond_libraw:
-        return read_dng(path, dng, _described(path, dng=dng))
+        return read_dng(path, dng, libraw.described(path, dng=dng))
     try:
         with _decoded(path) as raw:
             values = raw.raw_image
             if values is None or values.shape[:2] != (dng.height, dng.width):
-                return read_dng(path, dng, _described(path, raw, dng))
+                return read_dng(path, dng, libraw.described(path, raw, dng))
             if values.ndim == 3:
                 values = values[..., : dng.samples]
-            check_whole(values, path.name)
-            return captured(values, dng, _described(path, raw, dng), path.name)
+            if dng.cell is not None:
+                top, left, bottom, right = dng.area
+                check_whole(values[top:bottom, left:right], path.name)
+            return captured(values, dng, libraw.described(path, raw, dng), path.name)
     except UnsupportedRawError as refusal:
         try:
-            return read_dng(path, dng, _described(path, dng=dng))
+            return read_dng(path, dng, libraw.described(path, dng=dng))
         except ReadError:
             raise refusal from None
 
@@ -73,24 +68,27 @@ def read_mosaic(path: Path | str) -> Mosaic:
     return picture
 
 
-def _as_libraw_sees_it(raw: Any, path: Path) -> Captured:
-    """A picture of which LibRaw alone knows: every maker's own format."""
-    _check_straight(raw, path)
+def as_libraw_sees_it(raw: Any, path: Path) -> Captured:
+    """A picture of which LibRaw alone knows: every maker's own format. `raw` is a decoded object of LibRaw's.
+
+    Raises DamagedFileError and UnsupportedRawError.
+    """
+    libraw.check_straight(raw, path)
     visible = raw.raw_image_visible
     if visible is None or visible.size == 0:
         raise DamagedFileError(f"{path.name}: the RAW file holds no picture data")
-    if raw.raw_type != rawpy.RawType.Flat or (raw.raw_pattern is None and raw.num_colors == 1):
+    if raw.raw_type != rawpy.RawType.Flat or raw.num_colors == 1:
         return _linear(raw, visible, path)
-    cfa, places = _cell(raw, path)
+    cfa, places = libraw.cell(raw, path)
     if min(visible.shape) < 2 * len(cfa):
         raise DamagedFileError(
             f"{path.name}: its picture is only {visible.shape[1]}x{visible.shape[0]} pixels"
         )
     black = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
-    white = _white(raw, float(black.max()), path)
+    white = libraw.white(raw, float(black.max()), path)
     data = visible.copy()  # LibRaw frees its own on closing
     check_whole(data, path.name)
-    wb = _white_balance(raw)
+    wb = libraw.white_balance(raw)
     return Mosaic(
         data=data,
         cfa=cfa,
@@ -100,9 +98,9 @@ def _as_libraw_sees_it(raw: Any, path: Path) -> Captured:
         wb=wb or grey_world(data, cfa, black, white),
         wb_source="camera" if wb else _GREY_WORLD,
         xyz_to_camera=_xyz_to_camera(raw),
-        orientation=EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
+        orientation=libraw.EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
         pixel_aspect=float(raw.sizes.pixel_aspect) or 1.0,
-        **_described(path, raw),
+        **libraw.described(path, raw),
     )
 
 
@@ -120,7 +118,7 @@ def _linear(raw: Any, visible: npt.NDArray[np.uint16], path: Path) -> Linear:
         )
     black = np.array(raw.black_level_per_channel, dtype=np.float64)
     black = np.repeat(black[:1], 3) if monochrome else black[:3]
-    white = _white(raw, float(black.max()), path)
+    white = libraw.white(raw, float(black.max()), path)
     planes = (
         np.repeat(visible.reshape(*visible.shape[:2], -1)[..., :1], 3, axis=2) if monochrome else visible
     )
@@ -131,7 +129,7 @@ def _linear(raw: Any, visible: npt.NDArray[np.uint16], path: Path) -> Linear:
     clip = saturation(visible, float(black.max()), white)
     wb: tuple[float, float, float] | None = (1.0, 1.0, 1.0)
     if not monochrome:
-        wb = _white_balance(raw)
+        wb = libraw.white_balance(raw)
     return Linear(
         data=data,
         clip=(clip - float(black.max())) / (white - float(black.max())),
@@ -140,39 +138,10 @@ def _linear(raw: Any, visible: npt.NDArray[np.uint16], path: Path) -> Linear:
         wb=wb or grey_world_of_light(data),
         wb_source="none (no colour filters)" if monochrome else "camera" if wb else _GREY_WORLD,
         xyz_to_camera=None if monochrome else _xyz_to_camera(raw),
-        orientation=EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
+        orientation=libraw.EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
         pixel_aspect=float(raw.sizes.pixel_aspect) or 1.0,
-        **_described(path, raw),
+        **libraw.described(path, raw),
     )
-
-
-def _described(path: Path, raw: Any | None = None, dng: Dng | None = None) -> Described:
-    """What is known of how the picture was taken: the file's own EXIF first, then LibRaw and the tags."""
-    exif = read_exif(path)
-    make = str(exif.main.get(0x010F, "")) or (dng.make if dng else "")
-    model = str(exif.main.get(0x0110, "")) or (dng.model if dng else "")
-    exposure_s = _positive(exif.exif.get(EXPOSURE_TIME)) or (dng.exposure_s if dng else None)
-    iso = _positive(raw.other.iso_speed) if raw is not None else None
-    iso = iso or _positive(exif.exif.get(_ISO)) or (dng.iso if dng else None)
-    more: dict[str, Any] = {}
-    if raw is not None:
-        other = raw.other
-        if EXPOSURE_TIME not in exif.exif:
-            exposure_s = exposure_s or _positive(other.shutter_speed)
-        more = {
-            "aperture": float(other.aperture),
-            "focal_mm": float(other.focal_length),
-            "lens": str(raw.lens.model),
-            "taken": other.timestamp,
-        }
-    known = filled_in(exif, exposure_s=exposure_s, iso=iso, **more)
-    if dng is not None:
-        known = filled_in(known, make=make, model=model)
-    return {"make": make, "model": model, "exposure_s": exposure_s, "iso": iso, "exif": known}
-
-
-def _positive(value: Any) -> float | None:
-    return float(value) if isinstance(value, Real) and float(value) > 0 else None
 
 
 @contextmanager
@@ -214,61 +183,6 @@ def _for_libraw(path: Path, stack: ExitStack) -> str | BinaryIO:
     except UnicodeEncodeError:
         return stack.enter_context(path.open("rb"))
     return str(path)
-
-
-def _cell(raw: Any, path: Path) -> tuple[tuple[tuple[int, ...], ...], npt.NDArray[np.intp]]:
-    """The repeating cell at the top-left of the visible area: colours, and LibRaw's channel numbers."""
-    pattern = raw.raw_pattern
-    if pattern is None or pattern.shape not in ((2, 2), (6, 6)):
-        shape = "none" if pattern is None else "x".join(map(str, pattern.shape))
-        raise UnsupportedRawError(
-            f"{path.name}: its sensor has no Bayer or X-Trans colour pattern (pattern: {shape}), "
-            "which is what can be enhanced"
-        )
-    size = pattern.shape[0]
-    top, left = raw.sizes.top_margin, raw.sizes.left_margin
-    places = np.array(
-        [[raw.raw_color(top + dy, left + dx) for dx in range(size)] for dy in range(size)],
-        dtype=np.intp,
-    )
-    letters = raw.color_desc.decode("ascii", "replace")
-    names = [[letters[i] if i < len(letters) else "?" for i in row] for row in places.tolist()]
-    if any(letter not in _COLOUR_OF_LETTER for row in names for letter in row):
-        found = "/".join("".join(row) for row in names)
-        raise UnsupportedRawError(
-            f"{path.name}: its colour filters are {found}; only red, green and blue ones are known"
-        )
-    return tuple(tuple(_COLOUR_OF_LETTER[n] for n in row) for row in names), places
-
-
-def _white_balance(raw: Any) -> tuple[float, float, float] | None:
-    """The camera's gains, green = 1; None where it gives none."""
-    red, green, blue = (float(v) for v in raw.camera_whitebalance[:3])
-    if red > 1e-5 and green > 1e-5 and blue > 1e-5:
-        return (red / green, 1.0, blue / green)
-    return None
-
-
-def _white(raw: Any, black: float, path: Path) -> float:
-    white = float(raw.white_level)
-    if not white > black:
-        raise DamagedFileError(
-            f"{path.name}: its white level {white:g} is not above its black level {black:g}"
-        )
-    return white
-
-
-def _check_straight(raw: Any, path: Path) -> None:
-    """Raise UnsupportedRawError for Fujifilm's SuperCCD, whose rows LibRaw would turn by 45 degrees."""
-    sizes = raw.sizes
-    if (
-        sizes.top_margin + sizes.height > sizes.raw_height
-        or sizes.left_margin + sizes.width > sizes.raw_width
-    ):
-        raise UnsupportedRawError(
-            f"{path.name}: its sensor's pixels are staggered (turned by 45 degrees, such as Fujifilm's "
-            "SuperCCD); only those in rows and columns can be enhanced"
-        )
 
 
 def _xyz_to_camera(raw: Any) -> npt.NDArray[np.float64] | None:
@@ -363,15 +277,21 @@ def libraw_truth(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.
         }
         if kind == "srgb":
             settings |= {"use_camera_wb": True}
-        else:
-            settings |= {
-                "user_wb": [1.0, 1.0, 1.0, 1.0],
-                "output_color": rawpy.ColorSpace.raw,
-                "gamma": (1, 1),
-                "adjust_maximum_thr": 0,
-            }
-        truth: npt.NDArray[np.uint16] = raw.postprocess(**settings)
-        return truth
+            truth: npt.NDArray[np.uint16] = raw.postprocess(**settings)
+            return truth
+        # AHD compares the colours with each other, so they must be balanced while it works; by gains of at
+        # most 1, or what is bright would be clipped.
+        red, green, blue = libraw.white_balance(raw) or (1.0, 1.0, 1.0)
+        settings |= {
+            "user_wb": [red, green, blue, green],
+            "highlight_mode": rawpy.HighlightMode.Ignore,
+            "output_color": rawpy.ColorSpace.raw,
+            "gamma": (1, 1),
+            "adjust_maximum_thr": 0,
+        }
+        balanced = raw.postprocess(**settings).astype(np.float32)
+        balanced *= np.float32(max(red, green, blue)) / np.array([red, green, blue], np.float32)
+        return np.rint(np.minimum(balanced, 65535)).astype(np.uint16)
 
 
 X_TRANS_TILE = 512
