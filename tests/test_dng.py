@@ -152,6 +152,19 @@ def test_no_directory_has_both_strips_and_tiles_and_each_says_what_it_is(tmp_pat
         )
 
 
+def test_sub_directories_stand_alone(tmp_path):
+    linear, path = light(), tmp_path / "a.dng"
+    write_linear(path, linear, develop(linear))
+    content = path.read_bytes()
+    starts = tag(pages(path)[0], 330)
+    assert len(starts) == 2
+    for start in (int.from_bytes(content[4:8], "little"), *starts):
+        entries = int.from_bytes(content[start : start + 2], "little")
+        numbers = [int.from_bytes(content[start + 2 + 12 * i :][:2], "little") for i in range(entries)]
+        assert numbers == sorted(set(numbers)), "TIFF wants them in order"
+        assert content[start + 2 + 12 * entries :][:4] == bytes(4), "no directory follows"
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_data_stay_as_the_sensor_saw_them_and_the_preview_lies_over_them(tmp_path, orientation):
     data = np.zeros((64, 96, 3))

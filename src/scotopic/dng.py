@@ -146,7 +146,24 @@ def _write(
             metadata=None,
             extratags=[(50970, _LONG, 1, _SRGB_PREVIEW, True)],
         )
+    _part_subdirectories(path)
     attach_to_tiff(path, *known.directories(width, height))
+
+
+def _part_subdirectories(path: Path) -> None:
+    """End each sub-directory for itself: tifffile chains them, and readers would find one twice."""
+    with tifffile.TiffFile(path) as tiff:
+        first = tiff.pages.first
+        pointers, starts = first.tags["SubIFDs"].offset, first.tags["SubIFDs"].value
+    with path.open("r+b") as file:
+        # Of type LONG, which more readers expect there than IFD.
+        file.seek(pointers + 2)
+        file.write(_LONG.to_bytes(2, "little"))
+        for start in starts:
+            file.seek(start)
+            entries = int.from_bytes(file.read(2), "little")
+            file.seek(start + 2 + 12 * entries)
+            file.write(bytes(4))
 
 
 def _main_tags(

