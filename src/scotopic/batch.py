@@ -9,24 +9,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from scotopic.balance import Balance, balanced
 from scotopic.calibrated import Profiles
-from scotopic.develop import Look, develop
+from scotopic.develop import ColourSpace, Look, default_look, develop
+from scotopic.develop import check_output as check_rendering
 from scotopic.dng import Compression, write_linear
 from scotopic.dngorigin import read_origin
-from scotopic.enhance import Plan, enhance, finished, plan, sensor_of
+from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
-from scotopic.frame import Captured, Mosaic
+from scotopic.frame import Capture, Captured, Linear, Mosaic
 from scotopic.models import Card
 from scotopic.read import read
-from scotopic.run import DEFAULT_TILE, Models
+from scotopic.run import DEFAULT_TILE, Model, Models
 from scotopic.traditional import develop_traditional
-from scotopic.write import SUFFIXES, Format, bits_of, refusal, write
+from scotopic.write import SUFFIXES, Format, bits_of, check_space, refusal, write
 
 RAW_SUFFIXES = frozenset(
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos "
     ".mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
 )
 """Endings by which files are picked from folders; a file named outright may be called anything."""
+
+EV_WORTH_A_WORD = 0.5
+"""From so many stops of BaselineExposure on the user is told."""
 
 Way = Literal["scotopic", "traditional"]
 
@@ -44,12 +49,16 @@ class Settings:
     ev: float | None = None
     strength: float = 1.0
     look: Look | None = None
+    wb: Balance = "camera"
+    space: ColourSpace = "srgb"
     kind: Kind = "jpg"
     dng_compression: Compression = "none"
     way: Way = "scotopic"
     overwrite: bool = False
     skip_existing: bool = False
     strip_gps: bool = False
+    again: bool = False
+    """Enhance even what has been enhanced."""
     dry_run: bool = False
     tile: int = DEFAULT_TILE
     profiles: Profiles | None = None
@@ -183,6 +192,19 @@ def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
         )
 
 
+def check_output(settings: Settings) -> None:
+    """Raise SettingsError for a look or a colour space that does not go with the format."""
+    if settings.kind != "dng":
+        check_space(settings.kind, settings.space)
+        look = settings.look or default_look(settings.space)
+        check_rendering(look, settings.space, bits_of(settings.kind))
+    elif settings.space != "srgb" or settings.look == "linear":
+        raise SettingsError(
+            "a DNG holds light in the camera's own colours, and its look is that of the preview in it: leave "
+            "--colour-space and --look linear out, or choose TIFF (--format tiff)"
+        )
+
+
 def run(
     jobs: list[Job],
     settings: Settings,
@@ -225,6 +247,8 @@ def _treat(
     captured = read(job.source)
     if settings.strip_gps:
         captured = captured.with_changes(exif=captured.exif.without_gps())
+    if settings.way == "scotopic" and not settings.again:
+        check_fresh(captured)
     sensor = sensor_of(captured)
     made = plan(captured, ratio=settings.ratio, ev=settings.ev, profiles=settings.profiles)
     facts.update(describe(captured, made))
@@ -242,19 +266,34 @@ def _treat(
             raise SettingsError("enhancing needs a model")
         model = models.open(sensor)
         facts["model"] = f"{model.card.name} {model.card.version}"
-        picture = finished(
-            captured,
-            model,
-            plan_made=made,
-            strength=settings.strength,
-            look=settings.look,
-            bits=bits_of(settings.kind),
-            tile=settings.tile,
-            progress=tell,
-        )
+        bits = bits_of(settings.kind)
+        if model.card.kind == "linear":
+            linear = _linear(captured, model, made, settings, facts, tell)
+            picture = develop(linear, look=settings.look, space=settings.space, bits=bits)
+        else:
+            picture = finished(
+                captured, model, plan_made=made, bits=bits, tile=settings.tile, progress=tell
+            )
     _make_folder(job.target.parent)
     write(job.target, picture, settings.kind, overwrite=settings.overwrite)
     return "done"
+
+
+def _linear(
+    captured: Captured,
+    model: Model,
+    made: Plan,
+    settings: Settings,
+    facts: dict[str, Any],
+    tell: Callable[[float], None],
+) -> Linear:
+    """The enhanced light, balanced as the settings say; the facts learn how."""
+    light = enhance(
+        captured, model, plan_made=made, strength=settings.strength, tile=settings.tile, progress=tell
+    )
+    linear = balanced(light, settings.wb)
+    facts |= _balance(linear)
+    return linear
 
 
 def _write_dng(
@@ -271,9 +310,7 @@ def _write_dng(
     model = models.open(sensor_of(captured))
     check_kind("dng", settings.way, model.card)
     facts["model"] = f"{model.card.name} {model.card.version}"
-    linear = enhance(
-        captured, model, plan_made=made, strength=settings.strength, tile=settings.tile, progress=tell
-    )
+    linear = _linear(captured, model, made, settings, facts, tell)
     _make_folder(job.target.parent)
     scaling = write_linear(
         job.target,
@@ -285,6 +322,13 @@ def _write_dng(
         overwrite=settings.overwrite,
     )
     facts["baseline_ev"] = round(scaling.baseline_ev, 3)
+    if scaling.baseline_ev >= EV_WORTH_A_WORD:
+        kept = (
+            f"light up to {2**scaling.baseline_ev:.3g} times white is kept; editors that ignore "
+            f"BaselineExposure, as RawTherapee and darktable do, show it {scaling.baseline_ev:.1f} stops too "
+            "dark: raise the exposure there"
+        )
+        facts["warning"] = "; ".join(filter(None, [facts.get("warning"), kept]))
 
 
 def _make_folder(folder: Path) -> None:
@@ -305,8 +349,8 @@ def describe(captured: Captured, made: Plan | None) -> dict[str, Any]:
         "width": width,
         "height": height,
         "orientation": captured.orientation,
-        "wb": [round(g, 4) for g in captured.wb],
-        "wb_source": captured.wb_source,
+        **_balance(captured),
+        "enhanced": captured.exif.enhanced,
     }
     if isinstance(captured, Mosaic):
         facts |= {
@@ -330,6 +374,10 @@ def describe(captured: Captured, made: Plan | None) -> dict[str, Any]:
             "warning": made.noise.warning or None,
         }
     return facts
+
+
+def _balance(capture: Capture) -> dict[str, Any]:
+    return {"wb": [round(g, 4) for g in capture.wb], "wb_source": capture.wb_source}
 
 
 def _some_suffixes() -> str:

@@ -41,6 +41,8 @@ class FormatName(StrEnum):
     png = "png"
     tiff = "tiff"
     dng = "dng"
+    avif = "avif"
+    jxl = "jxl"
 
 
 class DngCompressionName(StrEnum):
@@ -56,6 +58,15 @@ class LookName(StrEnum):
 
     natural = "natural"
     libraw = "libraw"
+    linear = "linear"
+
+
+class ColourSpaceName(StrEnum):
+    """Colour spaces as named on the command line."""
+
+    srgb = "srgb"
+    p3 = "p3"
+    rec2020_linear = "rec2020-linear"
 
 
 Paths = Annotated[
@@ -72,7 +83,10 @@ Ratio = Annotated[
 Ev = Annotated[float | None, typer.Option(help="The same in stops, such as 6.5.")]
 FormatOption = Annotated[
     FormatName | None,
-    typer.Option("--format", help="jpg or png (8 bit), tiff (16 bit). Default: as -o says, else jpg."),
+    typer.Option(
+        "--format",
+        help="jpg, png or avif (8 bit), tiff or jxl (16 bit), dng (linear light). Default: as -o says, else jpg.",
+    ),
 ]
 DngCompression = Annotated[
     DngCompressionName,
@@ -97,9 +111,23 @@ ProfileOption = Annotated[
 LookOption = Annotated[
     LookName | None,
     typer.Option(
-        help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve."
+        help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve. "
+        "linear: light as it is (TIFF only)."
     ),
 ]
+BalanceOption = Annotated[
+    str,
+    typer.Option(
+        "--wb",
+        metavar="camera|auto|daylight|R,G,B",
+        help="White balance: the camera's, judged from the picture, daylight's, or gains.",
+    ),
+]
+ColourSpaceOption = Annotated[
+    ColourSpaceName,
+    typer.Option("--colour-space", "--color-space", help="rec2020-linear is for TIFF only."),
+]
+Again = Annotated[bool, typer.Option("--again", help="Enhance even what scotopic has enhanced already.")]
 ModelOption = Annotated[
     str | None,
     typer.Option(
@@ -145,8 +173,8 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise _Stopped
 
 
-def _look(name: LookName | None) -> Literal["natural", "libraw"] | None:
-    return None if name is None else "natural" if name is LookName.natural else "libraw"
+def _look(name: LookName | None) -> Literal["natural", "libraw", "linear"] | None:
+    return None if name is None else name.value
 
 
 def _version(value: bool) -> None:
@@ -177,6 +205,8 @@ def enhance_command(
         float, typer.Option(min=0, max=1, help="0: only demosaiced. 1: the full effect.")
     ] = 1.0,
     look: LookOption = None,
+    wb: BalanceOption = "camera",
+    colour_space: ColourSpaceOption = ColourSpaceName.srgb,
     dng_compression: DngCompression = DngCompressionName.none,
     device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = DeviceName.auto,
     profile: ProfileOption = None,
@@ -184,6 +214,7 @@ def enhance_command(
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
     strip_gps: StripGps = False,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Brighten and clean RAW photos shot in the dark.
@@ -191,14 +222,16 @@ def enhance_command(
     IMG_1.ARW becomes IMG_1-scotopic.jpg beside it. How much to brighten is judged from the picture
     unless --ratio or --ev says so. A file that cannot be read is named, and the rest go on.
     """
+    from scotopic.balance import parse
     from scotopic.calibrated import chosen
     from scotopic.enhance import check_settings
     from scotopic.run import Models
 
     with told():
         chosen_look = _look(look)
+        balance = parse(wb)
         models = Models(model, tier=tier.value, device=device.value)
-        check_settings(models.card(), strength, chosen_look)
+        check_settings(models.card(), strength, chosen_look, balance, colour_space.value)
         _run_files(
             paths,
             output,
@@ -210,11 +243,14 @@ def enhance_command(
             ev=ev,
             strength=strength,
             look=chosen_look,
+            wb=balance,
+            space=colour_space.value,
             dng_compression=dng_compression.value,
             overwrite=overwrite,
             skip_existing=skip_existing,
             dry_run=dry_run,
             strip_gps=strip_gps,
+            again=again,
             profiles=chosen(profile),
         )
 
@@ -273,6 +309,7 @@ def _run_files(
     jobs, chosen = batch.lay_out(files, output, kind, choices["way"])
     batch.check_kind(chosen, choices["way"], models.card() if models is not None else None)
     settings = batch.Settings(kind=chosen, **choices)
+    batch.check_output(settings)
     failed = 0
     with progress_of(len(jobs), as_json) as (tell, say, count):
         for outcome in batch.run(jobs, settings, models, tell):
@@ -341,19 +378,27 @@ def compare_command(
     tier: TierOption = TierName.fast,
     model: ModelOption = None,
     look: LookOption = None,
+    wb: BalanceOption = "camera",
     profile: ProfileOption = None,
     overwrite: Overwrite = False,
+    again: Again = False,
 ) -> None:
     """Put traditional and enhanced side by side: one labelled picture, one page with a wipe."""
     from scotopic import compare
+    from scotopic.balance import parse
     from scotopic.calibrated import chosen
-    from scotopic.enhance import check_settings, finished, plan, sensor_of
+    from scotopic.develop import check_output
+    from scotopic.enhance import check_fresh, check_settings, finished, plan, sensor_of
     from scotopic.read import read
     from scotopic.run import Models
     from scotopic.traditional import develop_traditional
 
     with told():
+        chosen_look, balance = _look(look), parse(wb)
+        check_output(chosen_look or "natural", "srgb", 8)
         captured = read(path)
+        if not again:
+            check_fresh(captured)
         sensor = sensor_of(captured)
         folder = output or path.parent
         picture, page = (folder / f"{path.stem}-compare.{kind}" for kind in ("jpg", "html"))
@@ -366,12 +411,11 @@ def compare_command(
             raise SettingsError(
                 f"{folder}: is no folder that can be written to ({error.strerror})"
             ) from error
-        chosen_look = _look(look)
         opened = Models(model, tier=tier.value).open(sensor)
-        check_settings(opened.card, 1.0, chosen_look)
+        check_settings(opened.card, 1.0, chosen_look, balance)
         made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
         before = develop_traditional(path, captured, ratio=made.exposure.ratio)
-        after = finished(captured, opened, plan_made=made, look=chosen_look)
+        after = finished(captured, opened, plan_made=made, look=chosen_look, wb=balance)
         labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
         compare.write_picture(picture, before, after, labels, overwrite=overwrite)
         compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)

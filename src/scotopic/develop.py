@@ -46,7 +46,7 @@ def check_output(look: Look, space: ColourSpace, bits: int) -> None:
         raise SettingsError(f"no look called {look}: known are {', '.join(LOOKS)}")
     if space not in COLOUR_SPACES:
         raise SettingsError(f"no colour space called {space}: known are {', '.join(COLOUR_SPACES)}")
-    for name, linear in ((f"look {look}", look == "linear"), (f"colour space {space}", _is_linear(space))):
+    for name, linear in ((f"colour space {space}", _is_linear(space)), (f"look {look}", look == "linear")):
         if linear and bits != 16:
             raise SettingsError(
                 f"{name} needs 16 bits a colour, as 8 would show steps in the shadows: choose TIFF "

@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic import exposure, noise
+from scotopic.balance import Balance, balanced
 from scotopic.calibrated import Profiles, calibrated, corrected
-from scotopic.develop import Look, develop, upright
-from scotopic.errors import ModelError, SettingsError
+from scotopic.develop import ColourSpace, Look, develop, upright
+from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
 from scotopic.frame import Capture, Captured, Counts, Linear, Mosaic, Rendered
 from scotopic.models import Card
 from scotopic.pattern import Sensor, extended, missing, pattern_of
@@ -85,6 +86,7 @@ def enhance(
     mean_black = float(np.mean(mosaic.black))
     clip = amplification * (mosaic.saturation - mean_black) / (mosaic.white - mean_black)
     capture = {f: getattr(mosaic, f) for f in Capture.__dataclass_fields__}
+    capture["exif"] = mosaic.exif.marked()
     if isinstance(captured, Mosaic):
         rgb = _through(mosaic, model, made, strength, unbalance, tile, progress)
         return Linear(data=rgb, clip=clip, ratio=amplification, **capture)
@@ -97,14 +99,29 @@ def enhance(
     return Linear(data=own, clip=clip, ratio=amplification, monochrome=captured.monochrome, **capture)
 
 
-def check_settings(card: Card, strength: float, look: Look | None) -> None:
+def check_fresh(captured: Captured) -> None:
+    """Raise UnsupportedRawError for a picture that scotopic has enhanced already."""
+    if captured.exif.enhanced:
+        raise UnsupportedRawError(
+            "scotopic has enhanced this picture already, and a second time would take texture for noise: use "
+            "the RAW file it was made from, develop this one in an editor, or give --again"
+        )
+
+
+def check_settings(
+    card: Card,
+    strength: float,
+    look: Look | None,
+    wb: Balance = "camera",
+    space: ColourSpace = "srgb",
+) -> None:
     """Raise SettingsError for a strength out of range, and for what a model of kind `srgb` cannot follow."""
     if not 0 <= strength <= 1:
         raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
-    if card.kind == "srgb" and (strength != 1 or look is not None):
+    if card.kind == "srgb" and (strength != 1 or look is not None or wb != "camera" or space != "srgb"):
         raise SettingsError(
-            f"{card.name} goes from RAW straight to sRGB: strength and look cannot be set; leave them "
-            "out or use a model of kind linear"
+            f"{card.name} goes from RAW straight to sRGB: strength, look, white balance and colour space "
+            "cannot be set; leave them out or use a model of kind linear"
         )
 
 
@@ -117,24 +134,26 @@ def finished(
     plan_made: Plan | None = None,
     strength: float = 1.0,
     look: Look | None = None,
+    wb: Balance = "camera",
+    space: ColourSpace = "srgb",
     bits: Literal[8, 16] = 8,
     tile: int = DEFAULT_TILE,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Rendered:
-    """The same as a picture for a display, by a model of either kind; `look` None is "natural".
+    """The same as a picture for a display, by a model of either kind; `look` None as in `develop`.
 
-    Raises SettingsError, beside what `enhance` raises, for a strength or a look with a model of kind
-    `srgb`: such a network has blended and developed already.
+    Raises SettingsError, beside what `enhance` raises, for a strength, look, white balance or colour
+    space with a model of kind `srgb`: such a network has blended and developed already.
     """
-    check_settings(model.card, strength, look)
+    check_settings(model.card, strength, look, wb, space)
     made = plan_made or plan(captured, ratio=ratio, ev=ev)
     if model.card.kind == "linear":
         linear = enhance(captured, model, plan_made=made, strength=strength, tile=tile, progress=progress)
-        return develop(linear, look=look or "natural", bits=bits)
+        return develop(balanced(linear, wb), look=look, space=space, bits=bits)
     rgb = _through(as_mosaic(captured), model, made, 1.0, (1.0, 1.0, 1.0), tile, progress)
     top = 2**bits - 1
     shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
-    return upright(shown, captured)
+    return upright(shown, captured.with_changes(exif=captured.exif.marked()))
 
 
 def _through(

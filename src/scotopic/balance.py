@@ -1,0 +1,152 @@
+"""White balance chosen after enhancing: the camera's, judged from the clean picture, daylight's, or given."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.colour import D65_XYZ
+from scotopic.errors import SettingsError
+from scotopic.frame import Linear
+
+Gains = tuple[float, float, float]
+Balance = Literal["camera", "auto", "daylight"] | Gains
+"""How to balance: by name, or gains for R, G, B."""
+
+GAIN_MIN, GAIN_MAX = 1 / 16, 16.0
+"""No camera needs more, from candle light to open shade; beyond, a number is a slip."""
+
+_BLOCKS = 256
+"""Blocks along the longer side that the automatic balance looks at: their means hold no noise."""
+
+_USABLE = (0.002, 0.7)
+"""Darkest and brightest block judged, in shares of display white: neither dead shadow nor lamp."""
+
+_BRIGHTEST = 0.035
+"""Share of the blocks that the light's colour is taken from: Cheng, Prasad and Brown (2014), section 4."""
+
+_FARTHEST = 2.0
+"""The automatic balance changes no colour by more than this factor against the camera's."""
+
+_FEWEST = 16
+"""Blocks below which there is nothing to judge by."""
+
+
+def parse(text: str) -> Balance:
+    """A balance as written on the command line.
+
+    Raises SettingsError for what is neither a name nor three gains.
+
+    >>> parse("2,1,1.5")
+    (2.0, 1.0, 1.5)
+    >>> parse("auto")
+    'auto'
+    """
+    match text.strip().lower():
+        case "camera":
+            return "camera"
+        case "auto":
+            return "auto"
+        case "daylight":
+            return "daylight"
+    parts = text.split(",")
+    try:
+        gains = [float(part) for part in parts]
+    except ValueError:
+        gains = []
+    if len(gains) != 3:
+        raise SettingsError(
+            f"white balance {text!r}: needed is camera, auto, daylight, or gains for R, G, B such as 2.1,1,1.6"
+        )
+    return _checked((gains[0], gains[1], gains[2]))
+
+
+def balanced(linear: Linear, choice: Balance) -> Linear:
+    """The same light with another white balance; `wb_source` says which.
+
+    Raises SettingsError for gains out of range, and for "daylight" where the camera's colours are unknown.
+    """
+    match choice:
+        case "camera":
+            return linear
+        case "auto":
+            found = of_the_brightest(linear)
+            if found is None:
+                words = f"{linear.wb_source} (too little in the picture to judge by)"
+                return linear.with_changes(wb_source=words)
+            return linear.with_changes(wb=found, wb_source="auto")
+        case "daylight":
+            return linear.with_changes(wb=daylight(linear), wb_source="daylight")
+        case _:
+            return linear.with_changes(wb=_checked(choice), wb_source="given")
+
+
+def daylight(linear: Linear) -> Gains:
+    """The gains that make daylight (D65) neutral, by the camera's own matrix."""
+    if linear.xyz_to_camera is None:
+        raise SettingsError(
+            f"{linear.model or 'this camera'}: its colour matrix is not known, so neither is its daylight "
+            "white balance: use --wb camera, auto or R,G,B"
+        )
+    seen = np.asarray(linear.xyz_to_camera) @ D65_XYZ
+    if not (seen > 0).all():
+        raise SettingsError(
+            f"{linear.model or 'this camera'}: its colour matrix gives daylight no colour: use --wb camera, "
+            "auto or R,G,B"
+        )
+    return _within((float(seen[1] / seen[0]), 1.0, float(seen[1] / seen[2])))
+
+
+def of_the_brightest(linear: Linear) -> Gains | None:
+    """The gains that make the brightest surfaces grey; None where the picture holds too little light.
+
+    The main direction of the brightest block means, after Cheng, Prasad and Brown (2014), "Illuminant
+    estimation for color constancy": what is brightest, short of lamps, mostly reflects its light
+    unchanged. A plain grey world would turn a brown table grey and a white bird blue.
+    """
+    means = _block_means(linear.data)
+    strongest = (means * np.array(linear.wb)).max(axis=1)
+    low, high = _USABLE
+    usable = means[(strongest > low) & (strongest < min(high, 0.9 * linear.clip)) & (means.min(axis=1) > 0)]
+    if len(usable) < _FEWEST:
+        return None
+    usable = usable * np.array(linear.wb)
+    along = usable @ usable.mean(axis=0)
+    count = max(_FEWEST, round(_BRIGHTEST * len(usable)))
+    brightest = usable[np.argsort(along)[-count:]]
+    light = np.abs(np.linalg.svd(brightest, full_matrices=False)[2][0])
+    if not (light > 0).all():
+        return None
+    steps = np.clip(light[1] / light, 1 / _FARTHEST, _FARTHEST)
+    gains = np.array(linear.wb) * steps
+    return _within((float(gains[0] / gains[1]), 1.0, float(gains[2] / gains[1])))
+
+
+def _block_means(data: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Means of square blocks, (N, 3)."""
+    size = max(1, math.ceil(max(data.shape[:2]) / _BLOCKS))
+    height, width = (n - n % size for n in data.shape[:2])
+    blocks = data[:height, :width].reshape(height // size, size, width // size, size, 3)
+    means: npt.NDArray[np.float64] = blocks.mean(axis=(1, 3), dtype=np.float64).reshape(-1, 3)
+    return means
+
+
+def _checked(gains: Gains) -> Gains:
+    """Gains scaled so that green is 1; SettingsError for what cannot be gains."""
+    if len(gains) != 3 or not all(math.isfinite(g) and g > 0 for g in gains):
+        raise SettingsError(f"white balance {gains}: three gains above 0 are needed, for R, G, B")
+    scaled = (gains[0] / gains[1], 1.0, gains[2] / gains[1])
+    if _within(scaled) != scaled:
+        raise SettingsError(
+            f"white balance {gains}: against green, red and blue must be {GAIN_MIN:g} to {GAIN_MAX:g} times as "
+            "strong"
+        )
+    return scaled
+
+
+def _within(gains: Gains) -> Gains:
+    red, green, blue = (min(max(g, GAIN_MIN), GAIN_MAX) for g in gains)
+    return (red, green, blue)
