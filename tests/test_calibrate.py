@@ -132,6 +132,15 @@ def test_a_pattern_that_does_not_repeat_is_not_kept(tmp_path):
     assert len(pattern.hot) == 0
 
 
+def test_strong_glow_is_kept_whole_and_told(tmp_path):
+    glow = shading(strength=60.0)
+    dark = shoot(tmp_path, replace(camera(), shading_dn=glow), np.zeros(SHAPE), 4)
+    made = calibrate(dark).profile
+    assert (made.patterns[0].shading() - glow).std() < 0.1 * glow.std()
+    assert made.settings[0].read_std_dn == pytest.approx(camera().read_std_dn, rel=0.05)
+    assert any("glow" in note for note in made.notes)
+
+
 def test_hot_pixels_are_found_and_mended(tmp_path):
     sensor = camera()
     hot = [(10, 11), (10, 13), (100, 50), (191, 239), (0, 0)]

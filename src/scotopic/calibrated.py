@@ -47,7 +47,9 @@ def calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
         note = ""
         if profiles.asked and profiles.known:
             taken_by = f"{mosaic.make} {mosaic.model}".strip() or "an unknown camera"
-            note = f"the profile is of another camera ({profiles.known[0].name}); this file is of {taken_by}"
+            note = (
+                f"the profile is of another camera ({profiles.known[0].name}); this file is of {taken_by}"
+            )
         return Calibrated(mosaic, note=note)
     try:
         told = profile.noise_profile(mosaic)

@@ -75,7 +75,7 @@ class Pattern:
 
     def shading(self) -> Floats:
         """(H, W) in DN."""
-        smooth = _enlarged(self.coarse, (self.rows.size, self.columns.size))
+        smooth = enlarged(self.coarse, (self.rows.size, self.columns.size))
         return smooth + self.rows[:, None] + self.columns[None, :]
 
 
@@ -322,8 +322,8 @@ def _pattern_between(low: Pattern, high: Pattern, share: float) -> Pattern:
     )
 
 
-def _enlarged(coarse: Floats, shape: tuple[int, int]) -> Floats:
-    """Bilinear, each coarse value in the middle of its block."""
+def enlarged(coarse: Floats, shape: tuple[int, int]) -> Floats:
+    """Values of even blocks to `shape`: bilinear, each in the middle of its block."""
     values = coarse
     for axis, n in enumerate(shape):
         few = values.shape[axis]

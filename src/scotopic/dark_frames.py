@@ -1,0 +1,200 @@
+"""Dark frames to read noise, row noise, true black, fixed pattern and hot pixels.
+
+Noise is told from differences of frames, in which everything fixed cancels; of the frames' mean only what
+repeats between two halves of them is kept as pattern.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.calibration_frames import Frame, above_black, words_of
+from scotopic.profile import Floats, Pattern, Setting, enlarged
+from scotopic.read import read_mosaic
+from scotopic.sensor import QUANTISATION_VARIANCE_DN2, tukey_quantiles
+
+HOT_SIGMAS = 6.0
+"""A pixel whose mean is off by more than so many times the noise of one frame is not to be used."""
+
+FIRST_SIGMAS = 12.0
+"""At first, with two frames and nothing known of the noise, only the plainest."""
+
+GLOW_MAX = 3.0
+"""A coarse pattern stronger than so many times the read noise is glow of a long exposure, or light."""
+
+HOT_SHARE_MAX = 0.01
+"""More are no faults of single pixels; they are not listed."""
+
+COARSE_SIDE = 32
+"""Pixels, about, to a value of the coarse pattern: amplifier glow is smooth over hundreds."""
+
+REPEATS_MIN = 0.1
+"""A pattern of which less than this share of its variance repeats from frames to frames is none."""
+
+SHAPE_FRAMES_MIN = 5
+
+SHAPE_STD_MIN_DN = 1.0
+"""Below, rounding hides the shape of the read noise."""
+
+GAUSSIAN_LAMBDA = (0.08, 0.2)
+"""Tukey lambda shapes that nobody can tell from the Gaussian (0.14)."""
+
+SHAPE_VALUES = 200_000
+
+
+def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Pattern]:
+    """Noise from differences of frames, pattern from their mean; one frame after another in memory."""
+    size = len(frames[0].cfa)
+    halves: list[Floats] = []
+    before: Floats | None = None
+    bad: npt.NDArray[np.bool_] | None = None
+    within, across = [], []
+    for i, frame in enumerate(frames):
+        above = above_black(read_mosaic(frame.path))
+        if before is not None:
+            if bad is None:
+                bad = _standing_out((before + above) * np.float32(0.5))
+            inside, rows = _difference(above - before, bad)
+            within.append(inside)
+            across.append(rows)
+        if i < 2:
+            halves.append(above.copy())
+        else:
+            halves[i % 2] += above
+        before = above
+    count = len(frames)
+    shares = (count - count // 2, count // 2)
+    mean = (halves[0] + halves[1]) / np.float32(count)
+    halves = [half / np.float32(n) for half, n in zip(halves, shares, strict=True)]
+    assert bad is not None
+    read_variance = float(np.mean(within)) - QUANTISATION_VARIANCE_DN2
+    read_std = max(read_variance, 0.0) ** 0.5
+    row_std = max(float(np.mean(across)), 0.0) ** 0.5
+    error = np.zeros((size, size))
+    for dy in range(size):
+        for dx in range(size):
+            good = ~bad[dy::size, dx::size]
+            error[dy, dx] = float(mean[dy::size, dx::size].mean(where=good, dtype=np.float64))
+            for part in (mean, *halves):
+                part[dy::size, dx::size] -= np.float32(error[dy, dx])
+    pattern, rest = _pattern(mean, halves, bad)
+    if float(pattern.coarse.std()) > GLOW_MAX * max(read_std, 1.0):
+        notes.append(
+            f"{words_of(frames[0])}: the dark frames are uneven by {pattern.coarse.std():.0f} DN: glow, or light that "
+            "leaked in; look at the picture of the dark shading"
+        )
+    hot = np.argwhere(np.abs(rest) > HOT_SIGMAS * max(read_std, 0.3))
+    share = len(hot) / mean.size
+    if share > HOT_SHARE_MAX:
+        notes.append(
+            f"{words_of(frames[0])}: {share:.1%} of the pixels stand out; they are not listed as hot"
+        )
+        hot = hot[:0]
+    setting = Setting(
+        iso=frames[0].iso,
+        exposure_s=frames[0].exposure_s,
+        dark_frames=count,
+        read_std_dn=read_std,
+        row_std_dn=row_std,
+        black_error_dn=tuple(error.ravel().tolist()),
+        hot_share=share,
+        tukey_lambda=None,
+    )
+    if count >= SHAPE_FRAMES_MIN and read_std > SHAPE_STD_MIN_DN:
+        assert before is not None
+        own = (
+            before
+            - np.tile(error.astype(np.float32), _repeats(before.shape, size))[
+                : before.shape[0], : before.shape[1]
+            ]
+        )
+        setting = replace(setting, tukey_lambda=_shape(own - mean, bad))
+    return setting, replace(pattern, hot=hot.astype(np.uint16))
+
+
+def _repeats(shape: tuple[int, ...], size: int) -> tuple[int, int]:
+    return -(-shape[0] // size), -(-shape[1] // size)
+
+
+def _standing_out(mean: Floats) -> npt.NDArray[np.bool_]:
+    """Pixels far above those around them: hot ones, that would spoil every figure. Glow is smooth and stays."""
+    missing = [-n % COARSE_SIDE for n in mean.shape]
+    whole = np.pad(mean, [(0, n) for n in missing], mode="edge")
+    height, width = (n // COARSE_SIDE for n in whole.shape)
+    blocks = whole.reshape(height, COARSE_SIDE, width, COARSE_SIDE)
+    around = enlarged(np.median(blocks, axis=(1, 3)).astype(np.float32), (whole.shape[0], whole.shape[1]))
+    rest = mean - around[: mean.shape[0], : mean.shape[1]]
+    spread = 1.4826 * float(np.median(np.abs(rest[::3, ::5])))
+    standing_out: npt.NDArray[np.bool_] = rest > FIRST_SIGMAS * max(spread, 0.5)
+    return standing_out
+
+
+def _difference(d: Floats, bad: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Variance of one pixel within its row, and of a row, from the difference of two frames."""
+    good = ~bad
+    d = d - d.mean(where=good, dtype=np.float64).astype(np.float32)
+    rows = d.mean(axis=1, where=good, dtype=np.float64)
+    width = d.shape[1]
+    d -= rows[:, None].astype(np.float32)
+    inside = float(np.square(d).mean(where=good, dtype=np.float64)) * width / (width - 1) / 2
+    return inside, float(rows.var(ddof=1)) / 2 - inside / width
+
+
+def _pattern(
+    mean: Floats, halves: list[Floats], bad: npt.NDArray[np.bool_]
+) -> tuple[Pattern, npt.NDArray[np.float32]]:
+    """What repeats in both halves of the frames, as coarse map, rows and columns; and what is left of the mean."""
+    good = (~bad).astype(np.float32)
+    height, width = mean.shape
+    shape = (max(1, height // COARSE_SIDE), max(1, width // COARSE_SIDE))
+    weight = np.maximum(_block_sums(good, shape), 1)
+    first, second = (_block_sums(half * good, shape) / weight for half in halves)
+    coarse = _repeating(first, second, _block_sums(mean * good, shape) / weight)
+    pattern = Pattern(
+        coarse,
+        np.zeros(height, np.float32),
+        np.zeros(width, np.float32),
+        np.zeros((0, 2), np.uint16),
+    )
+    smooth = pattern.shading()
+    parts = [part - smooth for part in (*halves, mean)]
+    lines: list[Floats] = []
+    for axis in (1, 0):
+        weight = np.maximum(good.sum(axis=axis), 1)
+        first, second, whole = ((part * good).sum(axis=axis) / weight for part in parts)
+        lines.append(_repeating(first - first.mean(), second - second.mean(), whole - whole.mean()))
+    pattern = replace(pattern, rows=lines[0], columns=lines[1])
+    return pattern, mean - pattern.shading()
+
+
+def _block_sums(values: Floats, shape: tuple[int, int]) -> Floats:
+    edges = [np.arange(n) * side // n for n, side in zip(shape, values.shape, strict=True)]
+    sums: Floats = np.add.reduceat(np.add.reduceat(values, edges[0], axis=0), edges[1], axis=1)
+    return sums
+
+
+def _repeating(
+    first: npt.NDArray[np.floating], second: npt.NDArray[np.floating], mean: npt.NDArray[np.floating]
+) -> Floats:
+    """`mean` times the share of its variance that both halves have in common; 0 where that is nearly none."""
+    total = float(np.mean(np.square(mean), dtype=np.float64))
+    common = float(np.mean(first * second, dtype=np.float64))
+    share = min(common / total, 1.0) if total > 0 else 0.0
+    return (mean * np.float32(share if share > REPEATS_MIN else 0.0)).astype(np.float32)
+
+
+def _shape(residual: Floats, bad: npt.NDArray[np.bool_]) -> float | None:
+    """Tukey lambda whose quantiles lie straightest against a frame's (PPCC, Filliben 1975); None for Gaussian."""
+    step = max(1, residual.size // SHAPE_VALUES)
+    rows = residual[:: max(1, step)]
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    values = np.sort(rows[~bad[:: max(1, step)]])
+    p = np.linspace(0.001, 0.999, 999)
+    seen = np.quantile(values, p)
+    shapes = [shape / 100 for shape in range(-35, 41) if shape]
+    straight = [float(np.corrcoef(seen, tukey_quantiles(p, shape))[0, 1]) for shape in shapes]
+    best = shapes[int(np.argmax(straight))]
+    return None if GAUSSIAN_LAMBDA[0] <= best <= GAUSSIAN_LAMBDA[1] else best
