@@ -112,3 +112,13 @@ def polynomial(coefficients, height: int, width: int, plane: int = 0, planes: in
 
 def opcode_list(*opcodes: bytes) -> bytes:
     return struct.pack(">I", len(opcodes)) + b"".join(opcodes)
+
+
+def patched(path: Path, code: int, value: int) -> Path:
+    """The first page's tag `code` changed in place; for what tifffile would not write."""
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        found = tiff.pages[0].tags[code]
+        struct.pack_into("<H" if int(found.dtype) == SHORT else "<I", content, found.valueoffset, value)
+    path.write_bytes(content)
+    return path

@@ -300,7 +300,7 @@ def test_a_mono_sensor_gives_three_equal_planes(tmp_path):
     for options in ({}, {"compression": JPEG_XL}):
         tags = {50714: 64, 50717: 4095, 50721: None, 50728: None}
         path = write(tmp_path / "m.dng", data, cell=None, kind=1, tags=tags, **options)
-        linear = read(changed_tag(path, 262, dng_files.LINEAR))
+        linear = read(dng_files.patched(path, 262, dng_files.LINEAR))
         assert linear.monochrome
         assert linear.wb == (1, 1, 1)
         assert linear.xyz_to_camera is None
@@ -404,21 +404,12 @@ def test_streams_that_break_off_are_damaged_files(tmp_path, share, options):
         read(path)
 
 
-def changed_tag(path: Path, code: int, value: int) -> Path:
-    content = bytearray(path.read_bytes())
-    with tifffile.TiffFile(path) as tiff:
-        found = tiff.pages[0].tags[code]
-        struct.pack_into("<H" if int(found.dtype) == 3 else "<I", content, found.valueoffset, value)
-    path.write_bytes(content)
-    return path
-
-
 @pytest.mark.parametrize("compression", [1, DEFLATE, JPEG_XL])
 @pytest.mark.parametrize("side", [50_000, 2_000_000_000])
 def test_absurd_sizes_are_refused_before_memory_is_asked_for(tmp_path, compression, side):
     path = write(tmp_path / "big.dng", counts((64, 96)), tags=LEVELS, compression=compression)
     for code in (256, 257):
-        changed_tag(path, code, side)
+        dng_files.patched(path, code, side)
     with pytest.raises(ReadError) as caught:
         read(path)
     assert "big.dng" in str(caught.value)
@@ -428,21 +419,21 @@ def test_absurd_sizes_are_refused_before_memory_is_asked_for(tmp_path, compressi
 def test_promises_that_the_bytes_cannot_keep_are_refused(tmp_path):
     path = write(tmp_path / "bomb.dng", np.zeros((64, 96), np.uint16), tags=LEVELS, compression=DEFLATE)
     for code in (256, 257, 278):
-        changed_tag(path, code, 20_000)
+        dng_files.patched(path, code, 20_000)
     with pytest.raises(DamagedFileError, match=r"bomb\.dng"):
         other_way(path)
 
 
 def test_missing_tiles_are_reported(tmp_path):
     path = write(tmp_path / "t.dng", counts((64, 96)), tags=LEVELS, compression=JPEG_XL, **TILES)
-    changed_tag(path, 325, 0)
+    dng_files.patched(path, 325, 0)
     with pytest.raises(DamagedFileError, match="3 of 4"):
         read(path)
 
 
 def test_a_compression_that_nobody_knows_is_named(tmp_path):
     path = write(tmp_path / "u.dng", counts((64, 96)), tags=LEVELS)
-    changed_tag(path, 259, 61234)
+    dng_files.patched(path, 259, 61234)
     with pytest.raises(ReadError, match=r"u\.dng"):
         read(path)
     with pytest.raises(UnsupportedRawError, match="61234"):

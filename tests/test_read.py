@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conftest import BAYER_PHASES, SAMPLE
+from scotopic.colour import XYZ_FROM_SRGB, camera_to_srgb, srgb_to_linear
+from scotopic.develop import develop
 from scotopic.dng import write_mosaic
-from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
-from scotopic.frame import X_TRANS, Mosaic, NoiseProfile
+from scotopic.errors import DamagedFileError, NotRawError, ReadError
+from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.levels import grey_world
-from scotopic.read import read
+from scotopic.read import libraw_develop, opened, read
 
 MATRIX = np.array([[0.6640, -0.1847, -0.0503], [-0.5238, 1.3010, 0.2474], [-0.0993, 0.1673, 0.6527]])
 
@@ -252,3 +254,72 @@ def test_a_real_arw_is_read_with_all_that_is_known(raws: Path):
     assert mosaic.exposure_s == pytest.approx(1 / 640)
     assert (mosaic.make, mosaic.model) == ("SONY", "ILCE-7RM3")
     assert mosaic.wb == pytest.approx((2528 / 1024, 1, 1564 / 1024))
+
+
+def test_a_linear_dng_of_floats_is_read_bit_by_bit(raws: Path):
+    path = raws / "adobe_linear_14.dng"
+    linear = read(path)
+    assert isinstance(linear, Linear)
+    assert np.array_equal(linear.data, tifffile.imread(path))
+    assert linear.wb == (1, 1, 1)
+    assert (linear.ratio, linear.clip, linear.monochrome) == (1, 1, False)
+
+
+@pytest.mark.parametrize("name", ["adobe_linear_14.dng", "kodak_c330_not_a_mosaic.raw"])
+def test_pictures_with_all_colours_at_a_pixel_look_as_libraw_develops_them(raws: Path, name):
+    linear = read(raws / name)
+    assert isinstance(linear, Linear)
+    ours, theirs = develop(linear, look="libraw").data, libraw_develop(raws / name)
+    assert mean_difference(ours, theirs) < 0.5
+
+
+def mean_difference(one, other, block=64):
+    """CIE76 of the means of blocks in which neither picture clips."""
+    rows, columns = (n // block for n in one.shape[:2])
+    assert one.shape == other.shape
+
+    def blocks(picture):
+        cut = picture[: rows * block, : columns * block].reshape(rows, block, columns, block, 3)
+        return cut.transpose(0, 2, 1, 3, 4).reshape(rows * columns, -1, 3)
+
+    fits = (blocks(one).max(axis=(1, 2)) < 255) & (blocks(other).max(axis=(1, 2)) < 255)
+    assert fits.any()
+    labs = [_lab(blocks(p).mean(axis=1)[fits] / 255) for p in (one, other)]
+    return float(np.linalg.norm(labs[0] - labs[1], axis=1).mean())
+
+
+def _lab(shown):
+    xyz = srgb_to_linear(shown) @ XYZ_FROM_SRGB.T / XYZ_FROM_SRGB.sum(axis=1)
+    f = np.where(xyz > 216 / 24389, np.cbrt(xyz), (24389 / 27 * xyz + 16) / 116)
+    return np.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1
+    )
+
+
+@pytest.mark.slow
+def test_a_linear_dng_in_jpeg_xl_is_read_which_libraw_cannot(raws: Path):
+    """60 million pixels, whose opcodes bend each colour by another polynomial; judged by its own preview."""
+    path = raws / "adobe_jxl_linear_raw.dng"
+    with pytest.raises(ReadError), opened(path):
+        pass
+    linear = read(path)
+    assert isinstance(linear, Linear)
+    assert linear.data.shape == (6336, 9504, 3)
+    assert linear.wb == pytest.approx((1 / 0.354571, 1, 1 / 0.703297))
+    assert (linear.make, linear.model) == ("SONY", "ILCE-7RM4")
+    assert (linear.exposure_s, linear.iso) == (pytest.approx(1 / 25), 100)
+    assert linear.noise is not None
+    assert linear.noise.shot[0] == pytest.approx(2.6258e-5, rel=1e-3)
+    with tifffile.TiffFile(path) as tiff:
+        preview = tiff.pages[0].asarray()
+    # The preview is cut at 0.9349 of the height and adapted to its surroundings by its maker.
+    seen = np.moveaxis(linear.data[: round(0.9349 * 6336) : 4, ::4], -1, 0)
+    small = [np.asarray(Image.fromarray(p).resize((256, 160), Image.Resampling.BOX)) for p in seen]
+    gains = np.array(linear.wb) / min(linear.wb)
+    ours = np.stack(small, axis=-1) * gains @ camera_to_srgb(linear.xyz_to_camera).T
+    ours, theirs = (np.log(np.maximum(p, 1e-4)) for p in (ours, srgb_to_linear(preview / 255)))
+    for colour in range(3):
+        assert np.corrcoef(ours[..., colour].ravel(), theirs[..., colour].ravel())[0, 1] > 0.65
+    for colour, sign in ((0, -1), (2, 1)):
+        tints = [sign * np.median(p[..., colour] - p[..., 1]) for p in (ours, theirs)]
+        assert min(tints) > 0
