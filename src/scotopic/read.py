@@ -291,7 +291,8 @@ def libraw_truth(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.
         }
         balanced = raw.postprocess(**settings).astype(np.float32)
         balanced *= np.float32(max(red, green, blue)) / np.array([red, green, blue], np.float32)
-        return np.rint(np.minimum(balanced, 65535)).astype(np.uint16)
+        linear: npt.NDArray[np.uint16] = np.rint(np.minimum(balanced, 65535)).astype(np.uint16)
+        return linear
 
 
 X_TRANS_TILE = 512
