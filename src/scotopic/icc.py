@@ -26,6 +26,8 @@ _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 """g, a, b, c, d of ICC's parametric curve 3, as IEC 61966-2-1 has them."""
 
+_DATE = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
+
 _NAMES = {"srgb": "sRGB", "p3": "Display P3", "rec2020": "Rec. 2020"}
 
 
@@ -37,7 +39,9 @@ def profile(primaries: Primaries, *, linear: bool = False) -> bytes:
     b'acsp'
     """
     if primaries == "srgb" and not linear:
-        return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        # Little CMS writes the time of day into it; the same picture makes the same file.
+        return made[:24] + _DATE + made[36:]
     name = _NAMES[primaries] + (" (linear)" if linear else "")
     adaptation = _adaptation()
     columns = (adaptation @ xyz_from_rgb(primaries)).T
@@ -63,14 +67,14 @@ def profile(primaries: Primaries, *, linear: bool = False) -> bytes:
             body += data + bytes(-len(data) % 4)
         table += tag + struct.pack(">II", placed[data], len(data))
     head = struct.pack(
-        ">I4sI4s4s4s6H4s4sIIIQI12s4s44s",
+        ">I4sI4s4s4s12s4s4sIIIQI12s4s44s",
         offset + len(body),
         b"\0\0\0\0",
         0x04400000,
         b"mntr",
         b"RGB ",
         b"XYZ ",
-        *(2026, 1, 1, 0, 0, 0),
+        _DATE,
         b"acsp",
         b"\0\0\0\0",
         *(0, 0, 0, 0),

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+import dataclasses
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from PIL.TiffImagePlugin import IFDRational
+
+from scotopic import batch
+from scotopic.develop import srgb_profile
+from scotopic.dng import write_mosaic
+from scotopic.errors import UnsupportedRawError
+from scotopic.frame import Mosaic, Rendered
+from scotopic.metadata import XMP, Exif, Words, attach_to_tiff, is_enhanced, read_exif, xmp_packet
+from scotopic.run import Models
+from scotopic.write import FORMATS, bits_of, write
+from scotopic.xmp import build, parse, sidecar
+from test_write import pillow_exif
+
+SET_BY_US = {0xA001, 0xA002, 0xA003}
+"""ColorSpace and the picture's size."""
+
+RICH = Exif(
+    {
+        0x010E: "Moon over the café",
+        0x010F: "SONY",
+        0x0110: "ILCE-7SM2",
+        0x0132: "2026:11:22 01:02:03",
+        0x013B: "Zoë Østergård",
+        0x8298: "© 2026 Zoë",
+    },
+    {
+        0x829A: IFDRational(1, 30),
+        0x829D: IFDRational(18, 10),
+        0x8827: 3200,
+        0x8830: 2,
+        0x9000: b"0232",
+        0x9003: "2026:11:22 01:02:03",
+        0x9011: "+01:00",
+        0x9291: "042",
+        0x9204: IFDRational(-2, 3),
+        0x9207: 5,
+        0x9209: 16,
+        0x920A: IFDRational(35, 1),
+        0xA405: 35,
+        0xA430: "Zoë Østergård",
+        0xA431: "1234567",
+        0xA432: (IFDRational(35, 1), IFDRational(35, 1), IFDRational(18, 10), IFDRational(18, 10)),
+        0xA433: "Sony",
+        0xA434: "FE 35mm F1.8",
+        0xA435: "7654321",
+    },
+    {
+        0: b"\x02\x03\x00\x00",
+        1: "S",
+        2: (IFDRational(33, 1), IFDRational(52, 1), IFDRational(1234, 100)),
+        3: "E",
+        4: (IFDRational(151, 1), IFDRational(12, 1), IFDRational(0, 1)),
+        5: b"\x00",
+        6: IFDRational(39, 1),
+        7: (IFDRational(14, 1), IFDRational(2, 1), IFDRational(3, 1)),
+        29: "2026:11:22",
+    },
+)
+
+FOREIGN = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+  xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" xmlns:exif="http://ns.adobe.com/exif/1.0/"
+  xmlns:darktable="http://darktable.sf.net/" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/"
+  xmlns:dc="http://purl.org/dc/elements/1.1/" xmp:Rating="4" xmp:Label="Blue"
+  xmp:CreatorTool="ILCE-7SM2 v3.00" crs:Exposure2012="+3.50" darktable:history_end="12"
+  exif:GPSLatitude="33,52.2S" photoshop:City="Sydney">
+  <dc:title><rdf:Alt><rdf:li xml:lang="fr">Nuit</rdf:li><rdf:li xml:lang="x-default">Night &amp; day</rdf:li>
+  </rdf:Alt></dc:title>
+  <dc:subject><rdf:Bag><rdf:li>night</rdf:li><rdf:li>café</rdf:li></rdf:Bag></dc:subject>
+  <dc:rights><rdf:Alt><rdf:li xml:lang="x-default">© Zoë</rdf:li></rdf:Alt></dc:rights>
+  <dc:creator><rdf:Seq><rdf:li>Zoë Østergård</rdf:li></rdf:Seq></dc:creator>
+</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>""".encode()
+
+WORDS = Words(
+    rating=4,
+    label="Blue",
+    title="Night & day",
+    subjects=("night", "café"),
+    rights="© Zoë",
+    creators=("Zoë Østergård",),
+)
+
+
+def shown(kind: str, exif: Exif) -> Rendered:
+    data = np.zeros((16, 24, 3), np.uint16 if bits_of(kind) == 16 else np.uint8)
+    return Rendered(data=data, icc=srgb_profile(), exif=exif)
+
+
+def tiff_with(path, exif: Exif, packet: bytes):
+    """A TIFF as a camera would begin its RAW file: EXIF, place and XMP."""
+    tags = [(XMP, 1, len(packet), packet, True), *exif.texts()]
+    tifffile.imwrite(path, np.zeros((8, 8), np.uint16), byteorder="<", metadata=None, extratags=tags)
+    attach_to_tiff(path, *exif.directories(8, 8))
+    return path
+
+
+def same(ours, theirs) -> bool:
+    """Whether a value is the same however a reader wraps it: text in UTF-8, a byte, a tuple, a number."""
+    if isinstance(ours, tuple) or isinstance(theirs, tuple):
+        return np.allclose([float(v) for v in ours], [float(v) for v in theirs])
+    if isinstance(ours, str) and isinstance(theirs, str):
+        # Pillow reads EXIF's texts as Latin-1.
+        return theirs in (ours, ours.encode().decode("latin-1"))
+    return ours == theirs
+
+
+def check_carried(source: Exif, path) -> None:
+    """Both readers see in `path` all that the source holds."""
+    back = read_exif(path)
+    main, inner, gps = pillow_exif(path)
+    for ours, exifread_sees, pillow_sees in (
+        (source.main, back.main, main),
+        (source.exif, back.exif, inner),
+        (source.gps, back.gps, gps),
+    ):
+        for tag, value in ours.items():
+            if tag not in SET_BY_US:
+                assert same(value, exifread_sees[tag]), hex(tag)
+                assert same(value, pillow_sees[tag]), hex(tag)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_tag_of_a_rich_file_is_seen_in_every_format(tmp_path, kind):
+    source = read_exif(tiff_with(tmp_path / "source.tif", RICH, FOREIGN))
+    assert source.main == {**RICH.main, 0x4746: 4}
+    assert {t: v for t, v in source.exif.items() if t not in SET_BY_US} == RICH.exif
+    assert source.gps == RICH.gps
+    path = tmp_path / f"a.{kind}"
+    write(path, shown(kind, source), kind)
+    check_carried(source, path)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("name", ["sony_a7r3_iso3200_concert.ARW", "canon_30d.CR2"])
+def test_every_tag_of_a_real_file_is_seen_in_every_format(raws, tmp_path, kind, name):
+    source = read_exif(raws / name)
+    assert len(source.exif) > 10
+    path = tmp_path / f"a.{kind}"
+    write(path, shown(kind, source), kind)
+    check_carried(source, path)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_photographers_words_come_along_and_editors_settings_do_not(tmp_path, kind):
+    source = read_exif(tiff_with(tmp_path / "source.tif", RICH, FOREIGN))
+    assert source.words == WORDS
+    path = tmp_path / f"a.{kind}"
+    write(path, shown(kind, source), kind)
+    assert read_exif(path).words == WORDS
+    content = path.read_bytes()
+    assert b"scotopic" in content
+    for foreign in (b"crs:", b"darktable", b"Exposure2012", b"ILCE-7SM2 v3.00", b"Sydney"):
+        assert foreign not in content
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_no_trace_of_the_place_is_left_where_it_is_unwanted(tmp_path, kind):
+    source = read_exif(tiff_with(tmp_path / "source.tif", RICH, FOREIGN)).without_gps()
+    path = tmp_path / f"a.{kind}"
+    write(path, shown(kind, source), kind)
+    assert not read_exif(path).gps
+    assert not pillow_exif(path)[2]
+    assert b"GPS" not in path.read_bytes()
+    assert struct.pack("<II", 1234, 100) not in path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_mark_tells_enhanced_pictures_from_others(tmp_path, kind):
+    plain, marked = tmp_path / f"plain.{kind}", tmp_path / f"marked.{kind}"
+    write(plain, shown(kind, RICH), kind)
+    write(marked, shown(kind, RICH.marked()), kind)
+    assert is_enhanced(marked)
+    assert read_exif(marked).enhanced
+    assert not is_enhanced(plain)
+
+
+def test_a_sidecars_words_go_before_the_files_own(tmp_path):
+    path = tiff_with(tmp_path / "IMG_1.tif", RICH, FOREIGN)
+    (tmp_path / "IMG_1.xmp").write_bytes(build(Words(rating=5, label="Red"), enhanced=False))
+    (tmp_path / "IMG_1.tif.xmp").write_bytes(build(Words(rating=2), enhanced=True))
+    assert sidecar(path) == Words(rating=2, label="Red")
+    back = read_exif(path)
+    assert back.words == dataclasses.replace(WORDS, rating=2, label="Red")
+    assert back.main[0x4746] == 2
+    # What lies beside a file says nothing of how the file was made.
+    assert not back.enhanced
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"no xml",
+        b"<x:xmpmeta",
+        b"<x:xmpmeta xmlns:x='adobe:ns:meta/'></x:xmpmeta>",
+        FOREIGN[: len(FOREIGN) // 2],
+        b"<!DOCTYPE a [<!ENTITY b 'c'>]><x:xmpmeta xmlns:x='adobe:ns:meta/'>&b;</x:xmpmeta>",
+        b"\xff\xfe" + FOREIGN[3:],
+    ],
+)
+def test_broken_packets_are_no_words_and_no_error(packet):
+    assert parse(packet)[1] is False
+
+
+def test_ratings_out_of_range_are_no_ratings():
+    for text, rating in (("5", 5), ("-1", -1), ("3.0", 3), ("99", None), ("nan", None), ("", None)):
+        packet = FOREIGN.replace(b'xmp:Rating="4"', f'xmp:Rating="{text}"'.encode())
+        assert parse(packet)[0].rating == rating
+
+
+def test_words_survive_whatever_letters_they_hold():
+    words = Words(title="a \"quote\" & <tag> 'b' ] ]]> é 夜 🌙", subjects=("x\x00y", "a&b"), label='"<&>"')
+    back, enhanced = parse(build(words, enhanced=True))
+    assert enhanced
+    assert back == dataclasses.replace(words, subjects=("xy", "a&b"))
+
+
+def test_a_jpeg_is_written_however_many_keywords_there_are(tmp_path):
+    words = Words(rating=3, subjects=tuple(f"keyword number {n}" for n in range(5000)))
+    exif = Exif({0x010E: "x" * 1999}, {}, {}, words)
+    for kind in FORMATS:
+        path = tmp_path / f"a.{kind}"
+        write(path, shown(kind, exif), kind)
+        assert read_exif(path).words.rating == 3
+    assert read_exif(tmp_path / "a.png").words == words
+
+
+def test_the_packet_says_what_made_the_picture():
+    packet = xmp_packet(RICH.marked()).decode()
+    assert 'xmp:CreatorTool="scotopic ' in packet
+    assert "digitalsourcetype/algorithmicallyEnhanced" in packet
+    assert "algorithmicallyEnhanced" not in xmp_packet(RICH).decode()
+
+
+@pytest.fixture
+def source(tmp_path, dark: Mosaic):
+    """A small RAW file with rich EXIF and a sidecar."""
+    small = dark.with_changes(data=dark.data[:64, :96], exif=RICH)
+    write_mosaic(tmp_path / "IMG_1.dng", small)
+    (tmp_path / "IMG_1.xmp").write_bytes(FOREIGN)
+    return tmp_path / "IMG_1.dng"
+
+
+def treated(source, kind, **settings) -> batch.Outcome:
+    jobs, chosen = batch.lay_out(batch.find_files([source]), None, kind)
+    made = batch.Settings(ratio=50, kind=chosen, overwrite=True, **settings)
+    (outcome,) = batch.run(jobs, made, Models(None, device="cpu"))
+    return outcome
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "dng"])
+def test_the_whole_way_keeps_tags_words_and_sets_the_mark(source, kind):
+    outcome = treated(source, kind)
+    assert outcome.status == "done", outcome.error
+    path = outcome.job.target
+    back = read_exif(path)
+    assert back.enhanced
+    assert is_enhanced(path)
+    assert back.words.rating == 4
+    assert back.words.subjects == ("night", "café")
+    for tag in (0x010F, 0x0110, 0x013B, 0x8298):
+        assert back.main[tag] == RICH.main[tag]
+    for tag in (0x829A, 0x8827, 0xA434, 0xA430):
+        assert back.exif[tag] == RICH.exif[tag]
+    assert back.gps == RICH.gps
+    bare = treated(source, kind, strip_gps=True)
+    assert bare.status == "done", bare.error
+    assert not read_exif(bare.job.target).gps
+
+
+def test_what_is_enhanced_already_is_refused_unless_asked(source):
+    first = treated(source, "dng").job.target
+    again = treated(first, "jpg")
+    assert again.status == "failed"
+    assert "--again" in again.error
+    assert treated(first, "jpg", again=True).status == "done"
+
+
+def test_the_refusal_is_one_of_our_errors():
+    from conftest import SAMPLE
+    from scotopic.enhance import check_fresh
+    from scotopic.read import read
+
+    mosaic = read(SAMPLE)
+    check_fresh(mosaic)
+    with pytest.raises(UnsupportedRawError, match="already"):
+        check_fresh(mosaic.with_changes(exif=mosaic.exif.marked()))
