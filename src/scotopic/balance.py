@@ -22,7 +22,7 @@ GAIN_MIN, GAIN_MAX = 1 / 16, 16.0
 _BLOCKS = 256
 """Blocks along the longer side that the automatic balance looks at: their means hold no noise."""
 
-_USABLE = (0.002, 0.7)
+_USABLE = (0.002, 1.0)
 """Darkest and brightest block judged, in shares of display white: neither dead shadow nor lamp."""
 
 _BRIGHTEST = 0.035

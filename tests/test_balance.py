@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conftest import SAMPLE
+from scotopic import colour
+from scotopic.balance import balanced, parse
+from scotopic.develop import develop
+from scotopic.enhance import enhance
+from scotopic.errors import SettingsError
+from scotopic.frame import Linear
+from scotopic.read import read
+
+MATRIX = np.array(colour.CAMERA_MATRICES["Sony ILCE-7SM2"])
+
+
+def scene(light, wb=(2.0, 1.0, 1.8), side=256, **more) -> Linear:
+    """A brown table with a white card on it, in a light of this colour, as the camera sees it."""
+    rng = np.random.default_rng(3)
+    surface = np.array([0.20, 0.12, 0.07]) * rng.uniform(0.7, 1.3, (side, side, 1))
+    surface[side // 3 : side // 2, side // 3 : side // 2] = 0.55
+    data = (surface * np.asarray(light)).astype(np.float32)
+    return Linear(data=data, wb=wb, clip=50.0, ratio=50.0, **more)
+
+
+@pytest.mark.parametrize("light", [(0.5, 1, 0.55), (0.7, 1, 0.4), (0.4, 1, 0.8)])
+def test_the_automatic_balance_makes_the_white_card_white(light):
+    found = balanced(scene(light), "auto")
+    assert found.wb_source == "auto"
+    assert np.array(found.wb) * light == pytest.approx([1, 1, 1], rel=0.03)
+
+
+def test_the_automatic_balance_leaves_a_good_one_alone_on_a_real_photo(model):
+    light = enhance(read(SAMPLE), model, ratio=100, strength=0)
+    found = balanced(light, "auto")
+    assert np.array(found.wb) == pytest.approx(light.wb, rel=0.15)
+
+
+def test_the_automatic_balance_stays_within_a_factor_of_the_cameras():
+    found = balanced(scene((0.02, 1, 3)), "auto")
+    assert np.all(np.array(found.wb) / (2.0, 1.0, 1.8) <= 4.001)
+    assert np.all(np.array(found.wb) / (2.0, 1.0, 1.8) >= 0.249)
+
+
+@pytest.mark.parametrize("level", [0.0, -0.01, 100.0])
+def test_where_there_is_nothing_to_judge_by_the_cameras_balance_stays(level):
+    flat = Linear(data=np.full((64, 64, 3), level, np.float32), wb=(2.0, 1.0, 1.8), clip=50.0, ratio=50.0)
+    found = balanced(flat, "auto")
+    assert found.wb == (2.0, 1.0, 1.8)
+    assert "too little" in found.wb_source
+
+
+def test_lamps_do_not_decide():
+    lit = scene((0.5, 1, 0.55))
+    data = lit.data.copy()
+    data[:20, :20] = (40, 5, 0.5)
+    found = balanced(lit.with_changes(data=data), "auto")
+    assert found.wb == pytest.approx(balanced(lit, "auto").wb, rel=0.02)
+
+
+def test_daylight_is_neutral_by_daylights_balance():
+    seen = MATRIX @ colour.D65_XYZ
+    data = np.broadcast_to(0.3 * seen / seen.max(), (4, 4, 3)).astype(np.float32)
+    light = Linear(data=data, wb=(1.3, 1.0, 3.0), clip=50.0, ratio=50.0, xyz_to_camera=MATRIX)
+    found = balanced(light, "daylight")
+    assert found.wb_source == "daylight"
+    assert np.ptp(develop(found).data.astype(int)) <= 1
+    assert np.ptp(develop(light).data.astype(int)) > 20
+
+
+def test_daylight_of_an_unknown_camera_is_refused():
+    with pytest.raises(SettingsError, match="matrix is not known"):
+        balanced(scene((1, 1, 1)), "daylight")
+
+
+def test_given_gains_are_taken_with_green_as_one():
+    found = balanced(scene((1, 1, 1)), parse("4, 2, 3"))
+    assert found.wb == (2.0, 1.0, 1.5)
+    assert found.wb_source == "given"
+
+
+def test_the_cameras_balance_changes_nothing():
+    light = scene((1, 1, 1))
+    assert balanced(light, parse("camera")) is light
+
+
+@pytest.mark.parametrize(
+    "text", ["", "warm", "1,2", "1,2,3,4", "1,,2", "0,1,1", "-1,1,1", "nan,1,1", "1000,1,1"]
+)
+def test_what_is_no_balance_is_refused(text):
+    with pytest.raises(SettingsError, match="white balance"):
+        parse(text)
