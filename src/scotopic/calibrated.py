@@ -14,6 +14,9 @@ from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.profile import CameraProfile, Floats, load
 
+BAND = 96
+"""Rows corrected at once: what is at work stays in the processor's cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
@@ -78,13 +81,18 @@ def corrected(profile: CameraProfile, mosaic: Mosaic) -> Mosaic:
     size = len(profile.cfa)
     height, width = mosaic.data.shape
     error = np.array(setting.black_error_dn, dtype=np.float32).reshape(size, size)
-    repeats = (-(-height // size), -(-width // size))
-    offset = np.tile(error, repeats)[:height, :width]
-    data = mosaic.data.astype(np.float32)
+    data = np.empty((height, width), dtype=np.float32)
     fits = profile.fits(mosaic)
-    if fits:
-        offset += pattern.shading()
-    np.subtract(data, offset, out=data, where=mosaic.data < mosaic.saturation)
+    band = BAND // size * size
+    lines = np.tile(error, (band // size, -(-width // size)))[:, :width]
+    for top in range(0, height, band):
+        counted = mosaic.data[top : top + band]
+        offset = lines[: len(counted)]
+        if fits:
+            offset = offset + pattern.shading(top, top + band)
+        part = counted.astype(np.float32)
+        np.subtract(part, offset, out=data[top : top + band])
+        np.copyto(data[top : top + band], part, where=counted >= mosaic.saturation)
     if fits:
         _mend(data, pattern.hot, profile.cfa)
     return mosaic.with_changes(data=data)

@@ -77,7 +77,8 @@ def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Patter
     for dy in range(size):
         for dx in range(size):
             good = ~bad[dy::size, dx::size]
-            error[dy, dx] = float(mean[dy::size, dx::size].mean(where=good, dtype=np.float64))
+            total = float((mean[dy::size, dx::size] * good).sum(dtype=np.float64))
+            error[dy, dx] = total / max(np.count_nonzero(good), 1)
             for part in (mean, *halves):
                 part[dy::size, dx::size] -= np.float32(error[dy, dx])
     pattern, rest = _pattern(mean, halves, bad)
@@ -133,13 +134,17 @@ def _standing_out(mean: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _difference(d: Floats, bad: npt.NDArray[np.bool_]) -> tuple[float, float]:
-    """Variance of one pixel within its row, and of a row, from the difference of two frames."""
-    good = ~bad
-    d = d - d.mean(where=good, dtype=np.float64).astype(np.float32)
-    rows = d.mean(axis=1, where=good, dtype=np.float64)
-    width = d.shape[1]
+    """Variance of one pixel within its row, and of a row, from the difference of two frames, used up."""
+    # Zeros and counts instead of numpy's `where`, which is ten times slower.
+    d[bad] = 0
+    good: npt.NDArray[np.int64] = d.shape[1] - bad.sum(axis=1)
+    count = np.maximum(good, 1)
+    rows = d.sum(axis=1) / count
     d -= rows[:, None].astype(np.float32)
-    inside = float(np.square(d).mean(where=good, dtype=np.float64)) * width / (width - 1) / 2
+    d[bad] = 0
+    np.square(d, out=d)
+    width = float(np.mean(good))
+    inside = float(d.sum(axis=1, dtype=np.float64).sum() / good.sum()) * width / (width - 1) / 2
     return inside, float(rows.var(ddof=1)) / 2 - inside / width
 
 

@@ -73,10 +73,12 @@ class Pattern:
     columns: Floats
     hot: npt.NDArray[np.uint16]
 
-    def shading(self) -> Floats:
-        """(H, W) in DN."""
-        smooth = enlarged(self.coarse, (self.rows.size, self.columns.size))
-        return smooth + self.rows[:, None] + self.columns[None, :]
+    def shading(self, start: int = 0, stop: int | None = None) -> Floats:
+        """(H, W) in DN, or the rows from `start` to `stop` of it."""
+        smooth = enlarged(self.coarse, (self.rows.size, self.columns.size), start, stop)
+        smooth += self.rows[start:stop, None]
+        smooth += self.columns[None, :]
+        return smooth
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,15 +324,19 @@ def _pattern_between(low: Pattern, high: Pattern, share: float) -> Pattern:
     )
 
 
-def enlarged(coarse: Floats, shape: tuple[int, int]) -> Floats:
-    """Values of even blocks to `shape`: bilinear, each in the middle of its block."""
-    values = coarse
-    for axis, n in enumerate(shape):
-        few = values.shape[axis]
+def enlarged(coarse: Floats, shape: tuple[int, int], start: int = 0, stop: int | None = None) -> Floats:
+    """Values of even blocks to `shape`, or to some rows of it: bilinear, each in the middle of its block."""
+
+    def places(n: int, few: int) -> tuple[Any, Any, Floats]:
         position = np.clip((np.arange(n) + 0.5) * few / n - 0.5, 0, few - 1)
         first = np.minimum(position.astype(np.intp), max(few - 2, 0))
-        weight = (position - first).astype(np.float32)
-        weight = weight[:, None] if axis == 0 else weight[None, :]
-        second = np.minimum(first + 1, few - 1)
-        values = (1 - weight) * values.take(first, axis) + weight * values.take(second, axis)
+        return first, np.minimum(first + 1, few - 1), (position - first).astype(np.float32)
+
+    left, right, weight = places(shape[1], coarse.shape[1])
+    wide = (1 - weight) * coarse[:, left] + weight * coarse[:, right]
+    above, below, share = (v[start:stop] for v in places(shape[0], coarse.shape[0]))
+    values: Floats = wide[below]
+    values -= wide[above]
+    values *= share[:, None]
+    values += wide[above]
     return values
