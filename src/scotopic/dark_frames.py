@@ -78,7 +78,7 @@ def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Patter
         for dx in range(size):
             good = ~bad[dy::size, dx::size]
             total = float((mean[dy::size, dx::size] * good).sum(dtype=np.float64))
-            error[dy, dx] = total / max(np.count_nonzero(good), 1)
+            error[dy, dx] = total / max(int(good.sum()), 1)
             for part in (mean, *halves):
                 part[dy::size, dx::size] -= np.float32(error[dy, dx])
     pattern, rest = _pattern(mean, halves, bad)
