@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from scotopic import batch
+from scotopic.dng import write_mosaic
+from scotopic.errors import SettingsError
+from scotopic.icc import profile
+from scotopic.run import Models
+from test_write import icc_of
+
+
+@pytest.fixture
+def photo_file(tmp_path, dark):
+    write_mosaic(tmp_path / "a.dng", dark.with_changes(data=dark.data[:64, :96]))
+    return tmp_path / "a.dng"
+
+
+def treated(source, **settings) -> batch.Outcome:
+    jobs, kind = batch.lay_out(batch.find_files([source]), None, settings.pop("kind", "jpg"))
+    made = batch.Settings(ratio=50, kind=kind, **settings)
+    batch.check_output(made)
+    (outcome,) = batch.run(jobs, made, Models(None, device="cpu"))
+    assert outcome.status == "done", outcome.error
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("wb", "source"), [("auto", "auto"), ("daylight", "daylight"), ((2.0, 1.0, 1.5), "given")]
+)
+def test_the_facts_say_the_white_balance_and_its_source(photo_file, wb, source):
+    facts = treated(photo_file, wb=wb).to_json()
+    assert facts["wb_source"] == source
+    assert facts["wb"][1] == 1
+    assert source != "given" or facts["wb"] == [2.0, 1.0, 1.5]
+
+
+def test_the_white_balance_of_the_file_is_the_default(photo_file):
+    assert treated(photo_file).facts["wb_source"] == "camera"
+
+
+def test_a_dng_takes_the_white_balance_too(photo_file):
+    from scotopic.read import read
+
+    outcome = treated(photo_file, kind="dng", wb=(2.0, 1.0, 1.5))
+    assert read(outcome.job.target).wb == pytest.approx((2.0, 1.0, 1.5), rel=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "avif", "tiff"])
+def test_display_p3_is_written_in_every_format_that_knows_it(photo_file, kind):
+    assert icc_of(treated(photo_file, kind=kind, space="p3").job.target) == profile("p3")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"kind": "jpg", "space": "rec2020-linear"}, "colour space rec2020-linear needs 16 bits"),
+        ({"kind": "png", "look": "linear"}, "look linear needs 16 bits"),
+        ({"kind": "jxl", "space": "p3"}, "sRGB only"),
+        ({"kind": "dng", "space": "p3"}, "camera's own colours"),
+        ({"kind": "dng", "look": "linear"}, "camera's own colours"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_any_work(settings, words):
+    with pytest.raises(SettingsError, match=words):
+        batch.check_output(batch.Settings(**settings))
