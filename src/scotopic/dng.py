@@ -147,7 +147,7 @@ def _write(
             extratags=[(50970, _LONG, 1, _SRGB_PREVIEW, True)],
         )
     _part_subdirectories(path)
-    attach_to_tiff(path, *known.directories(width, height))
+    attach_to_tiff(path, *known.directories(width, height, srgb=False))
 
 
 def _part_subdirectories(path: Path) -> None:
