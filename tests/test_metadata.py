@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 import tifffile
-from PIL.TiffImagePlugin import IFDRational
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from scotopic import batch
 from scotopic.develop import srgb_profile
@@ -294,3 +294,52 @@ def test_the_refusal_is_one_of_our_errors():
     check_fresh(mosaic)
     with pytest.raises(UnsupportedRawError, match="already"):
         check_fresh(mosaic.with_changes(exif=mosaic.exif.marked()))
+
+
+def directory(tags) -> bytes:
+    """A TIFF with one directory."""
+    made = ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        if isinstance(value, str):
+            made.tagtype[tag] = 2
+        made[tag] = value.encode() if isinstance(value, str) else value
+    return b"II*\0\x08\0\0\0" + made.tobytes(8)
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def test_exif_of_fujifilms_files_is_read(tmp_path):
+    write(tmp_path / "a.jpg", shown("jpg", RICH), "jpg")
+    jpeg = (tmp_path / "a.jpg").read_bytes()
+    head = b"FUJIFILMCCD-RAW 0201FF393101X-T2".ljust(84, b"\0") + struct.pack(">II", 148, len(jpeg))
+    (tmp_path / "a.raf").write_bytes(head.ljust(148, b"\0") + jpeg + bytes(1000))
+    back = read_exif(tmp_path / "a.raf")
+    assert back.main == RICH.main
+    assert back.gps == RICH.gps
+    assert {t: v for t, v in back.exif.items() if t not in SET_BY_US} == RICH.exif
+
+
+def test_exif_of_canons_newer_files_is_read(tmp_path):
+    canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+    blocks = box(b"CMT1", directory(RICH.main)) + box(b"CMT2", directory(RICH.exif))
+    blocks += box(b"CMT3", directory({1: 5})) + box(b"CMT4", directory(RICH.gps))
+    content = box(b"ftyp", b"crx \0\0\0\1crx isom") + box(b"moov", box(b"uuid", canon + blocks))
+    content += box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + FOREIGN)
+    content += struct.pack(">I4sQ", 1, b"mdat", 1016) + bytes(1000)
+    (tmp_path / "a.cr3").write_bytes(content)
+    back = read_exif(tmp_path / "a.cr3")
+    assert back.main == {**RICH.main, 0x4746: 4}
+    assert back.exif == RICH.exif
+    assert back.gps == RICH.gps
+    assert back.words == WORDS
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"FUJIFILMCCD-RAW ", b"\0\0\0\x18ftypcrx \0\0", b"\0\0\0\x0cftypcrx \0\0\0\2moov", b"II*\0"],
+)
+def test_files_cut_short_have_no_exif_and_raise_nothing(tmp_path, content):
+    (tmp_path / "a.raf").write_bytes(content)
+    assert not read_exif(tmp_path / "a.raf").main

@@ -15,6 +15,7 @@ import exifread
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from scotopic import xmp
+from scotopic.exifplaces import exif_places
 from scotopic.version import SOFTWARE as TOOL
 from scotopic.xmp import ENHANCED_MARK, Words
 
@@ -151,18 +152,21 @@ def read_exif(path: Path) -> Exif:
     try:
         with path.open("rb") as file:
             content = _ciff_content(file)
-            tags = exifread.process_file(file, details=False)
+            found = [
+                (section or name.split(" ", 1)[0], tag)
+                for place, section in exif_places(file)
+                for name, tag in exifread.process_file(place, details=False).items()
+            ]
     except Exception:
         # The photo is worth more than its tags: whatever a broken directory raises, go on without.
         return Exif()
     main: dict[int, Any] = _ciff_names(content)
     exif: dict[int, Any] = {}
     gps: dict[int, Any] = {}
-    for name, tag in tags.items():
+    for section, tag in found:
         number = getattr(tag, "tag", None)
         if number is None:
             continue
-        section = name.split(" ", 1)[0]
         value = _plain(tag)
         if value is None:
             continue

@@ -1,0 +1,73 @@
+"""Where EXIF stands in a file: most RAW files are TIFFs, Fujifilm's hold a JPEG, Canon's CR3 are boxes."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from typing import BinaryIO, Literal
+
+Section = Literal["Image", "EXIF", "GPS"]
+
+_RAF_HEAD = b"FUJIFILMCCD-RAW "
+_RAF_JPEG = 84
+"""Where a RAF file says offset and length of its JPEG, which holds the EXIF."""
+
+_CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+"""The uuid box in a CR3's moov box, with a TIFF for each directory; CMT3 is the MakerNote."""
+
+_CANON_DIRECTORIES: dict[bytes, Section] = {b"CMT1": "Image", b"CMT2": "EXIF", b"CMT4": "GPS"}
+
+_LARGEST_BLOCK = 1 << 26
+"""Bytes; no EXIF is larger, with its preview."""
+
+
+def exif_places(file: BinaryIO) -> list[tuple[BinaryIO, Section | None]]:
+    """What an EXIF reader can open, and which directory it is where it is a single one.
+
+    `file` itself where it is of a common kind; it is left at its beginning.
+    """
+    file.seek(0)
+    head = file.read(16)
+    if head == _RAF_HEAD:
+        file.seek(_RAF_JPEG)
+        offset, length = struct.unpack(">II", file.read(8))
+        file.seek(offset)
+        return [(io.BytesIO(file.read(min(length, _LARGEST_BLOCK))), None)]
+    if head[4:12] == b"ftypcrx ":
+        return [
+            (io.BytesIO(block), _CANON_DIRECTORIES[kind])
+            for kind, block in _canon_blocks(file)
+            if kind in _CANON_DIRECTORIES
+        ]
+    file.seek(0)
+    return [(file, None)]
+
+
+def _canon_blocks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes in a CR3's own box."""
+    for kind, moov in _boxes(file, only=b"moov"):
+        if kind != b"moov":
+            continue
+        for inner, content in _boxes(io.BytesIO(moov)):
+            if inner == b"uuid" and content[:16] == _CANON_BOX:
+                yield from _boxes(io.BytesIO(content[16:]))
+
+
+def _boxes(file: BinaryIO, only: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+    """ISO base media boxes from the file's beginning: kind and content; only those of one kind are read."""
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        length, kind, used = int.from_bytes(head[:4]), head[4:], 8
+        if length == 1:
+            length, used = int.from_bytes(file.read(8)), 16
+        if length < used:
+            # 0 means to the end of the file; less is broken.
+            return
+        wanted = only in (None, kind) and length <= _LARGEST_BLOCK
+        yield kind, file.read(length - used) if wanted else b""
+        at += length
