@@ -349,6 +349,19 @@ def test_colours_and_lens_of_a_source_dng_are_carried_over(tmp_path):
     assert tag(first, 50728) == (1, 2, 1, 1, 4, 7), "white balance is the picture's own"
 
 
+def test_names_beyond_ascii_and_extreme_gains_can_be_written(tmp_path):
+    linear, source, path = light(wb=(2e-5, 1.0, 12345.678)), tmp_path / "Höhle.dng", tmp_path / "a.dng"
+    with_tags(source, linear, [(50942, 2, 0, "© José".encode(), True)])
+    origin = read_origin(source, *linear.data.shape[:2])
+    write_linear(path, linear, develop(linear), origin=origin)
+    content = path.read_bytes()
+    assert "© José".encode() in content
+    assert "Höhle.dng".encode() in content
+    write_linear(tmp_path / "b.dng", light(make="Ænix", model="Ö1"), develop(linear))
+    neutral = np.array(tag(pages(path)[0], 50728)).reshape(3, 2)
+    assert neutral[:, 0] / neutral[:, 1] == pytest.approx([5e4, 1, 1 / 12345.678], rel=1e-3)
+
+
 def test_lens_corrections_for_another_frame_or_cut_short_stay_behind(tmp_path):
     linear, source = light(), tmp_path / "source.dng"
     height, width, _ = linear.data.shape

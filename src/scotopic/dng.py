@@ -176,6 +176,7 @@ def _main_tags(
     """What stands in the first directory and holds for the whole file."""
     # DNG 1.7 brought JPEG XL, 1.3 the opcodes, 1.1 mended lossless JPEG of 16 bits.
     version, readable = {"jxl": (7, 7)}.get(compression, (4, 3 if origin.lens else 1))
+    camera = origin.camera or camera_name(linear.make, linear.model)
     colour = origin.tags or (
         (COLOR_MATRIX_1, _SRATIONAL, 9, _rationals(_matrix(linear).ravel()), True),
         (50778, _SHORT, 1, _D65, True),
@@ -184,7 +185,7 @@ def _main_tags(
         (274, _SHORT, 1, linear.orientation, True),
         (50706, _BYTE, 4, bytes((1, version, 0, 0)), True),
         (50707, _BYTE, 4, bytes((1, readable, 0, 0)), True),
-        (UNIQUE_CAMERA_MODEL, _ASCII, 0, origin.camera or camera_name(linear.make, linear.model), True),
+        (UNIQUE_CAMERA_MODEL, _ASCII, 0, camera.encode(errors="replace"), True),
         (50728, _RATIONAL, 3, _rationals([1 / gain for gain in linear.wb]), True),
         (
             BASELINE_EXPOSURE,
@@ -337,6 +338,8 @@ def write_mosaic(path: Path, mosaic: Mosaic) -> None:
 def _rationals(values: Any, finest: int = 10_000_000) -> tuple[int, ...]:
     flat: list[int] = []
     for value in values:
-        fraction = Fraction(float(value)).limit_denominator(finest)
+        # Both numbers must fit into 31 bits.
+        most = min(finest, int(2**31 / max(1.0, abs(value))) - 1)
+        fraction = Fraction(float(value)).limit_denominator(max(1, most))
         flat += [fraction.numerator, fraction.denominator]
     return tuple(flat)

@@ -96,6 +96,9 @@ def _copied(tag: Any) -> Tag:
     value = tag.value
     if isinstance(value, np.ndarray):
         value = tuple(value.ravel().tolist())
+    if isinstance(value, str):
+        # tifffile writes texts beyond ASCII only as bytes.
+        return int(tag.code), int(tag.dtype), 0, value.encode(errors="replace"), True
     return int(tag.code), int(tag.dtype), int(tag.count), value, True
 
 
