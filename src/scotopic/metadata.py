@@ -23,6 +23,7 @@ __all__ = ["ENHANCED_MARK", "Exif", "Words", "filled_in", "is_enhanced", "read_e
 
 EXIF_IFD, GPS_IFD, NOISE_PROFILE, XMP = 0x8769, 0x8825, 51041, 700
 ORIENTATION, SOFTWARE, EXPOSURE_TIME, RATING = 0x0112, 0x0131, 0x829A, 0x4746
+EXIF_VERSION = 0x9000
 
 _MAIN_KEPT = {
     0x010E,  # ImageDescription
@@ -113,7 +114,8 @@ class Exif:
     ) -> tuple[ImageFileDirectory_v2, ImageFileDirectory_v2]:
         """The EXIF and GPS directories ready to be placed into a TIFF file."""
         space = _SRGB if srgb else _UNCALIBRATED
-        return _directory({**self.exif, 0xA001: space, 0xA002: width, 0xA003: height}), _directory(self.gps)
+        own = {0xA001: space, 0xA002: width, 0xA003: height}
+        return _directory({EXIF_VERSION: b"0232", **self.exif, **own}), _directory(self.gps)
 
 
 def _directory(tags: dict[int, Any]) -> ImageFileDirectory_v2:
