@@ -189,9 +189,26 @@ def test_the_users_own_profile_comes_first_and_a_contradiction_is_told(dark):
     assert "used nevertheless" in estimate.warning
 
 
-def test_the_noise_of_an_x_trans_photo_is_found(photo, rng):
-    sensor = sony_a7s2(6400)
-    mosaic = expose(np.tile(photo[:252, :318], (2, 2, 1)), sensor, 250, rng, cfa=X_TRANS)
+@pytest.mark.parametrize(("iso", "ratio"), [(6400, 250), (1600, 10)])
+def test_the_noise_of_an_x_trans_photo_is_found(scenes, rng, iso, ratio):
+    sensor = sony_a7s2(iso)
+    mosaic = expose(scenes[0], sensor, ratio, rng, wb=WB, cfa=X_TRANS)
     level = noise.typical_level(mosaic)
     off = float(noise.blind_fit(mosaic).variance(level, 1) / sensor.noise_profile().variance(level, 1))
     assert 1 / 1.3 < off < 1.3
+
+
+@pytest.mark.parametrize("turn", [(0, 0), (1, 4), (3, 2), (5, 5)])
+def test_the_squares_of_green_lie_right_in_every_phase_of_x_trans(rng, turn):
+    cfa = tuple(map(tuple, np.roll(np.array(X_TRANS), turn, axis=(0, 1)).tolist()))
+    coloured = np.broadcast_to(np.array([0.2, 0.5, 0.9]), (288, 288, 3))
+    sensor = sony_a7s2(1600)
+    mosaic = expose(coloured, sensor, 10, rng, cfa=cfa)
+    found, true = noise.blind_fit(mosaic), sensor.noise_profile()
+    level = np.array(0.05)
+    assert float(found.variance(level, 1) / true.variance(level, 1)) == pytest.approx(1, abs=0.1)
+
+
+def test_the_factor_of_flat_squares_is_what_a_draw_gives(rng):
+    drawn = rng.chisquare(256, 40_000) / 256
+    assert np.quantile(drawn, noise.FLAT_QUANTILE) == pytest.approx(noise._SQUARE_FACTOR, rel=0.01)

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.frame import BLUE, GREEN, RED, Counts, Mosaic, NoiseProfile
+from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 
 BLOCK = 16
 """Blocks of this many values of one colour, squared, are looked at for flatness."""
+
+SQUARE_BLOCK = 8
+"""The same in cells of X-Trans, each of which has four squares of greens."""
 
 FLAT_QUANTILE = 0.02
 """Share of blocks of like brightness that are taken to be flat: experiments.md, 2026-11-22."""
@@ -165,7 +168,9 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
 
 
 def _all_blocks(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and noise variance of the blocks of all colours."""
+    """Mean and noise variance of the blocks of all colours; of X-Trans, of green squares."""
+    if len(mosaic.cfa) == len(X_TRANS):
+        return _square_statistics(mosaic)
     means, variances = [], []
     size = len(mosaic.cfa)
     for place, (_, plane) in enumerate(mosaic.colour_planes()):
@@ -199,6 +204,49 @@ def _block_statistics(
     second = values[:, :, :-2] - 2 * values[:, :, 1:-1] + values[:, :, 2:]
     variance = np.square(second).mean(axis=(1, 2), dtype=np.float64) / 6
     return values.mean(axis=(1, 2), dtype=np.float64), variance
+
+
+def _square_statistics(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The same from the squares of four greens, of which each X-Trans cell has four.
+
+    One colour's places are six pixels apart, and much texture lies between; within a square, differences of rows'
+    differences are as free of slopes and row noise.
+    """
+    size = len(mosaic.cfa)
+    planes = [plane for _, plane in mosaic.colour_planes()]
+    counted = [mosaic.data[dy::size, dx::size] for dy in range(size) for dx in range(size)]
+    height, width = ((n // size - 1) // SQUARE_BLOCK * SQUARE_BLOCK for n in mosaic.data.shape)
+    sums, squares, clipped = (np.zeros((height, width)) for _ in range(3))
+    places = [
+        (dy, dx)
+        for dy in range(size)
+        for dx in range(size)
+        if all(mosaic.cfa[(dy + i) % size][(dx + j) % size] == GREEN for i in (0, 1) for j in (0, 1))
+    ]
+    if height <= 0 or width <= 0 or not places:
+        return np.empty(0), np.empty(0)
+    for dy, dx in places:
+        twist = np.zeros((height, width), dtype=np.float32)
+        for i, j, sign in ((0, 0, 1), (0, 1, -1), (1, 0, -1), (1, 1, 1)):
+            (down, y), (right, x) = divmod(dy + i, size), divmod(dx + j, size)
+            part = (slice(down, down + height), slice(right, right + width))
+            value, dn = planes[y * size + x][part], counted[y * size + x][part]
+            twist += sign * value
+            sums += value
+            clipped += (dn == 0) | (dn >= mosaic.saturation)
+        squares += np.square(twist) / 4
+
+    def block_means(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        n = SQUARE_BLOCK
+        means: npt.NDArray[np.float64] = (
+            values.reshape(height // n, n, width // n, n).mean(axis=(1, 3)).ravel()
+        )
+        return means / len(places)
+
+    unclipped = block_means(clipped) / 4 < CLIPPED_MAX
+    # Other blocks vary otherwise by chance: brought to what _FLAT_FACTOR expects.
+    variance = block_means(squares) * (_FLAT_FACTOR / _SQUARE_FACTOR)
+    return (block_means(sums) / 4)[unclipped], variance[unclipped]
 
 
 def _flat_points(
@@ -244,6 +292,9 @@ def _flat_factor() -> float:
     second = noise[:, :, :-2] - 2 * noise[:, :, 1:-1] + noise[:, :, 2:]
     return float(np.quantile(np.square(second).mean(axis=(1, 2)) / 6, FLAT_QUANTILE))
 
+
+_SQUARE_FACTOR = 0.827
+"""The same for the 256 independent values of a block of squares."""
 
 _FLAT_FACTOR = 0.762
 """`_flat_factor()`, drawn once; a test draws it again."""
