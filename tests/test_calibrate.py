@@ -123,6 +123,10 @@ def test_x_trans_is_measured_place_by_place(tmp_path):
     assert setting.read_std_dn == pytest.approx(sensor.read_std_dn, rel=0.05)
     assert setting.black_error_dn == pytest.approx(true_black(sensor, 6), abs=0.3)
     assert (made.patterns[0].shading() - shading()).std() < 0.2 * shading().std()
+    mosaic = expose(np.zeros((*SHAPE, 3)), sensor, 1, np.random.default_rng(9), wb=(1, 1, 1), cfa=X_TRANS)
+    before, after = (m.data.astype(np.float64) - 512 for m in (mosaic, corrected(made, mosaic)))
+    places = [v.reshape(32, 6, 40, 6).mean(axis=(0, 2)) for v in (before, after)]
+    assert np.abs(places[1]).max() < 0.5 < np.abs(places[0]).max()
 
 
 def test_a_pattern_that_does_not_repeat_is_not_kept(tmp_path):
@@ -190,7 +194,10 @@ def test_a_saved_profile_is_read_back_the_same(made, tmp_path):
 def test_what_is_no_profile_is_refused_by_name(made, tmp_path):
     path = tmp_path / "mine.json"
     good = made.to_json()
-    for text in ("", "{}", "[1]", good[: len(good) // 2], good.replace('"iso": 3200.0', '"iso": -1'), "\0"):
+    middle = len(good) - 600
+    texts = ["", "{}", "[1]", "\0", good[: len(good) // 2], good.replace('"iso": 3200.0', '"iso": -1')]
+    texts += [good[:middle] + "A" * n + good[middle + n :] for n in (4, 40, 400)]
+    for text in texts:
         path.write_text(text)
         with pytest.raises(SettingsError, match=r"mine\.json"):
             profiles.load(path)
@@ -223,6 +230,14 @@ def test_iso_is_interpolated_within_a_gain_and_never_across_a_switch():
     for outside in (50, 12800, None):
         with pytest.raises(SettingsError, match="ISO"):
             known.at(outside)
+
+
+def test_a_file_of_other_bits_is_not_corrected(made):
+    sensor = replace(camera(), white_dn=4095.0, black_dn=(128.0,) * 4)
+    mosaic = expose(np.zeros((*SHAPE, 3)), sensor, 1, np.random.default_rng(2))
+    found = calibrated(Profiles((made,)), mosaic)
+    assert found.profile is None
+    assert "other bits" in found.note
 
 
 def test_of_several_exposures_the_nearest_is_taken():

@@ -70,14 +70,12 @@ def calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
 
 def corrected(profile: CameraProfile, mosaic: Mosaic) -> Mosaic:
     """The mosaic in float32 without black error, dark shading and hot pixels. Raises as
-    `CameraProfile.at`.
+    `CameraProfile.for_mosaic`.
 
     Pixels at saturation stay as they are, so that lamps are still known for what they are. Without the
     shading where the file is of another size than the calibration frames.
     """
-    setting, pattern = profile.at(mosaic.iso, mosaic.exposure_s)
-    if mosaic.cfa != profile.cfa:
-        raise SettingsError("its colours lie otherwise than in the frames of the calibration")
+    setting, pattern = profile.for_mosaic(mosaic)
     size = len(profile.cfa)
     height, width = mosaic.data.shape
     error = np.array(setting.black_error_dn, dtype=np.float32).reshape(size, size)

@@ -11,6 +11,8 @@ import binascii
 import io
 import json
 import math
+import zipfile
+import zlib
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -31,8 +33,24 @@ GAIN_SWITCH = 0.85
 a higher ISO, the sensor has switched its gain: nothing is interpolated across. At the A7S II's switch it falls
 to 0.42 (calibrations.toml)."""
 
+SAME_BITS = 0.5
+"""White levels apart by less, in powers of two, are of one bit depth: some cameras change theirs with ISO."""
+
 SAME_ISO = 0.01
 """ISO values this near, relatively, are one."""
+
+_DAMAGED = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OSError,
+    EOFError,
+    binascii.Error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What a damaged file raises on reading."""
 
 GainSource = Literal["flats", "flats at another ISO", "table", ""]
 
@@ -153,9 +171,20 @@ class CameraProfile:
                 nearest[setting.iso] = i
         return [nearest[iso] for iso in sorted(nearest)]
 
+    def for_mosaic(self, mosaic: Mosaic) -> tuple[Setting, Pattern]:
+        """What holds for a file. Raises as `at`, and for one that counts in other bits or has another cell."""
+        if mosaic.cfa != self.cfa:
+            raise SettingsError("its colours lie otherwise than in the frames of the calibration")
+        if abs(math.log2(mosaic.white / self.white_dn)) > SAME_BITS:
+            raise SettingsError(
+                f"its white level is {mosaic.white:g} DN, that of the frames of the calibration {self.white_dn:g}: "
+                "it was taken with other bits"
+            )
+        return self.at(mosaic.iso, mosaic.exposure_s)
+
     def noise_profile(self, mosaic: Mosaic) -> NoiseProfile | None:
-        """The noise of a file; None where the gain is not known. Raises as `at`."""
-        setting, _ = self.at(mosaic.iso, mosaic.exposure_s)
+        """The noise of a file; None where the gain is not known. Raises as `for_mosaic`."""
+        setting, _ = self.for_mosaic(mosaic)
         if setting.gain_dn_per_e is None:
             return None
         span = mosaic.white - float(np.mean(mosaic.black))
@@ -251,7 +280,7 @@ def load(path: Path) -> CameraProfile:
         whole |= {k: tuple(whole[k]) for k in ("black_dn", "notes")}
         profile = CameraProfile(**whole, cfa=cfa, settings=settings, patterns=patterns)
         _check(profile)
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, binascii.Error) as error:
+    except _DAMAGED as error:
         raise SettingsError(
             f"{path}: is no camera profile that can be used ({error}); make it again with 'scotopic calibrate'"
         ) from error
