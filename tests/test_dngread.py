@@ -469,3 +469,42 @@ def test_x_trans_is_read_with_blacks_that_differ_by_place(tmp_path):
         assert mosaic.cfa == X_TRANS
         assert np.array_equal(mosaic.data, data)
         assert np.array_equal(mosaic.black, black)
+
+
+KINDS = {
+    "mosaic": (False, {}),
+    "JPEG XL in quadrants": (False, {"compression": JPEG_XL, "tags": {50975: 2, 52547: 2}, **TILES}),
+    "linear": (True, {}),
+    "linear deflate": (True, {"compression": DEFLATE, "predictor": 2}),
+    "BigTIFF": (
+        False,
+        {"bigtiff": True, "tags": {50713: (2, 2), 50714: (1, 2, 3, 4), 50716: np.arange(59)}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_whatever_a_broken_byte_says_is_read_or_refused_in_one_line(tmp_path, name):
+    linear, options = KINDS[name]
+    tags = LEVELS | {50829: (1, 2, 60, 90)} | options.get("tags", {})
+    more = {k: v for k, v in options.items() if k != "tags"}
+    data = counts((64, 96, 3) if linear else (64, 96))
+    path = write(tmp_path / "a.dng", data, cell=None if linear else ((0, 1), (1, 2)), tags=tags, **more)
+    whole = path.read_bytes()
+    rng = np.random.default_rng(len(name))
+    refused = 0
+    for _ in range(60):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            content[int(rng.integers(4, 900))] = int(rng.choice([0, 1, 2, 128, 255, rng.integers(256)]))
+        path.write_bytes(content)
+        try:
+            read(path)
+        except ReadError as error:
+            refused += 1
+            words = str(error)
+        else:
+            words = "a.dng"
+        assert "a.dng" in words
+        assert "\n" not in words
+    assert refused

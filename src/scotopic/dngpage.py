@@ -31,6 +31,9 @@ SIDE_MAX, PIXELS_MAX = 65535, 500_000_000
 """The largest picture of a camera is a sensor-shift one of 400 million pixels; more is a broken file or
 one made to fill the memory."""
 
+FIELDS_MAX = 16
+"""Adobe stores rows and columns in two fields."""
+
 SIDE_MIN = 22
 """Smaller pictures are damage or thumbnails; LibRaw's limit (identify.cpp)."""
 
@@ -130,6 +133,11 @@ def _described(tiff: Any, page: Any, name: str) -> Dng:
     black, stated = dngtags.black(tags, samples, cell)
     matrix = dngtags.matrix(tags) if is_mosaic or samples == 3 else None
     interleave = (dngtags.fields(page, dngtags.ROW_FIELDS), dngtags.fields(page, dngtags.COLUMN_FIELDS))
+    if max(interleave) > FIELDS_MAX:
+        raise DamagedFileError(
+            f"{name}: claims that its rows and columns lie in {interleave[0]} and {interleave[1]} fields, at most "
+            f"{FIELDS_MAX} make sense; copy the file from the card again"
+        )
     opcodes = page.tags.get(dngtags.OPCODE_LIST_2)
     maps = tone_maps(opcodes.value) if opcodes is not None else ()
     others = [p for p in _raw_pages(tiff) if p is not page and _rank(p)[2] <= _rank(page)[2]]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tifffile
 
 from scotopic.dngpage import DEFLATE, JPEG_XL, LOSSY_JPEG, Dng, main_page
-from scotopic.errors import DamagedFileError, UnsupportedRawError
+from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 
 _UNCOMPRESSED, _LOSSLESS_JPEG = 1, 7
 _KNOWN = (_UNCOMPRESSED, _LOSSLESS_JPEG, *DEFLATE, LOSSY_JPEG, JPEG_XL)
@@ -41,20 +41,20 @@ def stored_values(path: Path, dng: Dng) -> npt.NDArray[Any]:
     """
     with tifffile.TiffFile(path) as tiff:
         page: Any = main_page(tiff)
-        _check_segments(page, path.name)
-        if int(page.compression) == LOSSY_JPEG:
-            _check_ends(page, tiff, path.name)
         try:
+            _check_segments(page, path.name)
+            if int(page.compression) == LOSSY_JPEG:
+                _check_ends(page, tiff, path.name)
             values = _decoded(page, tiff)
-        except (MemoryError, OSError):
+            if values.ndim == 3 and int(page.planarconfig) == 2:
+                values = np.moveaxis(values, 0, -1)
+        except (ReadError, MemoryError, OSError):
             raise
         except Exception as error:
             words = " ".join(str(error).split())[:120] or type(error).__name__
             raise DamagedFileError(
                 f"{path.name}: the RAW file's picture does not decode ({words}); copy it from the card again"
             ) from error
-    if values.ndim == 3 and int(page.planarconfig) == 2:
-        values = np.moveaxis(values, 0, -1)
     wanted = (dng.height, dng.width) if dng.samples == 1 else (dng.height, dng.width, dng.samples)
     if values.shape != wanted and values.size != math.prod(wanted):
         raise DamagedFileError(
