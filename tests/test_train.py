@@ -27,7 +27,7 @@ from scotopic.train.filters import (  # noqa: E402
     unpack,
     upsample_weights,
 )
-from scotopic.train.losses import FLOOR, encode_for_loss, encoded_loss  # noqa: E402
+from scotopic.train.losses import FLOOR, encode_for_loss, encoded_loss, grid_strength  # noqa: E402
 from scotopic.train.networks import bend, encode, unbend  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.simulate import NoiseRange, Simulator, sampled, tukey_std  # noqa: E402
@@ -193,15 +193,17 @@ def test_the_loss_is_zero_for_the_truth_alone_and_weighs_shadows():
     assert encode_for_loss(torch.tensor(1.0)).item() == pytest.approx(1)
 
 
-def test_the_loss_minds_a_grid_more_than_noise_of_its_strength():
-    target = torch.full((1, 3, 64, 64), 0.2)
-    squares = torch.full((4, 4), 0.01)
-    squares[0, 0] -= 0.16
-    grid = squares.repeat(16, 16)
-    shuffled = grid.flatten()[torch.randperm(grid.numel(), generator=torch.Generator().manual_seed(0))]
+def test_the_loss_minds_squares_more_than_the_same_errors_elsewhere():
+    generator = torch.Generator().manual_seed(0)
     eye = torch.eye(3)[None]
-    losses = [encoded_loss(target + v, target, eye, 4).item() for v in (grid, shuffled.view(64, 64))]
-    assert losses[0] > losses[1] + 0.15
+    truth = 0.2 + 0.02 * torch.rand(1, 3, 64, 64, generator=generator)
+    steps = 0.01 * torch.randn(1, 3, 16, 16, generator=generator)
+    squares = steps.repeat_interleave(4, 2).repeat_interleave(4, 3)
+    off_the_grid = squares.roll((2, 2), (2, 3))
+    assert grid_strength(truth, 4).item() == pytest.approx(1, abs=0.1)
+    assert grid_strength(truth + 2 * squares, 4).item() > 1.2
+    losses = [encoded_loss(truth + 2 * v, truth, eye, 4).item() for v in (squares, off_the_grid)]
+    assert losses[0] > losses[1] + 0.04
 
 
 def test_crops_are_linear_and_in_range():

@@ -141,12 +141,13 @@ def export(
 
 def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:
     outputs = OUTPUTS[recipe.kind]
+    multiple = size_multiple(recipe.packing)
     with warnings.catch_warnings():
         # About folding constants, of interest to nobody who exports.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _SinglePicture(graph).eval(),
-            _example(96, 144, recipe.packing),
+            _example(3 * multiple, 4 * multiple, recipe.packing),
             target,
             input_names=list(INPUTS),
             output_names=list(outputs),

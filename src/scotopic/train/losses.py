@@ -44,31 +44,44 @@ def loss_named(name: Loss, rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: i
             return F.mse_loss(rgb, target)
 
 
-GRID_AREA, GRID_WEIGHT = 8, 0.5
-"""Side of the area, in packed places, over which a grid is looked for, and what it weighs."""
+GRID_WEIGHT = 0.25
+"""What a grid twice as strong as the truth's costs, as a logarithm of the distance: experiments.md,
+2026-11-22."""
+
+STEP_LEAST = 1e-4
+"""Steps below this, in encoded light, are none."""
 
 FLOOR = 0.002
 """A picture this near its truth, in encoded light, needs no more pulling."""
 
 
 def encoded_loss(rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: int) -> Tensor:
-    """The logarithm of each picture's distance from its truth, averaged over the batch.
+    """The logarithm of each picture's distance from its truth, averaged over the batch, and its grid.
 
     The distance is L1 on the rendered picture and on its local means. The mean over 8x8 blocks is taken
     in linear light and then encoded: noise in an encoded domain would otherwise pull shadows off their
-    true level, and blotches of colour would cost little. The mean over every row and column `grid`
-    apart shows the grid of a network that decides for packed pixels: what one pixel of the packing is off
-    by, alike all around. The logarithm gives every noise level the same say; else the pictures that nobody can save
-    would drown the others (experiments.md, 2026-11-22).
+    true level, and blotches of colour would cost little. The logarithm gives every noise level the same
+    say; else the pictures that nobody can save would drown the others (experiments.md, 2026-11-22).
     """
-    off = render(rgb, to_srgb) - render(target, to_srgb)
-    fine = off.abs().mean(dim=(1, 2, 3))
+    shown, truth = render(rgb, to_srgb), render(target, to_srgb)
+    fine = (shown - truth).abs().mean(dim=(1, 2, 3))
     rgb_means, target_means = (F.avg_pool2d(v.clamp_max(2), 8) for v in (rgb, target))
     coarse = (render(rgb_means, to_srgb) - render(target_means, to_srgb)).abs().mean(dim=(1, 2, 3))
-    packed = F.pixel_unshuffle(off, grid)
-    area = min(GRID_AREA, *packed.shape[2:])
-    by_place = F.avg_pool2d(packed, area).abs().mean(dim=(1, 2, 3))
-    return (fine + 0.5 * coarse + GRID_WEIGHT * by_place + FLOOR).log().mean()
+    excess = (grid_strength(shown, grid) / grid_strength(truth, grid) - 1).relu()
+    return ((fine + 0.5 * coarse + FLOOR).log() + GRID_WEIGHT * excess).mean()
+
+
+def grid_strength(shown: Tensor, grid: int) -> Tensor:
+    """How much stronger steps are between squares of `grid` pixels than inside them, a picture each: (B,).
+
+    A network that decides for packed pixels leaves such steps where it is unsure, and L1 hardly minds.
+    """
+    ratios = []
+    for axis in (2, 3):
+        steps = shown.diff(dim=axis).abs().mean(dim=(1, 5 - axis))  # (B, length - 1)
+        between = torch.arange(steps.shape[1], device=steps.device) % grid == grid - 1
+        ratios.append((steps[:, between].mean(1) + STEP_LEAST) / (steps[:, ~between].mean(1) + STEP_LEAST))
+    return (ratios[0] + ratios[1]) / 2
 
 
 @torch.no_grad()
