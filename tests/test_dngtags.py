@@ -206,6 +206,14 @@ def test_without_a_matrix_none_is_made_up(tmp_path, options):
     assert read(singular).xyz_to_camera is None
 
 
+def test_a_camera_that_libraw_knows_needs_no_matrix_in_its_dng(tmp_path):
+    camera = {271: "Canon", 272: "Canon EOS 5D Mark II", 50708: "Canon EOS 5D Mark II"}
+    path = write(tmp_path / "c.dng", counts(), tags=camera | {50721: None, 50778: None})
+    matrix = read(path).xyz_to_camera
+    assert matrix is not None
+    assert np.allclose(matrix[0], [0.4716, 0.0603, -0.0830], atol=1e-4)
+
+
 @WAYS
 @pytest.mark.parametrize(
     ("tag", "wanted"),

@@ -88,6 +88,12 @@ def white_balance(raw: Any) -> tuple[float, float, float] | None:
     return None
 
 
+def matrix(raw: Any) -> npt.NDArray[np.float64] | None:
+    """XYZ to camera from LibRaw's table of cameras; None for those not in it."""
+    known = np.array(raw.rgb_xyz_matrix[:3], dtype=np.float64)
+    return known if abs(np.linalg.det(known)) > 1e-6 else None
+
+
 def white(raw: Any, black: float, path: Path) -> float:
     """The white level in DN; raises DamagedFileError where that is not above `black`."""
     level = float(raw.white_level)

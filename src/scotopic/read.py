@@ -48,7 +48,10 @@ def read(path: Path | str) -> Captured:
             if dng.cell is not None:
                 top, left, bottom, right = dng.area
                 check_whole(values[top:bottom, left:right], path.name)
-            return captured(values, dng, libraw.described(path, raw, dng), path.name)
+            picture = captured(values, dng, libraw.described(path, raw, dng), path.name)
+            if dng.xyz_to_camera is None and (dng.cell is not None or dng.samples == 3):
+                return picture.with_changes(xyz_to_camera=libraw.matrix(raw))
+            return picture
     except UnsupportedRawError as refusal:
         try:
             return read_dng(path, dng, libraw.described(path, dng=dng))
@@ -186,9 +189,8 @@ def _for_libraw(path: Path, stack: ExitStack) -> str | BinaryIO:
 
 
 def _xyz_to_camera(raw: Any) -> npt.NDArray[np.float64] | None:
-    matrix = np.array(raw.rgb_xyz_matrix[:3], dtype=np.float64)
-    if np.any(matrix):
-        return matrix if abs(np.linalg.det(matrix)) > 1e-6 else None
+    if np.any(raw.rgb_xyz_matrix[:3]):
+        return libraw.matrix(raw)
     # DNGs: LibRaw keeps only the finished matrix to sRGB; go back from there.
     to_srgb: npt.NDArray[np.floating] = np.array(raw.color_matrix[:3, :3], dtype=np.float64)
     if not np.any(to_srgb):
