@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from scotopic.cli_calibrate import calibrate_command
+from scotopic.cli_calibrate import ProfileOption, calibrate_command
 from scotopic.cli_evaluate import evaluate_app
 from scotopic.cli_report import DeviceName, Overwrite, errors, line_of, print_facts, progress_of, told
 from scotopic.cli_research import models_app, simulate_app, train_command
@@ -101,12 +101,6 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 StripGps = Annotated[bool, typer.Option("--strip-gps", help="Leave the place out of the result.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per file, and nothing else there.")
-]
-ProfileOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--profile", help="Your camera's profile, from 'scotopic calibrate'. Default: the one installed."
-    ),
 ]
 LookOption = Annotated[
     LookName | None,

@@ -26,6 +26,14 @@ Then:  scotopic calibrate --dark DARK_FOLDER --flat FLAT_FOLDER -o my-camera.jso
 """
 
 
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--profile", help="Your camera's profile, from 'scotopic calibrate'. Default: the one installed."
+    ),
+]
+
+
 def calibrate_command(
     dark: Annotated[
         list[Path] | None, typer.Option(help="Dark frames: RAW files or a folder. May be repeated.")
