@@ -123,33 +123,49 @@ _PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020
 def _roll_off(lights: list[npt.NDArray[np.float32]], brightest: float) -> None:
     """Bring light above the shoulder's start below white, in place, with its hue.
 
-    The strongest colour follows the shoulder and takes the others along, so that their proportions
-    stay; then all go towards white as light nears `brightest`.
+    The strongest colour follows the shoulder. The others keep their place between the strongest and the
+    weakest, which is the hue of HSV; how far they lie apart is the mean of two ways: as if each colour had
+    followed the shoulder (pale things become white, as on film), and in proportion to the strongest but
+    the nearer to white the brighter (strong colours keep their shades).
     """
-    strongest = np.maximum(np.maximum(lights[0], lights[1]), lights[2])
-    if strongest.max() <= SHOULDER_STARTS:
+    # Few pixels of a dark scene are lamps: all others are left as they are, exactly.
+    bright = np.flatnonzero(np.maximum(np.maximum(lights[0], lights[1]), lights[2]) > SHOULDER_STARTS)
+    if not bright.size:
         return
-    np.clip(strongest, 0, LIGHT_MAX, out=strongest)
-    np.sqrt(strongest, out=strongest)
-    strongest *= np.float32((_SHOULDER_SIZE - 1) / np.sqrt(LIGHT_MAX))
-    strongest += np.float32(0.5)
-    entries = strongest.astype(np.uint16)
-    factors, offsets = (table.take(entries, mode="clip") for table in _shoulder_tables(brightest))
-    for light in lights:
-        np.maximum(light, 0, out=light)
-        light *= factors
-        light += offsets
+    few = [np.clip(light.ravel().take(bright), 0, LIGHT_MAX) for light in lights]
+    strongest = np.maximum(np.maximum(few[0], few[1]), few[2])
+    weakest = np.minimum(np.minimum(few[0], few[1]), few[2])
+    rolled, factors = _shoulder_tables(brightest)
+    entries = _entries(strongest)
+    top = rolled.take(entries, mode="clip")
+    spread = top - rolled.take(_entries(weakest), mode="clip")
+    weakest -= strongest
+    weakest -= np.float32(1e-6)
+    spread /= weakest
+    spread -= factors.take(entries, mode="clip")
+    spread *= np.float32(-0.5)
+    for light, moved in zip(lights, few, strict=True):
+        moved -= strongest
+        moved *= spread
+        moved += top
+        light.ravel()[bright] = moved
+
+
+def _entries(light: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """The places of light, 0..LIGHT_MAX, in the shoulder's tables."""
+    index = np.sqrt(light)
+    index *= np.float32((_SHOULDER_SIZE - 1) / np.sqrt(LIGHT_MAX))
+    index += np.float32(0.5)
+    return index.astype(np.uint16)
 
 
 @cache
 def _shoulder_tables(brightest: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """By the square root of the strongest colour's light: what to multiply all colours by, and to add."""
-    strongest = np.linspace(0, 1, _SHOULDER_SIZE) ** 2 * LIGHT_MAX
-    rolled = np.minimum(shoulder(strongest, brightest), 1)
-    white = towards_white(strongest, brightest)
-    # Below the start the shoulder changes nothing, and neither must rounding.
-    factors = np.where(strongest > SHOULDER_STARTS, (1 - white) * rolled / np.maximum(strongest, 1e-9), 1)
-    return factors.astype(np.float32), (white * rolled).astype(np.float32)
+    """By the square root of light: the shoulder, and for the strongest colour the share of it that stays."""
+    light = np.linspace(0, 1, _SHOULDER_SIZE) ** 2 * LIGHT_MAX
+    rolled = np.minimum(shoulder(light, brightest), 1)
+    factors = (1 - towards_white(light, brightest)) * rolled / np.maximum(light, 1e-9)
+    return rolled.astype(np.float32), factors.astype(np.float32)
 
 
 def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rendered:
