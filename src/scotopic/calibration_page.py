@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +108,8 @@ class _LogAxis:
     high: float
     start: float
     stop: float
+    unit: float = 1.0
+    """Ticks are at this times powers."""
 
     def at(self, value: float) -> float:
         share = math.log(value / self.low) / math.log(self.high / self.low)
@@ -116,8 +118,9 @@ class _LogAxis:
     def ticks(self) -> list[float]:
         """Powers of ten, or of two where there are few of those."""
         base = 10 if self.high / self.low > 100 else 2
-        first, last = math.ceil(math.log(self.low, base)), math.floor(math.log(self.high, base))
-        return [float(base) ** n for n in range(first, last + 1)]
+        low, high = self.low / self.unit, self.high / self.unit
+        first, last = math.ceil(math.log(low, base)), math.floor(math.log(high, base))
+        return [self.unit * float(base) ** n for n in range(first, last + 1)]
 
 
 def _axes(points: Points) -> tuple[_LogAxis, _LogAxis]:
@@ -160,6 +163,7 @@ def _by_iso(profile: CameraProfile) -> str:
     if not read:
         return "<p>No read noise could be seen: it drowns in rounding.</p>"
     across, up = _axes(read + row)
+    across = replace(across, unit=100.0)
     marks = [_grid(across, up, "ISO", "DN")]
     for points, fill in ((read, _COLOURS[0]), (row, "white")):
         marks += [
