@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 import dng_files
 from conftest import BAYER_PHASES
 from dng_files import COLOR_MATRIX, write
+from scotopic.develop import develop
 from scotopic.dngpage import read_tags
 from scotopic.dngpixels import in_order
 from scotopic.dngread import read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic
-from scotopic.read import opened, read
+from scotopic.read import libraw_develop, opened, read
 
 LEVELS = {50714: 512, 50717: 16383}
 DEFLATE, OLD_DEFLATE, JPEG, LOSSY, JPEG_XL = 8, 32946, 7, 34892, 52546
 TILES = {"tile": (32, 48)}
 LOSSLESS_JPEG = {"compression": JPEG, "compressionargs": {"lossless": True, "bitspersample": 16}}
+LOSSY_JPEG = {"compression": LOSSY, "compressionargs": {"level": 98}}
 STORED = {
     "plain strips": {"rowsperstrip": 16},
     "plain tiles": TILES,
@@ -282,6 +284,24 @@ def test_opcodes_that_bend_values_are_followed(tmp_path):
     assert np.allclose(linear.data, wanted, atol=1e-6)
 
 
+def test_lossy_jpegs_with_a_curve_look_as_libraw_develops_them(tmp_path):
+    y, x = np.mgrid[0:64, 0:96]
+    stored = np.dstack([30 + x * 1.5, 60 + y * 2, 200 - x]).astype(np.uint8)
+    curves = ((0.0, 0.1, 0.9), (0.0, 0.2, 0.8), (0.0, 0.05, 0.15, 0.8))
+    opcodes = [dng_files.polynomial(c, 64, 96, plane) for plane, c in enumerate(curves)]
+    tags = {51009: dng_files.opcode_list(*opcodes), 50717: 255}
+    options = LOSSY_JPEG | {"tile": (64, 96)}
+    path = write(tmp_path / "l.dng", stored, cell=None, tags=tags, **options)
+    ours, theirs = develop(read(path), look="libraw").data, libraw_develop(path)
+    assert np.abs(ours.astype(int) - theirs).max() <= 1
+
+
+def test_what_a_big_tiff_says_of_its_camera_is_known(tmp_path):
+    mosaic = read(write(tmp_path / "b.dng", counts((64, 96)), tags=LEVELS, bigtiff=True))
+    assert (mosaic.make, mosaic.model) == ("Test", "Camera")
+    assert mosaic.exif.main[271] == "Test"
+
+
 def test_opcodes_bend_a_part_of_a_mosaic(tmp_path):
     data = counts((64, 96), 4096)
     whole = struct.pack(">8I", 0, 0, 64, 96, 0, 1, 2, 2)
@@ -382,9 +402,6 @@ def test_of_several_frames_the_first_is_taken(tmp_path):
     frames = [counts((64, 96), seed=n) for n in range(3)]
     mosaic = read(with_pages(tmp_path / "a.dng", *((0, f) for f in frames)))
     assert np.array_equal(mosaic.data, frames[0])
-
-
-LOSSY_JPEG = {"compression": LOSSY, "compressionargs": {"level": 98}}
 
 
 @pytest.mark.parametrize("share", [0.3, 0.9])
