@@ -17,7 +17,7 @@ from dng_files import COLOR_MATRIX, write
 from scotopic.develop import develop
 from scotopic.dngpage import read_tags
 from scotopic.dngpixels import in_order
-from scotopic.dngread import read_dng
+from scotopic.dngread import COUNTS, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic
 from scotopic.read import libraw_develop, opened, read
@@ -98,13 +98,14 @@ def test_floats_are_read_bit_by_bit_with_every_predictor(tmp_path, planes, kind,
     cell = ((1, 0), (2, 1)) if planes == 1 else None
     picture = read(write(tmp_path / "f.dng", data, cell=cell, tags={50717: 1}, **options))
     assert picture.data.dtype == np.float32
-    assert np.array_equal(picture.data, data.astype(np.float32))
+    assert np.array_equal(picture.data, data.astype(np.float32) * (COUNTS if planes == 1 else 1))
+    assert planes == 3 or picture.white == COUNTS
 
 
 def test_floats_in_jpeg_xl_are_read_bit_by_bit(tmp_path):
     data = np.random.default_rng(0).random((64, 96)).astype(np.float16)
     path = write(tmp_path / "f.dng", data, tags={50717: 1}, compression=JPEG_XL)
-    assert np.array_equal(read(path).data, data.astype(np.float32))
+    assert np.array_equal(read(path).data, data.astype(np.float32) * COUNTS)
 
 
 def differences(lines, step):
@@ -148,7 +149,14 @@ def test_24_bit_floats_are_read_bit_by_bit_with_every_predictor(tmp_path):
         options = {"compression": DEFLATE, "predictor": 3, "rowsperstrip": 16}
         path = write(tmp_path / "f.dng", values, tags={50717: 1}, **options)
         rewritten(path, strips, {258: 24, 317: predictor})
-        assert np.array_equal(read(path).data, wanted)
+        assert np.array_equal(read(path).data, wanted * COUNTS)
+
+
+def test_floats_that_are_counts_stay_as_they_are(tmp_path):
+    data = counts((64, 96)).astype(np.float32) + np.float32(0.25)
+    mosaic = read(write(tmp_path / "f.dng", data, tags=LEVELS))
+    assert np.array_equal(mosaic.data, data)
+    assert (mosaic.white, mosaic.black.max()) == (16383, 512)
 
 
 @pytest.mark.parametrize(("predictor", "step"), [(34892, 2), (34893, 4)])

@@ -19,6 +19,10 @@ from scotopic.opcodes import bent
 _ROWS = 256
 """Rows worked on at a time."""
 
+COUNTS_FROM, COUNTS = 256, 65536
+"""Floats with a white level below the one become counts by the other, a power of two, so that no bit is
+lost: what follows takes a mosaic's values for DN, whose steps are 1."""
+
 _GREY_WORLD = "grey world (the file gives none)"
 
 Described = dict[str, Any]
@@ -109,6 +113,8 @@ def _mosaic(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
                 data[y : y + _ROWS] -= shading(y, min(y + _ROWS, len(data)))
         if dng.maps:
             _bend_mosaic(data, dng, at_places, white)
+    if dng.is_float and white < COUNTS_FROM:
+        data, at_places, white = data * np.float32(COUNTS), at_places * COUNTS, white * COUNTS
     data, cfa, at_places = _from_even(data, dng, at_places)
     if dng.wb is not None:
         wb, source = dng.wb, "camera"
