@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.calibrate import calibrate
-from scotopic.calibrated import Profiles
-from scotopic.dng import write_mosaic
+from scotopic.calibration.apply import Profiles
+from scotopic.calibration.calibrate import calibrate
+from scotopic.calibration.profile import CameraProfile
+from scotopic.dng.write import write_mosaic
 from scotopic.enhance import Plan, enhance, plan
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import WB, load_all, render
 from scotopic.frame import RGGB, X_TRANS, Mosaic
 from scotopic.noise import NoiseEstimate
-from scotopic.profile import CameraProfile
 from scotopic.run import Models
 from scotopic.sensor import Sensor, expose, sony_a7s2
 

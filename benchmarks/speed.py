@@ -25,7 +25,7 @@ import numpy as np
 import onnxruntime as ort
 
 from scotopic import develop, enhance, plan, read, write
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.evaluate.scenes import load_all
 from scotopic.run import Model, usable_cores
 from scotopic.sensor import expose, sony_a7s2

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.evaluate.scenes import load_all
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.loop import AHEAD

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from conftest import BAYER_PHASES
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import DatasetError, SettingsError
 from scotopic.frame import RGGB, X_TRANS, Mosaic

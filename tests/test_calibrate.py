@@ -15,10 +15,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from scotopic import profile as profiles
-from scotopic.calibrate import calibrate
-from scotopic.calibrated import Profiles, calibrated, corrected, for_file
+from scotopic.calibration.apply import Profiles, calibrated, corrected, for_file
+from scotopic.calibration.calibrate import calibrate
 from scotopic.cli import app
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance
 from scotopic.enhance import plan as plan_for
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError

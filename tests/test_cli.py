@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from conftest import SAMPLE
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.sensor import expose, sony_a7s2
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from conftest import BAYER_PHASES, MORE_DATA, ROOT
 from scotopic import batch
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.evaluate.scenes import load_all
 from scotopic.frame import X_TRANS, Linear
 from scotopic.read import read

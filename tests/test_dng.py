@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from scotopic.cli import app
 from scotopic.develop import develop
-from scotopic.dng import COMPRESSIONS, camera_name, write_linear, write_mosaic
-from scotopic.dnglight import HALVINGS_MAX, SPECKS, TOP, Scaling, integers, scaling_of
-from scotopic.dngorigin import Origin, is_opcode_list, read_origin
+from scotopic.dng.light import HALVINGS_MAX, SPECKS, TOP, Scaling, integers, scaling_of
+from scotopic.dng.origin import Origin, is_opcode_list, read_origin
+from scotopic.dng.write import COMPRESSIONS, camera_name, write_linear, write_mosaic
 from scotopic.enhance import enhance
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Linear

@@ -15,9 +15,9 @@ import dng_files
 from conftest import BAYER_PHASES
 from dng_files import COLOR_MATRIX, write
 from scotopic.develop import develop
-from scotopic.dngpage import read_tags
-from scotopic.dngpixels import in_order
-from scotopic.dngread import COUNTS, read_dng
+from scotopic.dng.page import read_tags
+from scotopic.dng.pixels import in_order
+from scotopic.dng.read import COUNTS, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic
 from scotopic.read import libraw_develop, opened, read

@@ -14,7 +14,7 @@ import tifffile
 
 from scotopic.colour import XYZ_FROM_SRGB, srgb_to_linear
 from scotopic.develop import develop
-from scotopic.dng import write_linear, write_mosaic
+from scotopic.dng.write import write_linear, write_mosaic
 from scotopic.enhance import enhance
 from scotopic.evaluate.external import PROGRAMS, missing
 from scotopic.frame import Linear

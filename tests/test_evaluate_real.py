@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from scotopic.cli import app
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
 from scotopic.evaluate import external, methods, page, pairwise, raw, real, report
 from scotopic.evaluate.figures import SID_VARIANTS, ratio_labels, sample

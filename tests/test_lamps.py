@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from scotopic.cli import app
 from scotopic.colour import srgb_to_linear
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.frame import Linear
 from scotopic.read import read
 from scotopic.sensor import expose, sony_a7s2

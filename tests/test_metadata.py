@@ -10,7 +10,7 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from scotopic import batch
 from scotopic.develop import srgb_profile
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.errors import UnsupportedRawError
 from scotopic.frame import Mosaic, Rendered
 from scotopic.metadata import XMP, Exif, Words, attach_to_tiff, is_enhanced, read_exif, xmp_packet

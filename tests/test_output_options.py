@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from scotopic import batch
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
 from scotopic.icc import profile
 from scotopic.run import Models

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from scotopic import miniature
 from scotopic.cli import app
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
 from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit

@@ -14,7 +14,7 @@ from PIL import Image
 from conftest import BAYER_PHASES, SAMPLE
 from scotopic.colour import XYZ_FROM_SRGB, camera_to_srgb, srgb_to_linear
 from scotopic.develop import develop
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.errors import DamagedFileError, NotRawError, ReadError
 from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.levels import grey_world

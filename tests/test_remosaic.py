@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import BAYER_PHASES
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, plan, sensor_of
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import WB, load_all, render

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, graph_inputs, plan
 from scotopic.evaluate import peers
 from scotopic.evaluate.metrics import psnr

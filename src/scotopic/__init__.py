@@ -10,14 +10,15 @@ from scotopic.develop import develop
 from scotopic.enhance import enhance, plan
 from scotopic.errors import ScotopicError
 from scotopic.frame import Linear, Mosaic, NoiseProfile, Rendered
-from scotopic.read import read
-from scotopic.run import Model
+from scotopic.read import read, read_mosaic
+from scotopic.run import Model, Models
 from scotopic.version import __version__
 from scotopic.write import write
 
 __all__ = [
     "Linear",
     "Model",
+    "Models",
     "Mosaic",
     "NoiseProfile",
     "Rendered",
@@ -27,5 +28,6 @@ __all__ = [
     "enhance",
     "plan",
     "read",
+    "read_mosaic",
     "write",
 ]

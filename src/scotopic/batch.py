@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scotopic.balance import Balance, balanced
-from scotopic.calibrated import Profiles
+from scotopic.calibration.apply import Profiles
 from scotopic.develop import ColourSpace, Look, default_look, develop
 from scotopic.develop import check_output as check_rendering
-from scotopic.dng import Compression, write_linear
-from scotopic.dngorigin import read_origin
+from scotopic.dng.origin import read_origin
+from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.frame import Capture, Captured, Linear, Mosaic

@@ -217,7 +217,7 @@ def enhance_command(
     unless --ratio or --ev says so. A file that cannot be read is named, and the rest go on.
     """
     from scotopic.balance import parse
-    from scotopic.calibrated import chosen
+    from scotopic.calibration.apply import chosen
     from scotopic.enhance import check_settings
     from scotopic.run import Models
 
@@ -333,7 +333,7 @@ def info_command(
 ) -> None:
     """Say what RAW files hold and what enhance would do with them."""
     from scotopic import batch
-    from scotopic.calibrated import chosen
+    from scotopic.calibration.apply import chosen
     from scotopic.enhance import plan, sensor_of
     from scotopic.exposure import check
     from scotopic.read import read
@@ -380,7 +380,7 @@ def compare_command(
     """Put traditional and enhanced side by side: one labelled picture, one page with a wipe."""
     from scotopic import compare
     from scotopic.balance import parse
-    from scotopic.calibrated import chosen
+    from scotopic.calibration.apply import chosen
     from scotopic.develop import check_output
     from scotopic.enhance import check_fresh, check_settings, finished, plan, sensor_of
     from scotopic.read import read

@@ -74,9 +74,9 @@ def _calibrate(
     dark: list[Path], flat: list[Path], output: Path | None, install: bool, overwrite: bool
 ) -> None:
     from scotopic.batch import find_files
-    from scotopic.calibrate import calibrate
-    from scotopic.calibrated import profiles_folder
-    from scotopic.calibration_page import HEADS, rows, write_page
+    from scotopic.calibration.apply import profiles_folder
+    from scotopic.calibration.calibrate import calibrate
+    from scotopic.calibration.page import HEADS, rows, write_page
     from scotopic.write import refusal
 
     page = output.with_suffix(".html") if output is not None else None

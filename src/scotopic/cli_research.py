@@ -151,7 +151,7 @@ def train_command(
     """
     with told():
         need(("torch", "safetensors", "onnx", "tensorboard"), "train")
-        from scotopic.profile import load as load_profile
+        from scotopic.calibration.profile import load as load_profile
         from scotopic.train.loop import Options, train
         from scotopic.train.recipes import recipe_named
         from scotopic.train.sources import find_data
@@ -207,9 +207,9 @@ def simulate_photo(
     overwrite: Overwrite = False,
 ) -> None:
     """Make a dark RAW file of a clean photo, as a Sony A7S II or your own camera would have taken it."""
-    from scotopic.dng import write_mosaic
+    from scotopic.calibration.profile import load
+    from scotopic.dng.write import write_mosaic
     from scotopic.evaluate.scenes import simulated_capture
-    from scotopic.profile import load
     from scotopic.write import place
 
     with told():

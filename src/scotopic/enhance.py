@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from scotopic import exposure, noise
 from scotopic.balance import Balance, balanced
-from scotopic.calibrated import Profiles, calibrated, corrected
+from scotopic.calibration.apply import Profiles, calibrated, corrected
+from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import ColourSpace, Look, develop, upright
 from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
 from scotopic.frame import Capture, Captured, Counts, Linear, Mosaic, Rendered
 from scotopic.models import Card
 from scotopic.pattern import Sensor, extended, missing, pattern_of
-from scotopic.profile import CameraProfile
 from scotopic.remosaic import as_mosaic
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.dngpage import Dng
-from scotopic.dngread import Described
-from scotopic.dngtags import Cell
+from scotopic.dng.page import Dng
+from scotopic.dng.read import Described
+from scotopic.dng.tags import Cell
 from scotopic.errors import DamagedFileError, UnsupportedRawError
 from scotopic.frame import BLUE, GREEN, RED
 from scotopic.metadata import EXPOSURE_TIME, filled_in, read_exif

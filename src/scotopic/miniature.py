@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
 from scotopic.evaluate import scenes as photos_as_scenes
 from scotopic.frame import X_TRANS, Mosaic

@@ -13,8 +13,8 @@ import rawpy
 
 from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.dngpage import read_tags
-from scotopic.dngread import captured, check_whole, read_dng
+from scotopic.dng.page import read_tags
+from scotopic.dng.read import captured, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
@@ -25,7 +25,7 @@ def read(path: Path | str) -> Captured:
     """Read a RAW photo: a `Mosaic`, or a `Linear` where the file holds all colours at a pixel or none.
 
     LibRaw decodes what it can; DNGs beyond it (JPEG XL, floats, and others that `Dng.beyond_libraw` tells)
-    are decoded by `scotopic.dngpixels`. Of several frames in one file (pixel shift, dual pixel, bursts) it
+    are decoded by `scotopic.dng.pixels`. Of several frames in one file (pixel shift, dual pixel, bursts) it
     is the first; of a mosaic and an enhanced picture beside it, the mosaic. Bytes decide what the file is,
     never its name. Raises NotRawError for developed pictures, videos and other files, DamagedFileError for
     broken RAW files, UnsupportedRawError for kinds that cannot be enhanced; all are ReadError.

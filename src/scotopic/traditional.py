@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from scotopic.develop import develop, srgb_profile
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, UnsupportedRawError
 from scotopic.frame import Captured, Mosaic, Rendered
 from scotopic.read import libraw_develop

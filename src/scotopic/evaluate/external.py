@@ -30,7 +30,7 @@ import numpy.typing as npt
 import tifffile
 
 from scotopic.colour import bt709_curve, srgb_to_linear
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.errors import ScotopicError
 from scotopic.frame import Mosaic, NoiseProfile
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.dng import write_mosaic
+from scotopic.dng.write import write_mosaic
 from scotopic.enhance import Plan, enhance
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render

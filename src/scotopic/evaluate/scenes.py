@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb, srgb_curve, srgb_to_linear
 from scotopic.errors import DatasetError
 from scotopic.frame import RGGB, Mosaic
 from scotopic.metadata import Exif
-from scotopic.profile import CameraProfile
 from scotopic.sensor import expose, sony_a7s2
 
 CAMERA = "Sony ILCE-7SM2"

@@ -143,8 +143,8 @@ class MosaicGraph(nn.Module):
     """The whole graph of the contract for mosaics of one packing: RGGB, or X-Trans in our phase.
 
     Inputs: `mosaic` (B, 1, H, W) in DN, H and W multiples of `size_multiple`; `black`, `white`, `wb`,
-    `shot`, `read` (B, 4) for R, G1, G2, B, or (B, 3) for R, G, B; `ratio` (B, 1). Outputs `rgb` and `plain`, both (B, 3, H, W),
-    linear, white-balanced, amplified, 1.0 = display white.
+    `shot`, `read` (B, 4) for R, G1, G2, B, or (B, 3) for R, G, B; `ratio` (B, 1). Outputs `rgb` and
+    `plain`, both (B, 3, H, W), linear, white-balanced, amplified, 1.0 = display white.
 
     For each pixel the network mixes the plain demosaic with local means of the light over 1 to 8
     places, and adds what neither holds. The means are taken in linear light, so where little is to be

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.errors import SettingsError
-from scotopic.profile import CameraProfile
 from scotopic.train.filters import PACKINGS, Packing
 
 GAUSSIAN_LAMBDA = 0.14

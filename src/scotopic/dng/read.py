@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.dngpage import SIDE_MIN, Dng
-from scotopic.dngpixels import stored_values
-from scotopic.dngtags import Cell
+from scotopic.dng.opcodes import bent
+from scotopic.dng.page import SIDE_MIN, Dng
+from scotopic.dng.pixels import stored_values
+from scotopic.dng.tags import Cell
 from scotopic.errors import DamagedFileError
 from scotopic.frame import Captured, Counts, Linear, Mosaic
 from scotopic.levels import grey_world, grey_world_of_light, saturation
-from scotopic.opcodes import bent
 
 _ROWS = 256
 """Rows worked on at a time."""

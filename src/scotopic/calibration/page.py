@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scotopic.calibrate import Calibration
+from scotopic.calibration.calibrate import Calibration
+from scotopic.calibration.profile import CameraProfile, Setting
 from scotopic.compare import jpeg_url
-from scotopic.profile import CameraProfile, Setting
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2
 from scotopic.write import place_bytes
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from scotopic.calibration.profile import Floats, serial_of
 from scotopic.errors import DatasetError, ReadError
 from scotopic.frame import Mosaic
-from scotopic.profile import Floats, serial_of
 from scotopic.read import read_mosaic
 
 FRAMES_ADVISED = 10

@@ -1,7 +1,7 @@
 """A camera's profile: what its owner measured of it with dark and flat frames, kept in one JSON file.
 
 Noise by ISO and exposure, the true black, the fixed pattern of dark frames and the hot pixels. How it is
-measured: `calibrate.py`. How it is used: `calibrated.py`.
+measured: `calibrate.py`. How it is used: `apply.py`.
 """
 
 from __future__ import annotations

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from scotopic import dngtags
-from scotopic.dngtags import Area, Cell, Tags
+from scotopic.dng import tags as dngtags
+from scotopic.dng.opcodes import ToneMap, tone_maps
+from scotopic.dng.tags import Area, Cell, Tags
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import NoiseProfile
 from scotopic.identify import DNG_VERSION, TIFF_HEADS, all_pages
 from scotopic.metadata import NOISE_PROFILE, ORIENTATION
-from scotopic.opcodes import ToneMap, tone_maps
 
 CFA, LINEAR_RAW = 32803, 34892
 """The photometric interpretations of raw pictures: a mosaic, and all colours at a pixel."""

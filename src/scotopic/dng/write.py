@@ -17,8 +17,8 @@ from PIL import Image
 
 from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.develop import turned
-from scotopic.dnglight import ROWS, Scaling, integers, scaling_of
-from scotopic.dngorigin import (
+from scotopic.dng.light import ROWS, Scaling, integers, scaling_of
+from scotopic.dng.origin import (
     BASELINE_EXPOSURE,
     COLOR_MATRIX_1,
     OPCODE_LIST_3,

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scotopic.calibration_frames import (
+from scotopic.calibration.dark import dark_setting
+from scotopic.calibration.flat import Points, gain_of, transfer_points
+from scotopic.calibration.frames import (
     by_iso,
     by_setting,
     check_one_camera,
@@ -17,12 +19,10 @@ from scotopic.calibration_frames import (
     looked_at,
     words_of,
 )
-from scotopic.dark_frames import dark_setting
+from scotopic.calibration.profile import SAME_ISO, CameraProfile, GainSource, Pattern, Setting, serial_of
 from scotopic.errors import DatasetError
-from scotopic.flat_frames import Points, gain_of, transfer_points
 from scotopic.frame import Mosaic
 from scotopic.noise import table_scale
-from scotopic.profile import SAME_ISO, CameraProfile, GainSource, Pattern, Setting, serial_of
 from scotopic.read import read_mosaic
 from scotopic.sensor import known_sensor
 

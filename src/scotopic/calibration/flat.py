@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.calibration_frames import FLAT_LEVELS, Frame, above_black, by_setting, words_of
+from scotopic.calibration.frames import FLAT_LEVELS, Frame, above_black, by_setting, words_of
+from scotopic.calibration.profile import Floats, Setting
 from scotopic.frame import Mosaic
-from scotopic.profile import Floats, Setting
 from scotopic.read import read_mosaic
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2
 

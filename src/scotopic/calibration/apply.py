@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.calibration.profile import CameraProfile, Floats, load
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
-from scotopic.profile import CameraProfile, Floats, load
 
 BAND = 96
 """Rows corrected at once: what is at work stays in the processor's cache."""

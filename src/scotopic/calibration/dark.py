@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.calibration_frames import Frame, above_black, words_of
-from scotopic.profile import Floats, Pattern, Setting, enlarged
+from scotopic.calibration.frames import Frame, above_black, words_of
+from scotopic.calibration.profile import Floats, Pattern, Setting, enlarged
 from scotopic.read import read_mosaic
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, tukey_quantiles
 
