@@ -81,7 +81,8 @@ def srgb_to(primaries: Primaries) -> FloatArray:
     >>> bool(np.allclose(srgb_to("p3") @ [1, 1, 1], 1))
     True
     """
-    return np.linalg.solve(xyz_from_rgb(primaries), xyz_from_rgb("srgb"))
+    matrix: FloatArray = np.linalg.solve(xyz_from_rgb(primaries), xyz_from_rgb("srgb"))
+    return matrix
 
 
 def bt709_curve(light: FloatArray) -> FloatArray:
@@ -142,7 +143,8 @@ def towards_white(strongest: FloatArray, brightest: float) -> FloatArray:
     colour, its core is white, as eye and film have it.
     """
     doublings = np.log(np.maximum(strongest, SHOULDER_STARTS) / SHOULDER_STARTS)
-    return np.minimum(doublings / np.log(brightest / SHOULDER_STARTS), 1) ** WHITENS
+    share: FloatArray = np.minimum(doublings / np.log(brightest / SHOULDER_STARTS), 1) ** WHITENS
+    return share
 
 
 def _power_with_toe(light: FloatArray, power: float, slope: float) -> FloatArray:

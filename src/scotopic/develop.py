@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Literal
@@ -84,7 +85,8 @@ def develop(
     # colours can reach is neutral.
     ceiling = np.float32(linear.clip if look == "natural" else min(1.0, linear.clip))
     # The shoulder ends where the sensor does: what it could not count more of is white.
-    brightest = min(LIGHT_MAX, max(1.0, 2 ** (round(4 * np.log2(max(linear.clip, 1.0))) / 4)))
+    # In quarters of a stop, rounded down, so that few tables serve and the sensor's end is wholly white.
+    brightest = min(LIGHT_MAX, 2 ** (math.floor(4 * math.log2(max(linear.clip, 1.0))) / 4))
     plain = look == "linear"
     table = _curve_table("linear" if plain else "light" if _is_linear(space) else "shown", bits)
     height, width, _ = linear.data.shape
@@ -125,8 +127,8 @@ def _roll_off(lights: list[npt.NDArray[np.float32]], brightest: float) -> None:
 
     The strongest colour follows the shoulder. The others keep their place between the strongest and the
     weakest, which is the hue of HSV; how far they lie apart is the mean of two ways: as if each colour had
-    followed the shoulder (pale things become white, as on film), and in proportion to the strongest but
-    the nearer to white the brighter (strong colours keep their shades).
+    followed the shoulder (pale things become white, as on film), and in proportion to the strongest
+    (strong colours keep their shades). The nearer to `brightest`, the more white is mixed in.
     """
     # Few pixels of a dark scene are lamps: all others are left as they are, exactly.
     bright = np.flatnonzero(np.maximum(np.maximum(lights[0], lights[1]), lights[2]) > SHOULDER_STARTS)
@@ -135,15 +137,15 @@ def _roll_off(lights: list[npt.NDArray[np.float32]], brightest: float) -> None:
     few = [np.clip(light.ravel().take(bright), 0, LIGHT_MAX) for light in lights]
     strongest = np.maximum(np.maximum(few[0], few[1]), few[2])
     weakest = np.minimum(np.minimum(few[0], few[1]), few[2])
-    rolled, factors = _shoulder_tables(brightest)
+    rolled, stays = _shoulder_tables(brightest)
     entries = _entries(strongest)
     top = rolled.take(entries, mode="clip")
     spread = top - rolled.take(_entries(weakest), mode="clip")
     weakest -= strongest
     weakest -= np.float32(1e-6)
     spread /= weakest
-    spread -= factors.take(entries, mode="clip")
-    spread *= np.float32(-0.5)
+    spread -= top / strongest
+    spread *= np.float32(-0.5) * stays.take(entries, mode="clip")
     for light, moved in zip(lights, few, strict=True):
         moved -= strongest
         moved *= spread
@@ -161,11 +163,11 @@ def _entries(light: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 
 @cache
 def _shoulder_tables(brightest: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """By the square root of light: the shoulder, and for the strongest colour the share of it that stays."""
+    """By the square root of light: the shoulder, and the share of colour that stays by the strongest's light."""
     light = np.linspace(0, 1, _SHOULDER_SIZE) ** 2 * LIGHT_MAX
     rolled = np.minimum(shoulder(light, brightest), 1)
-    factors = (1 - towards_white(light, brightest)) * rolled / np.maximum(light, 1e-9)
-    return rolled.astype(np.float32), factors.astype(np.float32)
+    stays = 1 - towards_white(light, brightest)
+    return rolled.astype(np.float32), stays.astype(np.float32)
 
 
 def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rendered:
