@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from scotopic import profile as profiles
+from scotopic.calibration import profile as profiles
 from scotopic.calibration.apply import Profiles, calibrated, corrected, for_file
 from scotopic.calibration.calibrate import calibrate
 from scotopic.cli import app

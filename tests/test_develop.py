@@ -69,7 +69,7 @@ def test_colours_are_those_of_libraw_on_the_sample_amplified(model):
 
 
 def test_the_traditional_way_is_as_bright_as_told(photo, rng, tmp_path):
-    from scotopic.dng import write_mosaic
+    from scotopic.dng.write import write_mosaic
     from scotopic.evaluate.scenes import WB, render
     from scotopic.sensor import expose, sony_a7s2
 
