@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
+from typer.testing import CliRunner
 
 from scotopic import batch
+from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
-from scotopic.errors import SettingsError
+from scotopic.errors import SettingsError, WriteError
 from scotopic.icc import profile
 from scotopic.run import Models
+from scotopic.write import check_place
 from test_write import icc_of
 
 
@@ -57,6 +63,7 @@ def test_display_p3_is_written_in_every_format_that_knows_it(photo_file, kind):
         ({"kind": "jpg", "space": "rec2020-linear"}, "colour space rec2020-linear needs 16 bits"),
         ({"kind": "png", "look": "linear"}, "look linear needs 16 bits"),
         ({"kind": "jxl", "space": "p3"}, "sRGB only"),
+        ({"kind": "jxl", "look": "linear"}, "choose TIFF"),
         ({"kind": "dng", "space": "p3"}, "camera's own colours"),
         ({"kind": "dng", "look": "linear"}, "camera's own colours"),
     ],
@@ -64,3 +71,37 @@ def test_display_p3_is_written_in_every_format_that_knows_it(photo_file, kind):
 def test_what_does_not_go_together_is_said_before_any_work(settings, words):
     with pytest.raises(SettingsError, match=words):
         batch.check_output(batch.Settings(**settings))
+
+
+@pytest.mark.parametrize("kind", ["dng", "jpg"])
+def test_results_in_a_folder_are_no_pictures_to_enhance(photo_file, kind):
+    folder = str(photo_file.parent)
+    assert CliRunner().invoke(app, ["enhance", folder, "--format", "dng"]).exit_code == 0
+    words = ["enhance", folder, "--format", kind, "--overwrite", "--json"]
+    second = CliRunner().invoke(app, words)
+    assert second.exit_code == 0, second.output
+    assert [json.loads(line)["file"] for line in second.stdout.splitlines()] == [str(photo_file)]
+
+
+def test_results_are_taken_where_they_are_asked_for(photo_file):
+    made = treated(photo_file, kind="dng").job.target
+    both = [(photo_file, photo_file.parent), (made, made.parent)]
+    assert sorted(batch.find_files([photo_file.parent])) == sorted(both)
+    assert batch.find_files([made], enhanced=False) == [(made, made.parent)]
+    told = CliRunner().invoke(app, ["info", str(made)])
+    assert told.exit_code == 0
+    assert "--again" in told.stdout
+
+
+def test_a_place_that_cannot_be_written_is_said_before_any_work(photo_file):
+    target = photo_file / "sub" / "a.jpg"
+    (outcome,) = batch.run([batch.Job(photo_file, target)], batch.Settings(dry_run=True), None)
+    assert outcome.status == "failed"
+    assert "no folder" in outcome.error
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_said_before_any_work(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(WriteError, match="read-only"):
+        check_place(tmp_path / "sub" / "a.jpg")

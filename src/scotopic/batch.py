@@ -18,11 +18,12 @@ from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.frame import Capture, Captured, Linear, Mosaic
+from scotopic.metadata import is_enhanced
 from scotopic.models import Card
 from scotopic.read import read
 from scotopic.run import DEFAULT_TILE, Model, Models
 from scotopic.traditional import develop_traditional
-from scotopic.write import SUFFIXES, Format, bits_of, check_space, refusal, write
+from scotopic.write import SUFFIXES, Format, bits_of, check_place, check_space, refusal, write
 
 RAW_SUFFIXES = frozenset(
     ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos "
@@ -96,11 +97,12 @@ class Outcome:
         }
 
 
-def find_files(paths: list[Path]) -> list[tuple[Path, Path]]:
+def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, Path]]:
     """The RAW files named or below the folders named, each with the folder it is relative to.
 
     What is named is taken as it is, even if it does not exist; so is a folder that cannot be opened:
-    reading them will say so. Raises ReadError when no RAW file is found.
+    reading them will say so. Without `enhanced`, DNGs in folders that scotopic has written are passed by:
+    they are results of an earlier run. Raises ReadError when no RAW file is found.
     """
     found: list[tuple[Path, Path]] = []
     for path in paths:
@@ -114,7 +116,9 @@ def find_files(paths: list[Path]) -> list[tuple[Path, Path]]:
         for folder, folders, names in os.walk(path, onerror=closed):
             folders.sort()
             for name in sorted(names):
-                if Path(name).suffix.lower() in RAW_SUFFIXES and not name.startswith("."):
+                if Path(name).suffix.lower() not in RAW_SUFFIXES or name.startswith("."):
+                    continue
+                if enhanced or not _is_result(Path(folder) / name):
                     found.append((Path(folder) / name, path))
     if not found:
         raise ReadError(f"no RAW files in {', '.join(map(str, paths))}: looked for {_some_suffixes()}")
@@ -122,6 +126,14 @@ def find_files(paths: list[Path]) -> list[tuple[Path, Path]]:
     for source, base in found:
         unique.setdefault(source.absolute(), (source, base))
     return list(unique.values())
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        return path.suffix.lower() == ".dng" and is_enhanced(path)
+    except OSError:
+        # Reading it will say why.
+        return False
 
 
 def lay_out(
@@ -195,8 +207,8 @@ def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
 def check_output(settings: Settings) -> None:
     """Raise SettingsError for a look or a colour space that does not go with the format."""
     if settings.kind != "dng":
-        check_space(settings.kind, settings.space)
         look = settings.look or default_look(settings.space)
+        check_space(settings.kind, settings.space, look)
         check_rendering(look, settings.space, bits_of(settings.kind))
     elif settings.space != "srgb" or settings.look == "linear":
         raise SettingsError(
@@ -244,6 +256,7 @@ def _treat(
         if settings.skip_existing:
             return "skipped"
         raise refusal(job.target)
+    check_place(job.target)
     captured = read(job.source)
     if settings.strip_gps:
         captured = captured.with_changes(exif=captured.exif.without_gps())

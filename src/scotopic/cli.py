@@ -298,7 +298,8 @@ def _run_files(
     if choices["overwrite"] and choices["skip_existing"]:
         raise SettingsError("--overwrite and --skip-existing contradict each other: give one")
     check(choices["ratio"], choices["ev"])
-    files = batch.find_files(paths)
+    # Results of an earlier run beside the RAW files are no pictures to enhance; nor would they be replaced.
+    files = batch.find_files(paths, enhanced=choices["way"] != "scotopic" or choices["again"])
     kind: batch.Kind | None = format_name.value if format_name else None
     jobs, chosen = batch.lay_out(files, output, kind, choices["way"])
     batch.check_kind(chosen, choices["way"], models.card() if models is not None else None)

@@ -170,11 +170,13 @@ def print_facts(facts: dict[str, Any]) -> None:
         shutter = facts["exposure_s"]
         time = "?" if not shutter else f"1/{1 / shutter:.0f} s" if shutter < 0.4 else f"{shutter:g} s"
         typer.echo(f"  camera    {facts['make'] or '?'} {facts['camera'] or '?'}")
-        typer.echo(f"  taken at  ISO {facts['iso'] or '?'}, {time}")
+        typer.echo(f"  taken at  {_iso(facts['iso'])}, {time}")
         typer.echo(f"  mosaic    {facts['width']} x {facts['height']}, {facts['cfa']}")
         if "black_dn" in facts:
             typer.echo(f"  levels    black {_levels(facts['black_dn'])}, white {facts['white_dn']:g} DN")
         typer.echo(f"  balance   {facts['wb']} ({facts['wb_source']})")
+        if facts["enhanced"]:
+            typer.echo("  enhanced  by scotopic already; a second time only with --again")
     if "ratio" in facts:
         noise = facts["noise"]
         typer.echo(f"  amplify   x{facts['ratio']:g} ({facts['ev']:+.2f} stops), {facts['ratio_source']}")
@@ -185,6 +187,10 @@ def print_facts(facts: dict[str, Any]) -> None:
         typer.echo(f"  note      {facts['warning']}")
     if facts["error"]:
         errors.print(f"  FAILED: {facts['error']}")
+
+
+def _iso(iso: float | None) -> str:
+    return f"ISO {iso:.0f}" if iso else "ISO ?"
 
 
 def _levels(values: list[float]) -> str:

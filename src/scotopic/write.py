@@ -86,10 +86,14 @@ def check_format(kind: Format, picture: Rendered) -> None:
         raise SettingsError(_JXL_IS_SRGB)
 
 
-def check_space(kind: Format, space: str) -> None:
-    """Raise SettingsError for a colour space that a format is not written in."""
+def check_space(kind: Format, space: str, look: str = "natural") -> None:
+    """Raise SettingsError for a colour space, or for light without a curve, that a format is not written in."""
     if kind == "jxl" and space != "srgb":
         raise SettingsError(_JXL_IS_SRGB)
+    if kind == "jxl" and look == "linear":
+        raise SettingsError(
+            "JPEG XL is written with sRGB's curve only: choose TIFF (--format tiff) for linear light"
+        )
     if kind == "avif" and not features.check("avif"):
         raise SettingsError("AVIF needs Pillow 11.3 or later, built with libavif; choose another format")
 
@@ -164,6 +168,20 @@ def refusal(path: Path) -> FileExistsRefusal:
         f"{path}: exists already and is kept; use --overwrite to replace it "
         "or --skip-existing to pass it by"
     )
+
+
+def check_place(path: Path) -> None:
+    """Raise WriteError where `path` could not be written, before any work is spent on it.
+
+    The folder need not exist; the nearest one above that does must be open to us.
+    """
+    above = next((folder for folder in path.absolute().parents if folder.exists()), None)
+    if above is None or not above.is_dir():
+        raise WriteError(f"{path}: cannot be written, since {above} is no folder; give another with -o")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise WriteError(
+            f"{path}: cannot be written, since {above} is read-only; give another folder with -o"
+        )
 
 
 def _umask() -> int:
