@@ -8,7 +8,7 @@ import pytest
 
 from scotopic.errors import DatasetError, FileExistsRefusal
 from scotopic.evaluate import peers, protocols, report
-from scotopic.evaluate.metrics import bias_by_decile, grid, psnr, ssim
+from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.models import find
 
@@ -109,3 +109,18 @@ def test_a_grid_is_seen_and_a_photo_has_none():
     assert grid(blocky) > 100
     half = ((photo[:height, :width].astype(float) + blocky) / 2).astype(np.uint8)
     assert 1.3 < grid(half) < 10
+
+
+def test_a_fine_pattern_is_seen_where_its_steps_lie_inside_the_squares():
+    photo = load_all(limit=1)[0].shown().astype(float)
+    height, width = photo.shape[:2]
+    checks = np.indices((height, width)).sum(axis=0) % 2 * 2 - 1
+    noise = np.random.default_rng(0).choice([-2, 2], (height, width))
+    patterned, noisy = (
+        np.clip(photo + (2 * v if v is checks else v)[..., None], 0, 255) for v in (checks, noise)
+    )
+    plain = pattern(photo.astype(np.uint8))
+    assert plain < 6
+    assert pattern(patterned.astype(np.uint8)) > 5 * plain
+    assert pattern(noisy.astype(np.uint8)) < 1.5 * plain
+    assert grid(patterned.astype(np.uint8)) < 1.2

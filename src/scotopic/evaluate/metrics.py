@@ -90,3 +90,37 @@ def grid(picture: npt.NDArray[np.uint8], period: int = 4) -> float:
         rest = (phases.sum() - phases) / (period - 1)
         worst.append(float((phases / np.maximum(rest, 1e-6)).max()))
     return max(worst)
+
+
+def pattern(picture: npt.NDArray[np.uint8], period: int = 4) -> float:
+    """How much a pattern of `period` pixels or a whole part of it stands out of the spectrum; about 1 for none.
+
+    `grid` does not see one whose steps lie inside the squares, such as a fine checkerboard. Of (H, W, 3): the
+    amplitude at each frequency of such a pattern over that of its neighbours, the strongest.
+    """
+    side = CYCLES * period
+    window = np.hanning(side)[:, None, None] * np.hanning(side)[None, :, None]
+    power = np.zeros((side, side))
+    for top in range(0, picture.shape[0] - side + 1, side):
+        for left in range(0, picture.shape[1] - side + 1, side):
+            tile = picture[top : top + side, left : left + side].astype(np.float64)
+            spectrum = np.fft.fft2((tile - tile.mean(axis=(0, 1))) * window, axes=(0, 1))
+            power += np.square(np.abs(spectrum)).sum(axis=2)
+    amplitude = np.sqrt(power)
+    strongest = 0.0
+    for y in range(0, side, CYCLES):
+        for x in range(0, side, CYCLES):
+            # Along the axes straight edges of the scene stand out, which are no pattern.
+            if y and x:
+                around = [
+                    amplitude[(y + dy) % side, (x + dx) % side]
+                    for dy in (-3, 0, 3)
+                    for dx in (-3, 0, 3)
+                    if dy or dx
+                ]
+                strongest = max(strongest, float(amplitude[y, x] / max(float(np.median(around)), 1e-6)))
+    return strongest
+
+
+CYCLES = 16
+"""Repeats of a pattern in the tiles whose spectrum is taken."""

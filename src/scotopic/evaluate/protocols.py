@@ -16,10 +16,10 @@ from scotopic import exposure, noise
 from scotopic.enhance import Plan, enhance
 from scotopic.errors import SettingsError
 from scotopic.evaluate import peers
-from scotopic.evaluate.metrics import bias_by_decile, grid, psnr, ssim
+from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
 from scotopic.frame import Mosaic, NoiseProfile
-from scotopic.pattern import BAYER, Pattern
+from scotopic.pattern import BAYER, Pattern, Sensor
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.version import __version__
@@ -27,6 +27,12 @@ from scotopic.version import __version__
 SETTINGS = ((100, 250), (250, 8000), (300, 320), (300, 6400))
 """Ratio and ISO of the Sony A7S II: the median ISO at each ratio in the See-in-the-Dark test set, and
 one extreme."""
+
+
+SQUARE: dict[Sensor, int] = {"bayer": 4, "xtrans": 6}
+"""Side of the squares that our networks decide for, in pixels: where a grid would show."""
+
+_MEDIANS = ("psnr", "ssim", "brightness", "grid", "pattern")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,48 +61,47 @@ def synthetic(
     The noise of a scene depends on its name, ratio and ISO alone. `models` must not be empty, and all of
     one kind of sensor, which the scenes are then taken with.
     """
-    pattern = models[0].pattern
+    seen = models[0].pattern
     for model in models:
         if model.card.kind != "linear":
             raise SettingsError(
                 f"{model.card.name}: gives finished pictures; this protocol compares linear light "
                 "('evaluate sid' takes both)"
             )
-        if model.pattern != pattern:
+        if model.pattern != seen:
             raise SettingsError(
                 f"{model.card.name}: is for {model.pattern.sensor} sensors, {models[0].card.name} for "
-                f"{pattern.sensor} ones: measure them one after the other"
+                f"{seen.sensor} ones: measure them one after the other"
             )
     loaded = load_all(scenes, limit)
     result: dict[str, Any] = {
         "protocol": "synthetic",
         "version": __version__,
-        "sensor": pattern.sensor,
+        "sensor": seen.sensor,
         "models": {label(m, models): m.card.sha256 for m in models},
         "scenes": [s.name for s in loaded],
         "settings": [],
     }
+    square = SQUARE[seen.sensor]
     for ratio, iso in SETTINGS:
         rows: dict[str, dict[str, Any]] = {}
         stops_off: list[float] = []
         for scene in loaded:
             progress(f"x{ratio} ISO {iso}: {scene.name}")
-            dark = take(scene, ratio, iso, pattern)
+            dark = take(scene, ratio, iso, seen)
             automatic = exposure.automatic_ratio(dark.mosaic)
             stops_off.append(float(np.log2(automatic / ratio)))
             for name, picture, bias in _pictures(dark, models, with_peers):
-                row = rows.setdefault(name, {k: [] for k in ("psnr", "ssim", "brightness", "grid", "bias")})
+                row = rows.setdefault(name, {k: [] for k in (*_MEDIANS, "bias")})
                 row["psnr"].append(psnr(picture, dark.truth))
                 row["ssim"].append(ssim(picture, dark.truth))
-                row["grid"].append(grid(picture) / grid(dark.truth))
+                row["grid"].append(grid(picture, square) / grid(dark.truth, square))
+                row["pattern"].append(pattern(picture, square) / pattern(dark.truth, square))
                 row["brightness"].append(float(picture.mean() / max(dark.truth.mean(), 1e-6)))
                 if bias is not None:
                     row["bias"].append(bias)
         for row in rows.values():
-            row["psnr_median"] = statistics.median(row["psnr"])
-            row["ssim_median"] = statistics.median(row["ssim"])
-            row["grid_median"] = statistics.median(row["grid"])
-            row["brightness_median"] = statistics.median(row["brightness"])
+            row |= {f"{k}_median": statistics.median(row[k]) for k in _MEDIANS}
             row["bias_by_decile"] = np.median(row.pop("bias"), axis=0).tolist() if row["bias"] else None
         result["settings"].append(
             {"ratio": ratio, "iso": iso, "methods": rows, "automatic_ratio_stops_off": stops_off}

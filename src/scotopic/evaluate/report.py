@@ -157,8 +157,10 @@ def _synthetic_table(result: dict[str, Any]) -> str:
             if bias is not None:
                 figures = " ".join(f"{100 * b:+.1f}" for b in bias)
                 lines.append(f"{words}, {method}: linear error by brightness decile, %: {figures}")
+                row = setting["methods"][method]
                 lines.append(
-                    f"{words}, {method}: grid of 4 pixels (none = 1): {setting['methods'][method]['grid_median']:.2f}"
+                    f"{words}, {method}: steps between the network's squares {row['grid_median']:.2f}, patterns in "
+                    f"the spectrum {row['pattern_median']:.2f} (none = 1)"
                 )
         off = setting["automatic_ratio_stops_off"]
         lines.append(

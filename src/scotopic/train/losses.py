@@ -48,6 +48,9 @@ GRID_WEIGHT = 0.25
 """What a grid twice as strong as the truth's costs, as a logarithm of the distance: experiments.md,
 2026-11-22."""
 
+PATTERN_AREA = 8
+"""Squares each way over which a pattern is looked for."""
+
 STEP_LEAST = 1e-4
 """Steps below this, in encoded light, are none."""
 
@@ -60,27 +63,33 @@ def encoded_loss(rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: int) -> Ten
 
     The distance is L1 on the rendered picture and on its local means. The mean over 8x8 blocks is taken
     in linear light and then encoded: noise in an encoded domain would otherwise pull shadows off their
-    true level, and blotches of colour would cost little. The logarithm gives every noise level the same
-    say; else the pictures that nobody can save would drown the others (experiments.md, 2026-11-22).
+    true level, and blotches of colour would cost little. The mean over pixels `grid` apart shows patterns
+    that come again from square to square. The logarithm gives every noise level the same say; else the
+    pictures that nobody can save would drown the others (experiments.md, 2026-11-22).
     """
     shown, truth = render(rgb, to_srgb), render(target, to_srgb)
     fine = (shown - truth).abs().mean(dim=(1, 2, 3))
     rgb_means, target_means = (F.avg_pool2d(v.clamp_max(2), 8) for v in (rgb, target))
     coarse = (render(rgb_means, to_srgb) - render(target_means, to_srgb)).abs().mean(dim=(1, 2, 3))
+    packed = F.pixel_unshuffle(shown - truth, grid)
+    area = min(PATTERN_AREA, *packed.shape[2:])
+    pattern = F.avg_pool2d(packed, area).abs().mean(dim=(1, 2, 3))
     excess = (grid_strength(shown, grid) / grid_strength(truth, grid) - 1).relu()
-    return ((fine + 0.5 * coarse + FLOOR).log() + GRID_WEIGHT * excess).mean()
+    return ((fine + 0.5 * coarse + 0.5 * pattern + FLOOR).log() + GRID_WEIGHT * excess).mean()
 
 
 def grid_strength(shown: Tensor, grid: int) -> Tensor:
     """How much stronger steps are between squares of `grid` pixels than inside them, a picture each: (B,).
 
-    A network that decides for packed pixels leaves such steps where it is unsure, and L1 hardly minds.
+    A network that decides for packed pixels leaves such steps where it is unsure, and L1 hardly minds. The
+    steps inside count as given: else training would weaken the grid by making others (experiments.md).
     """
     ratios = []
     for axis in (2, 3):
         steps = shown.diff(dim=axis).abs().mean(dim=(1, 5 - axis))  # (B, length - 1)
         between = torch.arange(steps.shape[1], device=steps.device) % grid == grid - 1
-        ratios.append((steps[:, between].mean(1) + STEP_LEAST) / (steps[:, ~between].mean(1) + STEP_LEAST))
+        inside = steps[:, ~between].mean(1).detach()
+        ratios.append((steps[:, between].mean(1) + STEP_LEAST) / (inside + STEP_LEAST))
     return (ratios[0] + ratios[1]) / 2
 
 
