@@ -79,6 +79,40 @@ def test_hot_pixels_do_not_pass_for_lamps(model, rng):
     assert np.quantile(light, 0.9999) < 0.5
 
 
+@pytest.mark.parametrize(("iso", "ratio"), [(6400, 300), (100, 300), (1600, 100)])
+def test_what_lies_below_black_stays_black_and_leaves_its_surroundings_alone(model, iso, ratio):
+    scene = np.full((160, 192, 3), 0.3, np.float32)
+    mosaic = expose(scene, sony_a7s2(iso), ratio, np.random.default_rng(1))
+    data = mosaic.data.copy()
+    data[:, :64] = 0
+    data[100] = 0
+    whole, torn = (
+        balanced(enhance(m, model, ratio=ratio)) for m in (mosaic, mosaic.with_changes(data=data))
+    )
+    assert np.abs(torn[:, :56]).max() < 0.05
+    assert np.abs(torn[:, 80:] - whole[:, 80:])[:80].max() < 0.05
+    assert 0.1 < torn[100, 80:].mean() < 0.32
+    assert mosaic.data[0, 0] > 0
+
+
+@pytest.mark.parametrize("ratio", [92, 300, 10000])
+def test_a_picture_without_shot_noise_is_no_division_by_zero(model, rng, ratio):
+    noise = rng.integers(500, 4000, (96, 96)).astype(np.uint16)
+    mosaic = expose(np.zeros((96, 96, 3)), sony_a7s2(400), 1, rng).with_changes(
+        data=noise, make="", model=""
+    )
+    mosaic = mosaic.with_changes(black=np.full((2, 2), 2200.0))
+    assert np.isfinite(enhance(mosaic, model, ratio=ratio).data).all()
+
+
+def test_what_the_model_makes_no_picture_of_is_refused_and_not_black(model, photo, rng):
+    mosaic = expose(photo, sony_a7s2(400), 100, rng)
+    made = plan(mosaic, ratio=100)
+    endless = np.full(mosaic.data.shape, np.inf, np.float32)
+    with pytest.raises(ModelError, match="amplify less"):
+        enhance(mosaic.with_changes(data=endless), model, plan_made=made)
+
+
 def test_a_sensor_that_clips_early_gives_the_same_light(model, photo, rng):
     mosaic = expose(photo, sony_a7s2(400), 20, rng)
     early = mosaic.with_changes(saturation=15360.0)

@@ -21,6 +21,17 @@ from scotopic.pattern import Sensor, extended, missing, pattern_of
 from scotopic.remosaic import as_mosaic
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 
+NO_LIGHT_SIGMAS, NO_LIGHT = 10.0, 0.05
+"""A value further below black than so many times the read noise, and than this share of display white once
+amplified, is no count of light: a dead row, a border of zeros, what lies outside a fisheye's circle. The
+networks have never seen such values, make lamps of them, and give NaN for the strongest. The second number
+stands in where the read noise of a bright picture is told too low (docs/noise.md)."""
+
+KNEE_MAX = 1e4
+"""Read over shot variance, both amplified. Where more is told (a fit that found no shot noise at all), 32-bit
+floats in the graph cancel, to NaN from 1e7 on; the shot noise is then raised to this, which at display white
+is a ten-thousandth of the read noise."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -176,7 +187,7 @@ def _through(
         )
     top, left = missing(mosaic.cfa)
     # A few rows and columns turn any phase into the one the models know, and are cut off again.
-    data = extended(_of_even_black(mosaic), [(top, 0), (left, 0)], pattern.cell)
+    data = extended(_of_even_black(_without_voids(mosaic, made)), [(top, 0), (left, 0)], pattern.cell)
     whole = model.run(
         data,
         graph_inputs(mosaic, made, (top, left)),
@@ -185,7 +196,31 @@ def _through(
         tile=tile,
         progress=progress,
     )
+    if not np.isfinite(whole.min() + whole.max()):
+        raise ModelError(
+            f"{model.card.name}: gave no picture, this one's noise or light is beyond what it was made for; "
+            "amplify less, with --ratio or --ev"
+        )
     return whole[top:, left:]
+
+
+def _without_voids(mosaic: Mosaic, made: Plan) -> Mosaic:
+    """The mosaic with black where its values are too far below black to be counts of light."""
+    size = len(mosaic.cfa)
+    data: Counts | None = None
+    for y in range(size):
+        for x in range(size):
+            colour, black = mosaic.cfa[y][x], float(mosaic.black[y, x])
+            reach = max(
+                NO_LIGHT_SIGMAS * made.noise.profile.read[colour] ** 0.5,
+                NO_LIGHT / (made.exposure.ratio * mosaic.wb[colour]),
+            )
+            counted = mosaic.data[y::size, x::size]
+            void = counted < black - reach * (mosaic.white - black)
+            if void.any():
+                data = mosaic.data.copy() if data is None else data
+                data[y::size, x::size][void] = max(round(black), 0)
+    return mosaic if data is None else mosaic.with_changes(data=data)
 
 
 def _of_even_black(mosaic: Mosaic) -> Counts:
@@ -232,12 +267,16 @@ def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -
     def by_plane(values: tuple[float, float, float], factor: float = 1.0) -> tuple[float, ...]:
         return tuple(values[colour] * factor for colour in pattern.colour_of_plane)
 
+    red, green, blue = (
+        max(shot, read * made.exposure.ratio * wb / KNEE_MAX)
+        for shot, read, wb in zip(profile.shot, profile.read, mosaic.wb, strict=True)
+    )
     white: npt.NDArray[np.float64] = black + (mosaic.white - black) / scale
     return GraphInputs(
         black=tuple(black.tolist()),
         white=tuple(white.tolist()),
         wb=by_plane(mosaic.wb),
-        shot=by_plane(profile.shot, scale),
+        shot=by_plane((red, green, blue), scale),
         read=by_plane(profile.read, scale * scale),
         ratio=made.exposure.ratio / scale,
     )
