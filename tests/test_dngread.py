@@ -353,6 +353,38 @@ def test_a_linear_picture_that_clips_below_its_white_says_where(tmp_path):
     assert linear.clip == pytest.approx((15360 - 512) / (16383 - 512), abs=1e-6)
 
 
+@pytest.mark.parametrize("cell", [((0, 1), (1, 2)), None])
+def test_floats_beyond_belief_leave_the_picture_finite(tmp_path, rng, cell):
+    data = rng.random((64, 96) if cell else (64, 96, 3)).astype(np.float32)
+    whole = read(write(tmp_path / "whole.dng", data, cell=cell, tags={50717: 1})).data
+    for i, value in enumerate((3e38, -3e38, np.inf, -np.inf, np.nan)):
+        data.reshape(-1)[i] = value
+    torn = read(write(tmp_path / "torn.dng", data, cell=cell, tags={50717: 1})).data
+    assert np.isfinite(torn).all()
+    assert np.abs(torn).max() <= 65536 * 2**20
+    assert np.array_equal(torn.reshape(-1)[5:], whole.reshape(-1)[5:])
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 64, 3)])
+def test_integers_of_32_bits_need_no_table_of_all_their_values(tmp_path, rng, shape):
+    """Looking for the saturation by counting each value took 32 GiB."""
+    data = rng.integers(0, 2**32, shape).astype(np.uint32)
+    data = np.minimum(data, np.uint32(4_000_000_000))
+    cell = ((0, 1), (1, 2)) if len(shape) == 2 else None
+    found = read(write(tmp_path / "wide.dng", data, cell=cell))
+    ends = found.saturation / found.white if isinstance(found, Mosaic) else found.clip
+    assert ends == pytest.approx(4_000_000_000 / 2**32, abs=1e-3)
+
+
+def test_opcodes_that_overflow_leave_the_picture_finite(tmp_path):
+    for cell, shape in ((((0, 1), (1, 2)), (64, 96)), (None, (64, 96, 3))):
+        maps = dng_files.opcode_list(
+            dng_files.polynomial([0, 1e308, -1e308, 1e308], 64, 96, 0, 3 if cell is None else 1)
+        )
+        path = write(tmp_path / "o.dng", counts(shape), cell=cell, tags={50717: 16383, 51009: maps})
+        assert np.isfinite(read(path).data).all()
+
+
 def with_pages(path: Path, *pages: tuple[int, np.ndarray], first=None) -> Path:
     """A small preview, and raw pictures in SubIFDs, each with its NewSubFileType."""
     with tifffile.TiffWriter(path) as writer:

@@ -150,6 +150,15 @@ def test_a_white_level_below_black_is_a_damaged_file(tmp_path, options):
         read(path)
 
 
+def test_a_linear_picture_with_a_row_of_black_above_white_is_a_damaged_file(tmp_path):
+    deltas = [2000] + [0] * 63
+    path = write(
+        tmp_path / "r.dng", counts((64, 96, 3)), cell=None, tags={50717: [1000] * 3, 50716: deltas}
+    )
+    with pytest.raises(DamagedFileError, match="white level"):
+        read(path)
+
+
 @WAYS
 def test_white_balance_comes_from_the_neutral_the_white_point_or_the_picture(tmp_path, options):
     neutral = write(tmp_path / "n.dng", counts(), **options)
@@ -225,6 +234,7 @@ def test_a_camera_that_libraw_knows_needs_no_matrix_in_its_dng(tmp_path):
         ((0, 0, 0, 0, 0, 0), None),
         ((-1e-3, 1e-6), None),
         ((float("nan"), 1e-6), None),
+        ((1e300, 1e300), None),
     ],
 )
 def test_a_noise_profile_is_read_and_one_that_makes_no_sense_is_not(tmp_path, options, tag, wanted):

@@ -22,7 +22,7 @@ SATURATION_ABOVE = 0.05
 """At most this share of the bright pixels may lie above the pile: hot ones, and other colours' piles."""
 
 FLOAT_STEPS = 2047
-"""Floats are told apart as finely as a half float tells them near 1."""
+"""Floats, and integers of more than 16 bits, are told apart as finely as a half float tells them near 1."""
 
 
 def saturation(data: Counts, black: float, white: float) -> float:
@@ -34,7 +34,7 @@ def saturation(data: Counts, black: float, white: float) -> float:
     bright = data[data >= black + SATURATION_FROM * (white - black)]
     if bright.size < SATURATION_PIXELS:
         return white
-    if bright.dtype.kind == "f":
+    if bright.dtype.kind == "f" or bright.dtype.itemsize > 2:
         step = (white - black) / FLOAT_STEPS
         counted = np.rint((np.minimum(bright, 2 * white - black) - black) / step).astype(np.int64)
         pile = _pile(counted)

@@ -11,6 +11,10 @@ import numpy.typing as npt
 _MAP_TABLE, _MAP_POLYNOMIAL = 7, 8
 _OPCODES_MAX = 1000
 
+LIGHT_MAX = 2.0**20
+"""No sensor and no merged exposure reaches so many times its white level; more is a broken value, which would
+overflow on the way to a picture."""
+
 
 @dataclass(frozen=True, eq=False)
 class ToneMap:
@@ -77,4 +81,7 @@ def bent(light: npt.NDArray[np.float32], maps: tuple[ToneMap, ...], top: int) ->
             places = np.minimum(np.rint(x * 65535).astype(np.int64), entry.bend.size - 1)
             part[...] = entry.bend[places] / 65535
         else:
-            part[...] = np.polynomial.polynomial.polyval(x, entry.bend)
+            # Coefficients that make no sense may overflow.
+            with np.errstate(over="ignore", invalid="ignore"):
+                y = np.polynomial.polynomial.polyval(x, entry.bend)
+            part[...] = np.clip(np.nan_to_num(y), -LIGHT_MAX, LIGHT_MAX)

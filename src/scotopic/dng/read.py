@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.dng.opcodes import bent
+from scotopic.dng.opcodes import LIGHT_MAX, bent
 from scotopic.dng.page import SIDE_MIN, Dng
 from scotopic.dng.pixels import stored_values
 from scotopic.dng.tags import Cell
@@ -59,8 +59,11 @@ def captured(values: npt.NDArray[Any], dng: Dng, described: Described, name: str
         "orientation": dng.orientation,
         "pixel_aspect": dng.pixel_aspect,
     }
+    # A mosaic's black keeps the mean of what differs by row and column; the rest is taken from its data.
     highest = float(black.max()) + sum(
-        float(d.mean()) for d in (dng.row_delta, dng.column_delta) if d is not None
+        float(d.mean() if dng.cell is not None else d.max())
+        for d in (dng.row_delta, dng.column_delta)
+        if d is not None
     )
     if not dng.white.min() > highest:
         raise DamagedFileError(
@@ -192,8 +195,9 @@ def _linear(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
     clip = 1.0
     if dng.is_float:
         # Merged exposures go on above the white level; what overflowed was at least as bright as the rest.
-        clip = max(1.0, float(data[np.isfinite(data)].max(initial=0)))
+        clip = min(max(1.0, float(data[np.isfinite(data)].max(initial=0))), LIGHT_MAX)
         np.nan_to_num(data, copy=False, nan=0.0, posinf=clip, neginf=0.0)
+        np.clip(data, -LIGHT_MAX, clip, out=data)
     if dng.table is None and not dng.maps and clip == 1:
         for plane, low, high in zip(
             np.moveaxis(planes, -1, 0), black.max(axis=(0, 1)), dng.white, strict=True
@@ -235,7 +239,8 @@ def _light(planes: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64]) -
     for y in range(0, height, _ROWS):
         down = np.arange(y, min(y + _ROWS, height))
         level = black[down % rows][:, across] + row_delta[down, None, None] + column_delta[:, None]
-        light = ((planes[y : y + _ROWS] - level) / span).astype(np.float32)
+        with np.errstate(over="ignore"):
+            light = ((planes[y : y + _ROWS] - level) / span).astype(np.float32)
         bent(light, dng.maps, y)
         data[y : y + _ROWS] = light
     return data
@@ -243,6 +248,8 @@ def _light(planes: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64]) -
 
 def _finite(values: npt.NDArray[Any], white: float) -> npt.NDArray[np.float32]:
     """Floats without the infinities of overflown lamps."""
-    data: npt.NDArray[np.float32] = values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        data: npt.NDArray[np.float32] = values.astype(np.float32)
     np.nan_to_num(data, copy=False, nan=0.0, posinf=white, neginf=0.0)
+    np.clip(data, -LIGHT_MAX * white, LIGHT_MAX * white, out=data)
     return data

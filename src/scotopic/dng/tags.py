@@ -237,9 +237,9 @@ def white_balance(tags: Tags, matrix: npt.NDArray[np.float64] | None) -> tuple[f
 def noise_profile(pairs: npt.NDArray[np.float64] | None) -> NoiseProfile | None:
     """The NoiseProfile tag: pairs (S, O) with variance = S x + O, one pair or one a colour.
 
-    None where it is missing or makes no sense.
+    None where it is missing or makes no sense: no noise varies by more than the whole range.
     """
-    if pairs is None or pairs.size not in (2, 6, 8) or not np.all(np.isfinite(pairs)) or np.any(pairs < 0):
+    if pairs is None or pairs.size not in (2, 6, 8) or not np.all((pairs >= 0) & (pairs <= 1)):
         return None
     shot, read = pairs[0::2], pairs[1::2]
     if pairs.size == 2:
