@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -203,6 +204,35 @@ def test_what_is_no_profile_is_refused_by_name(made, tmp_path):
             profiles.load(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"white_dn": 16383.0', '"white_dn": 0', "white level"),
+        ('"white_dn": 16383.0', '"white_dn": NaN', "white level"),
+        ('"make": "Simulated"', '"make": null', "name"),
+        ('"exposure_s": 0.1', '"exposure_s": "long"', "real number"),
+        ('"iso": 3200.0', '"iso": 1e999', "make no sense"),
+        ('"gain_dn_per_e": ', '"gain_dn_per_e": -', "make no sense"),
+        ('"read_std_dn": ', '"read_std_dn": 99999', "make no sense"),
+        ("camera profile 1", "camera profile 2", "another version"),
+    ],
+)
+def test_a_profile_with_figures_beyond_belief_is_refused_on_reading(made, tmp_path, old, new, words):
+    path = tmp_path / "mine.json"
+    good = made.to_json()
+    assert old in good
+    path.write_text(good.replace(old, new))
+    with pytest.raises(SettingsError, match=words):
+        profiles.load(path)
+
+
+def test_a_profile_nested_without_end_is_refused(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(SettingsError, match=r"mine\.json"):
+        profiles.load(path)
+
+
 def of(isos: dict[float, float]) -> profiles.CameraProfile:
     """A profile with a read noise at each ISO."""
     none = profiles.Pattern(
@@ -271,6 +301,37 @@ def test_frames_that_cannot_be_used_are_named(frames, tmp_path):
         "10 or more",
     ):
         assert words in notes
+
+
+def test_a_copy_of_a_frame_is_counted_once(frames, tmp_path):
+    """Two alike have no noise between them: read noise would come out too low, the gain below 0."""
+    dark, flat = frames
+    copies = [Path(shutil.copy(p, tmp_path / f"zz copy of {p.name}")) for p in (dark[0], flat[0])]
+    once = calibrate(dark[:4], flat).profile
+    twice = calibrate([*dark[:4], dark[0], copies[0]], [*flat, copies[1]]).profile
+    assert twice.settings == once.settings
+    assert sum("a copy of" in note for note in twice.notes) == 3
+    assert any(
+        "the gain stays unknown" in n for n in calibrate(dark[:4], [flat[0], copies[1]]).profile.notes
+    )
+
+
+def test_a_camera_that_cuts_off_below_black_is_told_of(tmp_path):
+    cutting = replace(camera(), black_dn=(0.0,) * 4, black_error_dn=(0.0,) * 4, shading_dn=None)
+    notes = calibrate(shoot(tmp_path, cutting, np.zeros(SHAPE), 3)).profile.notes
+    assert any("cuts off what lies below black" in note for note in notes)
+
+
+def test_flats_without_noise_give_no_gain(frames, tmp_path):
+    even = expose(np.full((*SHAPE, 3), 0.5), camera(), 1, np.random.default_rng(0), noisy=False)
+    flats = [tmp_path / "a.dng", tmp_path / "b.dng"]
+    for i, path in enumerate(flats):
+        data = even.data.copy()
+        data[0, 0] += i
+        write_mosaic(path, even.with_changes(data=data, exposure_s=0.1))
+    found = calibrate(frames[0][:3], flats).profile
+    assert found.settings[0].gain_dn_per_e is None
+    assert any("no noisier than dark frames" in note for note in found.notes)
 
 
 def test_frames_of_two_cameras_or_sizes_are_refused(frames, tmp_path):

@@ -73,6 +73,9 @@ def calibrate(
         points = transfer_points(frames, at_iso[0] if at_iso else None, notes)
         if len(points):
             gain = gain_of(points, at_iso[0] if at_iso else None)
+            if not gain > 0:
+                notes.append(f"ISO {frames[0].iso:g}: flats left out, they are no noisier than dark frames")
+                continue
             gains[frames[0].iso] = gain
             keep = np.linspace(0, len(points) - 1, min(POINTS_KEPT, len(points))).astype(int)
             transfer[frames[0].iso] = points[np.argsort(points[:, 0])][keep]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ are known better than that."""
 
 UNLIKE_SIGMAS = 1.0
 """A dark frame whose median is off the others' by more than its own noise is left out."""
+
+DARK_CUT_MAX = 0.02
+"""With more pixels of a dark frame at 0 than this share, the lower half of the noise is missing."""
 
 FLAT_CLIPPED_MAX = 0.2
 """A flat with more pixels at saturation than this share is left out."""
@@ -47,6 +51,8 @@ class Frame:
     range_dn: float
     clipped: float
     """Share of pixels at saturation."""
+    cut: float
+    """Share of pixels at 0 DN."""
 
 
 def words_of(frame: Frame) -> str:
@@ -55,8 +61,9 @@ def words_of(frame: Frame) -> str:
 
 
 def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], None]) -> list[Frame]:
-    """The files that can be read, in order of their names."""
+    """The files that can be read, each picture once, in order of their names."""
     found = []
+    seen: dict[bytes, Path] = {}
     for path in sorted(paths):
         report(f"looking at {path.name}")
         try:
@@ -67,6 +74,13 @@ def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], N
         if mosaic.iso is None:
             notes.append(f"{path.name}: left out, it does not say its ISO")
             continue
+        key = sha256(np.ascontiguousarray(mosaic.data).data).digest()
+        if key in seen:
+            notes.append(
+                f"{path.name}: left out, a copy of {seen[key].name}: noise is told from how frames differ"
+            )
+            continue
+        seen[key] = path
         above = above_black(mosaic)[::3, ::5]
         level = float(np.median(above))
         spread = 1.4826 * float(np.median(np.abs(above - level)))
@@ -82,6 +96,7 @@ def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], N
                 spread_dn=max(spread, 1.0),
                 range_dn=mosaic.white - float(np.mean(mosaic.black)),
                 clipped=float(np.mean(mosaic.data >= mosaic.saturation)),
+                cut=float(np.mean(mosaic.data <= 0)),
             )
         )
     return found
@@ -147,6 +162,11 @@ def dark_ones(frames: list[Frame], notes: list[str]) -> list[Frame]:
                 )
             else:
                 kept.append(frame)
+        if kept[before:] and max(f.cut for f in kept[before:]) > DARK_CUT_MAX:
+            notes.append(
+                f"{words_of(group[0])}: up to {max(f.cut for f in kept[before:]):.0%} of the pixels are at 0: the "
+                "camera cuts off what lies below black, so that noise is told too low and black too high"
+            )
         if 2 <= len(kept) - before < FRAMES_ADVISED:
             notes.append(f"{words_of(group[0])}: {len(kept) - before} dark frames; 10 or more tell more")
     return kept

@@ -25,7 +25,8 @@ from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor
 from scotopic.write import place_bytes
 
-FORMAT = "scotopic camera profile 1"
+FORMAT_OF_ANY_VERSION = "scotopic camera profile "
+FORMAT = FORMAT_OF_ANY_VERSION + "1"
 """First entry of the file; another number is another form."""
 
 GAIN_SWITCH = 0.85
@@ -49,6 +50,7 @@ _DAMAGED = (
     binascii.Error,
     zipfile.BadZipFile,
     zlib.error,
+    RecursionError,
 )
 """What a damaged file raises on reading."""
 
@@ -120,7 +122,8 @@ class CameraProfile:
     @property
     def name(self) -> str:
         """The camera in words."""
-        said_twice = self.make and self.model.casefold().startswith(self.make.split()[0].casefold())
+        maker = self.make.split()[:1]
+        said_twice = maker and self.model.casefold().startswith(maker[0].casefold())
         return self.model if said_twice else f"{self.make} {self.model}".strip()
 
     def matches(self, mosaic: Mosaic) -> bool:
@@ -268,7 +271,12 @@ def load(path: Path) -> CameraProfile:
         raise SettingsError(f"{path}: cannot be read as a camera profile ({error})") from error
     try:
         whole = json.loads(text)
-        if not isinstance(whole, dict) or whole.pop("format", None) != FORMAT:
+        form = whole.pop("format", None) if isinstance(whole, dict) else None
+        if form != FORMAT:
+            if isinstance(form, str) and form.startswith(FORMAT_OF_ANY_VERSION):
+                raise ValueError(
+                    f"it is a {form!r}, of another version of scotopic; this one reads {FORMAT!r}"
+                )
             raise ValueError(f"its format is not {FORMAT!r}")
         settings = tuple(
             Setting(**entry | {"black_error_dn": tuple(entry["black_error_dn"])})
@@ -297,16 +305,17 @@ def _check(profile: CameraProfile) -> None:
     cell = len(profile.cfa) ** 2
     if not profile.settings or len(profile.black_dn) != cell:
         raise ValueError("it holds no settings, or black levels that do not fit its cell")
+    if not all(isinstance(word, str) for word in (profile.make, profile.model, profile.serial)):
+        raise ValueError("its camera's name is no text")
+    levels = (profile.white_dn, *profile.black_dn)
+    if not all(map(math.isfinite, levels)) or not profile.white_dn > max(*profile.black_dn, 0):
+        raise ValueError(f"its white level {profile.white_dn} is not above its black levels")
     for s, pattern in zip(profile.settings, profile.patterns, strict=True):
-        numbers = [
-            s.iso,
-            s.read_std_dn,
-            s.row_std_dn,
-            s.hot_share,
-            s.gain_dn_per_e or 1.0,
-            *s.black_error_dn,
-        ]
-        sound = all(map(math.isfinite, numbers)) and s.iso > 0 and min(numbers[:5]) >= 0
+        gain = 1.0 if s.gain_dn_per_e is None else s.gain_dn_per_e
+        counts = [gain, s.read_std_dn, s.row_std_dn, *s.black_error_dn]
+        others = [s.iso, s.hot_share, s.exposure_s or 0.0, s.tukey_lambda or 0.0]
+        sound = all(map(math.isfinite, counts + others)) and max(map(abs, counts)) <= max(levels)
+        sound = sound and min(s.iso, gain) > 0 and min(*counts[:3], *others[:3]) >= 0
         if not sound or len(s.black_error_dn) != cell:
             raise ValueError(f"its figures at ISO {s.iso} make no sense")
         sizes = (pattern.rows.shape, pattern.columns.shape, pattern.coarse.ndim, pattern.hot.shape[1:])
