@@ -149,6 +149,14 @@ def test_where_the_sensor_saturates_the_picture_is_white(ratio):
         assert develop(saturated, look=look).data.min() >= 253
 
 
+@pytest.mark.parametrize("ratio", [1, 2, 4])
+def test_a_red_rose_little_amplified_stays_red(ratio):
+    petal = np.full((4, 4, 3), [1.0, 0.1, 0.12]) * ratio
+    shown = develop(linear(petal, wb=(1.0, 1.0, 1.0), clip=float(ratio))).data[0, 0].astype(int)
+    assert shown[0] >= 230
+    assert max(shown[1:]) <= 0.82 * shown[0]
+
+
 def test_an_unknown_look_is_refused():
     with pytest.raises(SettingsError, match="known are"):
         develop(linear(np.zeros((4, 4, 3))), look="vintage")

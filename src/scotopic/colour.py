@@ -135,15 +135,19 @@ def shoulder(light: FloatArray, brightest: float) -> FloatArray:
 WHITENS = 2.0
 """Power of the way, in doublings of light, from the shoulder's start to white: experiments.md."""
 
+LAMPS_FROM = 8.0
+"""Times display white from which strong colour is a lamp's: a red rose, little amplified, ends below and stays red."""
+
 
 def towards_white(strongest: FloatArray, brightest: float) -> FloatArray:
     """How much white, 0..1, is mixed into light whose strongest colour is `strongest`.
 
-    None below SHOULDER_STARTS, all at `brightest`, rising with each doubling: a lamp's glow has its
-    colour, its core is white, as eye and film have it.
+    None below SHOULDER_STARTS, all at `brightest` or LAMPS_FROM, what is more, rising with each doubling: a
+    lamp's glow has its colour, its core is white, as eye and film have it.
     """
     doublings = np.log(np.maximum(strongest, SHOULDER_STARTS) / SHOULDER_STARTS)
-    share: FloatArray = np.minimum(doublings / np.log(brightest / SHOULDER_STARTS), 1) ** WHITENS
+    all_white = np.log(max(brightest, LAMPS_FROM) / SHOULDER_STARTS)
+    share: FloatArray = np.minimum(doublings / all_white, 1) ** WHITENS
     return share
 
 
