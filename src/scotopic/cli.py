@@ -119,7 +119,9 @@ BalanceOption = Annotated[
 ]
 ColourSpaceOption = Annotated[
     ColourSpaceName,
-    typer.Option("--colour-space", "--color-space", help="rec2020-linear is for TIFF only."),
+    typer.Option(
+        "--colour-space", "--color-space", help="p3: not for jxl and dng. rec2020-linear: TIFF only."
+    ),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Enhance even what scotopic has enhanced already.")]
 ModelOption = Annotated[
