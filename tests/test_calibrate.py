@@ -25,7 +25,7 @@ from scotopic.enhance import plan as plan_for
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render, simulated_capture
-from scotopic.frame import RGGB, X_TRANS
+from scotopic.frame import RGGB, X_TRANS, Linear
 from scotopic.sensor import Sensor, expose, sony_a7s2
 
 SHAPE = (192, 240)
@@ -396,6 +396,7 @@ def test_a_profile_is_made_installed_and_used(frames, tmp_path):
     again = scotopic(*words, home=tmp_path / "home")
     assert again.returncode == 1
     assert "exists already" in again.stderr
+    assert "--skip-existing" not in again.stderr
 
     photo = shoot(tmp_path / "night", camera(), vignetted(0.01), 1)[0]
     other = shoot(tmp_path / "night", camera(iso=6400), vignetted(0.01), 1)[0]
@@ -420,6 +421,9 @@ def test_calibrate_says_what_to_shoot_and_what_is_missing(frames, tmp_path):
     assert run("calibrate", "--dark", frames[0][0].parent).exit_code == 2
     assert run("calibrate", "--dark", tmp_path, "-o", tmp_path / "p.json").exit_code == 1
     assert run("calibrate", "--dark", frames[0][0], "-o", tmp_path / "p.jpg").exit_code == 2
+    nowhere = run("calibrate", "--dark", frames[0][0].parent, "-o", tmp_path / "no" / "p.json")
+    assert nowhere.exit_code == 1
+    assert "looking at" not in nowhere.output
     assert run("enhance", frames[0][0], "--profile", tmp_path / "none.json").exit_code == 2
     assert not any(tmp_path.iterdir())
 
@@ -430,6 +434,20 @@ def test_a_profile_for_another_camera_is_not_used_and_said(made, dark):
     assert found.mosaic is dark
     assert "another camera" in found.note
     assert not calibrated(Profiles((made,)), dark).note
+
+
+def test_a_profile_for_finished_colours_is_not_used_and_said(made, dark):
+    linear = Linear(
+        data=np.full((64, 64, 3), 0.1, np.float32),
+        clip=1.0,
+        ratio=1.0,
+        wb=dark.wb,
+        xyz_to_camera=dark.xyz_to_camera,
+        exposure_s=0.1,
+        iso=3200.0,
+    )
+    assert "finished colours" in plan_for(linear, profiles=Profiles((made,), asked=True)).noise.warning
+    assert not plan_for(linear, profiles=Profiles((made,))).noise.warning
 
 
 @pytest.mark.parametrize(("ratio", "gain_db"), [(250, 0.5), (300, 0.5)])

@@ -55,7 +55,10 @@ def plan(
     # Finished colours have lost their sensor's pattern: no profile is for them.
     usable = profiles if profiles is not None and isinstance(captured, Mosaic) else Profiles()
     found = calibrated(usable, mosaic)
-    estimate = noise.estimate(mosaic, found.noise, found.note)
+    note = found.note
+    if profiles is not None and profiles.asked and not isinstance(captured, Mosaic):
+        note = "the profile is not used: this file holds finished colours, whose pattern is no longer the sensor's"
+    estimate = noise.estimate(mosaic, found.noise, note)
     return Plan(exposure.decide(found.mosaic, ratio=ratio, ev=ev), estimate, found.profile)
 
 
