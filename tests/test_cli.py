@@ -308,16 +308,19 @@ def test_names_that_are_no_text_are_reported_and_done(card):
     assert (card / "A" / os.fsdecode(b"IMG_\xff\xe9-scotopic.jpg")).is_file()
 
 
-def test_the_traditional_way_knows_x_trans_and_ours_says_that_it_does_not(tmp_path, photo):
+def test_both_ways_know_x_trans_and_a_bayer_model_says_that_it_does_not(tmp_path, photo):
     from scotopic.frame import X_TRANS
 
     raw = tmp_path / "x.dng"
     scene = np.tile(photo, (3, 2, 1))[:516, :516]  # LibRaw wants 512 at least
     mosaic = expose(scene, sony_a7s2(800), 30, np.random.default_rng(0), cfa=X_TRANS)
     write_mosaic(raw, mosaic)
-    for command in (["enhance"], ["enhance", "--dry-run"], ["info"], ["compare"]):
-        done = scotopic(*command, raw)
-        assert done.returncode == 1
-        assert "X-Trans" in done.stderr
+    done = scotopic("enhance", raw, "--model", "bayer-fast")
+    assert done.returncode == 1
+    assert "xtrans" in done.stderr
     assert names(tmp_path) == ["x.dng"]
-    assert scotopic("develop", raw).returncode == 0
+    told = scotopic("enhance", "--json", raw)
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["model"].startswith("xtrans-fast")
+    for command in ("develop", "compare", "info"):
+        assert scotopic(command, raw).returncode == 0

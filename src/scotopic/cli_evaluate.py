@@ -127,7 +127,7 @@ def evaluate_sid(
 
         measured = real.sid(
             folder,
-            ways.for_pictures(_opened(models, multiple), methods or ()),
+            ways.for_pictures(_opened(models, multiple, camera), methods or ()),
             camera=camera.value,
             split=split.value,
             limit=limit,
@@ -208,10 +208,11 @@ def evaluate_raw(
         _tell_evaluation(measured, output, report, overwrite)
 
 
-def _opened(models: list[str] | None, multiple: int) -> list[Any]:
+def _opened(models: list[str] | None, multiple: int, camera: CameraName = CameraName.Sony) -> list[Any]:
     from scotopic.evaluate.methods import open_model
+    from scotopic.models import default_for
 
-    names = models or ["bayer-fast"]
+    names = models or [default_for("xtrans" if camera is CameraName.Fuji else "bayer")]
     return [open_model(name, multiple=multiple) for name in names if name != "none"]
 
 
