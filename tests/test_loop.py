@@ -106,7 +106,7 @@ def test_training_lowers_the_loss_and_stores_what_it_did(run, photos):
     assert lines[-1]["validation_db"] is not None
     recipe = json.loads((run / "recipe.json").read_text())
     assert recipe["crop"] == 64
-    assert recipe["architecture"]["quarter"] == 16
+    assert recipe["architecture"]["fine"] == 16
     result = json.loads((run / "result.json").read_text())
     assert (result["photos"], result["photos_held_out"], result["steps"]) == (2, 2, 40)
     assert list((run / "tensorboard").iterdir())

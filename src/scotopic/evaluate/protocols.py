@@ -133,7 +133,8 @@ def _pictures(
     if with_peers:
         ratio = dark.made.exposure.ratio
         yield "LibRaw", peers.libraw(dark.mosaic, ratio, fbdd=False), None
-        yield "LibRaw + FBDD", peers.libraw(dark.mosaic, ratio, fbdd=True), None
+        if dark.mosaic.is_bayer:  # LibRaw leaves it out for others
+            yield "LibRaw + FBDD", peers.libraw(dark.mosaic, ratio, fbdd=True), None
         demosaiced = peers.plain(dark.mosaic, dark.made, models[0])
         yield "Gaussians, best widths", peers.gaussians(demosaiced, dark.truth), None
         if dark.mosaic.is_bayer:  # it takes the mosaic apart into planes of even pixels

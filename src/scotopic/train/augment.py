@@ -56,6 +56,7 @@ def shift(turn: Turn, cfa: Cell) -> tuple[int, int] | None:
 
     None where the pattern never comes back.
 
+    >>> from scotopic.frame import RGGB
     >>> shift(Turn(flip_columns=True), RGGB), shift(Turn(transpose=True), RGGB)
     ((0, 1), (0, 0))
     """
@@ -73,6 +74,7 @@ def shift(turn: Turn, cfa: Cell) -> tuple[int, int] | None:
 def turns_of(cfa: Cell) -> tuple[Turn, ...]:
     """The turns that a colour pattern bears.
 
+    >>> from scotopic.frame import RGGB, X_TRANS
     >>> len(turns_of(RGGB)), len(turns_of(X_TRANS))
     (8, 8)
     """
@@ -85,6 +87,7 @@ def places(turn: Turn, cfa: Cell) -> tuple[int, ...]:
 
     What is known by place goes along: a transposition swaps the two greens of a Bayer cell.
 
+    >>> from scotopic.frame import RGGB
     >>> places(Turn(transpose=True), RGGB)
     (0, 2, 1, 3)
     """
@@ -98,6 +101,7 @@ def places(turn: Turn, cfa: Cell) -> tuple[int, ...]:
 def drawn(turn: Turn, cfa: Cell, height: int, width: int) -> tuple[int, int]:
     """Rows and columns to draw, whole cells, so that `laid` can give `height` x `width`.
 
+    >>> from scotopic.frame import RGGB
     >>> drawn(Turn(flip_columns=True), RGGB, 64, 64)
     (64, 66)
     """
