@@ -116,7 +116,7 @@ def test_training_lowers_the_loss_and_stores_what_it_did(run, photos):
     with torch.no_grad():
         batches = [source.draw(seed) for seed in range(3)]
         scores = [
-            sum(encoded_loss(g(*b.inputs())[0], b.target, b.to_srgb).item() for b in batches)
+            sum(encoded_loss(g(*b.inputs())[0], b.target, b.to_srgb, 4).item() for b in batches)
             for g in (fresh, trained)
         ]
     assert scores[1] < scores[0]
