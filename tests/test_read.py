@@ -15,7 +15,7 @@ from conftest import BAYER_PHASES, SAMPLE
 from scotopic.colour import XYZ_FROM_SRGB, camera_to_srgb, srgb_to_linear
 from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
-from scotopic.errors import DamagedFileError, NotRawError, ReadError
+from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.levels import grey_world
 from scotopic.read import libraw_develop, opened, read
@@ -265,8 +265,13 @@ def test_a_linear_dng_of_floats_is_read_bit_by_bit(raws: Path):
     assert (linear.ratio, linear.clip, linear.monochrome) == (1, 1, False)
 
 
-@pytest.mark.parametrize("name", ["adobe_linear_14.dng", "kodak_c330_not_a_mosaic.raw"])
-def test_pictures_with_all_colours_at_a_pixel_look_as_libraw_develops_them(raws: Path, name):
+def test_a_makers_own_finished_colours_are_refused_with_a_way_out(raws: Path):
+    with pytest.raises(UnsupportedRawError, match=r"no mosaic.*convert the file to DNG"):
+        read(raws / "kodak_c330_not_a_mosaic.raw")
+
+
+def test_pictures_with_all_colours_at_a_pixel_look_as_libraw_develops_them(raws: Path):
+    name = "adobe_linear_14.dng"
     linear = read(raws / name)
     assert isinstance(linear, Linear)
     ours, theirs = develop(linear, look="libraw").data, libraw_develop(raws / name)

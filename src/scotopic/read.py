@@ -35,7 +35,14 @@ def read(path: Path | str) -> Captured:
     dng = read_tags(path)
     if dng is None:
         with _decoded(path) as raw:
-            return as_libraw_sees_it(raw, path)
+            seen = as_libraw_sees_it(raw, path)
+        if isinstance(seen, Linear) and not seen.monochrome:
+            raise UnsupportedRawError(
+                f"{path.name}: holds no mosaic but colours that the camera has put together (YCC, sRAW or "
+                "another reduced format), and nothing says what was done to them: set the camera to full RAW, or "
+                "convert the file to DNG"
+            )
+        return seen
     if dng.beyond_libraw:
         return read_dng(path, dng, libraw.described(path, dng=dng))
     try:
