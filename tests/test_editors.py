@@ -16,7 +16,7 @@ from scotopic.colour import XYZ_FROM_SRGB, srgb_to_linear
 from scotopic.develop import develop
 from scotopic.dng.write import write_linear, write_mosaic
 from scotopic.enhance import enhance
-from scotopic.evaluate.external import PROGRAMS, missing
+from scotopic.evaluate.external import PROGRAMS, darktable_sidecar, missing
 from scotopic.frame import Linear
 from scotopic.sensor import expose, sony_a7s2
 
@@ -56,17 +56,6 @@ ApplyHueSatMap=false
 OutputProfile=RTv4_sRGB
 """
 
-EXPOSURE_XMP = """<?xml version="1.0" encoding="UTF-8"?>
-<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-<rdf:Description rdf:about="" xmlns:darktable="http://darktable.sf.net/" darktable:xmp_version="4"
- darktable:raw_params="0" darktable:auto_presets_applied="1" darktable:history_end="1"
- darktable:iop_order_version="2"><darktable:history><rdf:Seq>
-<rdf:li darktable:num="0" darktable:operation="exposure" darktable:enabled="1"
- darktable:modversion="6" darktable:params="{parameters}" darktable:multi_name=""
- darktable:multi_priority="0" darktable:blendop_version="1" darktable:blendop_params="00000000"/>
-</rdf:Seq></darktable:history></rdf:Description></rdf:RDF></x:xmpmeta>
-"""
-
 
 def shown_by(name: str, way: str, source: Path, ev: float) -> np.ndarray:
     """What a program makes of a file at its plainest settings, `ev` stops brighter: 16-bit sRGB.
@@ -97,7 +86,7 @@ def shown_by(name: str, way: str, source: Path, ev: float) -> np.ndarray:
         sidecar = folder / "settings.xmp"
         # Mode manual, black, stops, two for "automatic", the camera's bias left alone.
         parameters = struct.pack("<i4fi", 0, 0.0, ev, 50.0, -4.0, 0).hex()
-        sidecar.write_text(EXPOSURE_XMP.format(parameters=parameters))
+        sidecar.write_text(darktable_sidecar("exposure", 6, parameters))
         workflow = "none" if way == "neutral" else "display-referred"
         command = [program, source, *([sidecar] if way == "neutral" else []), target, "--icc-type", "SRGB"]
         command += ["--core", "--configdir", folder / "config", "--cachedir", folder / "cache"]

@@ -215,13 +215,18 @@ def _xmp(noise: NoiseProfile, ratio: float) -> str:
         *(*bands * 6, *[0.5] * 42),
         *(1, 1, 1, 1),
     ).hex()
+    return darktable_sidecar("denoiseprofile", 11, parameters)
+
+
+def darktable_sidecar(operation: str, version: int, parameters: str) -> str:
+    """A darktable sidecar that switches one module on; `parameters` are its own structure, hexadecimal."""
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
 <rdf:Description rdf:about="" xmlns:darktable="http://darktable.sf.net/" darktable:xmp_version="4"
  darktable:raw_params="0" darktable:auto_presets_applied="1" darktable:history_end="1"
  darktable:iop_order_version="2"><darktable:history><rdf:Seq>
-<rdf:li darktable:num="0" darktable:operation="denoiseprofile" darktable:enabled="1"
- darktable:modversion="11" darktable:params="{parameters}" darktable:multi_name=""
+<rdf:li darktable:num="0" darktable:operation="{operation}" darktable:enabled="1"
+ darktable:modversion="{version}" darktable:params="{parameters}" darktable:multi_name=""
  darktable:multi_priority="0" darktable:blendop_version="1" darktable:blendop_params="00000000"/>
 </rdf:Seq></darktable:history></rdf:Description></rdf:RDF></x:xmpmeta>
 """
