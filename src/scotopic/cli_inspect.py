@@ -1,0 +1,117 @@
+"""The commands that show what is there: info and compare."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from scotopic.cli_calibrate import ProfileOption
+from scotopic.cli_options import (
+    Again,
+    BalanceOption,
+    Ev,
+    Json,
+    LookOption,
+    ModelOption,
+    Paths,
+    Ratio,
+    TierName,
+    TierOption,
+    look_named,
+)
+from scotopic.cli_report import Overwrite, print_facts, told
+from scotopic.errors import FileExistsRefusal, ScotopicError, SettingsError
+
+
+def info_command(
+    paths: Paths,
+    ratio: Ratio = None,
+    ev: Ev = None,
+    profile: ProfileOption = None,
+    as_json: Json = False,
+) -> None:
+    """Say what RAW files hold and what enhance would do with them."""
+    from scotopic import batch
+    from scotopic.calibration.apply import chosen
+    from scotopic.enhance import plan, sensor_of
+    from scotopic.exposure import check
+    from scotopic.read import read
+
+    failed = 0
+    with told():
+        check(ratio, ev)
+        profiles = chosen(profile)
+        files = batch.find_files(paths)
+    for source, _ in files:
+        facts: dict[str, Any] = {"file": str(source), "status": "ok", "error": None}
+        try:
+            captured = read(source)
+            facts |= batch.describe(captured, None)
+            sensor_of(captured)
+            facts |= batch.describe(captured, plan(captured, ratio=ratio, ev=ev, profiles=profiles))
+        except ScotopicError as error:
+            failed += 1
+            facts |= {"status": "failed", "error": str(error)}
+        if as_json:
+            typer.echo(json.dumps(facts))
+        else:
+            print_facts(facts)
+    if failed:
+        raise typer.Exit(1)
+
+
+def compare_command(
+    path: Annotated[Path, typer.Argument(help="One RAW file.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="A folder. Default: beside the RAW.")
+    ] = None,
+    ratio: Ratio = None,
+    ev: Ev = None,
+    tier: TierOption = TierName.fast,
+    model: ModelOption = None,
+    look: LookOption = None,
+    wb: BalanceOption = "camera",
+    profile: ProfileOption = None,
+    overwrite: Overwrite = False,
+    again: Again = False,
+) -> None:
+    """Put traditional and enhanced side by side: one labelled picture, one page with a wipe."""
+    from scotopic import compare
+    from scotopic.balance import parse
+    from scotopic.calibration.apply import chosen
+    from scotopic.develop import check_output
+    from scotopic.enhance import check_fresh, check_settings, finished, plan, sensor_of
+    from scotopic.read import read
+    from scotopic.run import Models
+    from scotopic.traditional import develop_traditional
+
+    with told():
+        chosen_look, balance = look_named(look), parse(wb)
+        check_output(chosen_look or "natural", "srgb", 8)
+        captured = read(path)
+        if not again:
+            check_fresh(captured)
+        sensor = sensor_of(captured)
+        folder = output or path.parent
+        picture, page = (folder / f"{path.stem}-compare.{kind}" for kind in ("jpg", "html"))
+        for target in (picture, page):
+            if target.exists() and not overwrite:
+                raise FileExistsRefusal(f"{target}: exists already and is kept; use --overwrite")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SettingsError(
+                f"{folder}: is no folder that can be written to ({error.strerror})"
+            ) from error
+        opened = Models(model, tier=tier.value).open(sensor)
+        check_settings(opened.card, 1.0, chosen_look, balance)
+        made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
+        before = develop_traditional(path, captured, ratio=made.exposure.ratio)
+        after = finished(captured, opened, plan_made=made, look=chosen_look, wb=balance)
+        labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
+        compare.write_picture(picture, before, after, labels, overwrite=overwrite)
+        compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)
+        typer.echo(f"{picture}\n{page}")

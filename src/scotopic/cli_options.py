@@ -1,0 +1,123 @@
+"""Options that commands share, each in the words of its help."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+class FormatName(StrEnum):
+    """Formats as named on the command line."""
+
+    jpg = "jpg"
+    png = "png"
+    tiff = "tiff"
+    dng = "dng"
+    avif = "avif"
+    jxl = "jxl"
+
+
+class DngCompressionName(StrEnum):
+    """Ways to store a DNG's light, as named on the command line; none loses anything."""
+
+    none = "none"
+    lossless_jpeg = "lossless-jpeg"
+    jxl = "jxl"
+
+
+class LookName(StrEnum):
+    """Looks as named on the command line."""
+
+    natural = "natural"
+    libraw = "libraw"
+    linear = "linear"
+
+
+class ColourSpaceName(StrEnum):
+    """Colour spaces as named on the command line."""
+
+    srgb = "srgb"
+    p3 = "p3"
+    rec2020_linear = "rec2020-linear"
+
+
+class TierName(StrEnum):
+    """Tiers as named on the command line."""
+
+    fast = "fast"
+    best = "best"
+
+
+Paths = Annotated[
+    list[Path], typer.Argument(help="RAW files, or folders to look through.", show_default=False)
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", help="A file for one picture, else a folder. Default: beside each RAW."),
+]
+Ratio = Annotated[
+    float | None,
+    typer.Option(help="How many times longer the exposure should have been, such as 100."),
+]
+Ev = Annotated[float | None, typer.Option(help="The same in stops, such as 6.5.")]
+FormatOption = Annotated[
+    FormatName | None,
+    typer.Option(
+        "--format",
+        help="jpg, png or avif (8 bit), tiff or jxl (16 bit), dng (linear light). Default: as -o says, else jpg.",
+    ),
+]
+DngCompression = Annotated[
+    DngCompressionName,
+    typer.Option(
+        "--dng-compression",
+        help="How a DNG is stored, always without loss: none opens everywhere, lossless-jpeg nearly so, jxl is "
+        "smallest and needs editors that know DNG 1.7.",
+    ),
+]
+SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass by files whose result exists.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+StripGps = Annotated[bool, typer.Option("--strip-gps", help="Leave the place out of the result.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object per file, and nothing else there.")
+]
+LookOption = Annotated[
+    LookName | None,
+    typer.Option(
+        help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve. "
+        "linear: light as it is (TIFF only)."
+    ),
+]
+BalanceOption = Annotated[
+    str,
+    typer.Option(
+        "--wb",
+        metavar="camera|auto|daylight|R,G,B",
+        help="White balance: the camera's, judged from the picture, daylight's, or gains.",
+    ),
+]
+ColourSpaceOption = Annotated[
+    ColourSpaceName,
+    typer.Option(
+        "--colour-space", "--color-space", help="p3: not for jxl and dng. rec2020-linear: TIFF only."
+    ),
+]
+Again = Annotated[bool, typer.Option("--again", help="Enhance even what scotopic has enhanced already.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="A model's name (see 'scotopic models') or a model folder. Default: the one for the sensor.",
+    ),
+]
+
+
+TierOption = Annotated[TierName, typer.Option("--tier", help="fast, or best where there is such a model.")]
+
+
+def look_named(name: LookName | None) -> Literal["natural", "libraw", "linear"] | None:
+    """The look as the library names it."""
+    return None if name is None else name.value
