@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 OUT := out/demo
 SAMPLE := examples/dark_eagles.dng
 
-.PHONY: demo test check lint bench evaluate clean
+.PHONY: demo test check lint bench evaluate web clean
 
 demo: $(VENV)/.core
 	@rm -rf $(OUT) && mkdir -p $(OUT)
@@ -37,6 +37,14 @@ bench: $(VENV)/.full
 evaluate: $(VENV)/.full
 	$(BIN)/scotopic evaluate synthetic -o out/synthetic.json
 
+# What the page needs at run time from the npm registry; `make web` before `scotopic serve` and a wheel.
+web: src/scotopic/web/static/vendor/.done
+
+src/scotopic/web/static/vendor/.done: package.json package-lock.json src/scotopic/web/vendor.mjs
+	@npm ci --ignore-scripts --no-audit --no-fund --silent
+	@npm run --silent vendor
+	@touch $@
+
 # The environment to use scotopic with; the one to develop it with holds the rest and is editable.
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
@@ -52,4 +60,4 @@ $(VENV)/bin/python:
 		echo "$(PYTHON) cannot make environments; on Debian: apt install python3-venv"; exit 1; }
 
 clean:
-	rm -rf $(VENV) out build dist
+	rm -rf $(VENV) out build dist node_modules src/scotopic/web/static/vendor
