@@ -23,6 +23,10 @@ class UnsupportedRawError(ReadError):
     """A RAW file of a kind that this version does not enhance."""
 
 
+class UnsafeFileError(ReadError):
+    """Decoding a file in its sandbox crashed, or took more time or memory than allowed."""
+
+
 class ModelError(ScotopicError):
     """A model folder is missing, damaged, tampered with, or does not fit the picture."""
 

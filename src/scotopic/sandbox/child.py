@@ -1,0 +1,51 @@
+"""The child that decodes one file and ends: `python -m scotopic.sandbox.child`, started by `parent.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+from pathlib import Path
+from typing import Any
+
+from scotopic.errors import ReadError, ScotopicError
+from scotopic.read import read
+from scotopic.sandbox import wire
+from scotopic.sandbox.limits import Limits, bind
+
+
+def main() -> None:
+    """Take a task from standard input, bind this process, decode, answer on what was standard output."""
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    # Whatever a library prints must not end in the answer.
+    os.dup2(2, 1)
+    task: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    bind(Limits(**task["limits"]), task["parent"])
+    data: Any = None
+    try:
+        header, data = wire.packed(read(Path(os.fsdecode(bytes.fromhex(task["path"])))))
+        content = wire.dumped(header)
+    except MemoryError:
+        content = wire.dumped({"error": "MemoryError", "words": ""})
+    except ScotopicError as error:
+        kind = type(error).__name__ if isinstance(error, ReadError) else "ReadError"
+        content = wire.dumped({"error": kind, "words": str(error)})
+    except Exception as error:
+        content = wire.dumped({"error": "Fault", "words": f"{type(error).__name__}: {error}"})
+    _send(answers.fileno(), struct.pack("<Q", len(content)) + content)
+    if data is not None:
+        for row in data:
+            _send(answers.fileno(), memoryview(row if row.flags.c_contiguous else row.copy()).cast("B"))
+
+
+def _send(where: int, content: bytes | memoryview) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(where, rest) :]
+
+
+if __name__ == "__main__":
+    main()
+    # Nothing is worth tidying up, and a broken library may hang at that.
+    os._exit(0)

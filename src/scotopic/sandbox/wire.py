@@ -1,0 +1,266 @@
+"""Pictures on their way from the child: one JSON header of plain values and one array's bytes, never a pickle.
+
+Whoever took the child over may send anything; `unpacked` takes nothing for granted. Every value is checked for its
+type and its range before it becomes part of a picture.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+from PIL.TiffImagePlugin import IFDRational
+
+from scotopic.dng.page import PIXELS_MAX, SIDE_MAX
+from scotopic.frame import Captured, Linear, Mosaic, NoiseProfile
+from scotopic.metadata import Exif, Words
+
+HEADER_MAX = 1 << 25
+"""Bytes: EXIF and XMP together; `xmp.LARGEST_PACKET` and a maker's largest tags fit in several times over."""
+
+_TEXT_MAX, _LIST_MAX = 1 << 22, 1 << 20
+_TYPES: dict[Any, np.dtype[Any]] = {"uint16": np.dtype(np.uint16), "float32": np.dtype(np.float32)}
+_NUMBER_MAX = 1e30
+"""Beyond this no level, gain or exposure is one; within it float32 does not overflow."""
+
+
+class WireError(ValueError):
+    """What the child sent is no picture."""
+
+
+def packed(captured: Captured) -> tuple[dict[str, Any], npt.NDArray[Any]]:
+    """A picture as a header of plain values and its data."""
+    noise, matrix, exif = captured.noise, captured.xyz_to_camera, captured.exif
+    header: dict[str, Any] = {
+        "kind": "mosaic" if isinstance(captured, Mosaic) else "linear",
+        "dtype": captured.data.dtype.name,
+        "shape": list(captured.data.shape),
+        "wb": list(map(float, captured.wb)),
+        "wb_source": captured.wb_source,
+        "xyz_to_camera": None if matrix is None else matrix.tolist(),
+        "exposure_s": captured.exposure_s,
+        "iso": captured.iso,
+        "make": captured.make,
+        "model": captured.model,
+        "orientation": captured.orientation,
+        "pixel_aspect": captured.pixel_aspect,
+        "noise": None if noise is None else asdict(noise),
+        "exif": {
+            "main": _pairs(exif.main),
+            "exif": _pairs(exif.exif),
+            "gps": _pairs(exif.gps),
+            "words": asdict(exif.words),
+            "enhanced": exif.enhanced,
+        },
+    }
+    if isinstance(captured, Mosaic):
+        header |= {
+            "cfa": captured.cfa,
+            "black": captured.black.tolist(),
+            "white": float(captured.white),
+            "saturation": float(captured.saturation),
+        }
+    else:
+        header |= {
+            "clip": float(captured.clip),
+            "ratio": float(captured.ratio),
+            "monochrome": captured.monochrome,
+        }
+    return header, captured.data
+
+
+def room(header: dict[str, Any], memory_bytes: int) -> npt.NDArray[Any]:
+    """An array to take the data that the header announces. Raises WireError for what no picture is."""
+    kind, dtype, shape = header.get("kind"), str(header.get("dtype")), header.get("shape")
+    sides = _numbers(shape, 2 if kind == "mosaic" else 3) if kind in ("mosaic", "linear") else []
+    if not sides or dtype not in (_TYPES if kind == "mosaic" else ("float32",)):
+        raise WireError(f"a {kind!r} of {dtype!r}")
+    whole = [int(side) for side in sides]
+    fits = whole == sides and min(whole) > 0 and max(whole) <= SIDE_MAX
+    if not fits or whole[0] * whole[1] > PIXELS_MAX or (kind == "linear" and whole[2] != 3):
+        raise WireError(f"a picture of {whole}")
+    if math.prod(whole) * _TYPES[dtype].itemsize > memory_bytes:
+        raise WireError(f"a picture of {whole}, more than the child could hold")
+    return np.empty(whole, _TYPES[dtype])
+
+
+def unpacked(header: dict[str, Any], data: npt.NDArray[Any]) -> Captured:
+    """The picture. Raises WireError for values that `read` never gives."""
+    try:
+        if data.dtype.kind == "f" and not (np.isfinite(data.min()) and np.isfinite(data.max())):
+            raise WireError("light that is no number")
+        values = _common(header)
+        if header["kind"] == "linear":
+            return Linear(
+                data=data,
+                clip=_number(header["clip"], above=0),
+                ratio=_number(header["ratio"], above=0),
+                monochrome=header["monochrome"] is True,
+                **values,
+            )
+        cfa = tuple(tuple(int(c) for c in _numbers(row)) for row in _list(header["cfa"]))
+        black = np.array([_numbers(row) for row in _list(header["black"])], np.float64)
+        if {colour for row in cfa for colour in row} - {0, 1, 2}:
+            raise WireError(f"colours {cfa}")
+        white = _number(header["white"])
+        saturation = _number(header["saturation"])
+        if not float(black.max()) < saturation <= white:
+            raise WireError(f"saturation {saturation}")
+        return Mosaic(data=data, cfa=cfa, black=black, white=white, saturation=saturation, **values)
+    except WireError:
+        raise
+    except Exception as error:
+        raise WireError(str(error)) from error
+
+
+def dumped(header: dict[str, Any]) -> bytes:
+    """The header's bytes."""
+    return json.dumps(header, allow_nan=False).encode("ascii")
+
+
+def loaded(content: bytes) -> dict[str, Any]:
+    """The header of its bytes. Raises WireError."""
+
+    def refused(word: str) -> NoReturn:
+        raise WireError(word)
+
+    try:
+        header = json.loads(content, parse_constant=refused)
+    except (ValueError, RecursionError) as error:
+        raise WireError(str(error)) from error
+    if not isinstance(header, dict):
+        raise WireError("no header")
+    return header
+
+
+def clean(text: Any) -> str:
+    """One line of printable text: what comes from the child may end on somebody's terminal.
+
+    >>> clean("a\\x1b[31m\\nb")
+    'a [31m b'
+    """
+    return "".join(c if c.isprintable() else " " for c in str(text)[:2000])
+
+
+def _common(header: dict[str, Any]) -> dict[str, Any]:
+    red, green, blue = (_number(gain, above=0) for gain in _numbers(header["wb"], 3))
+    matrix, noise, exif = header["xyz_to_camera"], header["noise"], header["exif"]
+    orientation = _number(header["orientation"])
+    if orientation not in range(1, 9):
+        raise WireError(f"orientation {orientation}")
+    return {
+        "wb": (red, green, blue),
+        "wb_source": clean(header["wb_source"]),
+        "xyz_to_camera": None
+        if matrix is None
+        else np.array([_numbers(row, 3) for row in _list(matrix, 3)]),
+        "exposure_s": _optional(header["exposure_s"]),
+        "iso": _optional(header["iso"]),
+        "make": clean(header["make"]),
+        "model": clean(header["model"]),
+        "orientation": int(orientation),
+        "pixel_aspect": _number(header["pixel_aspect"], above=0),
+        "noise": None if noise is None else _noise(noise),
+        "exif": Exif(
+            _tags(exif["main"]),
+            _tags(exif["exif"]),
+            _tags(exif["gps"]),
+            _words(exif["words"]),
+            exif["enhanced"] is True,
+        ),
+    }
+
+
+def _noise(stated: dict[str, Any]) -> NoiseProfile:
+    shot, read = ([_number(v, at_least=0) for v in _numbers(stated[n], 3)] for n in ("shot", "read"))
+    return NoiseProfile((shot[0], shot[1], shot[2]), (read[0], read[1], read[2]), clean(stated["source"]))
+
+
+def _words(stated: dict[str, Any]) -> Words:
+    rating = stated["rating"]
+    if rating is not None and (type(rating) is not int or not -1 <= rating <= 5):
+        raise WireError(f"rating {rating!r}")
+    texts = {name: _text(stated[name]) for name in ("label", "title", "description", "rights")}
+    lists = {name: tuple(map(_text, _list(stated[name]))) for name in ("subjects", "creators")}
+    return Words(rating=rating, **texts, **lists)  # type: ignore[arg-type]
+
+
+def _pairs(tags: dict[int, Any]) -> list[list[Any]]:
+    return [[int(number), _plain(value)] for number, value in tags.items()]
+
+
+def _plain(value: Any) -> Any:
+    """EXIF values as JSON: what JSON lacks is an object of one entry."""
+    match value:
+        case bytes():
+            return {"bytes": base64.b64encode(value).decode("ascii")}
+        case IFDRational():
+            return {"rational": [int(value.numerator), int(value.denominator)]}
+        case tuple() | list():
+            return [_plain(v) for v in value]
+        case float() if not math.isfinite(value):
+            return {"float": repr(value)}
+        case _:
+            return value
+
+
+def _tags(stated: Any) -> dict[int, Any]:
+    tags = {}
+    for pair in _list(stated):
+        number, value = pair
+        if type(number) is not int or not 0 <= number <= 0xFFFF:
+            raise WireError(f"tag {number!r}")
+        tags[number] = _value(value)
+    return tags
+
+
+def _value(value: Any, *, inner: bool = False) -> Any:
+    match value:
+        case {"bytes": str(text)}:
+            return base64.b64decode(text, validate=True)
+        case {"rational": [int(above), int(below)]}:
+            return IFDRational(above, below)
+        case {"float": ("nan" | "inf" | "-inf") as text}:
+            return float(text)
+        case str():
+            return _text(value)
+        case bool():
+            raise WireError("a tag that is true or false")
+        case int() | float():
+            return value
+        case list() if not inner and len(value) <= _LIST_MAX:
+            return tuple(_value(v, inner=True) for v in value)
+        case _:
+            raise WireError("a tag of an unknown kind")
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or len(value) > _TEXT_MAX:
+        raise WireError("a text that is none")
+    return value
+
+
+def _list(value: Any, length: int | None = None) -> list[Any]:
+    if not isinstance(value, list) or len(value) > _LIST_MAX or length not in (None, len(value)):
+        raise WireError("a list that is none")
+    return value
+
+
+def _numbers(value: Any, length: int | None = None) -> list[float]:
+    return [_number(v) for v in _list(value, length)]
+
+
+def _number(value: Any, *, above: float = -math.inf, at_least: float = -math.inf) -> float:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not abs(value) <= _NUMBER_MAX or not value > above or not value >= at_least:
+        raise WireError("a number out of its range")
+    return float(value)
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else _number(value, above=0)
