@@ -34,6 +34,9 @@ MEAN_TARGET = 0.232
 BRIGHT_WEIGHT = 0.65
 """The bright share predicts better, the clipped mean bears lamps better: the same source."""
 
+LUMINANCE = (0.3, 0.6, 0.1)
+"""Weights of R, G, B in the light that is judged, of any camera."""
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -97,7 +100,6 @@ def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
     side = max(BLOCK_MIN, max(mosaic.data.shape) // BLOCKS_ALONG)
     cells = max(1, side // size)
     sums: npt.NDArray[np.float64] | None = None
-    weights = {0: 0.3, 1: 0.6, 2: 0.1}
     counts = [sum(row.count(c) for row in mosaic.cfa) for c in range(3)]
     whole = [n // size for n in mosaic.data.shape]
     block = min(cells, *whole)
@@ -105,7 +107,7 @@ def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
     for colour, plane in mosaic.colour_planes():
         cut = plane[:height, :width].reshape(height // block, block, width // block, block)
         means = cut.mean(axis=(1, 3), dtype=np.float64)
-        part = means * (weights[colour] * mosaic.wb[colour] / counts[colour])
+        part = means * (LUMINANCE[colour] * mosaic.wb[colour] / counts[colour])
         sums = part if sums is None else sums + part
     if sums is None:
         return np.empty(0)

@@ -1,0 +1,163 @@
+"""What the page calculates with, taken from the Python modules' own constants: nothing is typed twice.
+
+The page's modules carry the names of those here, and each finds its numbers under its own name.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import numpy as np
+
+from scotopic import (
+    balance,
+    colour,
+    develop,
+    enhance,
+    exposure,
+    frame,
+    models,
+    noise,
+    pattern,
+    remosaic,
+    sensor,
+)
+
+ISO_STEPS_PER_STOP = 4
+"""How finely a camera's noise is told between the ISO settings that its calibration knows. In logarithms the
+calibrations are straight lines between these, or nearly so: the page is off by less than 1 in 1000."""
+
+_BEFORE = 1 - 1e-6
+"""Just before an ISO at which a camera switches its gain."""
+
+
+def constants() -> dict[str, Any]:
+    """All of them, by module, as JSON holds them."""
+    return {
+        "pattern": {
+            "patterns": [
+                {
+                    "sensor": p.sensor,
+                    "cfa": p.cfa,
+                    "planeOfPlace": p.plane_of_place,
+                    "colourOfPlane": p.colour_of_plane,
+                }
+                for p in pattern.PATTERNS
+            ],
+        },
+        "exposure": {
+            "blocksAlong": exposure.BLOCKS_ALONG,
+            "blockMin": exposure.BLOCK_MIN,
+            "evRange": exposure.EV_RANGE,
+            "ratioMaxAutomatic": exposure.RATIO_MAX_AUTOMATIC,
+            "brightShare": exposure.BRIGHT_SHARE,
+            "brightTarget": exposure.BRIGHT_TARGET,
+            "meanTarget": exposure.MEAN_TARGET,
+            "brightWeight": exposure.BRIGHT_WEIGHT,
+            "luminance": exposure.LUMINANCE,
+        },
+        "noise": {
+            "block": noise.BLOCK,
+            "squareBlock": noise.SQUARE_BLOCK,
+            "flatQuantile": noise.FLAT_QUANTILE,
+            "clippedMax": noise.CLIPPED_MAX,
+            "blocksMin": noise.BLOCKS_MIN,
+            "bins": noise.BINS,
+            "shotMin": noise.SHOT_MIN,
+            "shownLeast": noise.SHOWN_LEAST,
+            "disagreement": noise.DISAGREEMENT,
+            "textureSpread": noise.TEXTURE_SPREAD,
+            "fitRounds": noise.FIT_ROUNDS,
+            "aboveWeight": noise.ABOVE_WEIGHT,
+            "shotMaxPerIso": noise.SHOT_MAX_PER_ISO,
+            "deepWhiteDn": noise.DEEP_WHITE_DN,
+            "flatFactor": noise._FLAT_FACTOR,
+            "squareFactor": noise._SQUARE_FACTOR,
+            "quantisationVarianceDn2": sensor.QUANTISATION_VARIANCE_DN2,
+            "cameras": _cameras(),
+        },
+        "enhance": {
+            "noLightSigmas": enhance.NO_LIGHT_SIGMAS,
+            "noLight": enhance.NO_LIGHT,
+            "kneeMax": enhance.KNEE_MAX,
+        },
+        "remosaic": {"whiteDn": remosaic.WHITE_DN, "rggb": frame.RGGB},
+        "balance": {
+            "gainMin": balance.GAIN_MIN,
+            "gainMax": balance.GAIN_MAX,
+            "blocks": balance._BLOCKS,
+            "usable": balance._USABLE,
+            "brightest": balance._BRIGHTEST,
+            "farthest": balance._FARTHEST,
+            "fewest": balance._FEWEST,
+        },
+        "colour": {
+            "xyzFromSrgb": colour.XYZ_FROM_SRGB.tolist(),
+            "d65Xyz": colour.D65_XYZ.tolist(),
+            "shoulderStarts": colour.SHOULDER_STARTS,
+            "whitens": colour.WHITENS,
+            "lampsFrom": colour.LAMPS_FROM,
+        },
+        "develop": {
+            "lightMax": develop.LIGHT_MAX,
+            "tableSize": develop._TABLE_SIZE,
+            "shoulderSize": develop._SHOULDER_SIZE,
+            "shownFrom": _shown_from(),
+        },
+        "models": _models(),
+    }
+
+
+def _shown_from() -> list[int]:
+    """For each display value above 0 the first entry of the curve's table, by the root of light, that has it."""
+    table = develop._curve_table("shown", 8)
+    return [int(entry) for entry in np.searchsorted(table, np.arange(1, 256))]
+
+
+def _models() -> dict[str, dict[str, str]]:
+    """The packaged models' names by sensor and tier."""
+    by_sensor: dict[str, dict[str, str]] = {}
+    for (kind, tier), name in models.DEFAULTS.items():
+        by_sensor.setdefault(kind, {})[tier] = name
+    return by_sensor
+
+
+def _cameras() -> list[dict[str, Any]]:
+    """The published calibrations: for each camera gain and read noise by ISO, in DN."""
+    found: dict[str, tuple[list[str], list[float]]] = {}
+    for group in sensor.calibrations().values():
+        for entry in group.values():
+            if not isinstance(entry, dict) or "exif" not in entry:
+                continue
+            names, isos = entry["exif"], entry.get("iso", group.get("iso"))
+            # Of a camera calibrated twice, `known_sensor` takes the one that knows more.
+            if names[0] not in found or found[names[0]][1][-1] < isos[-1]:
+                found[names[0]] = names, isos
+    return [_camera(names, isos) for names, isos in found.values()]
+
+
+def _camera(names: list[str], isos: list[float]) -> dict[str, Any]:
+    """One camera's names and its values at the ISOs between which a line in logarithms serves."""
+    steps = round(ISO_STEPS_PER_STOP * np.log2(isos[-1] / isos[0])) + 1
+    between = np.geomspace(isos[0], isos[-1], steps)[1:-1].tolist()
+    all_isos = sorted({float(i) for i in [*isos, *between, *(i * _BEFORE for i in isos[1:])]})
+    found = [s for s in (_named(names[0], iso) for iso in all_isos) if s is not None]
+    return {
+        "names": [sensor._plain(name) for name in names],
+        "source": found[0].source,
+        "whiteDn": found[0].white_dn,
+        "iso": [s.iso for s in found],
+        "gain": [s.gain_dn_per_e for s in found],
+        "readStd": [s.read_std_dn for s in found],
+    }
+
+
+def _named(name: str, iso: float) -> sensor.Sensor | None:
+    make, _, model = name.partition(" ")
+    return sensor.known_sensor(make, model, iso)
+
+
+if __name__ == "__main__":
+    json.dump(constants(), sys.stdout)
