@@ -11,19 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from scotopic import (
-    balance,
-    colour,
-    develop,
-    enhance,
-    exposure,
-    frame,
-    models,
-    noise,
-    pattern,
-    remosaic,
-    sensor,
-)
+from scotopic import balance, colour, exposure, frame, models, noise, pattern, remosaic, sensor
+from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table
+from scotopic.enhance import KNEE_MAX, NO_LIGHT, NO_LIGHT_SIGMAS
 
 ISO_STEPS_PER_STOP = 4
 """How finely a camera's noise is told between the ISO settings that its calibration knows. In logarithms the
@@ -79,9 +69,9 @@ def constants() -> dict[str, Any]:
             "cameras": _cameras(),
         },
         "enhance": {
-            "noLightSigmas": enhance.NO_LIGHT_SIGMAS,
-            "noLight": enhance.NO_LIGHT,
-            "kneeMax": enhance.KNEE_MAX,
+            "noLightSigmas": NO_LIGHT_SIGMAS,
+            "noLight": NO_LIGHT,
+            "kneeMax": KNEE_MAX,
         },
         "remosaic": {"whiteDn": remosaic.WHITE_DN, "rggb": frame.RGGB},
         "balance": {
@@ -101,9 +91,9 @@ def constants() -> dict[str, Any]:
             "lampsFrom": colour.LAMPS_FROM,
         },
         "develop": {
-            "lightMax": develop.LIGHT_MAX,
-            "tableSize": develop._TABLE_SIZE,
-            "shoulderSize": develop._SHOULDER_SIZE,
+            "lightMax": LIGHT_MAX,
+            "tableSize": _TABLE_SIZE,
+            "shoulderSize": _SHOULDER_SIZE,
             "shownFrom": _shown_from(),
         },
         "models": _models(),
@@ -112,7 +102,7 @@ def constants() -> dict[str, Any]:
 
 def _shown_from() -> list[int]:
     """For each display value above 0 the first entry of the curve's table, by the root of light, that has it."""
-    table = develop._curve_table("shown", 8)
+    table = _curve_table("shown", 8)
     return [int(entry) for entry in np.searchsorted(table, np.arange(1, 256))]
 
 
