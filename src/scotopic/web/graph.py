@@ -1,0 +1,67 @@
+"""A model folder to what the page downloads: the same graph, its weights apart and half as large."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, external_data_helper, numpy_helper
+
+from scotopic.errors import ModelError
+from scotopic.models import Card, verify
+
+WEIGHTS = "weights.bin"
+"""The name under which the graph asks for its weights."""
+
+APART_BYTES = 2048
+"""From so many bytes on an initializer goes into the weights; biases and gains stay in the graph as they are."""
+
+HALF_MAX = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class PageGraph:
+    """What the page makes a session of."""
+
+    graph: bytes
+    """ONNX; its large initializers are external data in `WEIGHTS`, by offsets into float32."""
+    weights: bytes
+    """The same numbers in the same order as little-endian float16, which the page widens to float32."""
+
+
+def page_graph(card: Card) -> PageGraph:
+    """The page's copy of a model. float16 keeps 11 bits of each weight; what that costs is tested.
+
+    Raises ModelError where the graph is not the card's, is broken, or holds weights beyond float16.
+    """
+    verify(card)
+    try:
+        model = onnx.load(card.graph, load_external_data=False)
+    except Exception as error:
+        raise ModelError(f"{card.graph}: is no ONNX graph ({error})") from error
+    pieces: list[bytes] = []
+    offset = 0
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if values.nbytes < APART_BYTES:
+            continue
+        if not np.abs(values).max() <= HALF_MAX:
+            raise ModelError(
+                f"{card.name}: its weights {tensor.name} reach {np.abs(values).max():.3g}, and the page takes "
+                f"numbers up to {HALF_MAX:.0f}: train with more weight decay"
+            )
+        # `set_external_data` wants the raw form, whichever form the numbers had.
+        tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
+        external_data_helper.set_external_data(tensor, WEIGHTS, offset, values.nbytes)
+        tensor.ClearField("raw_data")
+        pieces.append(values.astype("<f2").tobytes())
+        offset += values.nbytes
+    return PageGraph(model.SerializeToString(), b"".join(pieces))
+
+
+def widened(weights: bytes) -> bytes:
+    """Weights as the graph's offsets count them: float32, little-endian. The page does the same."""
+    return np.frombuffer(weights, "<f2").astype("<f4").tobytes()

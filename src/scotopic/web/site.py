@@ -1,0 +1,258 @@
+"""The page's files: found, derived from the package, and written as a folder for any https host."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
+from pathlib import Path
+
+import imagecodecs
+
+from scotopic.errors import FileExistsRefusal, ModelError, SettingsError, WriteError
+from scotopic.models import DEFAULTS, find
+from scotopic.run import usable_cores
+from scotopic.version import __version__
+from scotopic.web.constants import constants
+from scotopic.web.graph import WEIGHTS, page_graph
+from scotopic.web.headers import PAGE_HEADERS
+
+STATIC = Path(__file__).parent / "static"
+
+NEEDED = (
+    "index.html",
+    "sw.js",
+    "worker.js",
+    "libraw.wasm",
+    "vendor/ort.wasm.min.mjs",
+    "vendor/ort-wasm-simd-threaded.wasm",
+)
+"""Without these there is no page; those in vendor/ are not in the repository but made by `make web`."""
+
+NO_PART = (".*", "*/.*", "*.md", "*.map", "*.d.ts", "*.test.*")
+"""What may lie in the folder of the page and is no part of it."""
+
+LATER = ("*.jsep.*", "*.asyncify.*", "*.jspi.*", "*webgpu*")
+"""Builds of the runtime for graphics processors: 27 MB that a page on the CPU never needs, fetched on first use."""
+
+UNLISTED = ("sw.js", "precache.js", "_headers")
+"""The service worker and its list are never served from its own cache; hosts read the headers."""
+
+SQUEEZED = frozenset(".html .js .mjs .css .json .webmanifest .svg .txt .wasm .onnx .bin".split())
+
+BROTLI_LEVEL = 9
+"""Level 11 makes the first download 9% smaller and takes 15 times as long."""
+
+MARK = ".scotopic-site.json"
+"""Lists in a written folder what is ours, so that the next writing leaves all else alone."""
+
+
+@dataclass(frozen=True)
+class SiteFile:
+    """One file of the page: where it comes from, or what it holds."""
+
+    path: str
+    """Below the page's address, with slashes."""
+    source: Path | bytes
+
+    @cached_property
+    def content(self) -> bytes:
+        """The bytes."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+    @cached_property
+    def hash(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256."""
+        return hashlib.sha256(self.content).hexdigest()[:16]
+
+    @property
+    def first(self) -> bool:
+        """Whether the first picture needs it; the others come when they are needed."""
+        return not any(fnmatch(self.path, pattern) for pattern in LATER)
+
+    @property
+    def squeezes(self) -> bool:
+        """Whether it is sent compressed."""
+        return Path(self.path).suffix in SQUEEZED
+
+
+def site_files(*, api: bool) -> dict[str, SiteFile]:
+    """All files of the page by path. `api`: whether this computer offers to do the work.
+
+    Raises SettingsError where the page was not built, ModelError where a packaged model is broken.
+    """
+    missing = [name for name in NEEDED if not (STATIC / name).is_file()]
+    if missing:
+        raise SettingsError(
+            f"the page is not complete: {', '.join(missing)} missing in {STATIC}; in a checkout run 'make web' "
+            "(it needs npm), else install scotopic again"
+        )
+    files = [SiteFile(path, STATIC / path) for path in _static_paths()]
+    files += _models()
+    files.append(_json("constants.json", constants()))
+    files.sort(key=lambda file: file.path)
+    listed = [f for f in files if f.path not in UNLISTED]
+    version = hashlib.sha256("".join(f"{f.path} {f.hash} " for f in files).encode()).hexdigest()[:16]
+    about = _json("site.json", {"version": version, "scotopic": __version__, "api": api})
+    rows = [
+        {"path": f.path, "hash": f.hash, "bytes": len(f.content), "first": f.first}
+        for f in (*listed, about)
+    ]
+    precache = json.dumps({"version": version, "files": rows}, indent=1)
+    files += [about, SiteFile("precache.js", f"self.PRECACHE = {precache};\n".encode())]
+    files.append(SiteFile("_headers", _headers_for_hosts().encode()))
+    return {file.path: file for file in files}
+
+
+def _static_paths() -> list[str]:
+    paths = (p.relative_to(STATIC).as_posix() for p in STATIC.rglob("*") if p.is_file())
+    return [path for path in paths if not any(fnmatch(path, pattern) for pattern in NO_PART)]
+
+
+def _models() -> Iterable[SiteFile]:
+    """The fast models and which sensor each is for."""
+    names = {sensor: name for (sensor, tier), name in DEFAULTS.items() if tier == "fast"}
+    for name in names.values():
+        card = find(name)
+        if card.kind != "linear":
+            raise ModelError(f"{name}: is of kind {card.kind}; the page runs models of kind linear")
+        made = page_graph(card)
+        yield SiteFile(f"models/{name}/model.onnx", made.graph)
+        yield SiteFile(f"models/{name}/{WEIGHTS}", made.weights)
+        yield SiteFile(f"models/{name}/card.json", card.folder / "card.json")
+    yield _json("models.json", names)
+
+
+def _json(path: str, content: object) -> SiteFile:
+    return SiteFile(path, json.dumps(content, indent=1, allow_nan=False).encode())
+
+
+def _headers_for_hosts() -> str:
+    """What hosts that read such a file (Netlify, Cloudflare Pages) send along with every file."""
+    lines = [f"  {name}: {value}" for name, value in PAGE_HEADERS.items()]
+    return "\n".join(["/*", *lines, "  Cache-Control: no-cache", ""])
+
+
+def brotli(content: bytes, level: int = BROTLI_LEVEL) -> bytes:
+    """Compressed as `Content-Encoding: br`."""
+    return bytes(imagecodecs.brotli_encode(content, level=level))
+
+
+def first_download(files: Iterable[SiteFile]) -> int:
+    """Bytes of what the first visit fetches, compressed."""
+    needed = [f for f in files if f.first and f.path != "_headers"]
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        return sum(threads.map(lambda f: len(brotli(f.content)) if f.squeezes else len(f.content), needed))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written."""
+
+    folder: Path
+    files: int
+    first_download: int
+    """Bytes, compressed."""
+
+
+def write_site(folder: Path, *, overwrite: bool = False) -> Written:
+    """Write the page as static files, beside each its compressed forms; whole or not at all.
+
+    A folder that this function wrote is replaced. Files in it that are not of an earlier writing stay as they
+    are: they are a reason to refuse unless `overwrite` is set, which then replaces only those of the same name.
+    Raises FileExistsRefusal, WriteError, and what `site_files` raises.
+    """
+    folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise WriteError(f"{folder}: is a file, but the page is a folder of files; give another")
+    foreign = _foreign(folder) if folder.exists() else []
+    if foreign and not overwrite:
+        names = ", ".join(str(p.relative_to(folder)) for p in foreign[:3])
+        raise FileExistsRefusal(
+            f"{folder}: holds {len(foreign)} other or changed files ({names}{', ...' if len(foreign) > 3 else ''}); "
+            "give an empty folder, or --overwrite to put the page among them (of the same name they are replaced)"
+        )
+    files = site_files(api=False)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".scotopic-", suffix=".part", dir=folder.parent))
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be written there ({error.strerror})") from error
+    try:
+        fresh = stage / "fresh"
+        fresh.mkdir()
+        download = _fill(fresh, files)
+        for path in foreign:
+            target = fresh / path.relative_to(folder)
+            if not target.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, target, follow_symlinks=False)
+        _take_place(fresh, folder, stage / "before")
+    except OSError as error:
+        raise WriteError(f"{folder}: could not be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    return Written(folder, len(files), download)
+
+
+def _fill(folder: Path, files: dict[str, SiteFile]) -> int:
+    """Write all files, their compressed forms and the mark; gives the bytes of the first download."""
+
+    def place(file: SiteFile) -> tuple[int, dict[str, str]]:
+        target = folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        forms = {"": file.content}
+        if file.squeezes:
+            forms |= {".br": brotli(file.content), ".gz": gzip.compress(file.content, 9, mtime=0)}
+        for ending, content in forms.items():
+            target.with_name(target.name + ending).write_bytes(content)
+        marks = {file.path + ending: _mark(content) for ending, content in forms.items()}
+        sent = len(forms.get(".br", file.content)) if file.first and file.path != "_headers" else 0
+        return sent, marks
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        placed = list(threads.map(place, files.values()))
+    ours = {path: mark for _, marks in placed for path, mark in marks.items()}
+    (folder / MARK).write_text(json.dumps({"scotopic": __version__, "files": ours}, indent=1))
+    return sum(sent for sent, _ in placed)
+
+
+def _foreign(folder: Path) -> list[Path]:
+    """The files of a folder that no earlier writing put there, or that were changed since."""
+    try:
+        ours = json.loads((folder / MARK).read_text())["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = {}
+    found = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if (name == MARK and ours) or (path.is_dir() and not path.is_symlink()):
+            continue
+        if path.is_symlink() or name not in ours or _mark(path.read_bytes()) != ours[name]:
+            found.append(path)
+    return found
+
+
+def _mark(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _take_place(fresh: Path, folder: Path, before: Path) -> None:
+    """Give the finished folder its name; the one before is put aside first and put back if that fails."""
+    if not folder.exists():
+        fresh.rename(folder)
+        return
+    fresh.chmod(folder.stat().st_mode)
+    folder.rename(before)
+    try:
+        fresh.rename(folder)
+    except BaseException:
+        before.rename(folder)
+        raise
