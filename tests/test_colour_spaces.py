@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import subprocess
 
 import imagecodecs
 import numpy as np
@@ -11,10 +13,11 @@ from PIL import Image, ImageCms
 from scotopic import colour
 from scotopic.develop import COLOUR_SPACES, LOOKS, check_output, develop
 from scotopic.errors import SettingsError
-from scotopic.frame import Linear
+from scotopic.frame import Linear, Rendered
 from scotopic.icc import profile
-from scotopic.metadata import EXIF_IFD
-from scotopic.write import write
+from scotopic.metadata import EXIF_IFD, Exif
+from scotopic.write import FORMATS, bits_of, check_space, write
+from test_write import icc_of
 
 KNOWN = np.array(
     [
@@ -173,9 +176,96 @@ def test_what_does_not_go_together_is_refused(look, space, bits, words):
         check_output(look, space, bits)
 
 
-def test_jpeg_xl_is_refused_in_another_space_than_its_own(tmp_path):
-    with pytest.raises(SettingsError, match="sRGB only"):
-        write(tmp_path / "a.jxl", develop(patches(KNOWN), space="p3", bits=16), "jxl")
+STRONG = np.array(
+    [[0.7, 0.02, 0.02], [0.02, 0.6, 0.02], [0.03, 0.03, 0.6], [0.5, 0.4, 0.02], [0.2, 0.2, 0.2]]
+)
+"""Light in the primaries of a space: mostly beyond sRGB where the space is."""
+
+
+def blocks(space) -> Rendered:
+    """Squares of strong colours, large enough that no codec blurs them, and what they are in XYZ (D50)."""
+    primaries = "rec2020" if space == "rec2020-linear" else space
+    linear = space == "rec2020-linear"
+    shown = STRONG if linear else colour.srgb_curve(STRONG)
+    tall = np.repeat(np.repeat(shown[None], 64, axis=0), 64, axis=1)
+    return Rendered(
+        data=np.rint(tall * 65535).astype(np.uint16), icc=profile(primaries, linear=linear), exif=Exif()
+    )
+
+
+def middles(picture: np.ndarray) -> np.ndarray:
+    return np.stack(
+        [picture[16:48, 64 * n + 16 : 64 * n + 48].mean(axis=(0, 1)) for n in range(len(STRONG))]
+    )
+
+
+def light_of(space) -> np.ndarray:
+    """XYZ (D50) of the squares."""
+    primaries = "rec2020" if space == "rec2020-linear" else space
+    return STRONG @ colour.xyz_from_rgb(primaries).T @ BRADFORD_D65_TO_D50.T
+
+
+@pytest.mark.parametrize("space", COLOUR_SPACES)
+def test_jpeg_xl_gives_back_the_values_of_its_space(tmp_path, space):
+    write(tmp_path / "a.jxl", blocks(space), "jxl")
+    back = imagecodecs.jpegxl_decode((tmp_path / "a.jxl").read_bytes())
+    assert back.dtype == np.uint16
+    # It is lossy: what is dark in one colour and bright in another is a little off.
+    assert np.abs(middles(back) - middles(blocks(space).data)).max() < 0.015 * 65535
+
+
+@pytest.mark.parametrize("space", COLOUR_SPACES)
+def test_jpeg_xl_shows_the_right_colours_in_another_program(tmp_path, space):
+    djxl = shutil.which("djxl")
+    if djxl is None:
+        pytest.skip("djxl is not installed (apt-get install libjxl-tools)")
+    write(tmp_path / "a.jxl", blocks(space), "jxl")
+    subprocess.run([djxl, tmp_path / "a.jxl", tmp_path / "a.png"], check=True, capture_output=True)
+    told = subprocess.run(
+        ["jxlinfo", tmp_path / "a.jxl"], check=True, capture_output=True, text=True
+    ).stdout
+    names = {"srgb": "sRGB primaries, sRGB", "p3": "P3 primaries, sRGB"}
+    assert names.get(space, "Rec.2100 primaries, Linear") in told
+    assert "16-bit RGB" in told
+    # The profile is the one that libjxl makes of the header, not ours.
+    icc = icc_of(tmp_path / "a.png")
+    assert icc != blocks(space).icc
+    shown = imagecodecs.png_decode((tmp_path / "a.png").read_bytes())
+    seen = through_the_profile(np.rint(middles(shown)).astype(np.uint16)[None], icc)[0]
+    assert apart(seen, light_of(space)) < 2
+
+
+@pytest.mark.parametrize(("kind", "space"), [("png", s) for s in COLOUR_SPACES] + [("avif", "p3")])
+def test_deep_pictures_show_the_right_colours_by_their_own_profile(tmp_path, kind, space):
+    path = tmp_path / f"a.{kind}"
+    write(path, blocks(space), kind)
+    decode, top = (imagecodecs.png_decode, 65535) if kind == "png" else (imagecodecs.avif_decode, 1023)
+    shown = middles(decode(path.read_bytes())) / top
+    seen = through_the_profile(np.rint(shown * 65535).astype(np.uint16)[None], icc_of(path))[0]
+    assert apart(seen, light_of(space)) < 1
+    # Pillow opens them too, in eight bits.
+    with Image.open(path) as image:
+        assert np.abs(middles(np.asarray(image.convert("RGB"))) / 255 - shown).max() < 0.01
+
+
+def test_light_without_a_curve_takes_the_deepest_there_is():
+    assert [bits_of(kind, linear=True) for kind in FORMATS] == [8, 16, 16, 8, 16]
+    assert [bits_of(kind) for kind in FORMATS] == [8, 8, 16, 8, 16]
+    assert bits_of("avif", 10) == bits_of("png", 16) == 16
+    for kind, bits in (("jpg", 16), ("tiff", 8), ("jxl", 8), ("avif", 16), ("png", 10)):
+        with pytest.raises(SettingsError, match="leave --bits"):
+            bits_of(kind, bits)
+
+
+@pytest.mark.parametrize(("space", "look"), [("rec2020-linear", "linear"), ("srgb", "linear")])
+def test_linear_light_is_refused_where_steps_would_show(space, look):
+    with pytest.raises(SettingsError, match="TIFF"):
+        check_space("avif", space, look)
+
+
+def test_jpeg_xl_needs_a_space_it_can_name(tmp_path):
+    with pytest.raises(SettingsError, match="another ICC profile"):
+        write(tmp_path / "a.jxl", Rendered(data=blocks("p3").data, icc=b"own", exif=Exif()), "jxl")
     assert not list(tmp_path.iterdir())
 
 

@@ -11,11 +11,12 @@ import tifffile
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
+from scotopic import avif, jxl
 from scotopic.develop import srgb_profile
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
 from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, read_exif
-from scotopic.write import FORMATS, bits_of, place, write
+from scotopic.write import DEPTHS, FORMATS, bits_of, place, write
 
 EXIF = Exif(
     {0x010F: "SONY", 0x0110: "ILCE-7SM2", 0x0132: "2026:11:22 01:02:03", 0x8298: "me"},
@@ -36,11 +37,10 @@ EXIF = Exif(
 )
 
 
-def picture(kind: str, **more) -> Rendered:
-    top = 2 ** bits_of(kind)
-    data = (
-        np.random.default_rng(0).integers(0, top, (40, 60, 3)).astype(np.uint16 if top > 256 else np.uint8)
-    )
+def picture(kind: str, bits: int | None = None, **more) -> Rendered:
+    deep = bits_of(kind, bits) == 16
+    top = 65536 if deep else 256
+    data = np.random.default_rng(0).integers(0, top, (40, 60, 3)).astype(np.uint16 if deep else np.uint8)
     return Rendered(**{"data": data, "icc": srgb_profile(), "exif": EXIF, **more})
 
 
@@ -54,6 +54,10 @@ def pixels(path):
             return tifffile.imread(path)
         case ".jxl":
             return imagecodecs.jpegxl_decode(path.read_bytes())
+        case ".png":
+            return imagecodecs.png_decode(path.read_bytes())
+        case ".avif":
+            return imagecodecs.avif_decode(path.read_bytes())
         case _:
             with Image.open(path) as image:
                 return np.asarray(image)
@@ -84,12 +88,20 @@ def pillow_exif(path):
         return dict(exif), exif.get_ifd(EXIF_IFD), exif.get_ifd(GPS_IFD)
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_every_format_carries_pixels_profile_exif_and_place(tmp_path, kind):
+EVERY = [(kind, bits) for kind in FORMATS for bits in DEPTHS[kind]]
+
+
+@pytest.mark.parametrize(("kind", "bits"), EVERY)
+def test_every_format_and_depth_carries_pixels_profile_exif_and_place(tmp_path, kind, bits):
     path = tmp_path / f"a.{kind}"
-    shown = picture(kind)
+    shown = picture(kind, bits)
     write(path, shown, kind)
-    assert np.abs(pixels(path).astype(int) - shown.data).mean() <= LOSS[kind] * 2 ** (bits_of(kind) - 8)
+    back, top = pixels(path), np.iinfo(shown.data.dtype).max
+    assert back.dtype == (np.uint8 if bits == 8 else np.uint16)
+    off = np.abs(back / (2**bits - 1) - shown.data / top)
+    assert off.mean() * 255 <= LOSS[kind]
+    if kind == "avif":
+        assert path.read_bytes().count(b"pixi" + bytes(4) + bytes([3, bits, bits, bits])) == 1
     if kind != "jxl":
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc_of(path)))
         assert "sRGB" in ImageCms.getProfileDescription(profile)
@@ -106,14 +118,51 @@ def test_every_format_carries_pixels_profile_exif_and_place(tmp_path, kind):
     assert exif[0xA001] == 1
     assert exif[0xA002] == 60
     assert gps[1] == "N"
+    if kind in ("png", "avif"):
+        with Image.open(path) as image:
+            assert b"scotopic" in image.info["xmp"]
 
 
-def test_jpeg_xl_says_that_it_is_srgb(tmp_path):
-    write(tmp_path / "a.jxl", picture("jxl"), "jxl")
-    codestream = boxes(tmp_path / "a.jxl")[b"jxlc"]
-    # 60x40 in one SizeHeader of 2 bytes and more; what counts is that a decoder gives sRGB as it was.
-    assert codestream[:2] == b"\xff\x0a"
-    assert imagecodecs.jpegxl_decode(codestream).shape == (40, 60, 3)
+def test_sixteen_bits_of_png_come_back_to_the_value(tmp_path):
+    shown = picture("png", 16)
+    write(tmp_path / "a.png", shown, "png")
+    assert np.array_equal(pixels(tmp_path / "a.png"), shown.data)
+
+
+def test_ten_bits_of_avif_show_gradients_that_eight_do_not(tmp_path):
+    # Some forty levels of eight bits across: what a dark sky is made of.
+    ramp = np.linspace(2000, 12000, 1024)[None, :, None] * np.ones((64, 1, 3))
+    steps = {}
+    for bits, data in ((8, np.rint(ramp / 257).astype(np.uint8)), (10, np.rint(ramp).astype(np.uint16))):
+        shown = picture("avif", bits, data=data)
+        write(tmp_path / f"{bits}.avif", shown, "avif")
+        steps[bits] = np.unique(pixels(tmp_path / f"{bits}.avif")[32, :, 1]).size
+    assert steps[10] > 3 * steps[8]
+
+
+def test_an_encoder_that_says_something_new_is_noticed():
+    integers, floats = picture("jxl").data, np.zeros((8, 8, 3), np.float32)
+    for words, data, settings in (
+        ("floats", integers, {"distance": 1}),
+        ("no JPEG XL codestream", floats, {"lossless": True}),
+        ("of 32 bits", floats.astype(np.float16), {"distance": 1}),
+    ):
+        with pytest.raises(ValueError, match=words):
+            jxl.in_space(imagecodecs.jpegxl_encode(data, usecontainer=False, **settings), "p3", False)
+    with pytest.raises(ValueError, match="properties"):
+        avif.with_metadata(imagecodecs.avif_encode(np.zeros((8, 8, 4), np.uint8)), b"", b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(40, 60), (64, 64), (1, 1), (8, 520), (300, 17), (1080, 1920)]
+)
+def test_jpeg_xl_of_any_size_has_its_header_written_anew(height, width):
+    light = np.full((height, width, 3), 0.25, np.float32)
+    plain = imagecodecs.jpegxl_encode(light, distance=1, usecontainer=False)
+    told = imagecodecs.jpegxl_decode(jxl.in_space(plain, "srgb", linear=False))
+    assert told.shape == (height, width, 3)
+    assert told.dtype == np.uint16
+    assert told.mean() / 65535 == pytest.approx(0.5371, abs=0.002)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -28,7 +28,7 @@ _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 _DATE = struct.pack(">6H", 2026, 1, 1, 0, 0, 0)
 
-_NAMES = {"srgb": "sRGB", "p3": "Display P3", "rec2020": "Rec. 2020"}
+_NAMES: dict[Primaries, str] = {"srgb": "sRGB", "p3": "Display P3", "rec2020": "Rec. 2020"}
 
 
 @cache
@@ -84,6 +84,20 @@ def profile(primaries: Primaries, *, linear: bool = False) -> bytes:
         bytes(44),
     )
     return head + struct.pack(">I", len(tags)) + table + body
+
+
+@cache
+def space_of(icc: bytes) -> tuple[Primaries, bool] | None:
+    """Of a profile that `profile` made, its primaries and whether it is linear; None for any other.
+
+    >>> space_of(profile("rec2020", linear=True))
+    ('rec2020', True)
+    """
+    for primaries in _NAMES:
+        for linear in (False, True):
+            if icc == profile(primaries, linear=linear):
+                return primaries, linear
+    return None
 
 
 def _adaptation() -> FloatArray:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import imagecodecs
 import numpy as np
 import tifffile
-from PIL import Image, PngImagePlugin, features
+from PIL import Image, features
 
+from scotopic import avif, jxl, png
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
-from scotopic.icc import profile
+from scotopic.icc import profile, space_of
 from scotopic.metadata import ORIENTATION, RATING, XMP, Words, attach_to_tiff, xmp_packet
-from scotopic.run import usable_cores
 from scotopic.version import SOFTWARE
 
 Format = Literal["jpg", "png", "tiff", "avif", "jxl"]
@@ -37,23 +35,39 @@ FORMATS: tuple[Format, ...] = ("jpg", "png", "tiff", "avif", "jxl")
 
 JPEG_QUALITY = 95
 
-AVIF_QUALITY, AVIF_SPEED = 90, 8
-"""chosen: experiments.md; slower speeds make files hardly smaller."""
-
-JXL_DISTANCE, JXL_EFFORT = 0.5, 3
-"""Butteraugli distance: 1 is where differences begin to be seen. Effort chosen: experiments.md."""
-
 JPEG_PACKET_MAX = 65502
 """Bytes of XMP that fit into a JPEG's segment (XMP specification, part 3)."""
 
 
-def bits_of(kind: Format) -> Literal[8, 16]:
-    """Bits a colour that a format is written with."""
-    return 16 if kind in ("tiff", "jxl") else 8
+DEPTHS: dict[Format, tuple[int, ...]] = {
+    "jpg": (8,),
+    "png": (8, 16),
+    "tiff": (16,),
+    "avif": (8, avif.DEEP),
+    "jxl": (16,),
+}
+"""Bits a colour that a format is written with, the usual one first."""
+
+
+def bits_of(kind: Format, asked: int | None = None, *, linear: bool = False) -> Literal[8, 16]:
+    """The depth in which a picture is to be developed for a format: what is `asked` for, or the usual one.
+
+    Light without a curve takes the deepest there is, as 8 bits would show steps. AVIF of 10 bits is made
+    of a picture of 16. Raises SettingsError for a depth that the format is not written with.
+    """
+    depths = DEPTHS[kind]
+    if asked is not None and asked not in depths:
+        raise SettingsError(
+            f"{kind} is written with {' or '.join(map(str, depths))} bits a colour, not {asked}; leave --bits "
+            "out or choose another format"
+        )
+    bits = asked or (max(depths) if linear and 16 in depths else depths[0])
+    return 8 if bits == 8 else 16
 
 
 def write(path: Path, picture: Rendered, kind: Format, *, overwrite: bool = False) -> None:
-    """Write a picture as JPEG, PNG or AVIF (8 bit), TIFF or JPEG XL (16 bit), with ICC profile, EXIF and XMP.
+    """Write a picture with ICC profile, EXIF and XMP: JPEG (8 bit), PNG (8 or 16), AVIF (8, or 10 from 16),
+    TIFF or JPEG XL (16).
 
     The file appears under its name only when it is complete. Raises FileExistsRefusal if it is there
     already and `overwrite` is not set, WriteError when the disk refuses, SettingsError for a depth or
@@ -78,27 +92,30 @@ def check_format(kind: Format, picture: Rendered) -> None:
     """Raise SettingsError where a picture does not fit a format."""
     if kind not in FORMATS:
         raise SettingsError(f"no picture format called {kind}: known are {', '.join(FORMATS)}")
-    if picture.data.dtype != (np.uint16 if bits_of(kind) == 16 else np.uint8):
+    depths = DEPTHS[kind]
+    fits = (8 in depths and picture.data.dtype == np.uint8) or (
+        max(depths) > 8 and picture.data.dtype == np.uint16
+    )
+    if not fits:
         raise SettingsError(
-            f"{kind} is written with {bits_of(kind)} bits a colour; got {picture.data.dtype}"
+            f"{kind} is written with {' or '.join(map(str, depths))} bits a colour; got {picture.data.dtype}"
         )
-    if kind == "jxl" and not _is_srgb(picture):
-        raise SettingsError(_JXL_IS_SRGB)
+    if kind == "jxl" and space_of(picture.icc) is None:
+        raise SettingsError(
+            "JPEG XL is written in the colour spaces of scotopic only (sRGB, Display P3, Rec. 2020); choose "
+            "another format for another ICC profile"
+        )
 
 
 def check_space(kind: Format, space: str, look: str = "natural") -> None:
-    """Raise SettingsError for a colour space, or for light without a curve, that a format is not written in."""
-    if kind == "jxl" and space != "srgb":
-        raise SettingsError(_JXL_IS_SRGB)
-    if kind == "jxl" and look == "linear":
-        raise SettingsError(
-            "JPEG XL is written with sRGB's curve only: choose TIFF (--format tiff) for linear light"
-        )
+    """Raise SettingsError for a format that cannot be written here, or not as light without a curve."""
     if kind == "avif" and not features.check("avif"):
         raise SettingsError("AVIF needs Pillow 11.3 or later, built with libavif; choose another format")
-
-
-_JXL_IS_SRGB = "JPEG XL is written in sRGB only: choose TIFF, PNG, AVIF or JPEG for another colour space"
+    if kind == "avif" and (look == "linear" or space == "rec2020-linear"):
+        raise SettingsError(
+            "AVIF holds at most 10 bits a colour here, which would show steps in linear light: choose TIFF, "
+            "PNG or JPEG XL (--format tiff)"
+        )
 
 
 def _is_srgb(picture: Rendered) -> bool:
@@ -201,73 +218,29 @@ def _encoded(picture: Rendered, kind: Format) -> bytes:
         oriented=kind != "avif",
     )
     packet = xmp_packet(picture.exif)
-    if kind == "jxl":
-        return _jxl(picture, exif, packet)
-    buffer = io.BytesIO()
-    image = Image.fromarray(picture.data)
     match kind:
-        case "jpg":
-            if len(packet) > JPEG_PACKET_MAX:
-                spoken = picture.exif.words
-                packet = xmp_packet(
-                    replace(picture.exif, words=Words(rating=spoken.rating, label=spoken.label[:100]))
-                )
-            image.save(
-                buffer,
-                "JPEG",
-                quality=JPEG_QUALITY,
-                subsampling="4:4:4",
-                exif=b"Exif\0\0" + exif,
-                icc_profile=picture.icc,
-                xmp=packet,
-            )
         case "png":
-            texts = PngImagePlugin.PngInfo()
-            texts.add_itxt("XML:com.adobe.xmp", packet.decode())
-            image.save(buffer, "PNG", compress_level=3, exif=exif, icc_profile=picture.icc, pnginfo=texts)
+            return png.encode(picture, exif, packet)
         case "avif":
-            image.save(
-                buffer,
-                "AVIF",
-                quality=AVIF_QUALITY,
-                subsampling="4:4:4",
-                speed=AVIF_SPEED,
-                max_threads=usable_cores(),
-                exif=exif,
-                icc_profile=picture.icc,
-                xmp=packet,
-            )
-    return buffer.getvalue()
-
-
-def _jxl(picture: Rendered, exif: bytes, packet: bytes) -> bytes:
-    """A JPEG XL file: the codestream, which says that it is sRGB, in a container beside EXIF and XMP.
-
-    The boxes are those of ISO/IEC 18181-2; an Exif box begins with the offset of its TIFF header.
-    """
-    codestream = imagecodecs.jpegxl_encode(
-        picture.data,
-        distance=JXL_DISTANCE,
-        effort=JXL_EFFORT,
-        usecontainer=False,
-        numthreads=usable_cores(),
+            return avif.encode(picture, exif, packet)
+        case "jxl":
+            return jxl.encode(picture, exif, packet)
+    if len(packet) > JPEG_PACKET_MAX:
+        spoken = picture.exif.words
+        packet = xmp_packet(
+            replace(picture.exif, words=Words(rating=spoken.rating, label=spoken.label[:100]))
+        )
+    buffer = io.BytesIO()
+    Image.fromarray(picture.data).save(
+        buffer,
+        "JPEG",
+        quality=JPEG_QUALITY,
+        subsampling="4:4:4",
+        exif=b"Exif\0\0" + exif,
+        icc_profile=picture.icc,
+        xmp=packet,
     )
-    boxes = [
-        (b"JXL ", b"\r\n\x87\n"),
-        (b"ftyp", b"jxl \0\0\0\0jxl "),
-        (b"Exif", bytes(4) + exif),
-        (b"xml ", packet),
-        (b"jxlc", bytes(codestream)),
-    ]
-    return b"".join(_box(kind, content) for kind, content in boxes)
-
-
-def _box(kind: bytes, content: bytes) -> bytes:
-    """An ISO base media box; a large one has its length in 64 bits."""
-    length = len(content) + 8
-    if length < 1 << 32:
-        return struct.pack(">I", length) + kind + content
-    return struct.pack(">I", 1) + kind + struct.pack(">Q", length + 8) + content
+    return buffer.getvalue()
 
 
 def _write_tiff(path: Path, picture: Rendered) -> None:
