@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
@@ -24,16 +25,18 @@ from safetensors.torch import load_file  # noqa: E402
 from scotopic.enhance import enhance  # noqa: E402
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError  # noqa: E402
 from scotopic.miniature import write_miniature  # noqa: E402
+from scotopic.models import find  # noqa: E402
 from scotopic.pairs import find_sid  # noqa: E402
 from scotopic.read import read_mosaic  # noqa: E402
 from scotopic.run import Model  # noqa: E402
+from scotopic.train.blocks import Architecture  # noqa: E402
 from scotopic.train.cache import PairCache  # noqa: E402
 from scotopic.train.datasets import PairCrops, find_photos  # noqa: E402
 from scotopic.train.export import export, parity  # noqa: E402
 from scotopic.train.filters import PACKINGS  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
-from scotopic.train.networks import Architecture, MosaicGraph  # noqa: E402
+from scotopic.train.networks import MosaicGraph  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.sources import Data, Simulated, find_data  # noqa: E402
 from scotopic.train.weights import load_run, load_start  # noqa: E402
@@ -277,7 +280,9 @@ def test_a_run_whose_recipe_was_lost_is_an_error_of_ours(tmp_path, photos):
 
 def test_a_run_starts_from_a_model_a_run_or_a_file(run, photos, tmp_path):
     by_name = load_start("bayer-fast")
-    MosaicGraph(PACKINGS["bayer"], Architecture()).net.load_state_dict(by_name)
+    card = json.loads((find("bayer-fast").folder / "card.json").read_text())
+    architecture = Architecture.from_dict(card["recipe"]["architecture"])
+    MosaicGraph(PACKINGS["bayer"], architecture).net.load_state_dict(by_name)
     assert same(load_start(str(run)), weights(run))
     assert same(load_start(str(run / "weights.safetensors")), weights(run))
     with pytest.raises(DatasetError, match="no weights of this network"):
@@ -443,6 +448,28 @@ def test_the_papers_network_learns_two_scenes_by_heart(tmp_path):
         gains += (reached - flat).tolist()
     assert min(gains) > 1.5
     assert sum(gains) / len(gains) > 4
+
+
+def test_the_lean_form_learns_leaves_lamps_alone_and_is_exported(photos, tmp_path, dark):
+    lean = dataclasses.replace(SMALL, lean=True)
+    recipe = dataclasses.replace(TINY, architecture=lean, steps=30, batch=4, learning_rate=2e-3)
+    train(recipe, find_data([photos]), tmp_path / "run")
+    _, graph = load_run(tmp_path / "run")
+    data = Simulated(find_data([photos]).photos, recipe, torch.device("cpu"), 1).draw(5)
+    with torch.no_grad():
+        rgb = graph(*data.inputs())[0]
+        fresh = MosaicGraph(recipe.packing, lean).eval()(*data.inputs())[0]
+        own = encoded_loss(rgb, data.target, data.to_srgb, 4)
+        assert own < encoded_loss(fresh, data.target, data.to_srgb, 4)
+        mosaic, *rest = data.inputs()
+        lit = mosaic.clone()
+        lit[:, :, 16:48, 16:48] = rest[1].amax()
+        rgb, plain = graph(lit, *rest)
+    assert torch.equal(rgb[:, :, 24:40, 24:40], plain[:, :, 24:40, 24:40])
+    export(tmp_path / "run", tmp_path / "model", name="mine", version="1")
+    result = enhance(dark, Model(tmp_path / "model", device="cpu"), ratio=100)
+    assert result.data.shape == (*dark.data.shape, 3)
+    assert np.isfinite(result.data).all()
 
 
 def test_the_x_trans_network_learns_from_the_fuji_half_and_is_exported(tmp_path):

@@ -7,15 +7,21 @@ G2, B for Bayer, R, G, B for X-Trans.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scotopic.errors import SettingsError
 from scotopic.pattern import BAYER
+from scotopic.train.blocks import (
+    MEAN_SCALES,
+    Architecture,
+    ResidualBlock,
+    by_colour,
+    core,
+    enlarge,
+    replicate,
+    shared,
+)
 from scotopic.train.demosaic import demosaic_weights
 from scotopic.train.filters import (
     Packing,
@@ -25,40 +31,13 @@ from scotopic.train.filters import (
     unpack,
     upsample_weights,
 )
+from scotopic.train.lean import LeanUNet, mix
 
 GREEN = 1
 """Index of the plane (G1, or G) whose noise sets the encoding of the output."""
 
 FLOOR_ELECTRONS = 1e6
 """No picture is treated as cleaner than this many electrons at white: keeps the encoding finite."""
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """The sizes that define a network; stored in the card and the checkpoint.
-
-    Channels at the resolution of the packed places, at a half and at a quarter of it; `bottom_blocks`
-    residual blocks stand at the last.
-    """
-
-    fine: int = 48
-    middle: int = 64
-    coarse: int = 128
-    bottom_blocks: int = 2
-
-    def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if value < 1:
-                raise SettingsError(f"{name} {value} must be at least 1")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Architecture:
-        """Rebuild from `asdict`; unknown keys are an error (TypeError)."""
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The inverse of `from_dict`."""
-        return asdict(self)
 
 
 def bend(light: Tensor) -> Tensor:
@@ -93,21 +72,6 @@ def smoothstep(value: Tensor, low: float | Tensor, high: float | Tensor) -> Tens
     """0 below `low`, 1 above `high`, a smooth cubic between."""
     t = ((value - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around an identity."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        with torch.no_grad():
-            self.second.weight.mul_(0.3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        added: Tensor = x + self.second(F.relu(self.first(F.relu(x))))
-        return added
 
 
 class PackedUNet(nn.Module):
@@ -165,8 +129,12 @@ class MosaicGraph(nn.Module):
         super().__init__()
         self.packing = packing
         self.architecture = architecture
-        inputs = packing.pixels + 4 + 3 * len(MEAN_SCALES)
-        self.net = PackedUNet(inputs, 4 * packing.pixels + len(MEAN_SCALES), architecture)
+        outputs = 4 * packing.pixels + len(MEAN_SCALES)
+        self.net: nn.Module
+        if architecture.lean:
+            self.net = LeanUNet(packing.pixels, outputs, architecture)
+        else:
+            self.net = PackedUNet(packing.pixels + 4 + 3 * len(MEAN_SCALES), outputs, architecture)
         self.register_buffer("demosaic", demosaic_weights(packing), persistent=False)
         self.register_buffer("binomial", binomial_weights(packing), persistent=False)
         self.register_buffer("cell_mean", cell_mean_weights(packing), persistent=False)
@@ -212,15 +180,23 @@ class MosaicGraph(nn.Module):
         tame = y.minimum(5 * lamp_starts)
         keep = self._keep(x, tame, lamp_starts)
 
-        means = [encode(m, green_knee) for m in self._local_means(_core(tame))]
-        own = encode(_core(y), by_pixel(knee))
+        own = encode(core(y), by_pixel(knee))
         noise = noise_features(slope, knee).expand(-1, -1, own.shape[2], own.shape[3])
-        out = in_precision(self.net, torch.cat([own, noise, *means], dim=1), self.autocast)
-
         pixels, cell = self.packing.pixels, self.packing.cell
-        values, gates, scores = torch.split(out, [3 * pixels, pixels, len(MEAN_SCALES)], dim=1)
+        parts = [3 * pixels, pixels, len(MEAN_SCALES)]
+        if self.architecture.lean:
+            pooled = self._pooled_means(core(tame))
+            shown = [encode(m, green_knee) for m in pooled]
+            out = in_precision(
+                self.net, (torch.cat([own, noise, shown[0]], dim=1), *shown[1:]), self.autocast
+            )
+            mixed = mix(plain, pooled, torch.split(out, parts, dim=1), keep, green_knee, self.upsample)
+            return unpack(mixed.flatten(1, 2), cell), unpack(plain, cell)
+        means = [encode(m, green_knee) for m in self._local_means(core(tame))]
+        out = in_precision(self.net, (torch.cat([own, noise, *means], dim=1),), self.autocast)
+        values, gates, scores = torch.split(out, parts, dim=1)
         clean = self._mix(plain, means, values, gates, scores, green_knee)
-        rgb = _by_colour(plain) + keep[:, None] * (clean - _by_colour(plain))
+        rgb = by_colour(plain) + keep[:, None] * (clean - by_colour(plain))
         return unpack(rgb.flatten(1, 2), cell), unpack(plain, cell)
 
     def _packed(self, mosaic: Tensor) -> Tensor:
@@ -229,7 +205,7 @@ class MosaicGraph(nn.Module):
         cell = self.packing.cell
         if self.packing.pattern == BAYER:
             return pack(F.pad(mosaic, (cell, cell, cell, cell), mode="reflect"), cell)
-        return _replicate(pack(mosaic, cell))
+        return replicate(pack(mosaic, cell))
 
     def _mix(
         self,
@@ -242,16 +218,11 @@ class MosaicGraph(nn.Module):
     ) -> Tensor:
         """mean + gate * (plain - mean) + value, all bent; returns light, (B, 3, P, h, w)."""
         one = bend_of_one(knee)
-        # A softmax over four channels, without the transposes that ORT's brings.
-        shares = (scores - scores.amax(1, keepdim=True)).exp()
-        weighed = shares[:, :1] * means[0]
-        for i in range(1, len(means)):
-            weighed = weighed + shares[:, i : i + 1] * means[i]
-        mean = F.conv2d(_replicate(weighed * (one / shares.sum(1, keepdim=True))), self.upsample)
+        mean = F.conv2d(replicate(shared(means, scores) * one), self.upsample)
         detail = bend(plain * (0.25 / knee))
         # v - relu(v - most) is a minimum; ORT's own takes twice as long.
         detail = detail - (detail - ENCODED_MAX * one).relu()
-        base, step = _by_colour(values * one + mean), _by_colour(detail - mean)
+        base, step = by_colour(values * one + mean), by_colour(detail - mean)
         return unbend(base + torch.sigmoid(gates)[:, None] * step) * (4 * knee[..., None])
 
     def _keep(self, x: Tensor, tame: Tensor, lamp_starts: Tensor) -> Tensor:
@@ -267,24 +238,24 @@ class MosaicGraph(nn.Module):
 
     def _local_means(self, y: Tensor) -> list[Tensor]:
         """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w)."""
-        finest = F.conv2d(y, self.cell_mean)
         return [
-            finest
-            if scale == 1
-            else F.interpolate(
-                F.avg_pool2d(finest, scale), scale_factor=scale, mode="bilinear", align_corners=False
-            )
-            for scale in MEAN_SCALES
+            means if scale == 1 else enlarge(means, scale)
+            for means, scale in zip(self._pooled_means(y), MEAN_SCALES, strict=True)
         ]
 
+    def _pooled_means(self, y: Tensor) -> list[Tensor]:
+        """The same, each at its own resolution: (B, 3, h / scale, w / scale)."""
+        finest = F.conv2d(y, self.cell_mean)
+        return [finest if scale == 1 else F.avg_pool2d(finest, scale) for scale in MEAN_SCALES]
 
-def in_precision(net: nn.Module, x: Tensor, dtype: torch.dtype | None) -> Tensor:
+
+def in_precision(net: nn.Module, inputs: tuple[Tensor, ...], dtype: torch.dtype | None) -> Tensor:
     """A network's float32 output, calculated in `dtype` inside; None for float32 throughout."""
     if dtype is None:
-        plain: Tensor = net(x)
+        plain: Tensor = net(*inputs)
         return plain
-    with torch.autocast(x.device.type, dtype=dtype):
-        mixed: Tensor = net(x)
+    with torch.autocast(inputs[0].device.type, dtype=dtype):
+        mixed: Tensor = net(*inputs)
     return mixed.float()
 
 
@@ -316,9 +287,6 @@ SATURATED_SHARE = (0.16, 0.32)
 """Weight of saturated pixels in the 5x5 binomial over which the network's work fades: one pixel weighs
 0.14, two by two 0.39."""
 
-MEAN_SCALES = (1, 2, 4, 8)
-"""Sides of the squares of local means, in packed places."""
-
 ENCODED_MAX = 4.0
 """The network sees light up to about 16 times display white; above, only the plain demosaic speaks."""
 
@@ -326,20 +294,3 @@ ENCODED_MAX = 4.0
 def size_multiple(packing: Packing) -> int:
     """What height and width of a mosaic must be multiples of, in pixels."""
     return packing.cell * MEAN_SCALES[-1]
-
-
-def _by_colour(packed: Tensor) -> Tensor:
-    """(B, 3*P, h, w) to (B, 3, P, h, w)."""
-    batch, channels, height, width = packed.shape
-    return packed.reshape(batch, 3, channels // 3, height, width)
-
-
-def _core(packed: Tensor) -> Tensor:
-    """Without the margin of one packed place."""
-    return packed[:, :, 1:-1, 1:-1]
-
-
-def _replicate(x: Tensor) -> Tensor:
-    """One pixel more on each side. By hand, since torch.compile trips over its own padding's backward."""
-    tall = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
-    return torch.cat([tall[..., :1], tall, tall[..., -1:]], dim=3)

@@ -74,4 +74,4 @@ class PaperGraph(nn.Module):
         """As the class says."""
         black, white, ratio = (v[:, :, None, None] for v in (black, white, ratio))
         y = ratio * (F.pixel_unshuffle(mosaic, 2) - black) / (white - black)
-        return (in_precision(self.net, y.clamp(0, 1), self.autocast),)
+        return (in_precision(self.net, (y.clamp(0, 1),), self.autocast),)

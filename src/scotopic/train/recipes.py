@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
 from scotopic.errors import SettingsError
+from scotopic.train.blocks import Architecture
 from scotopic.train.filters import PACKINGS, Packing
-from scotopic.train.networks import Architecture, size_multiple
+from scotopic.train.networks import size_multiple
 from scotopic.train.simulate import NoiseRange
 
 Network = Literal["bayer", "xtrans", "paper"]

@@ -1,0 +1,95 @@
+"""What the networks of either form are made of."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from scotopic.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The sizes that define a network; stored in the card and the checkpoint.
+
+    Channels at the resolution of the packed places, at a half and at a quarter of it; `bottom_blocks`
+    residual blocks stand at the last. `lean` is the form at half the cost (lean.py).
+    """
+
+    fine: int = 48
+    middle: int = 64
+    coarse: int = 128
+    bottom_blocks: int = 2
+    lean: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if name != "lean" and value < 1:
+                raise SettingsError(f"{name} {value} must be at least 1")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Architecture:
+        """Rebuild from `asdict`; unknown keys are an error (TypeError)."""
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The inverse of `from_dict`."""
+        return asdict(self)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around an identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            self.second.weight.mul_(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels, H, W) to the same."""
+        added: Tensor = x + self.second(F.relu(self.first(F.relu(x))))
+        return added
+
+
+MEAN_SCALES = (1, 2, 4, 8)
+"""Sides of the squares of local means, in packed places."""
+
+
+def shared(means: list[Tensor], scores: Tensor) -> Tensor:
+    """The means at one resolution mixed by the softmax of the scores: (B, 3, h, w).
+
+    Without the transposes that ORT's own softmax brings.
+    """
+    shares = (scores - scores.amax(1, keepdim=True)).exp()
+    weighed = shares[:, :1] * means[0]
+    for i in range(1, len(means)):
+        weighed = weighed + shares[:, i : i + 1] * means[i]
+    return weighed * (1 / shares.sum(1, keepdim=True))
+
+
+def enlarge(x: Tensor, scale: int) -> Tensor:
+    """Bilinear."""
+    return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+
+
+def by_colour(packed: Tensor) -> Tensor:
+    """(B, 3*P, h, w) to (B, 3, P, h, w)."""
+    batch, channels, height, width = packed.shape
+    return packed.reshape(batch, 3, channels // 3, height, width)
+
+
+def core(packed: Tensor) -> Tensor:
+    """Without the margin of one packed place."""
+    return packed[:, :, 1:-1, 1:-1]
+
+
+def replicate(x: Tensor) -> Tensor:
+    """One pixel more on each side. By hand, since torch.compile trips over its own padding's backward."""
+    tall = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
+    return torch.cat([tall[..., :1], tall, tall[..., -1:]], dim=3)
