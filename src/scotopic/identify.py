@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ _DEVELOPED = [
 ]
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """Classic and big TIFF, little- and big-endian."""
+PAGES_MAX = 64
+"""Directories looked at: cameras write a dozen, and one for each frame of a burst."""
+
 _ISO_MEDIA_RAW = {b"crx "}
 _ISO_MEDIA_PICTURES = {b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif", b"avis"}
 
@@ -78,8 +82,19 @@ def _check_tiff_extents(path: Path, head: bytes) -> None:
 
 
 def all_pages(tiff: Any) -> list[Any]:
-    """The pages of a tifffile.TiffFile and the sub-pages below them."""
-    return [p for page in tiff.pages for p in (page, *(page.pages or ()))]
+    """The pages of a tifffile.TiffFile and the sub-pages below them, as far as they are told apart.
+
+    At most PAGES_MAX: directories may follow each other in a circle, or be thousands.
+    """
+    found: dict[int, Any] = {}
+    for page in islice(tiff.pages, PAGES_MAX):
+        if page.offset in found:
+            break
+        for each in (page, *islice(page.pages or (), PAGES_MAX - len(found))):
+            found.setdefault(each.offset, each)
+        if len(found) >= PAGES_MAX:
+            break
+    return list(found.values())
 
 
 def _area(page: Any) -> int:

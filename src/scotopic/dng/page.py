@@ -100,7 +100,7 @@ def read_tags(path: Path) -> Dng | None:
 def main_page(tiff: Any) -> Any | None:
     """The page of the picture as shot: full size before smaller copies, mosaic before Adobe's enhanced
     one, the first of several frames. None where the file is no DNG."""
-    if not any(DNG_VERSION in page.tags for page in tiff.pages):
+    if not any(DNG_VERSION in page.tags for page in all_pages(tiff)):
         return None
     pages = _raw_pages(tiff)
     return min(pages, key=_rank) if pages else None
