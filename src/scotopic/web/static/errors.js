@@ -1,0 +1,21 @@
+/** Everything that goes wrong on purpose: a code for the page's words, and what was found in words of our own. */
+
+/** `code` is one of the worker protocol's: jpeg, too-large, not-raw, truncated, unsupported, memory, engine,
+ * internal. `facts` holds what the page's sentence needs (numbers, names of kinds). */
+export class ScotopicError extends Error {
+  constructor(code, message, facts = {}) {
+    super(message);
+    this.name = 'ScotopicError';
+    this.code = code;
+    this.facts = facts;
+  }
+}
+
+/** A developed picture, a video, a text, nothing at all. `code` jpeg for what phones hand over instead of RAW. */
+export const notRaw = (kind, message, code = 'not-raw') => new ScotopicError(code, message, { kind });
+
+/** A RAW file, but cut short or broken. */
+export const damaged = (message, facts = {}) => new ScotopicError('truncated', message, facts);
+
+/** A RAW file of a kind that is not read here; `kind` in a word or two. */
+export const unsupported = (kind, message) => new ScotopicError('unsupported', message, { kind });

@@ -1,0 +1,111 @@
+/** What a picture itself tells where its file is silent. Mirrors `scotopic.levels`. */
+
+const SATURATION_FROM = 0.85;
+const SATURATION_PIXELS = 64;
+const SATURATION_PEAK = 10;
+const SATURATION_ABOVE = 0.05;
+const FLOAT_STEPS = 2047;
+const GREEN = 1;
+
+/** Where this sensor stops counting, in DN: the pile of equal values near the top, else `white`.
+ *
+ * `data` may be strided: every `step`-th value from `first` on. */
+export function saturation(data, black, white, first = 0, step = 1) {
+  let from = black + SATURATION_FROM * (white - black);
+  const wide = !(data instanceof Uint16Array || data instanceof Uint8Array);
+  if (data instanceof Float32Array) from = Math.fround(from);
+  let size = 0;
+  let least = Infinity;
+  const grain = (white - black) / FLOAT_STEPS;
+  // Python computes floats of single precision in single precision.
+  const round = data instanceof Float32Array ? Math.fround : (x) => x;
+  const place = wide
+    ? (x) => rint(round(round(Math.min(x, round(2 * white - black)) - round(black)) / round(grain)))
+    : (x) => x;
+  const counts = new Uint32Array(65536);
+  for (let i = first; i < data.length; i += step) {
+    const x = data[i];
+    if (!(x >= from)) continue;
+    const at = place(x);
+    counts[at]++;
+    size++;
+    if (at < least) least = at;
+  }
+  if (size < SATURATION_PIXELS) return white;
+  const pile = pileOf(counts, size, least);
+  if (pile === null) return white;
+  return wide ? Math.min(black + pile * grain, white) : Math.min(pile, white);
+}
+
+/** The value that stands out, as clipping makes it. */
+function pileOf(counts, size, least) {
+  let peak = 0;
+  for (let i = 1; i < counts.length; i++) if (counts[i] > counts[peak]) peak = i;
+  const [start, stop] = [Math.max(least, peak - 200), Math.max(0, peak - 3)];
+  let below = 0;
+  for (let i = start; i < stop; i++) below += counts[i];
+  const usual = stop > start ? below / (stop - start) : 0;
+  let above = 0;
+  for (let i = peak + 3; i < counts.length; i++) above += counts[i];
+  const standsOut = counts[peak] >= Math.max(SATURATION_PIXELS, SATURATION_PEAK * usual);
+  return standsOut && above <= SATURATION_ABOVE * size ? peak : null;
+}
+
+/** To the nearest integer, halves to the even one as numpy does. */
+export function rint(x) {
+  const below = Math.floor(x);
+  const rest = x - below;
+  return rest < 0.5 || (rest === 0.5 && below % 2 === 0) ? below : below + 1;
+}
+
+/** Gains for R, G, B that make the mean of all unclipped 8x8 blocks grey; green = 1. */
+export function greyWorld({ data, height, width, cfa, black, white }) {
+  const cell = cfa.length;
+  const size = cell === 6 ? 24 : 8;
+  const limit = Math.fround(white > 255 ? white - 25 : 0.99 * white);
+  const sums = new Float64Array(size * size);
+  let blocks = 0;
+  for (let top = 0; top + size <= height; top += size) {
+    for (let left = 0; left + size <= width; left += size) {
+      let most = -Infinity;
+      for (let y = 0; y < size; y++) {
+        const row = (top + y) * width + left;
+        for (let x = 0; x < size; x++) if (data[row + x] > most) most = data[row + x];
+      }
+      if (!(most <= limit)) continue;
+      blocks++;
+      for (let y = 0; y < size; y++) {
+        const row = (top + y) * width + left;
+        for (let x = 0; x < size; x++) sums[y * size + x] += data[row + x];
+      }
+    }
+  }
+  if (!blocks) return [1, 1, 1];
+  const [light, counts] = [[0, 0, 0], [0, 0, 0]];
+  for (let i = 0; i < sums.length; i++) {
+    const [y, x] = [Math.floor(i / size) % cell, i % cell];
+    light[cfa[y][x]] += Math.max(sums[i] / blocks - black[y][x], 0);
+    counts[cfa[y][x]]++;
+  }
+  if (light.some((v) => v <= 0)) return [1, 1, 1];
+  const gains = light.map((v, i) => counts[i] / v);
+  return [gains[0] / gains[GREEN], 1, gains[2] / gains[GREEN]];
+}
+
+/** The same for planes of light with all colours at a pixel, 1 where it clips: Float32Array (3, H, W). */
+export function greyWorldOfLight(light) {
+  const size = light.length / 3;
+  const sums = [0, 0, 0];
+  let fits = 0;
+  const limit = Math.fround(0.99);
+  for (let i = 0; i < size; i++) {
+    const [red, green, blue] = [light[i], light[size + i], light[2 * size + i]];
+    if (!(Math.max(red, green, blue) < limit)) continue;
+    fits++;
+    sums[0] += red;
+    sums[1] += green;
+    sums[2] += blue;
+  }
+  if (!fits || sums.some((v) => v <= 0)) return [1, 1, 1];
+  return [sums[1] / sums[0], 1, sums[1] / sums[2]];
+}

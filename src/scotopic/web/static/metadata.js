@@ -1,0 +1,148 @@
+/** EXIF carried along: read from any RAW file, written into the JPEG. Mirrors `scotopic.metadata`. */
+
+import { exifPlaces } from './exifplaces.js';
+import { ASCII, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED, decodeText, openTiff } from './tiff.js';
+import { packetOf, parsePacket } from './xmp.js';
+
+const EXIF_IFD = 0x8769;
+const GPS_IFD = 0x8825;
+const [MAKE, MODEL, DATE_TIME, ORIENTATION, SOFTWARE, RATING] = [0x010f, 0x0110, 0x0132, 0x0112, 0x0131, 0x4746];
+const [EXPOSURE_TIME, F_NUMBER, ISO, FOCAL_LENGTH, LENS_MODEL] = [0x829a, 0x829d, 0x8827, 0x920a, 0xa434];
+const [EXIF_VERSION, DATE_TIME_ORIGINAL, COLOR_SPACE, PIXEL_X, PIXEL_Y] = [0x9000, 0x9003, 0xa001, 0xa002, 0xa003];
+
+/** ImageDescription, Make, Model, DateTime, Artist, Rating, Copyright. */
+const MAIN_KEPT = [0x010e, MAKE, MODEL, DATE_TIME, 0x013b, RATING, 0x8298];
+
+/** MakerNote and UserComment, the sizes and the colour space (set anew), what belongs to a JPEG inside the RAW. */
+const EXIF_DROPPED = [0x927c, 0x9286, 0x02bc, PIXEL_X, PIXEL_Y, COLOR_SPACE, 0xa005, 0x9101, 0x9102];
+
+/** Characters of a text carried along, IPTC's limit; and values of any other tag. */
+const LONGEST_TEXT = 2000;
+const VALUES_MAX = 999;
+
+const SRGB = 1;
+const UNCALIBRATED = 0xffff;
+
+/** All that can be carried along: maps of tag number to { type, values } for the main, EXIF and GPS directories.
+ *
+ * Values are a string for texts, [numerator, denominator] pairs for rationals, bytes for bytes, else numbers.
+ * A broken directory gives an empty one: the photo is worth more than its tags. */
+export function readExif(bytes) {
+  const found = { main: new Map(), exif: new Map(), gps: new Map(), words: {}, enhanced: false };
+  for (const name of ciffNames(bytes)) found.main.set(...name);
+  try {
+    for (const { content, only } of exifPlaces(bytes)) collect(content, only, found);
+  } catch {
+    // Go on without.
+  }
+  const { words, enhanced } = parsePacket(packetOf(bytes));
+  if (words.rating >= 0) found.main.set(RATING, { type: SHORT, values: [words.rating] });
+  return summary({ ...found, words, enhanced });
+}
+
+/** `only` names the directory where the content is a single one. */
+function collect(content, only, found) {
+  const tiff = openTiff(content, true);
+  const first = tiff?.pages[0];
+  if (!first) return;
+  const directories = only
+    ? [[only, first]]
+    : [
+        ['main', first],
+        ['exif', first.directory(EXIF_IFD)],
+        ['gps', first.directory(GPS_IFD)],
+      ];
+  for (const [name, page] of directories) {
+    for (const code of page?.tags.keys() ?? []) {
+      if (name === 'main' && !MAIN_KEPT.includes(code)) continue;
+      if (name === 'exif' && EXIF_DROPPED.includes(code)) continue;
+      const value = valueOf(page, code);
+      if (value !== null) found[name].set(code, value);
+    }
+  }
+}
+
+function valueOf(page, code) {
+  const { type, count } = page.tags.get(code);
+  if (type === ASCII) {
+    const bytes = page.bytes(code);
+    const end = bytes.indexOf(0);
+    const text = decodeText(end < 0 ? bytes : bytes.subarray(0, end)).replace(/[\0 ]+$/, '');
+    return text ? { type, values: [...text].slice(0, LONGEST_TEXT).join('') } : null;
+  }
+  if (count > VALUES_MAX) return null;
+  if (type === RATIONAL || type === SRATIONAL) return { type, values: page.rationals(code) };
+  if (type === UNDEFINED || type === 1 || type === 6) return { type, values: page.bytes(code).slice() };
+  return { type, values: page.numbers(code) };
+}
+
+/** Maker and model from Canon's CIFF files (CRW), which hold no EXIF: two strings side by side. */
+function ciffNames(bytes) {
+  if (String.fromCharCode(...bytes.subarray(6, 14)) !== 'HEAPCCDR') return [];
+  const text = (values) => ({ type: ASCII, values });
+  const start = 'Canon\0Canon ';
+  for (let at = bytes.indexOf(67); at >= 0; at = bytes.indexOf(67, at + 1)) {
+    if (String.fromCharCode(...bytes.subarray(at, at + start.length)) !== start) continue;
+    const match = /^Canon\0(Canon [ -~]{2,30})\0/.exec(String.fromCharCode(...bytes.subarray(at, at + 64)));
+    if (match) return [[MAKE, text('Canon')], [MODEL, text(match[1])]];
+  }
+  return [];
+}
+
+/** The directories with what a page shows of them. */
+function summary(found) {
+  const one = (map, code) => {
+    const value = map.get(code)?.values;
+    if (typeof value === 'string') return value;
+    if (value?.length !== 1) return null;
+    return Array.isArray(value[0]) ? value[0][0] / value[0][1] : value[0];
+  };
+  return {
+    ...found,
+    make: String(one(found.main, MAKE) ?? ''),
+    model: String(one(found.main, MODEL) ?? ''),
+    hasExposure: found.exif.has(EXPOSURE_TIME),
+    exposure_s: one(found.exif, EXPOSURE_TIME),
+    iso: one(found.exif, ISO),
+    fNumber: one(found.exif, F_NUMBER) || null,
+    focal_mm: one(found.exif, FOCAL_LENGTH) || null,
+    lens: one(found.exif, LENS_MODEL) ?? '',
+    taken: one(found.exif, DATE_TIME_ORIGINAL) ?? one(found.main, DATE_TIME) ?? '',
+  };
+}
+
+/** Add what LibRaw knows where the file's own EXIF is silent (CRW and other old kinds). */
+export function filledIn(exif, { make, model, exposure_s, iso, aperture, focal_mm, lens, timestamp }) {
+  const [main, inner] = [new Map(exif.main), new Map(exif.exif)];
+  const fill = (target, code, value) => {
+    if (value && !target.has(code)) target.set(code, value);
+  };
+  const text = (values) => (values ? { type: ASCII, values } : null);
+  const stamp = timestampText(timestamp);
+  fill(main, MAKE, text(make));
+  fill(main, MODEL, text(model));
+  fill(main, DATE_TIME, text(stamp));
+  fill(inner, EXPOSURE_TIME, rational(exposure_s));
+  fill(inner, ISO, iso > 0 && iso < 65536 ? { type: SHORT, values: [Math.trunc(iso)] } : null);
+  fill(inner, F_NUMBER, rational(aperture));
+  fill(inner, FOCAL_LENGTH, rational(focal_mm));
+  fill(inner, LENS_MODEL, text(lens));
+  fill(inner, DATE_TIME_ORIGINAL, text(stamp));
+  return summary({ ...exif, main, exif: inner });
+}
+
+/** LibRaw's seconds, which count a camera's clock as if it were universal time, as EXIF writes them. */
+function timestampText(seconds) {
+  if (!seconds) return '';
+  const at = new Date(seconds * 1000);
+  if (!(at.getUTCFullYear() > 1980)) return '';
+  const [date, time] = at.toISOString().split('T');
+  return `${date.replaceAll('-', ':')} ${time.slice(0, 8)}`;
+}
+
+function rational(value) {
+  if (!(value > 0)) return null;
+  const under = Math.round(1 / value);
+  const pair = value < 1 && Math.abs(under * value - 1) < 0.02 ? [1, under] : [Math.round(value * 1000), 1000];
+  return { type: RATIONAL, values: [pair] };
+}
