@@ -16,6 +16,7 @@ from scotopic.cli_evaluate import evaluate_app
 from scotopic.cli_inspect import compare_command, info_command
 from scotopic.cli_report import errors
 from scotopic.cli_research import models_app, simulate_app, train_command
+from scotopic.cli_web import serve_command, site_command
 from scotopic.version import __version__
 
 app = typer.Typer(
@@ -34,6 +35,8 @@ app.add_typer(evaluate_app, name="evaluate")
 app.add_typer(simulate_app, name="simulate")
 app.command("train")(train_command)
 app.command("calibrate")(calibrate_command)
+app.command("serve")(serve_command)
+app.command("site")(site_command)
 
 
 class _Stopped(BaseException):

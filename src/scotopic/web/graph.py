@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,8 +16,8 @@ from scotopic.models import Card, verify
 WEIGHTS = "weights.bin"
 """The name under which the graph asks for its weights."""
 
-APART_BYTES = 2048
-"""From so many bytes on an initializer goes into the weights; biases and gains stay in the graph as they are."""
+APART_VALUES = 4096
+"""From so many numbers on an initializer goes into the weights; biases and gains stay in the graph as they are."""
 
 HALF_MAX = float(np.finfo(np.float16).max)
 
@@ -28,6 +30,14 @@ class PageGraph:
     """ONNX; its large initializers are external data in `WEIGHTS`, by offsets into float32."""
     weights: bytes
     """The same numbers in the same order as little-endian float16, which the page widens to float32."""
+
+    def about(self) -> dict[str, Any]:
+        """What the page checks before it trusts the two."""
+        parts = {"model.onnx": self.graph, WEIGHTS: self.weights}
+        return {
+            "values": len(self.weights) // 2,
+            "sha256": {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()},
+        }
 
 
 def page_graph(card: Card) -> PageGraph:
@@ -46,7 +56,7 @@ def page_graph(card: Card) -> PageGraph:
         if tensor.data_type != TensorProto.FLOAT:
             continue
         values = numpy_helper.to_array(tensor)
-        if values.nbytes < APART_BYTES:
+        if values.size < APART_VALUES:
             continue
         if not np.abs(values).max() <= HALF_MAX:
             raise ModelError(

@@ -9,7 +9,7 @@ _POLICY = {
     "worker-src": "'self'",
     "style-src": "'self'",
     "img-src": "'self' blob: data:",
-    "connect-src": "'self' blob: data:",
+    "connect-src": "'self'",
     "font-src": "'self'",
     "manifest-src": "'self'",
     "form-action": "'self'",
@@ -31,3 +31,10 @@ PAGE_HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=(), usb=()",
 }
 """Sent with every file of the page, and written for hosts that can be told."""
+
+API_HEADERS = {
+    **PAGE_HEADERS,
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cache-Control": "no-store",
+}
+"""Answers of the API are data of one moment: a browser that shows one runs nothing in it, and keeps none."""

@@ -42,8 +42,8 @@ NO_PART = (".*", "*/.*", "*.md", "*.map", "*.d.ts", "*.test.*")
 LATER = ("*.jsep.*", "*.asyncify.*", "*.jspi.*", "*webgpu*")
 """Builds of the runtime for graphics processors: 27 MB that a page on the CPU never needs, fetched on first use."""
 
-UNLISTED = ("sw.js", "precache.js", "_headers")
-"""The service worker and its list are never served from its own cache; hosts read the headers."""
+UNLISTED = ("sw.js", "precache.js", "_headers", "api/status")
+"""Never kept by the service worker: itself and its list, what hosts read, what only a server can answer."""
 
 SQUEEZED = frozenset(".html .js .mjs .css .json .webmanifest .svg .txt .wasm .onnx .bin".split())
 
@@ -62,7 +62,7 @@ class SiteFile:
     """Below the page's address, with slashes."""
     source: Path | bytes
 
-    @cached_property
+    @property
     def content(self) -> bytes:
         """The bytes."""
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
@@ -72,10 +72,20 @@ class SiteFile:
         """The first 16 hexadecimal digits of the SHA-256."""
         return hashlib.sha256(self.content).hexdigest()[:16]
 
+    @cached_property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.source) if isinstance(self.source, bytes) else self.source.stat().st_size
+
     @property
     def first(self) -> bool:
-        """Whether the first picture needs it; the others come when they are needed."""
-        return not any(fnmatch(self.path, pattern) for pattern in LATER)
+        """Whether the first visit fetches it; the others come when they are needed, if ever."""
+        return self.path != "_headers" and not any(fnmatch(self.path, pattern) for pattern in LATER)
+
+    @property
+    def precached(self) -> bool:
+        """Whether the service worker keeps it from the first visit on, to work offline."""
+        return self.first and self.path not in UNLISTED
 
     @property
     def squeezes(self) -> bool:
@@ -83,8 +93,8 @@ class SiteFile:
         return Path(self.path).suffix in SQUEEZED
 
 
-def site_files(*, api: bool) -> dict[str, SiteFile]:
-    """All files of the page by path. `api`: whether this computer offers to do the work.
+def site_files() -> dict[str, SiteFile]:
+    """All files of the page by path.
 
     Raises SettingsError where the page was not built, ModelError where a packaged model is broken.
     """
@@ -98,15 +108,12 @@ def site_files(*, api: bool) -> dict[str, SiteFile]:
     files += _models()
     files.append(_json("constants.json", constants()))
     files.sort(key=lambda file: file.path)
-    listed = [f for f in files if f.path not in UNLISTED]
     version = hashlib.sha256("".join(f"{f.path} {f.hash} " for f in files).encode()).hexdigest()[:16]
-    about = _json("site.json", {"version": version, "scotopic": __version__, "api": api})
-    rows = [
-        {"path": f.path, "hash": f.hash, "bytes": len(f.content), "first": f.first}
-        for f in (*listed, about)
-    ]
+    rows = [["./" if f.path == "index.html" else f.path, f.hash] for f in files if f.precached]
     precache = json.dumps({"version": version, "files": rows}, indent=1)
-    files += [about, SiteFile("precache.js", f"self.PRECACHE = {precache};\n".encode())]
+    files.append(SiteFile("precache.js", f"self.PRECACHE = {precache};\n".encode()))
+    # Answered by the API where there is one; elsewhere the page must learn that there is none without an error.
+    files.append(_json("api/status", {}))
     files.append(SiteFile("_headers", _headers_for_hosts().encode()))
     return {file.path: file for file in files}
 
@@ -117,17 +124,15 @@ def _static_paths() -> list[str]:
 
 
 def _models() -> Iterable[SiteFile]:
-    """The fast models and which sensor each is for."""
-    names = {sensor: name for (sensor, tier), name in DEFAULTS.items() if tier == "fast"}
-    for name in names.values():
+    """The fast models, as the page takes them; which sensor each is for is among the constants."""
+    for name in sorted(name for (_, tier), name in DEFAULTS.items() if tier == "fast"):
         card = find(name)
         if card.kind != "linear":
             raise ModelError(f"{name}: is of kind {card.kind}; the page runs models of kind linear")
         made = page_graph(card)
         yield SiteFile(f"models/{name}/model.onnx", made.graph)
         yield SiteFile(f"models/{name}/{WEIGHTS}", made.weights)
-        yield SiteFile(f"models/{name}/card.json", card.folder / "card.json")
-    yield _json("models.json", names)
+        yield _json(f"models/{name}/card.json", {**card.raw, "page": made.about()})
 
 
 def _json(path: str, content: object) -> SiteFile:
@@ -147,7 +152,7 @@ def brotli(content: bytes, level: int = BROTLI_LEVEL) -> bytes:
 
 def first_download(files: Iterable[SiteFile]) -> int:
     """Bytes of what the first visit fetches, compressed."""
-    needed = [f for f in files if f.first and f.path != "_headers"]
+    needed = [f for f in files if f.first]
     with ThreadPoolExecutor(usable_cores()) as threads:
         return sum(threads.map(lambda f: len(brotli(f.content)) if f.squeezes else len(f.content), needed))
 
@@ -179,7 +184,7 @@ def write_site(folder: Path, *, overwrite: bool = False) -> Written:
             f"{folder}: holds {len(foreign)} other or changed files ({names}{', ...' if len(foreign) > 3 else ''}); "
             "give an empty folder, or --overwrite to put the page among them (of the same name they are replaced)"
         )
-    files = site_files(api=False)
+    files = site_files()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         stage = Path(tempfile.mkdtemp(prefix=".scotopic-", suffix=".part", dir=folder.parent))
@@ -214,7 +219,7 @@ def _fill(folder: Path, files: dict[str, SiteFile]) -> int:
         for ending, content in forms.items():
             target.with_name(target.name + ending).write_bytes(content)
         marks = {file.path + ending: _mark(content) for ending, content in forms.items()}
-        sent = len(forms.get(".br", file.content)) if file.first and file.path != "_headers" else 0
+        sent = len(forms.get(".br", file.content)) if file.first else 0
         return sent, marks
 
     with ThreadPoolExecutor(usable_cores()) as threads:

@@ -1,0 +1,135 @@
+"""What may be asked of the API for one picture, and the same as settings of the pipeline."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from scotopic import batch
+from scotopic.balance import parse
+from scotopic.enhance import check_settings
+from scotopic.exposure import EV_RANGE, check
+from scotopic.models import DEFAULTS, Tier, available, default_for, find
+
+MEDIA_TYPES: dict[str, str] = {
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "tiff": "image/tiff",
+    "avif": "image/avif",
+    "jxl": "image/jxl",
+    "dng": "image/x-adobe-dng",
+}
+"""By format."""
+
+NAME_MAX = 120
+"""Characters of a file's name; in any writing they stay below what file systems hold."""
+
+_NAME = r"^[^/\\\x00-\x1f\x7f]+$"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._ -]")
+
+_RATIO_MIN, _RATIO_MAX = 2.0 ** EV_RANGE[0], 2.0 ** EV_RANGE[1]
+
+
+class Choices(BaseModel):
+    """How one picture is enhanced; as the options of `scotopic enhance`. Unknown names are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    format: Annotated[batch.Kind, Field(description="Of the result; dng is light to go on editing.")] = (
+        "jpg"
+    )
+    ratio: Annotated[
+        float | None,
+        Field(
+            ge=_RATIO_MIN, le=_RATIO_MAX, description="How many times longer the exposure should have been."
+        ),
+    ] = None
+    ev: Annotated[
+        float | None,
+        Field(
+            ge=EV_RANGE[0], le=EV_RANGE[1], description="The same in stops; without either it is judged."
+        ),
+    ] = None
+    tier: Annotated[Tier, Field(description="The model; see api/status for those there are.")] = "fast"
+    strength: Annotated[float, Field(ge=0, le=1, description="0: only demosaiced. 1: the full effect.")] = (
+        1.0
+    )
+    look: Annotated[
+        Literal["natural", "libraw", "linear"] | None, Field(description="linear: tiff only.")
+    ] = None
+    wb: Annotated[
+        str,
+        Field(max_length=80, description="camera, auto, daylight, or gains for red, green, blue: 2,1,1.5."),
+    ] = "camera"
+    colour_space: Annotated[
+        Literal["srgb", "p3", "rec2020-linear"], Field(description="rec2020-linear: tiff only.")
+    ] = "srgb"
+    strip_gps: Annotated[bool, Field(description="Leave the place out of the result.")] = False
+    again: Annotated[bool, Field(description="Enhance even what scotopic has enhanced already.")] = False
+
+    def settings(self) -> batch.Settings:
+        """For the pipeline. Raises SettingsError for choices that do not go together."""
+        check(self.ratio, self.ev)
+        balance = parse(self.wb)
+        for sensor in ("bayer", "xtrans") if ("xtrans", self.tier) in DEFAULTS else ("bayer",):
+            card = find(default_for(sensor, self.tier))
+            check_settings(card, self.strength, self.look, balance, self.colour_space)
+            batch.check_kind(self.format, "scotopic", card)
+        settings = batch.Settings(
+            ratio=self.ratio,
+            ev=self.ev,
+            strength=self.strength,
+            look=self.look,
+            wb=balance,
+            space=self.colour_space,
+            kind=self.format,
+            strip_gps=self.strip_gps,
+            again=self.again,
+        )
+        batch.check_output(settings)
+        return settings
+
+
+class Upload(Choices):
+    """The same, and what the file is called."""
+
+    name: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=NAME_MAX,
+            pattern=_NAME,
+            description="The file's name without folders, such as IMG_1.ARW; results and errors are named after it.",
+        ),
+    ]
+
+
+def tiers() -> list[Tier]:
+    """Those that the package has a model for."""
+    packaged = {card.name for card in available()}
+    return [
+        tier for tier in ("fast", "best") if packaged & {n for (_, t), n in DEFAULTS.items() if t == tier}
+    ]
+
+
+def name_on_disk(name: str) -> str:
+    """A name that any file system takes and that leads nowhere else.
+
+    >>> name_on_disk("../Urlaub ä.ARW")
+    'Urlaub _.ARW'
+    >>> name_on_disk("...")
+    'photo'
+    """
+    return _UNSAFE.sub("_", name.replace("\\", "/").rsplit("/", 1)[-1]).strip(". ")[-NAME_MAX:] or "photo"
+
+
+def result_name(name: str, kind: str) -> str:
+    """What the result is called on the user's side.
+
+    >>> result_name("IMG_1.ARW", "jpg")
+    'IMG_1-scotopic.jpg'
+    """
+    stem, dot, _ = name.rpartition(".")
+    return f"{stem if dot and stem else name}-scotopic.{kind}"

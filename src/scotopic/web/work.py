@@ -1,0 +1,130 @@
+"""The process that does the work of the API, and how the server speaks to it: one JSON object a line.
+
+A picture's memory, a crash of a decoder, a cancelled job: all end with this process, and the server goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+LINE_MAX = 1 << 20
+"""Bytes of one message; facts and words take a few thousand."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture to enhance."""
+
+    source: Path
+    target: Path
+    choices: dict[str, Any]
+    """As `Choices` has them."""
+
+
+class Worker:
+    """The process: started when first needed, kept for the next picture, killed to cancel."""
+
+    def __init__(self, folder: Path, device: str = "auto") -> None:
+        self._folder, self._device = folder, device
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def work(self, task: Task) -> AsyncIterator[dict[str, Any]]:
+        """What the process tells of the task; ends after an outcome, or without one when it died."""
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "scotopic.web.work", str(self._folder), self._device),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=LINE_MAX,
+                # A terminal's Ctrl-C is for the server, which then ends this one.
+                start_new_session=True,
+            )
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        words = {"source": str(task.source), "target": str(task.target), "choices": task.choices}
+        try:
+            process.stdin.write(json.dumps(words).encode() + b"\n")
+            await process.stdin.drain()
+            while line := await process.stdout.readline():
+                message: dict[str, Any] = json.loads(line)
+                yield message
+                if "status" in message:
+                    return
+        except (ConnectionError, ValueError):
+            pass
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End the process and whatever it started, now."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if hasattr(os, "killpg"):
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+        await process.wait()
+
+
+def main(folder: Path, device: str) -> None:
+    """Take tasks from standard input until it ends; then the server is gone: leave nothing behind."""
+    from scotopic import batch
+    from scotopic.errors import ScotopicError
+    from scotopic.run import Models
+    from scotopic.web.choices import Choices
+
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    # Whatever a library prints must not end among the answers.
+    os.dup2(2, 1)
+    tasks: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_listen, args=(tasks, folder), daemon=True).start()
+    opened: dict[str, Models] = {}
+
+    def tell(**message: Any) -> None:
+        answers.write(json.dumps(message) + "\n")
+
+    while True:
+        task = tasks.get()
+        try:
+            choices = Choices(**task["choices"])
+            models = opened.setdefault(choices.tier, Models(tier=choices.tier, device=device))
+            job = batch.Job(Path(task["source"]), Path(task["target"]))
+
+            def progress(_job: batch.Job, share: float) -> None:
+                tell(stage="develop" if share >= 1 else "network", share=share)
+
+            tell(stage="read", share=0.0)
+            for outcome in batch.run([job], choices.settings(), models, progress):
+                tell(
+                    status=outcome.status, facts=outcome.facts, error=outcome.error, seconds=outcome.seconds
+                )
+        except ScotopicError as error:
+            tell(status="failed", facts={}, error=str(error), seconds=0.0)
+
+
+def _listen(tasks: queue.Queue[dict[str, Any]], folder: Path) -> None:
+    for line in sys.stdin:
+        tasks.put(json.loads(line))
+    # The pipe is closed: the server was killed, or it stops and tidies up itself.
+    shutil.rmtree(folder, ignore_errors=True)
+    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
