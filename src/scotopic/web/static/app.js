@@ -1,0 +1,341 @@
+// The page: brings together who works (device.js or computer.js), what is waiting (queue.js), what is seen
+// (view.js, render.js) and what the user sets (controls.js, dialogs.js).
+
+import { Computer, findComputer } from "./computer.js";
+import { Controls } from "./controls.js";
+import { Device } from "./device.js";
+import { settingsDialog, openDialog, wipeDemo } from "./dialogs.js";
+import { choose, fill, number, say } from "./i18n.js";
+import { listen, takeShared } from "./incoming.js";
+import { isolateOnce, register, stored } from "./offline.js";
+import { canShare, download, share } from "./outgoing.js";
+import { Queue, START } from "./queue.js";
+import { Renders } from "./render.js";
+import { applyTheme, keep, load } from "./settings.js";
+import { cameraLine, planLine, showFailure, takenLine } from "./status.js";
+import { Strip, thumbOf } from "./strip.js";
+import { View } from "./view.js";
+
+const $ = (id) => document.getElementById(id);
+
+const settings = load();
+let engineNow = null; // What the worker said it runs on.
+let worker = null;
+let computer = null; // What the server's API said, where there is one.
+const saves = new Map(); // Picture's number -> what waits for its file.
+
+const queue = new Queue({ ask: (message) => worker.ask(message), changed, chosen });
+const view = new View(
+  { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
+  { changed: () => renders?.wish(), wiped: (at) => $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) })) },
+);
+const renders = new Renders(view, (message) => worker.ask(message), laid);
+const strip = new Strip($("strip"), $("strip-list"), queue);
+const controls = new Controls($("controls"), (chosenNow, moving) => {
+  const picture = queue.selected;
+  if (!picture) return;
+  picture.settings = chosenNow;
+  renders.wish({ moving });
+});
+
+// ---- who works
+
+function onComputer() {
+  return settings.place === "computer" && computer;
+}
+
+/** Start whoever works now; what was open there is opened again. */
+function startWorker() {
+  worker?.stop();
+  engineNow = null;
+  worker = onComputer() ? new Computer({ heard }) : new Device({ engine: settings.engine, heard });
+  controls.offer({ ownBalance: !onComputer() });
+  $("promise").textContent = say(onComputer() ? "promiseComputer" : "promiseDevice");
+  $("where").hidden = !computer;
+  $("where").textContent = say(onComputer() ? "placeComputer" : "placeDevice");
+  for (const picture of queue.pictures) {
+    if (picture.resident || picture.working || picture.state === "failed") {
+      Object.assign(picture, { resident: false, state: "waiting", stage: "waiting", failure: null, enhanced: false, info: null });
+    }
+  }
+  if (queue.selected) queue.select(queue.selected);
+}
+
+/** Every message of the worker. */
+function heard(message) {
+  const picture = queue.find(message.id);
+  switch (message.type) {
+    case "ready":
+      engineNow = message;
+      return;
+    case "rendered":
+      renders.rendered(message);
+      if (picture && picture === queue.selected && message.wb && message.which === "enhanced") controls.showBalance(message.wb);
+      return;
+    case "saved":
+      saves.get(message.id)?.resolve(message);
+      saves.delete(message.id);
+      break;
+    case "failed":
+      if (saves.has(message.id) && picture?.state === "done") {
+        saves.get(message.id).reject(message);
+        saves.delete(message.id);
+      }
+      if (message.serial !== undefined) renders.failed(message);
+      break;
+  }
+  if (!picture) return;
+  queue.heard(message);
+  if (message.type === "opened" && picture === queue.selected) showOpened(picture);
+  if (message.type === "preview" && picture === queue.selected) showPreview(picture);
+  if (message.type === "enhanced" && picture === queue.selected) renders.wish();
+}
+
+// ---- one picture on the screen
+
+function chosen(picture) {
+  if (view.shown) view.shown.place = view.place;
+  view.shown = null;
+  $("start").hidden = Boolean(picture);
+  $("work").hidden = !picture;
+  $("add").hidden = !picture;
+  document.body.classList.toggle("working", Boolean(picture));
+  view.clear();
+  renders.take(null);
+  strip.refresh();
+  if (!picture) return;
+  controls.put(picture.settings);
+  if (picture.info) showOpened(picture);
+  changed(picture);
+}
+
+function showOpened(picture) {
+  const { width, height } = picture.info;
+  view.show(width, height, picture.place);
+  view.shown = picture;
+  if (picture.info.wb) controls.showBalance(picture.info.wb);
+  if (picture.preview) showPreview(picture);
+  renders.take(picture);
+}
+
+function showPreview(picture) {
+  if (!picture.info || picture.enhanced) return;
+  const canvas = view.lay("enhanced", "base", picture.preview, { x: 0, y: 0, width: view.width, height: view.height });
+  takeThumb(picture, canvas);
+}
+
+function laid(which, role, canvas) {
+  const picture = queue.selected;
+  if (which === "enhanced" && role === "base") takeThumb(picture, canvas);
+  settle();
+}
+
+function takeThumb(picture, canvas) {
+  picture.thumb = thumbOf(canvas);
+  picture.thumbSerial = (picture.thumbSerial ?? 0) + 1;
+  strip.update(picture);
+}
+
+/** Tell the tests and style sheets when the screen shows what was asked for. */
+function settle() {
+  $("stage").dataset.settled = String(renders.settled && Boolean(queue.selected?.enhanced));
+}
+
+/** Bring everything in line with a picture's state. */
+function changed(picture) {
+  strip.update(picture);
+  if (picture !== queue.selected) return;
+  $("stage").dataset.state = $("panel").dataset.state = picture.state;
+  settle();
+  $("canvas").setAttribute("aria-label", say("canvasLabel", { name: picture.name }));
+  $("picture-name").textContent = picture.name;
+  $("picture-camera").textContent = cameraLine(picture.info);
+  $("picture-taken").textContent = takenLine(picture.info);
+  $("picture-plan").textContent = planLine(picture);
+  $("tag-right").textContent = say(picture.enhanced ? "enhanced" : "preview");
+
+  const resting = picture.state === "cancelled";
+  $("busy").hidden = !(picture.working || picture.state === "waiting" || resting);
+  $("busy").classList.toggle("resting", resting);
+  const stage = picture.cancelling ? "cancelling" : `stage${picture.stage[0].toUpperCase()}${picture.stage.slice(1)}`;
+  $("busy-words").textContent = resting ? say("cancelledTitle") : say(stage);
+  const measured = picture.working && picture.share > 0;
+  $("busy-share").textContent = measured ? number(picture.share, 0, { style: "percent" }) : "";
+  $("busy-bar").hidden = resting;
+  if (measured) $("busy-bar").value = picture.share;
+  else $("busy-bar").removeAttribute("value");
+  $("cancel").textContent = say(resting ? "again" : "cancel");
+  $("cancel").hidden = picture.state === "waiting";
+  $("cancel").disabled = Boolean(picture.cancelling);
+
+  showFailure($("notice"), picture, { computer: Boolean(computer) && !onComputer() });
+  const usable = picture.state === "done" && picture.resident;
+  for (const element of $("controls").elements) element.disabled = !usable;
+  for (const id of ["save", "share", "save-dng"]) $(id).disabled = !usable;
+  $("share").hidden = !canShare();
+  $("save-dng").hidden = !picture.info?.dng;
+  $("save-all").hidden = queue.pictures.length < 2;
+  if (picture.state !== picture.told) announce(picture);
+  picture.told = picture.state;
+}
+
+/** Say a change of state to those who do not see it. */
+function announce(picture) {
+  if (picture.state === "done" && picture.told) toast(say("doneIn", { seconds: number(picture.seconds ?? 0, 1) }));
+  if (picture.state === "failed") $("notice").focus?.();
+}
+
+let toastTimer;
+function toast(words) {
+  $("toast").textContent = words;
+  $("toast").classList.add("shown");
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => $("toast").classList.remove("shown"), 5000);
+}
+
+// ---- out
+
+/** The picture as a file, written once for the same settings. */
+async function written(picture, format = "jpg") {
+  const wish = { settings: { ...picture.settings }, format, quality: Number(settings.quality) };
+  const key = JSON.stringify(wish);
+  if (picture.saved?.key === key) return picture.saved;
+  toast(say("saving"));
+  const answer = await new Promise((resolve, reject) => {
+    saves.set(picture.id, { resolve, reject });
+    worker.ask({ type: "save", id: picture.id, ...wish });
+  });
+  picture.saved = { key, blob: answer.blob, name: answer.name };
+  return picture.saved;
+}
+
+async function save(picture, format) {
+  try {
+    const { blob, name } = await written(picture, format);
+    download(blob, name);
+    toast(say("saved", { name }));
+    return true;
+  } catch (failure) {
+    toast(`${say(`failed${(failure.code ?? "internal").replace(/^./, (c) => c.toUpperCase())}Title`)} ${failure.words ?? failure.message ?? ""}`);
+    return false;
+  }
+}
+
+async function shareNow(picture) {
+  try {
+    const { blob, name } = await written(picture);
+    if ((await share(blob, name)) === "late") toast(say("shareReady"));
+  } catch (failure) {
+    toast(say("shareFailed", { words: failure.words ?? failure.message ?? "" }));
+  }
+}
+
+/** Every picture in turn, whatever of them the memory holds. */
+async function saveAll() {
+  $("save-all").disabled = true;
+  let count = 0;
+  const all = [...queue.pictures];
+  for (const picture of all) {
+    if (!queue.pictures.includes(picture)) continue;
+    if (picture !== queue.selected) queue.select(picture);
+    if ((await queue.settled(picture)) === "done" && (await save(picture))) count += 1;
+  }
+  $("save-all").disabled = false;
+  toast(count === all.length ? say("savedAll", { count }) : say("savedSome", { count, all: all.length }));
+}
+
+// ---- hands
+
+const pick = () => $("file").click();
+for (const id of ["pick", "add", "notice-pick"]) $(id).addEventListener("click", pick);
+$("save").addEventListener("click", () => save(queue.selected, "jpg"));
+$("save-dng").addEventListener("click", () => save(queue.selected, "dng"));
+$("share").addEventListener("click", () => shareNow(queue.selected));
+$("save-all").addEventListener("click", saveAll);
+$("cancel").addEventListener("click", () => {
+  const picture = queue.selected;
+  if (picture.state === "cancelled") queue.restart(picture);
+  else queue.cancel(picture);
+});
+$("notice-retry").addEventListener("click", () => queue.restart(queue.selected));
+$("notice-computer").addEventListener("click", () => set({ place: "computer" }));
+$("zoom").addEventListener("click", (event) => {
+  const way = event.target.closest("button")?.dataset.zoom;
+  if (way === "in") view.zoomBy(1.5);
+  if (way === "out") view.zoomBy(1 / 1.5);
+  if (way === "fit") view.showAll();
+  if (way === "full") view.zoomTo(1);
+});
+
+document.addEventListener("keydown", (event) => {
+  const command = event.ctrlKey || event.metaKey;
+  const key = event.key.toLowerCase();
+  if (command && key === "o") {
+    event.preventDefault();
+    pick();
+  } else if (command && key === "s" && queue.selected) {
+    event.preventDefault();
+    if (!$("save").disabled) save(queue.selected, "jpg");
+  }
+  const { target } = event;
+  const typing = target.matches?.("select, textarea, input:not([type=range]):not([type=radio])");
+  if (command || event.altKey || typing || document.querySelector("dialog[open]") || !queue.selected) return;
+  if (view.zoomKey(event.key)) event.preventDefault();
+  else if (key === "b") view.hold(true);
+  else if (key === "n") queue.step(1);
+  else if (key === "p") queue.step(-1);
+  else if (event.key === "Escape") queue.cancel(queue.selected);
+});
+document.addEventListener("keyup", (event) => event.key.toLowerCase() === "b" && view.hold(false));
+window.addEventListener("blur", () => view.hold(false));
+window.addEventListener("beforeunload", (event) => {
+  // Work under way would be lost; what is done can be had again from the file.
+  if (queue.active) event.preventDefault();
+});
+
+// ---- settings, language, start
+
+/** Take changed settings: keep them, and bring the page in line. */
+function set(changes) {
+  const before = { ...settings };
+  Object.assign(settings, changes);
+  keep(settings);
+  applyTheme(settings.theme);
+  view.draw();
+  if (settings.language !== before.language) speak();
+  if (settings.place !== before.place || settings.engine !== before.engine) startWorker();
+}
+
+function speak() {
+  choose(settings.language);
+  fill();
+  controls.words();
+  if (worker) {
+    $("promise").textContent = say(onComputer() ? "promiseComputer" : "promiseDevice");
+    $("where").textContent = say(onComputer() ? "placeComputer" : "placeDevice");
+  }
+  for (const picture of queue.pictures) changed(picture);
+}
+
+applyTheme(settings.theme);
+speak();
+controls.put(START);
+wipeDemo($("demo"), $("demo-wipe"));
+$("help-open").addEventListener("click", () => openDialog($("help")));
+$("settings-open").addEventListener("click", async () => {
+  settingsDialog($("settings"), settings, { set, engine: engineNow, computer, stored: await stored() });
+});
+listen({ input: $("file"), drop: $("drop"), took: (files) => queue.add(files) });
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
+
+computer = await findComputer();
+startWorker();
+register({
+  updated: (use) => {
+    $("update").hidden = false;
+    $("update-now").addEventListener("click", use, { once: true });
+  },
+}).then(() => isolateOnce(queue.pictures.length > 0));
+const shared = await takeShared();
+if (shared.length) queue.add(shared);
+document.documentElement.dataset.ready = "true";

@@ -1,0 +1,224 @@
+// The computer that serves the page does the work, over its HTTP API. Speaks the worker's protocol, so that
+// the rest of the page need not know who works: 'open' sends the file and answers when the picture is done.
+
+const OVER = ["done", "failed", "cancelled"];
+
+/** What the server's API says of itself; null where the page comes from a host without one. */
+export async function findComputer() {
+  try {
+    const answer = await fetch("api/status", { headers: { accept: "application/json" } });
+    if (answer.status !== 200) return null;
+    const status = await answer.json();
+    return status.waiting_max > 0 ? status : null; // A static site answers {}.
+  } catch {
+    return null;
+  }
+}
+
+export class Computer {
+  constructor({ heard }) {
+    this.heard = heard;
+    this.pictures = new Map(); // id -> {job, ev, results: {enhanced: {key, bitmap, blob, name}, traditional}}
+    this.heard({ type: "ready", engine: "computer", threads: 0 });
+  }
+
+  ask(message) {
+    const work = { open: this.open, enhance: this.enhance, render: this.render, save: this.save, cancel: this.cancel, close: this.close };
+    work[message.type]?.call(this, message).catch((error) => this.fail(message, error));
+  }
+
+  stop() {
+    for (const id of [...this.pictures.keys()]) this.ask({ type: "close", id });
+  }
+
+  fail({ id, serial, type }, error) {
+    if (error instanceof Stopped) this.heard({ type: "cancelled", id });
+    else if (error instanceof Refused) this.heard({ type: "failed", id, serial, during: type, code: error.code, words: error.message, facts: {} });
+    else this.heard({ type: "failed", id, serial, during: type, code: "network", words: String(error.message ?? error), facts: {} });
+  }
+
+  async open({ id, file }) {
+    const picture = { results: {}, jobs: new Set(), ev: 0 };
+    this.pictures.set(id, picture);
+    const query = new URLSearchParams({ name: file.name, format: "jpg" });
+    const job = await this.upload(`api/enhance?${query}`, file, picture, (share) => {
+      this.heard({ type: "progress", id, share, stage: "upload" });
+    });
+    picture.job = job.id;
+    const done = await this.follow(picture, job, (now) => this.tell(id, now));
+    const { facts } = done;
+    picture.ev = Number(facts.ev ?? Math.log2(facts.ratio ?? 1));
+    const result = await this.fetched(done);
+    picture.results.enhanced = { ...result, key: keyOf("enhanced", { ev: 0, strength: 1, wb: "camera" }) };
+    const { width, height } = result.bitmap;
+    this.heard({
+      type: "opened", id,
+      info: {
+        name: done.name, make: facts.make, model: facts.model ?? facts.camera, iso: facts.iso, exposure_s: facts.exposure_s,
+        width, height, ratio: facts.ratio, ev: picture.ev, megapixels: (width * height) / 1e6, dng: true,
+      },
+    });
+    picture.seconds = done.seconds;
+  }
+
+  async enhance({ id }) {
+    const { seconds } = this.pictures.get(id);
+    this.heard({ type: "enhanced", id, engine: "computer", seconds });
+  }
+
+  async render({ id, which, settings, view, outWidth, outHeight, serial }) {
+    const picture = this.pictures.get(id);
+    const result = await this.result(picture, which, settings);
+    if (!this.pictures.has(id)) return;
+    const canvas = document.createElement("canvas");
+    canvas.width = outWidth;
+    canvas.height = outHeight;
+    const pen = canvas.getContext("2d");
+    pen.imageSmoothingQuality = "high";
+    pen.drawImage(result.bitmap, view.x, view.y, view.width, view.height, 0, 0, outWidth, outHeight);
+    this.heard({ type: "rendered", id, which, serial, image: canvas });
+  }
+
+  async save({ id, settings, format }) {
+    const picture = this.pictures.get(id);
+    if (format === "jpg") {
+      const { blob, name } = await this.result(picture, "enhanced", settings);
+      this.heard({ type: "saved", id, blob, name });
+      return;
+    }
+    const done = await this.again(picture, queryOf(picture, "enhanced", settings, format), (job) => this.tell(id, job));
+    const { blob, name } = await this.downloaded(done);
+    this.heard({ type: "saved", id, blob, name });
+  }
+
+  async cancel({ id }) {
+    const picture = this.pictures.get(id);
+    if (!picture) return;
+    picture.stopped = true;
+    picture.upload?.abort();
+    await Promise.all([...picture.jobs].map((job) => fetch(`api/jobs/${job}`, { method: "DELETE" })));
+    picture.events?.forEach((stop) => stop());
+  }
+
+  async close({ id }) {
+    const picture = this.pictures.get(id);
+    if (!picture) return;
+    await this.cancel({ id });
+    for (const result of Object.values(picture.results)) result.bitmap?.close();
+    this.pictures.delete(id);
+  }
+
+  // ---- one job
+
+  /** The picture with these settings: as it lies here, or worked out again from the same upload. */
+  async result(picture, which, settings) {
+    const key = keyOf(which, settings);
+    if (picture.results[which]?.key === key) return picture.results[which];
+    const done = await this.again(picture, queryOf(picture, which, settings, "jpg"), () => {});
+    picture.results[which]?.bitmap.close();
+    picture.results[which] = { ...(await this.fetched(done)), key };
+    return picture.results[which];
+  }
+
+  async again(picture, query, told) {
+    const answer = await fetch(`api/jobs/${picture.job}/again?${query}`, { method: "POST" });
+    const job = await checked(answer);
+    const done = await this.follow(picture, job, told);
+    return done;
+  }
+
+  /** POST with progress, which fetch does not give. */
+  upload(url, file, picture, told) {
+    return new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      picture.upload = request;
+      request.open("POST", url);
+      request.setRequestHeader("content-type", "application/octet-stream");
+      request.responseType = "json";
+      request.upload.addEventListener("progress", (event) => told(event.loaded / Math.max(1, event.total)));
+      request.addEventListener("abort", () => reject(new Stopped()));
+      request.addEventListener("error", () => reject(new Error("no answer")));
+      request.addEventListener("load", () => {
+        if (request.status < 300) resolve(request.response);
+        else reject(refused(request.status, request.response));
+      });
+      request.send(file);
+    });
+  }
+
+  /** Resolves with the job when it is done; rejects with why it is not. */
+  follow(picture, job, told) {
+    picture.jobs.add(job.id);
+    picture.events ??= new Set();
+    return new Promise((resolve, reject) => {
+      const source = new EventSource(`api/jobs/${job.id}/events`);
+      const end = (settle, value) => {
+        source.close();
+        picture.events.delete(stop);
+        settle(value);
+      };
+      const stop = () => end(reject, new Stopped());
+      picture.events.add(stop);
+      source.addEventListener("job", (event) => {
+        const now = JSON.parse(event.data);
+        if (!OVER.includes(now.state)) told(now);
+        else if (now.state === "done") end(resolve, now);
+        else if (now.state === "cancelled") end(reject, new Stopped());
+        else end(reject, new Refused(now.error?.code ?? "internal", now.error?.words ?? ""));
+      });
+      // A connection that broke is taken up again by the browser; a refusal is final.
+      source.addEventListener("error", () => {
+        if (source.readyState === EventSource.CLOSED) end(reject, new Error("no answer"));
+      });
+    });
+  }
+
+  tell(id, job) {
+    const stage = job.state === "waiting" ? "queue" : job.stage || "read";
+    this.heard({ type: "progress", id, share: job.share, stage });
+  }
+
+  async downloaded(done) {
+    const answer = await fetch(`api/jobs/${done.id}/result`);
+    if (!answer.ok) await checked(answer);
+    return { blob: await answer.blob(), name: done.result.name };
+  }
+
+  async fetched(done) {
+    const { blob, name } = await this.downloaded(done);
+    return { blob, name, bitmap: await createImageBitmap(blob) };
+  }
+}
+
+class Stopped extends Error {}
+
+class Refused extends Error {
+  constructor(code, words) {
+    super(words);
+    this.code = code;
+  }
+}
+
+function refused(status, body) {
+  const own = { 413: "too-large", 429: "busy", 404: "network" }[status];
+  return new Refused(own ?? body?.error?.code ?? "internal", body?.error?.words ?? `HTTP ${status}`);
+}
+
+async function checked(answer) {
+  const body = await answer.json().catch(() => null);
+  if (!answer.ok) throw refused(answer.status, body);
+  return body;
+}
+
+function keyOf(which, { ev, strength, wb }) {
+  return JSON.stringify(which === "enhanced" ? [ev, strength, wb] : [ev, wb]);
+}
+
+function queryOf(picture, which, { ev, strength, wb }, format) {
+  const query = new URLSearchParams({ format, ev: String(picture.ev + ev) });
+  if (typeof wb === "string") query.set("wb", wb);
+  // The plain demosaic in LibRaw's curve is what a traditional development shows, at the same brightness.
+  if (which === "traditional") query.set("look", "libraw");
+  query.set("strength", which === "traditional" ? "0" : String(strength));
+  return query;
+}

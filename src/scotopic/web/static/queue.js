@@ -1,0 +1,195 @@
+// Several pictures, one after another: which is open, which waits, which gives up its memory for the next.
+
+export const START = { ev: 0, strength: 1, wb: "camera" };
+
+// What may stay open at a time, in megapixels: a picture holds some 30 bytes a pixel in the worker.
+const BUDGET_DESKTOP = 60;
+const BUDGET_SMALL = 16;
+const GUESS_MP = 16; // Of a file not opened yet.
+
+let counted = 0;
+
+/** One file's way: waiting, opening, enhancing, done, failed or cancelled. */
+export class Picture {
+  constructor(file) {
+    this.id = ++counted;
+    this.file = file;
+    this.name = file.name;
+    this.state = "waiting";
+    this.resident = false; // Open in the worker, so that sliders answer.
+    this.enhanced = false;
+    this.info = null;
+    this.preview = null;
+    this.failure = null;
+    this.thumb = null;
+    this.share = 0;
+    this.stage = "waiting";
+    this.settings = { ...START };
+    this.saved = null; // {key, blob, name} of the last JPEG written.
+    this.place = null;
+  }
+
+  get working() {
+    return this.state === "opening" || this.state === "enhancing";
+  }
+}
+
+/** How much this device may hold; phones say little, so the small budget is for all of them. */
+export function budgetOf(browser = navigator) {
+  const small = (browser.deviceMemory ?? 8) <= 4 || /iPhone|iPad|Android/.test(browser.userAgent)
+    || (browser.maxTouchPoints > 1 && /Macintosh/.test(browser.userAgent));
+  return small ? BUDGET_SMALL : BUDGET_DESKTOP;
+}
+
+export class Queue {
+  /** `ask` sends to the worker, `changed` hears of every change of a picture, `chosen` of another selection. */
+  constructor({ ask, changed, chosen, budget = budgetOf() }) {
+    this.ask = ask;
+    this.changed = changed;
+    this.chosen = chosen;
+    this.budget = budget;
+    this.pictures = [];
+    this.selected = null;
+    this.waits = [];
+  }
+
+  find(id) {
+    return this.pictures.find((picture) => picture.id === id);
+  }
+
+  get active() {
+    return this.pictures.find((picture) => picture.working);
+  }
+
+  /** Add files at the end; the first of them is shown. */
+  add(files) {
+    const added = files.map((file) => new Picture(file));
+    this.pictures.push(...added);
+    if (added.length) this.select(added[0]);
+  }
+
+  select(picture) {
+    this.selected = picture;
+    if (picture && picture.state === "done" && !picture.resident) this.restart(picture);
+    this.chosen(picture);
+    this.run();
+  }
+
+  step(by) {
+    const at = this.pictures.indexOf(this.selected);
+    const next = this.pictures[at + by];
+    if (next) this.select(next);
+  }
+
+  remove(picture) {
+    const at = this.pictures.indexOf(picture);
+    this.release(picture);
+    this.pictures.splice(at, 1);
+    this.tell(picture, "removed");
+    if (picture === this.selected) this.select(this.pictures[at] ?? this.pictures[at - 1] ?? null);
+    else this.run();
+  }
+
+  /** Begin anew, from the file. */
+  restart(picture) {
+    if (picture.resident) this.release(picture);
+    Object.assign(picture, { state: "waiting", stage: "waiting", failure: null, enhanced: false, share: 0 });
+    this.changed(picture);
+    this.run();
+  }
+
+  cancel(picture) {
+    if (!picture.working) return;
+    picture.cancelling = true;
+    this.ask({ type: "cancel", id: picture.id });
+    this.changed(picture);
+  }
+
+  release(picture) {
+    if (picture.resident || picture.working) this.ask({ type: "close", id: picture.id });
+    picture.resident = false;
+  }
+
+  /** Start the next picture if none is under way and there is room for it. */
+  run() {
+    if (this.active) return;
+    const waiting = this.pictures.filter((picture) => picture.state === "waiting");
+    const next = waiting.find((picture) => picture === this.selected) ?? waiting[0];
+    if (!next) return;
+    if (!this.makeRoom(next, next.info?.megapixels ?? GUESS_MP)) return;
+    next.state = "opening";
+    next.stage = "opening";
+    next.cancelling = false;
+    this.changed(next);
+    this.ask({ type: "open", id: next.id, file: next.file });
+  }
+
+  /** Close what was finished longest ago; false where only the picture on the screen could be closed. */
+  makeRoom(next, megapixels) {
+    const open = () => this.pictures.filter((picture) => picture.resident && picture !== next);
+    const held = () => open().reduce((sum, picture) => sum + (picture.info?.megapixels ?? GUESS_MP), 0);
+    while (open().length && held() + megapixels > this.budget) {
+      const oldest = open().find((picture) => picture !== this.selected);
+      if (!oldest) return next === this.selected;
+      this.release(oldest);
+    }
+    return true;
+  }
+
+  /** What the worker says about a picture. */
+  heard(message) {
+    const picture = this.find(message.id);
+    if (!picture) return;
+    switch (message.type) {
+      case "opened":
+        picture.resident = true;
+        picture.info = message.info;
+        if (picture.cancelling) break;
+        this.makeRoom(picture, message.info.megapixels);
+        picture.state = "enhancing";
+        picture.stage = "network";
+        this.ask({ type: "enhance", id: picture.id });
+        break;
+      case "preview":
+        picture.preview = message.image;
+        break;
+      case "progress":
+        picture.share = message.share;
+        picture.stage = message.stage;
+        break;
+      case "enhanced":
+        Object.assign(picture, { state: "done", enhanced: true, share: 1, seconds: message.seconds, engine: message.engine });
+        break;
+      case "cancelled":
+        if (!picture.working) break;
+        picture.state = "cancelled";
+        picture.cancelling = false;
+        break;
+      case "failed":
+        if (picture.state === "done") break; // A save or a render that failed: the picture itself is well.
+        picture.state = "failed";
+        picture.failure = { code: message.code, words: message.words, facts: message.facts ?? {} };
+        this.release(picture);
+        break;
+    }
+    this.changed(picture);
+    if (!picture.working) {
+      this.tell(picture, picture.state);
+      this.run();
+    }
+  }
+
+  /** Resolves with the state once the picture is done, failed, cancelled or removed. */
+  settled(picture) {
+    if (["done", "failed", "cancelled"].includes(picture.state) && (picture.resident || picture.state !== "done")) {
+      return Promise.resolve(picture.state);
+    }
+    return new Promise((resolve) => this.waits.push({ picture, resolve }));
+  }
+
+  tell(picture, state) {
+    if (!["done", "failed", "cancelled", "removed"].includes(state)) return;
+    for (const wait of this.waits.filter((wait) => wait.picture === picture)) wait.resolve(state);
+    this.waits = this.waits.filter((wait) => wait.picture !== picture);
+  }
+}
