@@ -14,6 +14,7 @@ import numpy as np
 from scotopic import balance, colour, exposure, frame, models, noise, pattern, remosaic, sensor
 from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table
 from scotopic.enhance import KNEE_MAX, NO_LIGHT, NO_LIGHT_SIGMAS
+from scotopic.version import __version__
 
 ISO_STEPS_PER_STOP = 4
 """How finely a camera's noise is told between the ISO settings that its calibration knows. In logarithms the
@@ -26,6 +27,7 @@ _BEFORE = 1 - 1e-6
 def constants() -> dict[str, Any]:
     """All of them, by module, as JSON holds them."""
     return {
+        "version": __version__,
         "pattern": {
             "patterns": [
                 {

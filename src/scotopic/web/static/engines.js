@@ -1,0 +1,128 @@
+// Which engine the network runs on: the processor, or the graphics processor once it has given the same.
+
+import { ScotopicError } from "./errors.js";
+import { LIGHT_OF_HALF } from "./half.js";
+
+/** Sides of the tile by which engines are compared, as a multiple of the model's size multiple. */
+const TRIAL = 4;
+
+/** How far the engines' light may lie apart, in shares of display white: half a step of 8 bits. */
+export const AGREES = 1 / 512;
+
+/** A network in its own worker; the same `open` and `tile` as run.js's Network. */
+export class Engine {
+  /** `kind` is "wasm", "wasm-single" or "webgpu". Throws `engine` where it cannot be started. */
+  static async start(base, kind) {
+    const engine = new Engine(kind);
+    const { threads } = await engine.ask("start", { base, engine: kind });
+    engine.threads = threads;
+    return engine;
+  }
+
+  constructor(kind) {
+    this.kind = kind;
+    this.waiting = new Map();
+    this.serial = 0;
+    this.worker = new Worker(new URL("network.js", import.meta.url), { type: "module" });
+    this.worker.addEventListener("message", ({ data: { asked, result, failure } }) => {
+      const { done, failed } = this.waiting.get(asked);
+      this.waiting.delete(asked);
+      if (failure) failed(new ScotopicError(failure.code, failure.words));
+      else done(result);
+    });
+    this.worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      this.stop(event.message || "the network's worker could not be started");
+    });
+  }
+
+  ask(call, rest, transfer = []) {
+    if (this.stopped) return Promise.reject(new ScotopicError("engine", this.stopped));
+    return new Promise((done, failed) => {
+      const asked = ++this.serial;
+      this.waiting.set(asked, { done, failed });
+      this.worker.postMessage({ call, asked, ...rest }, transfer);
+    });
+  }
+
+  open(name) {
+    return this.ask("open", { name });
+  }
+
+  tile(name, mosaic, size, inputs, cut, monochrome) {
+    return this.ask("tile", { name, mosaic, size, inputs, cut, monochrome }, [mosaic.buffer]);
+  }
+
+  /** Ends the worker and gives its memory back; what is under way fails. */
+  stop(words = "the network was stopped") {
+    this.stopped = words;
+    this.worker.terminate();
+    for (const { failed } of this.waiting.values()) failed(new ScotopicError("engine", words));
+    this.waiting.clear();
+  }
+}
+
+/** Whether this browser has a graphics processor that is worth trying; a simulated one only where it is asked for. */
+export async function hasGraphics(simulatedToo = false) {
+  try {
+    const adapter = await globalThis.navigator?.gpu?.requestAdapter();
+    if (!adapter) return false;
+    return simulatedToo || !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter);
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * A started WebGPU engine whose tile agreed with `trusted`'s, or {refused: why}. In `auto` it must also have been
+ * the faster of the two.
+ */
+export async function trial(base, trusted, name, { auto }) {
+  let engine = null;
+  try {
+    engine = await Engine.start(base, "webgpu");
+    const [seconds, light] = await trialTile(engine, name);
+    const [trustedSeconds, trustedLight] = await trialTile(trusted, name);
+    const apart = farthestApart(light, trustedLight);
+    let refused = apart <= AGREES ? "" : `its light is off by ${apart.toPrecision(2)} of display white`;
+    if (!refused && auto && seconds > trustedSeconds) refused = "it is slower than the processor";
+    if (!refused) return { engine };
+    engine.stop();
+    return { refused };
+  } catch (error) {
+    engine?.stop();
+    return { refused: String(error.message ?? error) };
+  }
+}
+
+/** [seconds, {rgb, plain}] of one tile that every engine is given: a gradient with an edge, at a high ratio. */
+async function trialTile(engine, name) {
+  const card = await engine.open(name);
+  const side = TRIAL * card.size_multiple;
+  const mosaic = () =>
+    Float32Array.from({ length: side * side }, (_, i) => {
+      const [x, y] = [i % side, Math.floor(i / side)];
+      return 512 + x / 8 + ((x * 7919 + y * 104729) % 31) + (x + y > side ? 60 : 0);
+    });
+  const planes = card.cfa === "bayer" ? 4 : 3;
+  const all = (value) => Array(planes).fill(value);
+  const wb = planes === 4 ? [2, 1, 1, 1.6] : [2, 1, 1.6];
+  const inputs = { black: all(512), white: all(16383), wb, shot: all(2e-4), read: all(2e-7), ratio: 100 };
+  const cut = { top: 0, left: 0, bottom: side, right: side };
+  // The first run compiles shaders.
+  await engine.tile(name, mosaic(), [side, side], inputs, cut);
+  const start = performance.now();
+  const light = await engine.tile(name, mosaic(), [side, side], inputs, cut);
+  return [(performance.now() - start) / 1000, light];
+}
+
+/** The largest difference of two tiles' light, Infinity where one is no number. */
+export function farthestApart(a, b) {
+  let most = 0;
+  for (const key of ["rgb", "plain"])
+    for (let i = 0; i < a[key].length; i++) {
+      const apart = Math.abs(LIGHT_OF_HALF[a[key][i]] - LIGHT_OF_HALF[b[key][i]]);
+      if (!(apart <= most)) most = Number.isNaN(apart) ? Infinity : apart;
+    }
+  return a.finite && b.finite ? most : Infinity;
+}

@@ -1,0 +1,227 @@
+// The recipe: amplify, then denoise and demosaic in one network, and hand on light.
+
+import { ScotopicError } from "./errors.js";
+import { decide } from "./exposure.js";
+import { narrow } from "./half.js";
+import { estimate } from "./noise.js";
+import { missing, paddedAxis, patternOf } from "./pattern.js";
+import { asMosaic } from "./remosaic.js";
+import { tiling } from "./run.js";
+
+/** What will be done to a picture: {mosaic, exposure: {ratio, source}, noise: {profile, warning}}. */
+export function plan(captured, constants, ratio = null) {
+  const mosaic = asMosaic(captured, constants);
+  return { mosaic, exposure: decide(mosaic, constants, ratio), noise: estimate(mosaic, constants) };
+}
+
+/**
+ * The graph's inputs beside the mosaic. The graph sees the sensor's true saturation as white, so that lamps are
+ * known for what they are; the amplification shrinks alike, and the result keeps its scale.
+ */
+export function graphInputs({ mosaic, exposure, noise }, constants) {
+  const pattern = patternOf(mosaic.cfa, constants);
+  const { kneeMax } = constants.enhance;
+  const black = blackOfPlanes(mosaic, pattern, constants);
+  const even = meanBlack(mosaic);
+  const scale = (mosaic.white - even) / (mosaic.saturation - even);
+  const { shot, read } = noise.profile;
+  const byPlane = (values, factor = 1) => pattern.colourOfPlane.map((colour) => values[colour] * factor);
+  // A fit that found no shot noise at all would cancel in the graph's 32-bit floats.
+  const enough = shot.map((s, c) => Math.max(s, (read[c] * exposure.ratio * mosaic.wb[c]) / kneeMax));
+  return {
+    black,
+    white: black.map((b) => b + (mosaic.white - b) / scale),
+    wb: byPlane(mosaic.wb),
+    shot: byPlane(enough, scale),
+    read: byPlane(read, scale * scale),
+    ratio: exposure.ratio / scale,
+  };
+}
+
+/**
+ * The mosaic as the graph wants it, piece by piece: (rows, columns) spans to a Float32Array.
+ *
+ * The picture begins with the models' phase, is as large as the size multiple wants, has one black level a
+ * plane, and black where a value is too far below black to be a count of light.
+ */
+export function prepared(made, multiple, constants) {
+  const { mosaic, exposure, noise } = made;
+  const { data, width, cfa, wb } = mosaic;
+  const pattern = patternOf(cfa, constants);
+  const size = cfa.length;
+  const [top, left] = missing(cfa, constants);
+  const rowOf = paddedAxis(mosaic.height, top, multiple, size);
+  const columnOf = paddedAxis(width, left, multiple, size);
+  const { noLightSigmas, noLight } = constants.enhance;
+  const planes = blackOfPlanes(mosaic, pattern, constants);
+  const lowest = new Float64Array(size * size);
+  const fill = new Float64Array(size * size);
+  const shift = new Float32Array(size * size);
+  for (let place = 0; place < size * size; place++) {
+    const [y, x] = [Math.floor(place / size), place % size];
+    const [colour, black] = [cfa[y][x], mosaic.black[y][x]];
+    const reach = Math.max(
+      noLightSigmas * Math.sqrt(noise.profile.read[colour]),
+      noLight / (exposure.ratio * wb[colour]),
+    );
+    const plane = pattern.planeOfPlace[((y + top) % size) * size + ((x + left) % size)];
+    lowest[place] = black - reach * (mosaic.white - black);
+    fill[place] = Math.max(roundToEven(black), 0);
+    shift[place] = black - planes[plane];
+  }
+  const placeOf = columnOf.map((x) => x % size);
+  const piece = (rows, columns) => {
+    const [height, length] = [rows.readStop - rows.readStart, columns.readStop - columns.readStart];
+    const out = new Float32Array(height * length);
+    let at = 0;
+    for (let row = rows.readStart; row < rows.readStop; row++) {
+      const start = rowOf[row] * width;
+      const first = (rowOf[row] % size) * size;
+      for (let column = columns.readStart; column < columns.readStop; column++) {
+        const place = first + placeOf[column];
+        const value = data[start + columnOf[column]];
+        out[at++] = (value < lowest[place] ? fill[place] : value) - shift[place];
+      }
+    }
+    return out;
+  };
+  return { height: rowOf.length, width: columnOf.length, top, left, piece };
+}
+
+/**
+ * The picture that a longer exposure would have given: light, white-balanced by the camera's gains, in halves.
+ *
+ * {height, width, rgb, plain, wb, clip, ratio, xyzToCamera, orientation}; `rgb` is the network's, `plain` what
+ * there is without it, both Uint16Array of three planes. `network.tile` runs the model on one tile;
+ * `pixels` bounds it; `progress` is told the share done after each; `go` throws where the work is to stop.
+ */
+export async function enhance(captured, made, network, { constants, pixels, progress = () => {}, go = () => {} }) {
+  const { mosaic, exposure } = made;
+  const { height, width } = mosaic;
+  const name = constants.models[patternOf(mosaic.cfa, constants).sensor].fast;
+  const card = await network.open(name);
+  const inputs = graphInputs(made, constants);
+  const source = prepared(made, card.size_multiple, constants);
+  const even = meanBlack(mosaic);
+  const clip = (exposure.ratio * (mosaic.saturation - even)) / (mosaic.white - even);
+  const ofMosaic = captured.kind === "mosaic";
+  const rgb = new Uint16Array(3 * height * width);
+  const plain = ofMosaic ? new Uint16Array(3 * height * width) : own(captured, exposure.ratio);
+  const { rows, columns } = tiling(source.height, source.width, card, pixels);
+  let done = 0;
+  let finite = true;
+  for (const row of rows)
+    for (const column of columns) {
+      go();
+      const cut = {
+        top: Math.max(row.start, source.top) - row.readStart,
+        left: Math.max(column.start, source.left) - column.readStart,
+        bottom: Math.min(row.stop, source.top + height) - row.readStart,
+        right: Math.min(column.stop, source.left + width) - column.readStart,
+      };
+      const size = [row.readStop - row.readStart, column.readStop - column.readStart];
+      const tile = await network.tile(name, source.piece(row, column), size, inputs, cut, captured.monochrome);
+      finite &&= tile.finite;
+      const place = {
+        top: cut.top + row.readStart - source.top,
+        left: cut.left + column.readStart - source.left,
+        height: cut.bottom - cut.top,
+        width: cut.right - cut.left,
+      };
+      put(tile.rgb, place, rgb, height, width);
+      if (ofMosaic) put(tile.plain, place, plain, height, width);
+      progress(++done / (rows.length * columns.length));
+    }
+  go();
+  if (!finite)
+    throw new ScotopicError(
+      "engine",
+      `${name}: gave no picture, this one's noise or light is beyond what it was made for; amplify less`,
+    );
+  const { wb, xyzToCamera, orientation = 1, pixelAspect = 1 } = captured;
+  return { height, width, rgb, plain, wb, clip, ratio: exposure.ratio, xyzToCamera, orientation, pixelAspect };
+}
+
+/** A smaller picture, `factor` times along each side: means of cells, which keep the pattern. */
+export function reduced(captured, made, factor) {
+  const { data, cfa, width } = captured;
+  const size = captured.kind === "mosaic" ? cfa.length : 1;
+  const planes = captured.kind === "mosaic" ? 1 : 3;
+  const [high, wide] = [captured.height, width].map((n) => Math.floor(n / (size * factor)) * size);
+  const out = new Float32Array(planes * high * wide);
+  const share = 1 / (factor * factor);
+  for (let plane = 0; plane < planes; plane++)
+    for (let y = 0; y < high; y++) {
+      const cellRow = Math.floor(y / size) * factor * size + (y % size);
+      for (let x = 0; x < wide; x++) {
+        const first = plane * captured.height * width + cellRow * width;
+        const start = first + Math.floor(x / size) * factor * size + (x % size);
+        let sum = 0;
+        for (let j = 0; j < factor; j++)
+          for (let i = 0, at = start + j * size * width; i < factor; i++, at += size) sum += data[at];
+        out[plane * high * wide + y * wide + x] = sum * share;
+      }
+    }
+  const { shot, read } = made.noise.profile;
+  const quieter = { ...made.noise.profile, shot: shot.map((s) => s * share), read: read.map((r) => r * share) };
+  return {
+    captured: { ...captured, data: out, height: high, width: wide },
+    noise: { ...made.noise, profile: quieter },
+  };
+}
+
+/** A quick picture of the whole, of at most about `most` pixels: the same recipe on means of the mosaic. */
+export async function preview(captured, made, network, { constants, most, ...rest }) {
+  const factor = Math.max(1, Math.ceil(Math.sqrt((captured.height * captured.width) / most)));
+  const small = reduced(captured, made, factor);
+  const mosaic = asMosaic(small.captured, constants);
+  if (Math.min(mosaic.height, mosaic.width) < 2 * mosaic.cfa.length) return null;
+  return enhance(small.captured, { ...made, mosaic, noise: small.noise }, network, { constants, pixels: 2 * most, ...rest });
+}
+
+/** What came with finished colours keeps its own in place of the plain demosaic: amplified and balanced halves. */
+function own({ data, wb, ratio = 1 }, amplification) {
+  const halves = new Uint16Array(data.length);
+  const plane = data.length / 3;
+  for (let c = 0; c < 3; c++) {
+    const gain = (wb[c] * amplification) / ratio;
+    narrow(data.subarray(c * plane, (c + 1) * plane).map((v) => v * gain), halves, c * plane);
+  }
+  return halves;
+}
+
+/** Rows of a tile's three planes into the picture's. */
+function put(tile, place, target, height, width) {
+  const size = place.height * place.width;
+  for (let c = 0; c < 3; c++)
+    for (let y = 0; y < place.height; y++) {
+      const from = c * size + y * place.width;
+      target.set(tile.subarray(from, from + place.width), (c * height + place.top + y) * width + place.left);
+    }
+}
+
+/** The mean black level of each plane, in DN. */
+function blackOfPlanes(mosaic, pattern, constants) {
+  const size = pattern.cfa.length;
+  const [top, left] = missing(mosaic.cfa, constants);
+  const sums = pattern.colourOfPlane.map(() => [0, 0]);
+  for (let y = 0; y < size; y++)
+    for (let x = 0; x < size; x++) {
+      const sum = sums[pattern.planeOfPlace[((y + top) % size) * size + ((x + left) % size)]];
+      sum[0] += mosaic.black[y][x];
+      sum[1]++;
+    }
+  return sums.map(([sum, count]) => sum / count);
+}
+
+function meanBlack(mosaic) {
+  const all = mosaic.black.flat();
+  return all.reduce((a, b) => a + b, 0) / all.length;
+}
+
+/** As Python rounds: halves to the even neighbour. */
+function roundToEven(value) {
+  const whole = Math.round(value);
+  return whole - value === 0.5 && whole % 2 ? whole - 1 : whole;
+}
+

@@ -1,0 +1,74 @@
+// How much to amplify: from the user's word, or from the picture's own brightness.
+
+import { ScotopicError } from "./errors.js";
+import { quantile } from "./noise.js";
+
+/** {ratio, source}: as told (long over short exposure), else automatic. */
+export function decide(mosaic, constants, ratio = null) {
+  if (ratio === null) return { ratio: automaticRatio(mosaic, constants), source: "automatic" };
+  const [low, high] = constants.exposure.evRange.map((stops) => 2 ** stops);
+  if (!(ratio >= low && ratio <= high))
+    throw new ScotopicError("internal", `ratio ${ratio} is out of range: from ${low} to ${high}`);
+  return { ratio, source: "as told (ratio)" };
+}
+
+/** The amplification that makes the picture as bright as photographs commonly are, 1 to 300. */
+export function automaticRatio(mosaic, constants) {
+  const k = constants.exposure;
+  const light = binnedLight(mosaic, constants);
+  if (!light.length) return 1;
+  const sorted = light.slice().sort();
+  const bright = Math.max(quantile(sorted, k.brightShare), 1e-7);
+  const byBright = Math.log2(k.brightTarget / bright);
+  const byMean = stopsToMean(light, k.meanTarget);
+  const stops = k.brightWeight * byBright + (1 - k.brightWeight) * byMean;
+  return Math.min(Math.max(2 ** stops, 1), k.ratioMaxAutomatic);
+}
+
+/** White-balanced luminance of large blocks, Float64Array: 1 = the sensor's white, clipped below at 0. */
+export function binnedLight(mosaic, constants) {
+  const k = constants.exposure;
+  const { data, width, cfa, wb } = mosaic;
+  const size = cfa.length;
+  const side = Math.max(k.blockMin, Math.floor(Math.max(mosaic.height, width) / k.blocksAlong));
+  const whole = [Math.floor(mosaic.height / size), Math.floor(width / size)];
+  const block = Math.min(Math.max(1, Math.floor(side / size)), ...whole);
+  if (!block) return new Float64Array(0);
+  const rows = Math.floor(whole[0] / block);
+  const columns = Math.floor(whole[1] / block);
+  const light = new Float64Array(rows * columns);
+  const counts = [0, 1, 2].map((c) => cfa.flat().filter((v) => v === c).length);
+  for (let dy = 0; dy < size; dy++)
+    for (let dx = 0; dx < size; dx++) {
+      const colour = cfa[dy][dx];
+      const black = mosaic.black[dy][dx];
+      const weight = (k.luminance[colour] * wb[colour]) / counts[colour];
+      const scale = weight / (mosaic.white - black);
+      for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++) {
+          let sum = 0;
+          for (let y = 0; y < block; y++) {
+            let at = ((row * block + y) * size + dy) * width + column * block * size + dx;
+            for (let x = 0; x < block; x++, at += size) sum += data[at];
+          }
+          light[row * columns + column] += (sum / (block * block) - black) * scale;
+        }
+    }
+  for (let i = 0; i < light.length; i++) light[i] = Math.max(light[i], 0);
+  return light;
+}
+
+/** The stops after which the mean of the light, clipped at 1, is `target`. */
+function stopsToMean(light, target) {
+  let low = -4;
+  let high = 20;
+  for (let round = 0; round < 40; round++) {
+    const middle = (low + high) / 2;
+    const gain = 2 ** middle;
+    let sum = 0;
+    for (const value of light) sum += Math.min(value * gain, 1);
+    if (sum / light.length < target) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}

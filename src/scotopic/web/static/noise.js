@@ -1,0 +1,293 @@
+// How noisy a picture is: from the file where it says so, else from a table by camera, else from the picture.
+
+const GREEN = 1;
+
+/**
+ * {profile: {shot, read, source}, warning}: the noise of a picture from the best source there is.
+ *
+ * In this order: the file's NoiseProfile; the table by camera and ISO; a blind fit. The first two are overruled,
+ * with a word why, where the picture contradicts them strongly.
+ */
+export function estimate(mosaic, constants) {
+  const blocks = allBlocks(mosaic, constants);
+  const warnings = [];
+  const told = mosaic.noise && { source: "the file's NoiseProfile tag", ...mosaic.noise };
+  for (const stated of [told, fromTable(mosaic, constants)]) {
+    if (!stated) continue;
+    const against = contradiction(blocks, stated, constants);
+    if (!against) return { profile: stated, warning: warnings.join("; ") };
+    warnings.push(against);
+  }
+  if (warnings.length) warnings.push("measured noise is used");
+  return { profile: blindFit(mosaic, blocks, constants), warning: warnings.join("; ") };
+}
+
+/** What published calibrations say of this camera at this ISO; null where they do not know it. */
+export function fromTable(mosaic, constants) {
+  const { iso, make = "", model = "" } = mosaic;
+  if (!iso) return null;
+  const name = plainName(`${make} ${model}`);
+  const knows = (c) => c.names.includes(name) && iso >= c.iso[0] && iso <= c.iso[c.iso.length - 1];
+  const camera = constants.noise.cameras.find(knows);
+  if (!camera) return null;
+  // The same camera writes 12 or 14 bits.
+  const scale = 2 ** Math.round(Math.log2((mosaic.white + 1) / (camera.whiteDn + 1)));
+  const span = mosaic.white - meanOf(mosaic.black.flat());
+  const shot = (between(camera.iso, camera.gain, iso) * scale) / span;
+  const readStd = between(camera.iso, camera.readStd, iso) * scale;
+  const read = (readStd ** 2 + constants.noise.quantisationVarianceDn2) / span ** 2;
+  return profile(shot, read, `table: ${make} ${model} at ISO ${iso}, ${camera.source}`);
+}
+
+/** Fit variance = shot * x + read to the flattest blocks of the picture, all colours alike. */
+export function blindFit(mosaic, blocks, constants) {
+  const k = constants.noise;
+  const span = mosaic.white - meanOf(mosaic.black.flat());
+  const quantum = k.quantisationVarianceDn2 / span ** 2;
+  const source = "measured on the picture";
+  if (blocks.mean.length < k.blocksMin) return profile(1 / span, quantum, source);
+  let [shot, read] = fitLine(...flatPoints(blocks, k), k);
+  if (mosaic.iso && mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
+  return profile(Math.max(shot, k.shotMin), Math.max(read, quantum), source);
+}
+
+/**
+ * The variance that the picture's flattest blocks show over what a profile says of them; null where there are
+ * too few to say, or where the picture shows more, but as texture does.
+ */
+export function shownOverStated(blocks, stated, constants) {
+  const k = constants.noise;
+  const { mean, variance } = blocks;
+  if (mean.length < k.blocksMin) return null;
+  const shot = meanOf(stated.shot);
+  const read = meanOf(stated.read);
+  const relative = variance.map((v, i) => Math.max(v / (shot * Math.max(mean[i], 0) + read), k.shownLeast));
+  let lowest = Infinity;
+  let spread = 0;
+  for (const group of groups(mean, k)) {
+    const sorted = group.map((i) => relative[i]).sort();
+    const low = quantile(sorted, k.flatQuantile);
+    if (low >= lowest) continue;
+    lowest = low;
+    spread = quantile(sorted, 3 * k.flatQuantile) / low;
+  }
+  const factor = lowest / k.flatFactor;
+  return factor > k.disagreement && spread > k.textureSpread ? null : factor;
+}
+
+function contradiction(blocks, stated, constants) {
+  const { disagreement } = constants.noise;
+  const factor = shownOverStated(blocks, stated, constants);
+  if (factor === null || (factor >= 1 / disagreement && factor <= disagreement)) return "";
+  const times = (1 / factor).toPrecision(2);
+  return `${stated.source} gives ${times} times the variance that the picture shows`;
+}
+
+/** Mean and noise variance of the blocks of all colours ({mean, variance}); of X-Trans, of green squares. */
+export function allBlocks(mosaic, constants) {
+  const k = constants.noise;
+  return mosaic.cfa.length > 2 ? squareStatistics(mosaic, k) : blockStatistics(mosaic, k);
+}
+
+/** Of each block of one colour that is clipped neither at 0 DN nor at saturation. */
+function blockStatistics(mosaic, { block, clippedMax }) {
+  const { data, width, cfa, saturation } = mosaic;
+  const size = cfa.length;
+  const rows = [...Array(size).keys()].map((d) => Math.floor(Math.ceil((mosaic.height - d) / size) / block));
+  const columns = [...Array(size).keys()].map((d) => Math.floor(Math.ceil((width - d) / size) / block));
+  const most = rows.reduce((a, b) => a + b) * columns.reduce((a, b) => a + b);
+  const mean = new Float64Array(most);
+  const variance = new Float64Array(most);
+  const clippedLimit = clippedMax * block * block;
+  let found = 0;
+  for (let dy = 0; dy < size; dy++)
+    for (let dx = 0; dx < size; dx++) {
+      const black = mosaic.black[dy][dx];
+      const scale = 1 / (mosaic.white - black);
+      for (let row = 0; row < rows[dy]; row++)
+        for (let column = 0; column < columns[dx]; column++) {
+          let sum = 0;
+          let squares = 0;
+          let clipped = 0;
+          for (let y = 0; y < block; y++) {
+            let at = ((row * block + y) * size + dy) * width + column * block * size + dx;
+            let last = 0;
+            let before = 0;
+            for (let x = 0; x < block; x++, at += size) {
+              const value = data[at];
+              if (value === 0 || value >= saturation) clipped++;
+              sum += value;
+              if (x > 1) {
+                const second = value - 2 * last + before;
+                squares += second * second;
+              }
+              before = last;
+              last = value;
+            }
+          }
+          if (clipped >= clippedLimit) continue;
+          mean[found] = (sum / (block * block) - black) * scale;
+          variance[found] = ((squares / (block * (block - 2))) * scale * scale) / 6;
+          found++;
+        }
+    }
+  return { mean: mean.subarray(0, found), variance: variance.subarray(0, found) };
+}
+
+/**
+ * The same from the squares of four greens, of which each X-Trans cell has four: one colour's places are six
+ * pixels apart, and much texture lies between.
+ */
+function squareStatistics(mosaic, { squareBlock, clippedMax, flatFactor, squareFactor }) {
+  const { data, width, cfa, saturation } = mosaic;
+  const size = cfa.length;
+  const places = [];
+  for (let dy = 0; dy < size; dy++)
+    for (let dx = 0; dx < size; dx++)
+      if ([0, 1].every((i) => [0, 1].every((j) => cfa[(dy + i) % size][(dx + j) % size] === GREEN)))
+        places.push([dy, dx]);
+  const [rows, columns] = [mosaic.height, width].map((n) => Math.floor((Math.floor(n / size) - 1) / squareBlock));
+  const mean = [];
+  const variance = [];
+  if (rows <= 0 || columns <= 0 || !places.length) return { mean: new Float64Array(0), variance: new Float64Array(0) };
+  const values = squareBlock * squareBlock * places.length;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) {
+      let sum = 0;
+      let squares = 0;
+      let clipped = 0;
+      for (const [dy, dx] of places) {
+        const corners = [0, 1, 2, 3].map((n) => {
+          const [y, x] = [dy + (n >> 1), dx + (n & 1)];
+          const black = mosaic.black[y % size][x % size];
+          return [y * width + x, black, 1 / (mosaic.white - black)];
+        });
+        for (let y = 0; y < squareBlock; y++)
+          for (let x = 0; x < squareBlock; x++) {
+            const at = (row * squareBlock + y) * size * width + (column * squareBlock + x) * size;
+            let twist = 0;
+            for (let n = 0; n < 4; n++) {
+              const [place, black, scale] = corners[n];
+              const counted = data[at + place];
+              const value = (counted - black) * scale;
+              if (counted === 0 || counted >= saturation) clipped++;
+              twist += n === 1 || n === 2 ? -value : value;
+              sum += value;
+            }
+            squares += (twist * twist) / 4;
+          }
+      }
+      if (clipped / values / 4 >= clippedMax) continue;
+      mean.push(sum / values / 4);
+      // Other blocks vary otherwise by chance: brought to what the flat factor expects.
+      variance.push((squares / values) * (flatFactor / squareFactor));
+    }
+  return { mean: Float64Array.from(mean), variance: Float64Array.from(variance) };
+}
+
+/** For each group of like brightness: its mean, the variance of its flat blocks, and a weight. */
+function flatPoints({ mean, variance }, k) {
+  const [xs, vs, ws] = [[], [], []];
+  for (const group of groups(mean, k)) {
+    xs.push(quantile(group.map((i) => mean[i]).sort(), 0.5));
+    vs.push(quantile(group.map((i) => variance[i]).sort(), k.flatQuantile) / k.flatFactor);
+    ws.push(Math.sqrt(group.length));
+  }
+  return [xs, vs, ws];
+}
+
+/** The places of blocks, in groups of like brightness; each a Float64Array, so that it maps to numbers. */
+function groups(mean, { bins }) {
+  const order = Float64Array.from(mean.keys()).sort((a, b) => mean[a] - mean[b]);
+  const count = Math.max(2, Math.min(bins, Math.floor(mean.length / 12)));
+  const each = Math.floor(mean.length / count);
+  const more = mean.length % count;
+  const start = (n) => n * each + Math.min(n, more);
+  return Array.from({ length: count }, (_, n) => order.subarray(start(n), start(n + 1)));
+}
+
+/** Non-negative weighted least squares of v = shot * x + read in relative error, near the lower edge. */
+function fitLine(means, v, weight, { fitRounds, aboveWeight }) {
+  const x = means.map((m) => Math.max(m, 0));
+  const sorted = Float64Array.from(v).sort();
+  let [shot, read] = [0, quantile(sorted, 0.5)];
+  for (let round = 0; round < fitRounds; round++) {
+    let [xx, xo, oo, xv, ov] = [0, 0, 0, 0, 0];
+    let [vw, ww] = [0, 0];
+    for (let i = 0; i < x.length; i++) {
+      const line = Math.max(shot * x[i] + read, 1e-14);
+      const w = (weight[i] * (v[i] > line ? Math.sqrt(aboveWeight) : 1)) / line;
+      const [a, b, c] = [x[i] * w, w, v[i] * w];
+      xx += a * a;
+      xo += a * b;
+      oo += b * b;
+      xv += a * c;
+      ov += b * c;
+      vw += c * w;
+      ww += w * w;
+    }
+    const [lone, level] = [xx > 0 ? xv / xx : 0, vw / ww];
+    const determinant = xx * oo - xo * xo;
+    if (xx > 0 && determinant > 1e-14 * xx * oo) {
+      shot = (xv * oo - ov * xo) / determinant;
+      read = (ov * xx - xv * xo) / determinant;
+    } else [shot, read] = [0, level];
+    if (shot < 0) [shot, read] = [0, level];
+    if (read < 0) [shot, read] = [lone, 0];
+  }
+  return [shot, read];
+}
+
+/** A value at `at` on straight lines in logarithms through the points. */
+function between(xs, ys, at) {
+  let right = xs.findIndex((x) => x >= at);
+  if (right < 1) right = 1;
+  const [x0, x1] = [Math.log(xs[right - 1]), Math.log(xs[right])];
+  const [y0, y1] = [Math.log(ys[right - 1]), Math.log(ys[right])];
+  return Math.exp(y0 + ((y1 - y0) * (Math.log(at) - x0)) / (x1 - x0));
+}
+
+/** A name without case, spaces and a maker said twice. */
+function plainName(name) {
+  const words = name.toLowerCase().replaceAll("corporation", " ").split(/\s+/).filter(Boolean);
+  return [...new Set(words)].join(" ");
+}
+
+function profile(shot, read, source) {
+  return { shot: [shot, shot, shot], read: [read, read, read], source };
+}
+
+function meanOf(values) {
+  return values.reduce((a, b) => a + b, 0) / values.length;
+}
+
+/** The quantile of sorted values, on a straight line between neighbours. */
+export function quantile(sorted, share) {
+  const place = share * (sorted.length - 1);
+  const low = Math.floor(place);
+  const high = Math.min(low + 1, sorted.length - 1);
+  return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
+}
+
+/** The median of values of 0 or more (Float32Array), without sorting them all. */
+export function median(values) {
+  // Of floats above 0 the larger has the larger bits: two rounds of counting find the place.
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  const at = (rank) => {
+    let left = rank;
+    const find = (counts) => {
+      let n = 0;
+      while (left >= counts[n]) left -= counts[n++];
+      return n;
+    };
+    const counts = new Uint32Array(65536);
+    for (const b of bits) counts[b >>> 16]++;
+    const high = find(counts);
+    counts.fill(0);
+    for (const b of bits) if (b >>> 16 === high) counts[b & 65535]++;
+    const found = Uint32Array.of(high * 65536 + find(counts));
+    return new Float32Array(found.buffer)[0];
+  };
+  const count = values.length;
+  return count % 2 ? at((count - 1) / 2) : (at(count / 2 - 1) + at(count / 2)) / 2;
+}

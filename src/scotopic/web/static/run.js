@@ -1,0 +1,149 @@
+// ONNX Runtime sessions and tiles: a mosaic of any size through a model in bounded memory.
+
+import { ScotopicError } from "./errors.js";
+import { narrow, widened } from "./half.js";
+
+/** Names that the graph's contract gives to inputs, and to the outputs of models of kind linear. */
+const BY_PLANE = ["black", "white", "wb", "shot", "read"];
+const OUTPUTS = ["rgb", "plain"];
+
+/** The file with the weights that the graph itself does not hold, as the graph calls it. */
+const WEIGHTS = "weights.bin";
+
+/** Threads that help: beyond, phones have only slow cores left. */
+const THREADS_MAX = 4;
+
+/** Cut an axis into tiles of about equal size, at most `tile`, starting on multiples of `multiple`. */
+export function spans(length, tile, halo, multiple) {
+  const count = Math.ceil(length / tile);
+  const step = Math.ceil(length / (count * multiple)) * multiple;
+  const found = [];
+  for (let start = 0; start < length; start += step) {
+    const stop = Math.min(start + step, length);
+    found.push({ start, stop, readStart: Math.max(0, start - halo), readStop: Math.min(length, stop + halo) });
+  }
+  return found;
+}
+
+/** Tiles of a picture, {rows, columns}: those that read least among those that read at most `pixels` at once. */
+export function tiling(height, width, card, pixels) {
+  const cuts = (length) => {
+    const found = [];
+    for (let count = 1; count <= Math.ceil(length / card.size_multiple); count++) {
+      const tile = Math.ceil(length / (count * card.size_multiple)) * card.size_multiple;
+      const axis = spans(length, tile, card.halo, card.size_multiple);
+      const reads = axis.map((s) => s.readStop - s.readStart);
+      found.push({ axis, most: Math.max(...reads), all: reads.reduce((a, b) => a + b) });
+      if (tile === card.size_multiple) break;
+    }
+    return found;
+  };
+  const across = cuts(width);
+  let best = null;
+  for (const rows of cuts(height))
+    for (const columns of across) {
+      const [most, all] = [rows.most * columns.most, rows.all * columns.all];
+      const fits = most <= pixels;
+      const better = !best || (fits !== best.fits ? fits : fits ? all < best.all : most < best.most);
+      if (better) best = { fits, most, all, rows: rows.axis, columns: columns.axis };
+    }
+  return best;
+}
+
+/** Model folders under `base`, opened once each, on one engine: "wasm" or "webgpu". */
+export class Network {
+  /** `ort` is ONNX Runtime's module, `read` gives a file's bytes by its path below the base. */
+  constructor(ort, engine, read) {
+    this.ort = ort;
+    this.engine = engine;
+    this.read = read;
+    this.models = new Map();
+  }
+
+  /** The card of a model, once its session stands. Throws `engine` where it cannot be opened. */
+  async open(name) {
+    if (!this.models.has(name)) this.models.set(name, this.opened(name));
+    try {
+      return (await this.models.get(name)).card;
+    } catch (error) {
+      this.models.delete(name);
+      throw error;
+    }
+  }
+
+  async opened(name) {
+    const folder = `models/${name}`;
+    const card = JSON.parse(new TextDecoder().decode(await this.read(`${folder}/card.json`)));
+    if (card.kind !== "linear")
+      throw new ScotopicError("engine", `${name}: gives finished sRGB pictures; the page runs models of kind linear`);
+    const [graph, weights] = await Promise.all([this.read(`${folder}/model.onnx`), this.read(`${folder}/${WEIGHTS}`)]);
+    const floats = widened(new Uint16Array(weights.buffer, weights.byteOffset, weights.length >> 1));
+    const session = await this.ort.InferenceSession.create(graph, {
+      executionProviders: [this.engine],
+      graphOptimizationLevel: "all",
+      externalData: floats.length ? [{ path: WEIGHTS, data: new Uint8Array(floats.buffer) }] : [],
+    });
+    return { card, session };
+  }
+
+  /**
+   * One tile through a model: {rgb, plain, finite}, halves of the part `cut` ({top, left, bottom, right}) of its
+   * three planes. `mosaic` holds [height, width] values in DN; of `monochrome` pictures the colours' mean counts.
+   */
+  async tile(name, mosaic, [height, width], inputs, cut, monochrome = false) {
+    await this.open(name);
+    const { session } = await this.models.get(name);
+    const tensor = (values, dims) => new this.ort.Tensor("float32", values, dims);
+    const feeds = { mosaic: tensor(mosaic, [1, 1, height, width]), ratio: tensor(Float32Array.of(inputs.ratio), [1]) };
+    for (const key of BY_PLANE) feeds[key] = tensor(Float32Array.from(inputs[key]), [inputs[key].length]);
+    const outputs = await session.run(feeds, OUTPUTS);
+    const result = { finite: true };
+    for (const key of OUTPUTS) {
+      const light = await outputs[key].getData();
+      if (monochrome && key === "rgb") evenOut(light);
+      const size = (cut.bottom - cut.top) * (cut.right - cut.left);
+      const halves = new Uint16Array(3 * size);
+      let at = 0;
+      for (let c = 0; c < 3; c++)
+        for (let y = cut.top; y < cut.bottom; y++) {
+          const start = (c * height + y) * width;
+          if (!narrow(light.subarray(start + cut.left, start + cut.right), halves, at)) result.finite = false;
+          at += cut.right - cut.left;
+        }
+      result[key] = halves;
+      outputs[key].dispose();
+    }
+    return result;
+  }
+}
+
+/** ONNX Runtime for an engine, with its files below `base`; threads where the page is isolated. */
+export async function loadRuntime(base, engine, threads) {
+  const file = engine === "webgpu" ? "ort.webgpu.min.mjs" : "ort.wasm.min.mjs";
+  const ort = await import(new URL(`vendor/${file}`, base).href);
+  ort.env.wasm.wasmPaths = new URL("vendor/", base).href;
+  ort.env.wasm.numThreads = threads;
+  ort.env.logLevel = "error";
+  return ort;
+}
+
+/** How many threads an engine may use here; one where memory cannot be shared between them. */
+export function threadsFor(engine) {
+  if (engine === "wasm-single" || !globalThis.crossOriginIsolated) return 1;
+  return Math.min(THREADS_MAX, globalThis.navigator?.hardwareConcurrency ?? 1);
+}
+
+function evenOut(light) {
+  const size = light.length / 3;
+  for (let i = 0; i < size; i++) {
+    const mean = (light[i] + light[size + i] + light[2 * size + i]) / 3;
+    light[i] = light[size + i] = light[2 * size + i] = mean;
+  }
+}
+
+/** A file's bytes by its path below the page. */
+export async function readFrom(base, path) {
+  const answer = await fetch(new URL(path, base));
+  if (!answer.ok) throw new Error(`${path}: the server answered ${answer.status}`);
+  return new Uint8Array(await answer.arrayBuffer());
+}

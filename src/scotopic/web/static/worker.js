@@ -1,0 +1,317 @@
+// The page's worker: pictures in, light kept, views and files out. It draws while the network works beside it.
+
+import { described, gainsFor } from "./balance.js";
+import { developed, developer, uprightSize } from "./develop.js";
+import { enhance, plan, preview } from "./enhance.js";
+import { Engine, hasGraphics, trial } from "./engines.js";
+import { ScotopicError, unsupported } from "./errors.js";
+import { decide } from "./exposure.js";
+import { read } from "./read.js";
+import { readFrom } from "./run.js";
+import { levels, sampled } from "./sample.js";
+import { jpeg } from "./write.js";
+
+/** Mosaic pixels in the quick picture of the whole. */
+const PREVIEW_PIXELS = 400_000;
+
+/** Mosaic pixels in a tile with its halo: the network takes about 200 bytes for each while it works. */
+const TILE_PIXELS = 1_300_000;
+const SMALL_TILE_PIXELS = 400_000;
+
+/** Megapixels that a device bears, by the memory that browsers tell of (at most 8 GB) or by its kind. */
+const MEGAPIXELS = { 8: 64, 4: 32, 2: 20, less: 12, unknown: 64, pocket: 26 };
+
+const pictures = new Map();
+let page = null;
+let engine = null;
+let turn = Promise.resolve();
+
+class Cancelled extends Error {}
+
+const post = (message, transfer = []) => self.postMessage(message, transfer);
+
+// ---- the engine
+
+async function configure({ base, engine: wanted = "auto" }) {
+  const readConstants = async () => JSON.parse(new TextDecoder().decode(await readFrom(base, "constants.json")));
+  const ready = (async () => {
+    page = { base, constants: await readConstants() };
+    engine = await Engine.start(base, wanted === "wasm-single" ? wanted : "wasm");
+    const name = defaultModel();
+    const tried = wanted === "webgpu" ? await graphics(name, { auto: false }) : null;
+    post({ type: "ready", engine: engine.kind, threads: engine.threads, refused: tried?.refused });
+    // Without being asked a graphics processor is tried beside the work, which waits for nothing.
+    if (wanted === "auto" && !onIos())
+      graphics(name, { auto: true }).then(({ refused }) => {
+        if (!refused) post({ type: "ready", engine: engine.kind, threads: engine.threads });
+      });
+    else engine.open(name).catch(() => {});
+  })();
+  turn = ready.catch(() => {});
+  await ready;
+}
+
+/** Puts the graphics processor in the engine's place where it gives the same; {refused} says why not. */
+async function graphics(name, { auto }) {
+  if (!(await hasGraphics(!auto))) return { refused: "there is no graphics processor that a page may use" };
+  const trusted = engine;
+  const found = await trial(page.base, trusted, name, { auto });
+  if (!found.engine) return found;
+  engine = found.engine;
+  // What is under way on the processor goes on there.
+  turn = turn.finally(() => trusted.stop());
+  return {};
+}
+
+/** The engine anew on the processor, after one that failed. */
+async function fallBack() {
+  const kind = engine.kind === "webgpu" ? "wasm" : engine.kind;
+  engine.stop();
+  engine = await Engine.start(page.base, kind);
+  post({ type: "ready", engine: engine.kind, threads: engine.threads });
+}
+
+const defaultModel = () => page.constants.models.bayer.fast;
+
+function onIos() {
+  return /iPhone|iPad|iPod/.test(self.navigator?.userAgent ?? "");
+}
+
+function megapixelsMax() {
+  const memory = self.navigator?.deviceMemory;
+  if (memory === undefined) return onIos() ? MEGAPIXELS.pocket : MEGAPIXELS.unknown;
+  return MEGAPIXELS[[8, 4, 2].find((most) => memory >= most) ?? "less"];
+}
+
+// ---- a picture's way
+
+async function open({ id }) {
+  const picture = pictureOf(id);
+  goOn(picture);
+  post({ type: "progress", id, share: 0, stage: "read" });
+  await decode(picture);
+  post({ type: "opened", id, info: infoOf(picture) });
+  const light = await withEngine((pixels) =>
+    preview(picture.captured, picture.made, engine, {
+      constants: page.constants,
+      most: Math.min(PREVIEW_PIXELS, pixels),
+      go: () => goOn(picture),
+    }),
+  );
+  if (!light || picture.light) return;
+  Object.assign(picture, { light, stack: [light], like: light });
+  const [width, height] = uprightSize(light);
+  // The preview's own size is the picture's, drawn small: its views are told in the picture's pixels.
+  picture.like = { ...light, ...sizeOf(picture), pixelAspect: picture.captured.pixelAspect ?? 1 };
+  const image = drawn(picture, "enhanced", {}, null, width, height).image;
+  post({ type: "preview", id, image }, [image.data.buffer]);
+}
+
+/** The file's counts, and what is to be done with them. */
+async function decode(picture, ratio = null) {
+  const bytes = new Uint8Array(await picture.file.arrayBuffer());
+  const captured = await read(bytes, { name: picture.file.name, megapixelsMax: megapixelsMax() });
+  if (captured.exif?.enhanced)
+    throw unsupported(
+      "enhanced already",
+      "scotopic has enhanced this picture already, and a second time would take texture for noise",
+    );
+  goOn(picture);
+  const made = plan(captured, page.constants, ratio);
+  Object.assign(picture, { captured, made, size: [captured.height, captured.width] });
+}
+
+const sizeOf = ({ size: [height, width] }) => ({ height, width });
+
+async function work({ id, ratio = null }) {
+  const picture = pictureOf(id);
+  goOn(picture);
+  const asked = ratio ?? picture.made.exposure.ratio;
+  if (picture.full && picture.light.ratio === asked) {
+    post({ type: "enhanced", id, engine: engine.kind, seconds: 0 });
+    return;
+  }
+  const start = performance.now();
+  if (!picture.captured) await decode(picture, ratio);
+  const made = { ...picture.made, exposure: ratio ? decide(picture.made.mosaic, page.constants, ratio) : picture.made.exposure };
+  const light = await withEngine((pixels) =>
+    enhance(picture.captured, made, engine, {
+      constants: page.constants,
+      pixels,
+      go: () => goOn(picture),
+      progress: (share) => post({ type: "progress", id, share, stage: "network" }),
+    }),
+  );
+  Object.assign(picture, { made, light, like: light, full: true });
+  picture.stack = levels(light);
+  // The counts are read again from the file should another ratio be asked for.
+  picture.captured = null;
+  picture.made.mosaic = null;
+  views.length = 0;
+  post({ type: "enhanced", id, engine: engine.kind, seconds: (performance.now() - start) / 1000 });
+}
+
+/** Does a piece of work on the engine; once more on the processor, or in smaller tiles, where that failed. */
+async function withEngine(piece) {
+  try {
+    return await piece(onIos() ? SMALL_TILE_PIXELS : TILE_PIXELS);
+  } catch (error) {
+    if (error instanceof Cancelled || !["engine", "memory"].includes(error.code)) throw error;
+    if (error.code === "engine" && engine.kind !== "webgpu") throw error;
+    await fallBack();
+    return piece(SMALL_TILE_PIXELS);
+  }
+}
+
+async function save({ id, settings = {}, format = "jpg", quality }) {
+  const picture = pictureOf(id);
+  if (format !== "jpg") throw unsupported(format, `the page writes JPEG; ${format} is written by the computer`);
+  if (!picture.full) await work({ id });
+  const { light, file } = picture;
+  const [width, height] = uprightSize(light);
+  const develop = developer(light, { gains: gainsOf(picture, settings), gain: 2 ** (settings.ev ?? 0) }, page.constants);
+  const strength = settings.strength ?? 1;
+  const rows = (top, count) => {
+    goOn(picture);
+    post({ type: "progress", id, share: top / height, stage: "encode" });
+    const view = { x: 0, y: top, width, height: count };
+    const strip = (which) => sampled([light], light, which, view, width, count);
+    const rgb = new Uint8Array(3 * width * count);
+    developed(develop, blended(strip, strength), width * count, rgb);
+    return rgb;
+  };
+  const exif = picture.exif;
+  const parts = await jpeg(rows, width, height, { exif, quality, software: `scotopic ${page.constants.version}` });
+  goOn(picture);
+  const name = `${file.name.replace(/\.[^.]*$/, "") || "picture"}-scotopic.jpg`;
+  post({ type: "saved", id, blob: new Blob(parts, { type: "image/jpeg" }), name });
+}
+
+// ---- what the screen shows
+
+/** Light of the views drawn last: sliders move, the view stays. */
+const views = [];
+const VIEWS_KEPT = 3;
+
+function render({ id, which, settings = {}, view = null, outWidth, outHeight, serial }) {
+  const picture = pictureOf(id);
+  if (!picture.light) throw new ScotopicError("internal", "nothing is there to draw yet");
+  const { image, gains } = drawn(picture, which, settings, view, outWidth, outHeight);
+  const wb = described(gains, picture.light);
+  post({ type: "rendered", id, which, serial, image, wb }, [image.data.buffer]);
+}
+
+/** A view of a picture: {image: {width, height, data}, gains}. */
+function drawn(picture, which, settings, view, outWidth, outHeight) {
+  const { light, like } = picture;
+  const [wide, high] = uprightSize(like);
+  const seen = view ?? { x: 0, y: 0, width: wide, height: high };
+  const [width, height] = [Math.max(1, Math.round(outWidth ?? wide)), Math.max(1, Math.round(outHeight ?? high))];
+  const gains = gainsOf(picture, settings);
+  const look = which === "traditional" ? "libraw" : "natural";
+  const develop = developer(light, { gains, gain: 2 ** (settings.ev ?? 0), look }, page.constants);
+  const strength = which === "traditional" ? 0 : (settings.strength ?? 1);
+  const sample = (plane) => viewed(picture, plane, seen, width, height);
+  const data = new Uint8ClampedArray(4 * width * height).fill(255);
+  developed(develop, blended(sample, strength), width * height, data, 0, 4);
+  return { image: { width, height, data }, gains };
+}
+
+/** The light of a view, from among the last ones where it is the same. */
+function viewed(picture, plane, view, width, height) {
+  const key = JSON.stringify([picture.id, plane, view, width, height]);
+  let found = views.find((v) => v.key === key && v.of === picture.light);
+  if (!found) {
+    found = { key, of: picture.light, light: sampled(picture.stack, picture.like, plane, view, width, height) };
+    views.unshift(found);
+    views.length = Math.min(views.length, VIEWS_KEPT);
+  }
+  return found.light;
+}
+
+/** The result and the plain picture mixed by the strength; `of` gives either's three planes. */
+function blended(of, strength) {
+  if (strength >= 1) return of("rgb");
+  if (strength <= 0) return of("plain");
+  const [clean, plain] = [of("rgb"), of("plain")];
+  return clean.map((plane, c) => plane.map((v, i) => plain[c][i] + strength * (v - plain[c][i])));
+}
+
+function gainsOf(picture, { wb = "camera", strength = 1 }) {
+  return gainsFor(wb, picture.light, page.constants, strength);
+}
+
+function infoOf(picture) {
+  const { captured, made, file } = picture;
+  const [width, height] = uprightSize(captured);
+  picture.exif = captured.exif;
+  return {
+    name: file.name,
+    make: captured.make ?? "",
+    model: captured.model ?? "",
+    iso: captured.iso ?? null,
+    exposure_s: captured.exposure_s ?? null,
+    f_number: captured.fNumber ?? null,
+    focal_mm: captured.focal_mm ?? null,
+    lens: captured.lens ?? "",
+    width,
+    height,
+    orientation: captured.orientation ?? 1,
+    ratio: made.exposure.ratio,
+    ev: Math.log2(made.exposure.ratio),
+    ratioSource: made.exposure.source,
+    noiseSource: made.noise.profile.source,
+    warning: made.noise.warning,
+    sensor: captured.kind === "linear" ? "linear" : captured.cfa.length > 2 ? "xtrans" : "bayer",
+    megapixels: (width * height) / 1e6,
+    wb: described(captured.wb, captured),
+  };
+}
+
+// ---- messages
+
+function pictureOf(id) {
+  const picture = pictures.get(id);
+  if (!picture) throw new ScotopicError("internal", `no picture ${id} is open`);
+  return picture;
+}
+
+/** Throws where the work on a picture is no longer wanted. */
+function goOn(picture) {
+  if (picture.cancelled || pictures.get(picture.id) !== picture) throw new Cancelled();
+}
+
+function failed({ type, id, serial }, error) {
+  if (error instanceof Cancelled) {
+    post({ type: "cancelled", id });
+    return;
+  }
+  const spent = error instanceof RangeError || /out of memory|allocation failed/i.test(error?.message ?? "");
+  const code = error.code && error.facts ? error.code : spent ? "memory" : "internal";
+  if (type === "open") pictures.delete(id);
+  post({ type: "failed", id, code, words: String(error?.message ?? error), facts: error?.facts ?? {}, serial });
+}
+
+/** One after the other, so that two pictures never need memory at once. */
+const inTurn = { open, enhance: work, save };
+
+self.addEventListener("message", ({ data: message }) => {
+  const { type, id, file } = message;
+  if (type === "open") pictures.set(id, { id, file, cancelled: false });
+  const picture = pictures.get(id);
+  // What was cancelled before may be asked for again.
+  if (picture && type === "enhance") picture.cancelled = false;
+  if (type === "configure") configure(message).catch((error) => failed(message, error));
+  else if (type in inTurn) turn = turn.then(() => inTurn[type](message)).catch((error) => failed(message, error));
+  else if (type === "cancel" && picture) picture.cancelled = true;
+  else if (type === "close") {
+    pictures.delete(id);
+    views.length = 0;
+  } else if (type === "render") {
+    try {
+      render(message);
+    } catch (error) {
+      failed(message, error);
+    }
+  }
+});
