@@ -9,7 +9,6 @@ import { decide } from "./exposure.js";
 import { read } from "./read.js";
 import { readFrom } from "./run.js";
 import { levels, sampled } from "./sample.js";
-import { jpeg } from "./write.js";
 
 /** Mosaic pixels in the quick picture of the whole. */
 const PREVIEW_PIXELS = 400_000;
@@ -166,6 +165,7 @@ async function withEngine(piece) {
 async function save({ id, settings = {}, format = "jpg", quality }) {
   const picture = pictureOf(id);
   if (format !== "jpg") throw unsupported(format, `the page writes JPEG; ${format} is written by the computer`);
+  const { jpeg } = await import("./write.js");
   if (!picture.full) await work({ id });
   const { light, file } = picture;
   const [width, height] = uprightSize(light);
