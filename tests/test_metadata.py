@@ -13,6 +13,7 @@ from scotopic.develop import srgb_profile
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import UnsupportedRawError
 from scotopic.frame import Mosaic, Rendered
+from scotopic.jobs.layout import find_files, lay_out
 from scotopic.metadata import XMP, Exif, Words, attach_to_tiff, is_enhanced, read_exif, xmp_packet
 from scotopic.run import Models
 from scotopic.write import FORMATS, bits_of, write
@@ -251,7 +252,7 @@ def source(tmp_path, dark: Mosaic):
 
 
 def treated(source, kind, **settings) -> batch.Outcome:
-    jobs, chosen = batch.lay_out(batch.find_files([source]), None, kind)
+    jobs, chosen = lay_out(find_files([source]), None, kind)
     made = batch.Settings(ratio=50, kind=chosen, overwrite=True, **settings)
     (outcome,) = batch.run(jobs, made, Models(None, device="cpu"))
     return outcome

@@ -11,6 +11,7 @@ from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, WriteError
 from scotopic.icc import profile
+from scotopic.jobs.layout import find_files, lay_out
 from scotopic.run import Models
 from scotopic.write import check_place
 from test_write import icc_of
@@ -23,7 +24,7 @@ def photo_file(tmp_path, dark):
 
 
 def treated(source, **settings) -> batch.Outcome:
-    jobs, kind = batch.lay_out(batch.find_files([source]), None, settings.pop("kind", "jpg"))
+    jobs, kind = lay_out(find_files([source]), None, settings.pop("kind", "jpg"))
     made = batch.Settings(ratio=50, kind=kind, **settings)
     batch.check_output(made)
     (outcome,) = batch.run(jobs, made, Models(None, device="cpu"))
@@ -85,8 +86,8 @@ def test_results_in_a_folder_are_no_pictures_to_enhance(photo_file, kind):
 def test_results_are_taken_where_they_are_asked_for(photo_file):
     made = treated(photo_file, kind="dng").job.target
     both = [(photo_file, photo_file.parent), (made, made.parent)]
-    assert sorted(batch.find_files([photo_file.parent])) == sorted(both)
-    assert batch.find_files([made], enhanced=False) == [(made, made.parent)]
+    assert sorted(find_files([photo_file.parent])) == sorted(both)
+    assert find_files([made], enhanced=False) == [(made, made.parent)]
     told = CliRunner().invoke(app, ["info", str(made)])
     assert told.exit_code == 0
     assert "--again" in told.stdout

@@ -1,12 +1,13 @@
-"""Many files, one after another: what goes where, what happened to each, and none lost for another."""
+"""One file to its result, and many in turn: what happened to each, and none lost for another."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 from scotopic.balance import Balance, balanced
@@ -18,21 +19,17 @@ from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.frame import Capture, Captured, Linear, Mosaic
-from scotopic.metadata import is_enhanced
 from scotopic.models import Card
 from scotopic.read import read
 from scotopic.run import DEFAULT_TILE, Model, Models
 from scotopic.traditional import develop_traditional
 from scotopic.write import SUFFIXES, Format, bits_of, check_place, check_space, refusal, write
 
-RAW_SUFFIXES = frozenset(
-    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos "
-    ".mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
-)
-"""Endings by which files are picked from folders; a file named outright may be called anything."""
-
 EV_WORTH_A_WORD = 0.5
 """From so many stops of BaselineExposure on the user is told."""
+
+OVERLAPPED_PIXELS = 64_000_000
+"""Pictures above this go through one at a time from the network to the disk, that memory stays bounded."""
 
 Way = Literal["scotopic", "traditional"]
 
@@ -72,6 +69,8 @@ class Job:
 
     source: Path
     target: Path
+    home: Path | None = None
+    """A folder above the target that has to be there: where it has gone, a disk was pulled out."""
 
 
 @dataclass(frozen=True)
@@ -95,97 +94,6 @@ class Outcome:
             "seconds": round(self.seconds, 3),
             **self.facts,
         }
-
-
-def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, Path]]:
-    """The RAW files named or below the folders named, each with the folder it is relative to.
-
-    What is named is taken as it is, even if it does not exist; so is a folder that cannot be opened:
-    reading them will say so. Without `enhanced`, DNGs in folders that scotopic has written are passed by:
-    they are results of an earlier run. Raises ReadError when no RAW file is found.
-    """
-    found: list[tuple[Path, Path]] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append((path, path.parent))
-            continue
-
-        def closed(error: OSError, path: Path = path) -> None:
-            found.append((Path(error.filename), path))
-
-        for folder, folders, names in os.walk(path, onerror=closed):
-            folders.sort()
-            for name in sorted(names):
-                if Path(name).suffix.lower() not in RAW_SUFFIXES or name.startswith("."):
-                    continue
-                if enhanced or not _is_result(Path(folder) / name):
-                    found.append((Path(folder) / name, path))
-    if not found:
-        raise ReadError(f"no RAW files in {', '.join(map(str, paths))}: looked for {_some_suffixes()}")
-    unique: dict[Path, tuple[Path, Path]] = {}
-    for source, base in found:
-        unique.setdefault(source.absolute(), (source, base))
-    return list(unique.values())
-
-
-def _is_result(path: Path) -> bool:
-    try:
-        return path.suffix.lower() == ".dng" and is_enhanced(path)
-    except OSError:
-        # Reading it will say why.
-        return False
-
-
-def lay_out(
-    files: list[tuple[Path, Path]], output: Path | None, kind: Kind | None, way: Way = "scotopic"
-) -> tuple[list[Job], Kind]:
-    """Where each result goes, and its format.
-
-    `IMG_1.ARW` becomes `IMG_1-scotopic.jpg` beside it; `output` is a file for a single source, else a
-    folder that keeps the sources' subfolders. Of two sources that would meet in one name the later
-    keeps its ending in it. Raises SettingsError where `output` does not fit.
-    """
-    named = ENDINGS.get(output.suffix.lower()) if output is not None else None
-    if output is not None and named and not output.is_dir():
-        if len(files) > 1:
-            raise SettingsError(
-                f"{output} is one file, but there are {len(files)} pictures: give a folder instead"
-            )
-        if kind is not None and kind != named:
-            raise SettingsError(f"{output} says {named}, --format says {kind}: leave one of them out")
-        _check_apart([Job(files[0][0], output)])
-        return [Job(files[0][0], output)], named
-    single = len(files) == 1 and files[0][0].parent == files[0][1]
-    if output is not None and output.suffix and single and kind is None and not output.is_dir():
-        raise SettingsError(
-            f"{output}: no picture format called {output.suffix}; known are {', '.join(sorted(ENDINGS))}"
-        )
-    if output is not None and output.exists() and not output.is_dir():
-        raise SettingsError(f"{output} is a file, but a folder is needed for the results")
-    chosen: Kind = kind or "jpg"
-    jobs: list[Job] = []
-    taken: set[str] = set()
-    for source, base in files:
-        folder = source.parent if output is None else output / source.parent.relative_to(base)
-        target = folder / f"{source.stem}-{way}.{chosen}"
-        if str(target).casefold() in taken:
-            target = folder / f"{source.stem}_{source.suffix[1:].lower()}-{way}.{chosen}"
-        number = 2
-        while str(target).casefold() in taken:
-            target = folder / f"{source.stem}_{number}-{way}.{chosen}"
-            number += 1
-        taken.add(str(target).casefold())
-        jobs.append(Job(source, target))
-    _check_apart(jobs)
-    return jobs, chosen
-
-
-def _check_apart(jobs: list[Job]) -> None:
-    """Raise SettingsError where a result would take the place of a source, whatever the user allows."""
-    sources = {job.source.resolve() for job in jobs}
-    for job in jobs:
-        if job.target.resolve() in sources:
-            raise SettingsError(f"{job.target} is one of the photos to read: give another output")
 
 
 def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
@@ -225,24 +133,43 @@ def run(
 ) -> Iterator[Outcome]:
     """Treat the files in turn. A bad file gives a failed outcome and the rest go on."""
     for job in jobs:
-        start = time.monotonic()
-        facts: dict[str, Any] = {}
 
         def tell(share: float, job: Job = job) -> None:
             progress(job, share)
 
-        try:
-            status = _treat(job, settings, models, facts, tell)
-            yield Outcome(job, status, time.monotonic() - start, facts)
-        except ScotopicError as error:
-            yield Outcome(job, "failed", time.monotonic() - start, facts, str(error))
-        except MemoryError:
-            words = f"{job.source.name}: not enough memory for this picture"
-            yield Outcome(job, "failed", time.monotonic() - start, facts, words)
-        except Exception as error:
-            # A fault of ours must not cost the other pictures.
-            words = f"{job.source.name}: a fault in scotopic ({type(error).__name__}: {error}); please report it"
-            yield Outcome(job, "failed", time.monotonic() - start, facts, words)
+        yield treated(job, settings, models, tell)
+
+
+def treated(
+    job: Job,
+    settings: Settings,
+    models: Models | None,
+    tell: Callable[[float], None] = lambda _: None,
+    turn: Lock | None = None,
+) -> Outcome:
+    """Treat one file. Never raises: whatever goes wrong is the outcome's.
+
+    `turn` is for threads that treat several files: it is held while the network runs, so that one file is read
+    and another written meanwhile. `tell` learns the network's share done, 0..1.
+    """
+    start = time.monotonic()
+    facts: dict[str, Any] = {}
+    status: Literal["done", "planned", "skipped", "failed"] = "failed"
+    words = ""
+    try:
+        status = _treat(job, settings, models, facts, tell, turn)
+    except ScotopicError as error:
+        words = str(error)
+    except MemoryError:
+        words = f"{job.source.name}: not enough memory for this picture"
+    except OSError as error:
+        words = f"{job.source.name}: {error.filename or job.target}: {error.strerror or error}"
+    except Exception as error:
+        # A fault of ours must not cost the other pictures.
+        words = (
+            f"{job.source.name}: a fault in scotopic ({type(error).__name__}: {error}); please report it"
+        )
+    return Outcome(job, status, time.monotonic() - start, facts, words)
 
 
 def _treat(
@@ -251,13 +178,17 @@ def _treat(
     models: Models | None,
     facts: dict[str, Any],
     tell: Callable[[float], None],
+    turn: Lock | None,
 ) -> Literal["done", "planned", "skipped"]:
     if job.target.exists() and not settings.overwrite:
         if settings.skip_existing:
             return "skipped"
         raise refusal(job.target)
+    _check_home(job)
     check_place(job.target)
-    captured = read(job.source)
+    state = state_of(job.source)
+    captured = _read(job.source, settings)
+    _check_unchanged(job, state)
     if settings.strip_gps:
         captured = captured.with_changes(exif=captured.exif.without_gps())
     if settings.way == "scotopic" and not settings.again:
@@ -267,29 +198,62 @@ def _treat(
     facts.update(describe(captured, made))
     if settings.dry_run:
         return "planned"
-    if settings.kind == "dng":
-        _write_dng(job, settings, captured, made, models, facts, tell)
-        return "done"
     if settings.way == "traditional":
+        check_kind(settings.kind, settings.way, None)
+        assert settings.kind != "dng"
         picture = develop_traditional(
             job.source, captured, ratio=made.exposure.ratio, bits=bits_of(settings.kind)
         )
-    else:
-        if models is None:
-            raise SettingsError("enhancing needs a model")
+        _make_folder(job)
+        write(job.target, picture, settings.kind, overwrite=settings.overwrite)
+        return "done"
+    if models is None:
+        raise SettingsError("enhancing needs a model")
+    with ExitStack() as held:
+        if turn is not None:
+            held.enter_context(turn)
+        # Where threads share the models, only the one whose turn it is opens them.
         model = models.open(sensor)
         facts["model"] = f"{model.card.name} {model.card.version}"
+        ended = held.close if captured.data[..., :1].size <= OVERLAPPED_PIXELS else _nothing
+        if settings.kind == "dng":
+            check_kind("dng", settings.way, model.card)
+            linear = _linear(captured, model, made, settings, facts, tell, ended)
+            _write_dng(job, settings, linear, state, facts)
+            return "done"
         bits = bits_of(settings.kind)
         if model.card.kind == "linear":
-            linear = _linear(captured, model, made, settings, facts, tell)
+            linear = _linear(captured, model, made, settings, facts, tell, ended)
             picture = develop(linear, look=settings.look, space=settings.space, bits=bits)
         else:
             picture = finished(
                 captured, model, plan_made=made, bits=bits, tile=settings.tile, progress=tell
             )
-    _make_folder(job.target.parent)
-    write(job.target, picture, settings.kind, overwrite=settings.overwrite)
+            ended()
+        _make_folder(job)
+        write(job.target, picture, settings.kind, overwrite=settings.overwrite)
     return "done"
+
+
+def _nothing() -> None:
+    pass
+
+
+def _read(source: Path, settings: Settings) -> Captured:
+    """The one place where a file of a batch is decoded."""
+    return read(source)
+
+
+State = tuple[int, int, int]
+
+
+def state_of(source: Path) -> State | None:
+    """What changes when a file is written to: size, time of change (ns), inode; None where it is not there."""
+    try:
+        found = source.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _linear(
@@ -299,39 +263,31 @@ def _linear(
     settings: Settings,
     facts: dict[str, Any],
     tell: Callable[[float], None],
+    ended: Callable[[], None],
 ) -> Linear:
-    """The enhanced light, balanced as the settings say; the facts learn how."""
+    """The enhanced light, balanced as the settings say; the facts learn how. `ended` is called after the network."""
     light = enhance(
         captured, model, plan_made=made, strength=settings.strength, tile=settings.tile, progress=tell
     )
+    ended()
     linear = balanced(light, settings.wb)
     facts |= _balance(linear)
     return linear
 
 
 def _write_dng(
-    job: Job,
-    settings: Settings,
-    captured: Captured,
-    made: Plan,
-    models: Models | None,
-    facts: dict[str, Any],
-    tell: Callable[[float], None],
+    job: Job, settings: Settings, linear: Linear, state: State | None, facts: dict[str, Any]
 ) -> None:
-    if models is None:
-        raise SettingsError("enhancing needs a model")
-    model = models.open(sensor_of(captured))
-    check_kind("dng", settings.way, model.card)
-    facts["model"] = f"{model.card.name} {model.card.version}"
-    linear = _linear(captured, model, made, settings, facts, tell)
-    _make_folder(job.target.parent)
+    origin = read_origin(job.source, *linear.data.shape[:2])
+    _check_unchanged(job, state)
+    _make_folder(job)
     scaling = write_linear(
         job.target,
         linear,
         develop(linear, look=settings.look or "natural"),
         compression=settings.dng_compression,
         strength=settings.strength,
-        origin=read_origin(job.source, *linear.data.shape[:2]),
+        origin=origin,
         overwrite=settings.overwrite,
     )
     facts["baseline_ev"] = round(scaling.baseline_ev, 3)
@@ -344,7 +300,26 @@ def _write_dng(
         facts["warning"] = "; ".join(filter(None, [facts.get("warning"), kept]))
 
 
-def _make_folder(folder: Path) -> None:
+def _check_unchanged(job: Job, state: State | None) -> None:
+    """Raise ReadError where the source is no longer as it was."""
+    if state != state_of(job.source):
+        raise ReadError(
+            f"{job.source.name}: changed while it was read; wait until it is copied whole, then try again"
+        )
+
+
+def _check_home(job: Job) -> None:
+    """Raise WriteError where the folder of the results has gone; making it anew would fill another disk."""
+    if job.home is not None and not job.home.is_dir():
+        raise WriteError(
+            f"{job.target}: cannot be written, since {job.home} has vanished while scotopic was at work; bring it "
+            "back (a disk pulled out?) and start again with --resume"
+        )
+
+
+def _make_folder(job: Job) -> None:
+    _check_home(job)
+    folder = job.target.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -391,7 +366,3 @@ def describe(captured: Captured, made: Plan | None) -> dict[str, Any]:
 
 def _balance(capture: Capture) -> dict[str, Any]:
     return {"wb": [round(g, 4) for g in capture.wb], "wb_source": capture.wb_source}
-
-
-def _some_suffixes() -> str:
-    return "ARW, CR2, CR3, DNG, NEF, RAF and others"

@@ -73,10 +73,10 @@ def calibrate_command(
 def _calibrate(
     dark: list[Path], flat: list[Path], output: Path | None, install: bool, overwrite: bool
 ) -> None:
-    from scotopic.batch import find_files
     from scotopic.calibration.apply import profiles_folder
     from scotopic.calibration.calibrate import calibrate
     from scotopic.calibration.page import HEADS, rows, write_page
+    from scotopic.jobs.layout import find_files
 
     page = output.with_suffix(".html") if output is not None else None
     for target in (output, page):

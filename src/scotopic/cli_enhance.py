@@ -142,14 +142,15 @@ def _run_files(
     """Lay out the jobs, run them, report each, and leave with 1 if any failed."""
     from scotopic import batch
     from scotopic.exposure import check
+    from scotopic.jobs.layout import find_files, lay_out
 
     if choices["overwrite"] and choices["skip_existing"]:
         raise SettingsError("--overwrite and --skip-existing contradict each other: give one")
     check(choices["ratio"], choices["ev"])
     # Results of an earlier run beside the RAW files are no pictures to enhance; nor would they be replaced.
-    files = batch.find_files(paths, enhanced=choices["way"] != "scotopic" or choices["again"])
+    files = find_files(paths, enhanced=choices["way"] != "scotopic" or choices["again"])
     kind: batch.Kind | None = format_name.value if format_name else None
-    jobs, chosen = batch.lay_out(files, output, kind, choices["way"])
+    jobs, chosen = lay_out(files, output, kind, choices["way"])
     batch.check_kind(chosen, choices["way"], models.card() if models is not None else None)
     settings = batch.Settings(kind=chosen, **choices)
     batch.check_output(settings)

@@ -38,13 +38,14 @@ def info_command(
     from scotopic.calibration.apply import chosen
     from scotopic.enhance import plan, sensor_of
     from scotopic.exposure import check
+    from scotopic.jobs.layout import find_files
     from scotopic.read import read
 
     failed = 0
     with told():
         check(ratio, ev)
         profiles = chosen(profile)
-        files = batch.find_files(paths)
+        files = find_files(paths)
     for source, _ in files:
         facts: dict[str, Any] = {"file": str(source), "status": "ok", "error": None}
         try:

@@ -1,0 +1,160 @@
+"""Which files there are, and where the result of each goes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from pathlib import Path
+
+from scotopic.batch import ENDINGS, Job, Kind, Way
+from scotopic.errors import ReadError, SettingsError
+from scotopic.metadata import is_enhanced
+
+RAW_SUFFIXES = frozenset(
+    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos "
+    ".mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
+)
+"""Endings by which files are picked from folders; a file named outright may be called anything."""
+
+
+def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, Path]]:
+    """The RAW files named or below the folders named, each with the folder it is relative to.
+
+    What is named is taken as it is, even if it does not exist; so is a folder that cannot be opened:
+    reading them will say so. Without `enhanced`, DNGs in folders that scotopic has written are passed by:
+    they are results of an earlier run. Raises ReadError when no RAW file is found.
+    """
+    found: list[tuple[Path, Path]] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append((path, path.parent))
+            continue
+
+        def closed(error: OSError, path: Path = path) -> None:
+            found.append((Path(error.filename), path))
+
+        for folder, folders, names in os.walk(path, onerror=closed):
+            folders.sort()
+            for name in sorted(names):
+                if Path(name).suffix.lower() not in RAW_SUFFIXES or name.startswith("."):
+                    continue
+                if enhanced or not _is_result(Path(folder) / name):
+                    found.append((Path(folder) / name, path))
+    if not found:
+        raise ReadError(f"no RAW files in {', '.join(map(str, paths))}: looked for {_some_suffixes()}")
+    unique: dict[Path, tuple[Path, Path]] = {}
+    for source, base in found:
+        unique.setdefault(source.absolute(), (source, base))
+    return list(unique.values())
+
+
+def _is_result(path: Path) -> bool:
+    try:
+        return path.suffix.lower() == ".dng" and is_enhanced(path)
+    except OSError:
+        # Reading it will say why.
+        return False
+
+
+def lay_out(
+    files: list[tuple[Path, Path]], output: Path | None, kind: Kind | None, way: Way = "scotopic"
+) -> tuple[list[Job], Kind]:
+    """Where each result goes, and its format.
+
+    `IMG_1.ARW` becomes `IMG_1-scotopic.jpg` beside it; `output` is a file for a single source, else a
+    folder that keeps the sources' subfolders. Of two sources that would meet in one name the later
+    keeps its ending in it. Raises SettingsError where `output` does not fit.
+    """
+    named = ENDINGS.get(output.suffix.lower()) if output is not None else None
+    if output is not None and named and not output.is_dir():
+        if len(files) > 1:
+            raise SettingsError(
+                f"{output} is one file, but there are {len(files)} pictures: give a folder instead"
+            )
+        if kind is not None and kind != named:
+            raise SettingsError(f"{output} says {named}, --format says {kind}: leave one of them out")
+        _check_apart([Job(files[0][0], output)])
+        return [Job(files[0][0], output)], named
+    single = len(files) == 1 and files[0][0].parent == files[0][1]
+    if output is not None and output.suffix and single and kind is None and not output.is_dir():
+        raise SettingsError(
+            f"{output}: no picture format called {output.suffix}; known are {', '.join(sorted(ENDINGS))}"
+        )
+    if output is not None and output.exists() and not output.is_dir():
+        raise SettingsError(f"{output} is a file, but a folder is needed for the results")
+    chosen: Kind = kind or "jpg"
+    names = Names(output, chosen, way)
+    jobs = [names.job(source, base) for source, base in files]
+    _check_apart(jobs)
+    return jobs, chosen
+
+
+class Names:
+    """Gives each source a result's name of its own, one after the other.
+
+    Names are told apart as the strictest file systems do: neither case nor the way an accent is written counts.
+    """
+
+    def __init__(self, output: Path | None, kind: Kind, way: Way) -> None:
+        self._output, self._tail = output, f"-{way}.{kind}"
+        self._taken: set[str] = set()
+
+    def job(self, source: Path, base: Path) -> Job:
+        """The job of a source found below `base`; of two that would meet the later keeps its ending."""
+        folder = source.parent if self._output is None else self._output / source.parent.relative_to(base)
+        stem = _short(source.stem, len(self._tail) + NUMBER_BYTES)
+        target = folder / f"{stem}{self._tail}"
+        if _alike(target) in self._taken:
+            target = folder / f"{stem}_{source.suffix[1:].lower()}{self._tail}"
+        number = 2
+        while _alike(target) in self._taken:
+            target = folder / f"{stem}_{number}{self._tail}"
+            number += 1
+        self.take(target)
+        return Job(source, target)
+
+    def take(self, target: Path) -> None:
+        """Keep a name from being given."""
+        self._taken.add(_alike(target))
+
+
+NAME_BYTES = 255
+"""What a file's name may take on Linux, macOS and Windows."""
+
+NUMBER_BYTES = 8
+"""Kept for what tells two names apart."""
+
+
+def _short(stem: str, more: int) -> str:
+    """A stem that leaves room for `more` bytes; of a longer one the beginning and a mark of its whole."""
+    name = os.fsencode(stem)
+    if len(name) + more <= NAME_BYTES:
+        return stem
+    mark = "~" + hashlib.sha256(name).hexdigest()[:8]
+    kept = os.fsdecode(name[: NAME_BYTES - more - len(mark)])
+    # A letter cut in two would be no text any more.
+    while kept and "\udc80" <= kept[-1] <= "\udcff":
+        kept = kept[:-1]
+    return kept + mark
+
+
+def _alike(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path).casefold())
+
+
+def _check_apart(jobs: list[Job]) -> None:
+    """Raise SettingsError where a result would take the place of a source, whatever the user allows."""
+    sources = {_real(job.source) for job in jobs}
+    for job in jobs:
+        if _real(job.target) in sources:
+            raise SettingsError(f"{job.target} is one of the photos to read: give another output")
+
+
+def _real(path: Path) -> str:
+    """Where a path leads; unlike `Path.resolve`, links in a circle are no error here: reading will say so."""
+    return os.path.realpath(path)
+
+
+def _some_suffixes() -> str:
+    return "ARW, CR2, CR3, DNG, NEF, RAF and others"
