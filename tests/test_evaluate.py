@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scotopic.errors import DatasetError, FileExistsRefusal
+from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError
 from scotopic.evaluate import peers, protocols, report
+from scotopic.evaluate.conditions import CONDITIONS, LAMP_LIGHT, SONY, conditions_named
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.models import find
@@ -56,14 +60,43 @@ def test_no_scene_was_trained_on():
 
 def test_a_dark_photo_is_the_same_every_time():
     scene = load_all(limit=1)[0]
-    a, b = (protocols.take(scene, 100, 250).mosaic.data for _ in range(2))
+    mild, strong = SONY[0], SONY[2]
+    a, b = (protocols.take(scene, mild).mosaic.data for _ in range(2))
     assert np.array_equal(a, b)
-    assert not np.array_equal(a, protocols.take(scene, 300, 250).mosaic.data)
+    assert not np.array_equal(a, protocols.take(scene, strong).mosaic.data)
 
 
-def test_the_table_holds_every_method_and_the_figures_are_sane(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(protocols, "SETTINGS", ((100, 250),))
-    result = protocols.synthetic([model], limit=1)
+def test_the_benchmarks_photos_are_those_that_its_published_figures_are_of():
+    figures = Path(__file__).parents[1] / "docs" / "figures"
+    stored = json.loads((figures / "benchmark.json").read_text())["first_scene_crc32"]
+    scene = load_all(limit=1)[0]
+    crc = {c.name: zlib.crc32(protocols.take(scene, c).mosaic.data.tobytes()) for c in CONDITIONS}
+    assert crc == stored
+
+
+def test_lamps_are_far_above_white_and_move_the_automatic_ratio_little():
+    lamps = conditions_named(["lamps"])[0]
+    same = dataclasses.replace(lamps, lamps=False)
+    moved = []
+    for scene in load_all(limit=6):
+        lit = protocols.take(scene, lamps)
+        assert lit.scene.camera.max() == LAMP_LIGHT
+        assert 2e-4 < (lit.scene.camera == LAMP_LIGHT).all(axis=2).mean() < 0.02
+        moved.append(np.log2(lit.automatic.ratio / protocols.take(scene, same).automatic.ratio))
+    assert np.abs(moved).max() < 0.3
+
+
+def test_unknown_conditions_and_methods_are_errors_that_name_the_known():
+    with pytest.raises(SettingsError, match="hot pixels"):
+        conditions_named(["nonsense"])
+    with pytest.raises(SettingsError, match="gaussians"):
+        protocols.methods_named(["nonsense"])
+    assert protocols.methods_named([]) == protocols.QUICK
+    assert protocols.methods_named(["none"]) == ()
+
+
+def test_the_table_holds_every_method_and_the_figures_are_sane(model, tmp_path):
+    result = protocols.synthetic([model], limit=1, conditions=SONY[:1], variants=True)
     methods = result["settings"][0]["methods"]
     assert list(methods) == [
         "LibRaw",
@@ -71,11 +104,16 @@ def test_the_table_holds_every_method_and_the_figures_are_sane(model, tmp_path, 
         "Gaussians, best widths",
         "BM3D, true noise",
         "bayer-fast",
+        "bayer-fast, true noise",
+        "bayer-fast, automatic ratio",
     ]
     for name, row in methods.items():
         assert 10 < row["psnr_median"] < 45, name
-        assert row["brightness_median"] == pytest.approx(1, abs=0.1), name
-    assert methods["LibRaw"]["psnr_median"] == min(r["psnr_median"] for r in methods.values())
+        off = 0.3 if "automatic" in name else 0.1
+        assert row["brightness_median"] == pytest.approx(1, abs=off), name
+    assert methods["LibRaw"]["psnr_median"] == min(
+        row["psnr_median"] for name, row in methods.items() if "automatic" not in name
+    )
     report.write_json(tmp_path / "a.json", result)
     with pytest.raises(FileExistsRefusal):
         report.write_json(tmp_path / "a.json", result)

@@ -55,7 +55,25 @@ def evaluate_synthetic(
         Path | None, typer.Option(help="A folder of photos. Default: those that come with scotopic.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many scenes.")] = None,
-    no_peers: Annotated[bool, typer.Option("--no-peers", help="Leave the other methods out.")] = False,
+    conditions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--condition",
+            help="Conditions by name, sony or all; may be repeated. Default: sony, four settings of one camera.",
+        ),
+    ] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            help="Other ways to measure beside: libraw, dht, fbdd, gaussians, bm3d, rawtherapee, darktable, all "
+            "or none; may be repeated. Default: libraw, fbdd, gaussians, bm3d.",
+        ),
+    ] = None,
+    variants: Annotated[
+        bool, typer.Option("--variants", help="Models also with true noise, and with automatic ratio.")
+    ] = False,
+    no_peers: Annotated[bool, typer.Option("--no-peers", help="The same as --method none.")] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the JSON here.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -68,6 +86,7 @@ def evaluate_synthetic(
         if output is not None and output.exists() and not overwrite:
             raise FileExistsRefusal(f"{output}: exists already and is kept; use --overwrite")
         from scotopic.evaluate import protocols, report
+        from scotopic.evaluate.conditions import conditions_named
         from scotopic.run import Model
 
         opened = [Model(name) for name in models or ["bayer-fast"]]
@@ -75,7 +94,9 @@ def evaluate_synthetic(
             opened,
             scenes=scenes,
             limit=limit,
-            with_peers=not no_peers,
+            conditions=conditions_named(conditions or ["sony"]),
+            methods=protocols.methods_named(["none"] if no_peers else methods or []),
+            variants=variants,
             progress=lambda words: errors.print(words),
         )
         if output is not None:

@@ -241,13 +241,14 @@ def libraw_develop(
     user_sat: int | None = None,
     bright: float = 1.0,
     fbdd: bool = False,
+    dht: bool = False,
     srgb_curve: bool = False,
     bits: int = 8,
 ) -> Shown:
     """LibRaw's own development with the camera's white balance, no automatic brightness: (H, W, 3).
 
-    `user_sat` is the DN above black that becomes white when `user_black` is set. The curve is
-    BT.709, LibRaw's default, or sRGB.
+    `user_sat` is the DN above black that becomes white when `user_black` is set. `dht` takes the demosaic of
+    that name instead of AHD. The curve is BT.709, LibRaw's default, or sRGB.
     """
     with opened(path) as raw:
         mode = rawpy.FBDDNoiseReductionMode
@@ -258,7 +259,7 @@ def libraw_develop(
             user_black=int(min(raw.black_level_per_channel)) if user_black else None,
             user_sat=user_sat,
             bright=bright,
-            demosaic_algorithm=_demosaicking(raw),
+            demosaic_algorithm=rawpy.DemosaicAlgorithm.DHT if dht else _demosaicking(raw),
             fbdd_noise_reduction=mode.Full if fbdd else mode.Off,
             gamma=(2.4, 12.92) if srgb_curve else (2.222, 4.5),
             output_bps=bits,

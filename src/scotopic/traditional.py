@@ -22,13 +22,15 @@ def develop_traditional(
     *,
     ratio: float = 1.0,
     fbdd: bool = False,
+    dht: bool = False,
     srgb_curve: bool = False,
     bits: Literal[8, 16] = 8,
 ) -> Rendered:
     """Let LibRaw develop `path`, amplified by `ratio`; `captured` is the same file as read.
 
     LibRaw amplifies by a lower white point (its `user_sat`), a whole number of DN above black, so the
-    remainder goes into `bright`. `fbdd` switches its noise reduction on. Files of finished colours are
+    remainder goes into `bright`. `fbdd` switches its noise reduction on, `dht`
+    its sharpest demosaic (Bayer only) in place of AHD. Files of finished colours are
     only amplified, and given LibRaw's colours and curve; mosaics that LibRaw cannot decode are handed to it
     as plain DNGs.
     Raises SettingsError for a ratio below 1/8, where that would no longer be brightening.
@@ -52,6 +54,7 @@ def develop_traditional(
             user_sat=whole if ratio != 1 else None,
             bright=whole / wanted,
             fbdd=fbdd,
+            dht=dht,
             srgb_curve=srgb_curve,
             bits=bits,
         )

@@ -63,10 +63,13 @@ def missing(name: str) -> str | None:
     return None if shutil.which(program) else f"{program} is not installed"
 
 
-def develop_elsewhere(name: str, mosaic: Mosaic, ratio: float, noise: NoiseProfile) -> Picture:
+def develop_elsewhere(
+    name: str, mosaic: Mosaic, ratio: float, noise: NoiseProfile, *, srgb_curve: bool = False
+) -> Picture:
     """What a program of PROGRAMS makes of a mosaic amplified by `ratio`: (H, W, 3), upright.
 
-    `noise` is that of the mosaic before amplification. Raises ProgramFailed when the program fails.
+    `noise` is that of the mosaic before amplification. The curve is LibRaw's, or sRGB's.
+    Raises ProgramFailed when the program fails.
     """
     if name == "rawtherapee" and not mosaic.is_bayer:
         # Seen with 5.9: colours are swapped, 10 dB lost.
@@ -108,7 +111,7 @@ def develop_elsewhere(name: str, mosaic: Mosaic, ratio: float, noise: NoiseProfi
         raise ProgramFailed(
             f"{PROGRAMS[name]}: wrote {shown.dtype} {shown.shape}; 16-bit RGB was asked for"
         )
-    return with_libraw_curve(shown)
+    return np.rint(shown / (_TOP / 255)).astype(np.uint8) if srgb_curve else with_libraw_curve(shown)
 
 
 def amplified(mosaic: Mosaic, ratio: float) -> Mosaic:

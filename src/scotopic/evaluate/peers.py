@@ -24,12 +24,12 @@ _CHROMA_WIDTHS = (0.0, 0.8, 1.5, 2.5, 4.0, 6.0, 9.0, 14.0, 20.0, 30.0)
 _TO_LUMA_CHROMA = np.array([[0.25, 0.5, 0.25], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
 
 
-def libraw(mosaic: Mosaic, ratio: float, *, fbdd: bool) -> Picture:
-    """LibRaw's own development of the mosaic, brightened, with or without its FBDD noise reduction."""
+def libraw(mosaic: Mosaic, ratio: float, *, fbdd: bool = False, dht: bool = False) -> Picture:
+    """LibRaw's own development of the mosaic, brightened, with its FBDD noise reduction or its DHT demosaic."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "scene.dng"
         write_mosaic(path, mosaic)
-        shown = develop_traditional(path, mosaic, ratio=ratio, fbdd=fbdd, srgb_curve=True)
+        shown = develop_traditional(path, mosaic, ratio=ratio, fbdd=fbdd, dht=dht, srgb_curve=True)
         return np.asarray(shown.data, np.uint8)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import statistics
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,15 @@ import numpy.typing as npt
 from scotopic import exposure, noise
 from scotopic.enhance import Plan, enhance
 from scotopic.errors import SettingsError
-from scotopic.evaluate import peers
+from scotopic.evaluate import external, peers
+from scotopic.evaluate.conditions import SONY, Condition
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.pattern import BAYER, Pattern, Sensor
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor import expose
 from scotopic.version import __version__
-
-SETTINGS = ((100, 250), (250, 8000), (300, 320), (300, 6400))
-"""Ratio and ISO of the Sony A7S II: the median ISO at each ratio in the See-in-the-Dark test set, and
-one extreme."""
-
 
 SQUARE: dict[Sensor, int] = {"bayer": 4, "xtrans": 6}
 """Side of the squares that our networks decide for, in pixels: where a grid would show."""
@@ -44,6 +41,15 @@ class _Dark:
     mosaic: Mosaic
     true_noise: NoiseProfile
     made: Plan
+    """With blind noise and the true ratio."""
+    automatic: exposure.Exposure
+
+
+PEERS = ("libraw", "dht", "fbdd", "gaussians", "bm3d", "rawtherapee", "darktable")
+"""The other ways, as `--method` names them."""
+
+QUICK = ("libraw", "fbdd", "gaussians", "bm3d")
+"""Those that are measured unless others are asked for: of them BM3D takes longest, 90 s a megapixel."""
 
 
 def synthetic(
@@ -51,15 +57,18 @@ def synthetic(
     *,
     scenes: Path | None = None,
     limit: int | None = None,
-    with_peers: bool = True,
+    conditions: tuple[Condition, ...] = SONY,
+    methods: Sequence[str] = QUICK,
+    variants: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Every method on every scene at every setting; models work with blind noise and the true ratio.
+    """Every method on every scene under every condition; models work with blind noise and the true ratio.
 
-    Returns plain values for JSON: for each setting and method PSNR, SSIM and brightness of each
-    scene with their medians, the bias by brightness, and the error of the automatic ratio in stops.
-    The noise of a scene depends on its name, ratio and ISO alone. `models` must not be empty, and all of
-    one kind of sensor, which the scenes are then taken with.
+    With `variants` models also work with true noise, and with the automatic ratio. Returns plain values for
+    JSON: for each condition and method PSNR, SSIM and brightness of each scene with their medians, the bias
+    by brightness, the error of the automatic ratio in stops, and a SHA-256 of all mosaics, by which another
+    machine knows that it measures the same. The noise of a scene depends on its name and the condition
+    alone. `models` must not be empty, and all of one kind of sensor, which the scenes are then taken with.
     """
     seen = models[0].pattern
     for model in models:
@@ -82,42 +91,90 @@ def synthetic(
         "scenes": [s.name for s in loaded],
         "settings": [],
     }
-    square = SQUARE[seen.sensor]
-    for ratio, iso in SETTINGS:
-        rows: dict[str, dict[str, Any]] = {}
+    for condition in conditions:
+        rows: dict[str, _Row] = {}
         stops_off: list[float] = []
+        mosaics = hashlib.sha256()
         for scene in loaded:
-            progress(f"x{ratio} ISO {iso}: {scene.name}")
-            dark = take(scene, ratio, iso, seen)
-            automatic = exposure.automatic_ratio(dark.mosaic)
-            stops_off.append(float(np.log2(automatic / ratio)))
-            for name, picture, bias in _pictures(dark, models, with_peers):
-                row = rows.setdefault(name, {k: [] for k in (*_MEDIANS, "bias")})
-                row["psnr"].append(psnr(picture, dark.truth))
-                row["ssim"].append(ssim(picture, dark.truth))
-                row["grid"].append(grid(picture, square) / grid(dark.truth, square))
-                row["pattern"].append(pattern(picture, square) / pattern(dark.truth, square))
-                row["brightness"].append(float(picture.mean() / max(dark.truth.mean(), 1e-6)))
-                if bias is not None:
-                    row["bias"].append(bias)
-        for row in rows.values():
-            row |= {f"{k}_median": statistics.median(row[k]) for k in _MEDIANS}
-            row["bias_by_decile"] = np.median(row.pop("bias"), axis=0).tolist() if row["bias"] else None
+            progress(f"{condition.head}: {scene.name}")
+            dark = take(scene, condition, seen)
+            mosaics.update(dark.mosaic.data.tobytes())
+            stops_off.append(float(np.log2(dark.automatic.ratio / condition.ratio)))
+            for name, picture, bias in _pictures(dark, models, methods, variants):
+                rows.setdefault(name, _Row()).add(picture, dark.truth, bias, SQUARE[seen.sensor])
         result["settings"].append(
-            {"ratio": ratio, "iso": iso, "methods": rows, "automatic_ratio_stops_off": stops_off}
+            {
+                "condition": condition.name,
+                "ratio": condition.ratio,
+                "iso": condition.iso,
+                "methods": {name: row.summary() for name, row in rows.items()},
+                "automatic_ratio_stops_off": stops_off,
+                "mosaics_sha256": mosaics.hexdigest(),
+            }
         )
     return result
 
 
-def take(scene: Scene, ratio: float, iso: float, pattern: Pattern = BAYER) -> _Dark:
+class _Row:
+    """The figures of one method under one condition, scene by scene."""
+
+    def __init__(self) -> None:
+        self._figures: dict[str, list[float]] = {name: [] for name in _MEDIANS}
+        self._bias: list[list[float]] = []
+
+    def add(
+        self,
+        picture: npt.NDArray[np.uint8],
+        truth: npt.NDArray[np.uint8],
+        bias: list[float] | None,
+        square: int,
+    ) -> None:
+        """Compare with the truth."""
+        for name, value in (
+            ("psnr", psnr(picture, truth)),
+            ("ssim", ssim(picture, truth)),
+            ("brightness", float(picture.mean() / max(truth.mean(), 1e-6))),
+            ("grid", grid(picture, square) / grid(truth, square)),
+            ("pattern", pattern(picture, square) / pattern(truth, square)),
+        ):
+            self._figures[name].append(value)
+        if bias is not None:
+            self._bias.append(bias)
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values: all figures, and their medians."""
+        medians = {f"{k}_median": statistics.median(v) for k, v in self._figures.items()}
+        bias = np.median(self._bias, axis=0).tolist() if self._bias else None
+        return {**self._figures, **medians, "bias_by_decile": bias}
+
+
+def methods_named(names: Sequence[str]) -> tuple[str, ...]:
+    """The other ways as the command line names them; QUICK where none is named.
+
+    Raises SettingsError for one that there is not, or that is not installed.
+    """
+    if not names:
+        return QUICK
+    for name in names:
+        if name not in (*PEERS, "all", "none"):
+            raise SettingsError(f"no method called {name}: known are {', '.join(PEERS)}, all and none")
+        if name in external.PROGRAMS and (why := external.missing(name)):
+            raise SettingsError(f"{name}: {why}; install it, or leave it out")
+    if "all" in names:
+        return tuple(p for p in PEERS if p not in external.PROGRAMS or not external.missing(p))
+    return tuple(name for name in PEERS if name in names)
+
+
+def take(scene: Scene, condition: Condition, pattern: Pattern = BAYER) -> _Dark:
     """The dark photo of a scene, always the same."""
-    sensor = sony_a7s2(iso)
-    seed = zlib.crc32(f"{scene.name} x{ratio:g} ISO {iso:g}".encode())
-    mosaic = expose(scene.camera, sensor, ratio, np.random.default_rng(seed), wb=WB, cfa=pattern.cfa)
+    scene = condition.scene(scene)
+    sensor = condition.sensor(condition.iso)
+    rng = np.random.default_rng(condition.seed(scene))
+    mosaic = expose(scene.camera, sensor, condition.ratio, rng, wb=WB, cfa=pattern.cfa)
     # The table by camera and ISO is what the sensor is simulated by: it must not be asked.
     blind = noise.NoiseEstimate(noise.blind_fit(mosaic))
-    made = Plan(exposure.decide(mosaic, ratio=ratio), blind)
-    return _Dark(scene, scene.shown(), mosaic, sensor.noise_profile(), made)
+    made = Plan(exposure.decide(mosaic, ratio=condition.ratio), blind)
+    return _Dark(scene, scene.shown(), mosaic, sensor.noise_profile(), made, exposure.decide(mosaic))
 
 
 def label(model: Model, models: list[Model]) -> str:
@@ -127,19 +184,50 @@ def label(model: Model, models: list[Model]) -> str:
 
 
 def _pictures(
-    dark: _Dark, models: list[Model], with_peers: bool
+    dark: _Dark, models: list[Model], methods: Sequence[str], variants: bool
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8], list[float] | None]]:
     """Each method's name and picture, and for models the bias by brightness."""
-    if with_peers:
-        ratio = dark.made.exposure.ratio
-        yield "LibRaw", peers.libraw(dark.mosaic, ratio, fbdd=False), None
-        if dark.mosaic.is_bayer:  # LibRaw leaves it out for others
-            yield "LibRaw + FBDD", peers.libraw(dark.mosaic, ratio, fbdd=True), None
-        demosaiced = peers.plain(dark.mosaic, dark.made, models[0])
-        yield "Gaussians, best widths", peers.gaussians(demosaiced, dark.truth), None
-        if dark.mosaic.is_bayer:  # it takes the mosaic apart into planes of even pixels
-            picture = peers.bm3d(dark.mosaic, dark.true_noise, dark.made, models[0])
-            yield "BM3D, true noise", picture, None
+    for method in PEERS:
+        if method in methods and (picture := _peer(method, dark, models[0])) is not None:
+            yield NAMES[method], picture, None
     for model in models:
-        light = peers.balanced(enhance(dark.mosaic, model, plan_made=dark.made))
-        yield label(model, models), render(light), bias_by_decile(light, dark.scene.camera)
+        name = label(model, models)
+        ways = {name: dark.made}
+        if variants:
+            true = noise.NoiseEstimate(dark.true_noise)
+            ways[f"{name}, true noise"] = dataclasses.replace(dark.made, noise=true)
+            ways[f"{name}, automatic ratio"] = dataclasses.replace(dark.made, exposure=dark.automatic)
+        for way, made in ways.items():
+            light = peers.balanced(enhance(dark.mosaic, model, plan_made=made))
+            yield way, render(light), bias_by_decile(light, dark.scene.camera)
+
+
+NAMES = {
+    "libraw": "LibRaw",
+    "dht": "LibRaw, DHT",
+    "fbdd": "LibRaw + FBDD",
+    "gaussians": "Gaussians, best widths",
+    "bm3d": "BM3D, true noise",
+    **external.PROGRAMS,
+}
+"""What the other ways are called in tables."""
+
+
+def _peer(method: str, dark: _Dark, model: Model) -> npt.NDArray[np.uint8] | None:
+    """The picture of one of the other ways; None where it is not for that sensor, or not installed."""
+    ratio, bayer = dark.made.exposure.ratio, dark.mosaic.is_bayer
+    match method:
+        case "libraw":
+            return peers.libraw(dark.mosaic, ratio)
+        case "dht" if bayer:
+            return peers.libraw(dark.mosaic, ratio, dht=True)
+        case "gaussians":
+            return peers.gaussians(peers.plain(dark.mosaic, dark.made, model), dark.truth)
+        case "fbdd" if bayer:  # LibRaw leaves it out for others
+            return peers.libraw(dark.mosaic, ratio, fbdd=True)
+        case "bm3d" if bayer:  # it takes the mosaic apart into planes of even pixels
+            return peers.bm3d(dark.mosaic, dark.true_noise, dark.made, model)
+        case "rawtherapee" | "darktable" if bayer and not external.missing(method):
+            return external.develop_elsewhere(method, dark.mosaic, ratio, dark.true_noise, srgb_curve=True)
+        case _:
+            return None

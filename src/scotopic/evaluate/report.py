@@ -131,11 +131,18 @@ def _cell(row: dict[str, Any]) -> str:
     return words if row["measured"] == row["pairs"] else f"{words} [only {row['measured']}]"
 
 
+def _condition(setting: dict[str, Any]) -> str:
+    words = f"x{setting['ratio']:g} ISO {setting['iso']:g}"
+    name = setting["condition"]
+    return words if name == words else f"{name}, {words}"
+
+
 def _synthetic_table(result: dict[str, Any]) -> str:
     """Median PSNR, SSIM and brightness of every method at every setting, in Markdown."""
     settings = result["settings"]
-    methods = list(settings[0]["methods"])
-    head = [f"x{s['ratio']} ISO {s['iso']}" for s in settings]
+    # Not every way is for every condition.
+    methods = list(dict.fromkeys(name for s in settings for name in s["methods"]))
+    head = [_condition(s) for s in settings]
     lines = [
         f"Median of {len(result['scenes'])} scenes: PSNR dB / SSIM (brightness, truth = 1)",
         "",
@@ -145,19 +152,20 @@ def _synthetic_table(result: dict[str, Any]) -> str:
     for method in methods:
         cells = []
         for setting in settings:
-            row = setting["methods"][method]
+            row = setting["methods"].get(method)
             cells.append(
                 f"{row['psnr_median']:.2f} / {row['ssim_median']:.3f} ({row['brightness_median']:.2f})"
+                if row
+                else "-"
             )
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     lines.append("")
     for setting, words in zip(settings, head, strict=True):
-        for method in methods:
-            bias = setting["methods"][method]["bias_by_decile"]
+        for method, row in setting["methods"].items():
+            bias = row["bias_by_decile"]
             if bias is not None:
                 figures = " ".join(f"{100 * b:+.1f}" for b in bias)
                 lines.append(f"{words}, {method}: linear error by brightness decile, %: {figures}")
-                row = setting["methods"][method]
                 lines.append(
                     f"{words}, {method}: steps between the network's squares {row['grid_median']:.2f}, patterns in "
                     f"the spectrum {row['pattern_median']:.2f} (none = 1)"

@@ -1,0 +1,129 @@
+"""Under which conditions the synthetic benchmark takes its dark photos: cameras, ISO, ratio, and what goes wrong."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.errors import SettingsError
+from scotopic.evaluate.scenes import Scene
+from scotopic.sensor import Sensor, eld_camera, phone, sony_a7s2
+
+LAMP_LIGHT = 30.0
+"""How far above display white the lamps are that a condition puts into the scenes."""
+
+LAMPS = 3
+LAMP_RADII = (3, 9)
+"""Lamps in a scene, and their radii in pixels."""
+
+HOT_SHARE = 2e-4
+"""Share of hot pixels where a condition has them: a warm sensor after a long day."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One column of the benchmark; `sensor` is by ISO what takes the photos."""
+
+    name: str
+    ratio: float
+    iso: float
+    sensor: Callable[[float], Sensor] = sony_a7s2
+    lamps: bool = False
+
+    @property
+    def head(self) -> str:
+        """For people: the ratio, the ISO, and the name where it is not just these."""
+        words = f"x{self.ratio:g} ISO {self.iso:g}"
+        return words if self.name == words else f"{self.name}, {words}"
+
+    def seed(self, scene: Scene) -> int:
+        """Of the noise: by the scene's name, the ratio, the ISO and what makes the condition special."""
+        special = "" if self.name == f"x{self.ratio:g} ISO {self.iso:g}" else f" {self.name}"
+        return zlib.crc32(f"{scene.name} x{self.ratio:g} ISO {self.iso:g}{special}".encode())
+
+    def scene(self, scene: Scene) -> Scene:
+        """The scene as this condition has it."""
+        return replace(scene, camera=with_lamps(scene)) if self.lamps else scene
+
+
+def with_lamps(scene: Scene) -> npt.NDArray[np.float64]:
+    """The scene's light with LAMPS discs of LAMP_LIGHT in it, always at the same places."""
+    rng = np.random.default_rng(zlib.crc32(f"{scene.name} lamps".encode()))
+    light = scene.camera.copy()
+    height, width = light.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    for _ in range(LAMPS):
+        centre_y, centre_x = rng.uniform(0.1, 0.9) * height, rng.uniform(0.1, 0.9) * width
+        inside = (y - centre_y) ** 2 + (x - centre_x) ** 2 < rng.integers(*LAMP_RADII) ** 2
+        light[inside] = LAMP_LIGHT
+    return light
+
+
+def _sony(ratio: float, iso: float) -> Condition:
+    return Condition(f"x{ratio:g} ISO {iso:g}", ratio, iso)
+
+
+def _hot_sony(iso: float) -> Sensor:
+    return replace(sony_a7s2(iso), hot_share=HOT_SHARE)
+
+
+def _nikon_d850(iso: float) -> Sensor:
+    # The calibration's gains are those of ISO 100 upwards.
+    return eld_camera("NikonD850", 0.4150 * iso / 100)
+
+
+def _canon_700d(iso: float) -> Sensor:
+    return eld_camera("CanonEOS700D", 0.4476 * iso / 100)
+
+
+def _imx686(iso: float) -> Sensor:
+    """A phone's IMX686 at ISO 6400, the one that is calibrated; 10 bit."""
+    return Sensor(
+        make="phone",
+        model="IMX686",
+        iso=iso,
+        gain_dn_per_e=8.74 * iso / 6400,
+        read_std_dn=13.6 * iso / 6400,
+        black_dn=(64.0,) * 4,
+        white_dn=1023.0,
+        source="calibrations.toml, phone.IMX686",
+    )
+
+
+SONY = (_sony(100, 250), _sony(250, 8000), _sony(300, 320), _sony(300, 6400))
+"""The Sony A7S II at the median ISO of each ratio in the See-in-the-Dark test set, and one extreme."""
+
+CONDITIONS = (
+    *SONY,
+    _sony(300, 25600),
+    Condition("Nikon D850", 30, 3200, _nikon_d850),
+    Condition("Canon 700D", 60, 1600, _canon_700d),
+    Condition("phone, Reno 10x", 16, 3200, phone),
+    Condition("phone, IMX686", 4, 6400, _imx686),
+    Condition("lamps", 100, 250, lamps=True),
+    Condition("hot pixels", 100, 250, _hot_sony),
+    Condition("daylight", 1, 100),
+)
+"""The whole benchmark. ISO 25600 at x300 counts 2 electrons at white: a stress test only. By daylight nothing is
+to be done, and no harm either."""
+
+
+def conditions_named(names: list[str]) -> tuple[Condition, ...]:
+    """Conditions by their names, or `sony` for the four of the Sony, or `all`.
+
+    Raises SettingsError for a name that there is not.
+
+    >>> [c.head for c in conditions_named(["lamps", "x300 ISO 320"])]
+    ['lamps, x100 ISO 250', 'x300 ISO 320']
+    """
+    groups = {"sony": SONY, "all": CONDITIONS} | {c.name: (c,) for c in CONDITIONS}
+    chosen: dict[str, Condition] = {}
+    for name in names:
+        if name not in groups:
+            raise SettingsError(f"no condition called {name!r}: known are {', '.join(groups)}")
+        chosen |= {c.name: c for c in groups[name]}
+    return tuple(chosen.values())
