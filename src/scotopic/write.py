@@ -130,7 +130,8 @@ def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise refusal(path)
     try:
-        handle, name = tempfile.mkstemp(prefix=".scotopic-", suffix=".part", dir=path.parent)
+        prefix, suffix = part_names(os.getpid()).split("*")
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
     except OSError as error:
         raise WriteError(f"{path}: cannot write there ({error.strerror})") from error
     os.close(handle)
@@ -149,6 +150,11 @@ def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
         raise WriteError(f"{path}: could not be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def part_names(process: int) -> str:
+    """A pattern of the names under which a process writes: where it was killed, others can tidy up."""
+    return f".scotopic-{process}-*.part"
 
 
 def place_bytes(path: Path, content: bytes, *, overwrite: bool) -> None:
