@@ -88,6 +88,9 @@ def _warn(scheme: str, api: bool) -> None:
 
 def site_command(
     folder: Annotated[Path, typer.Argument(help="Where to write; made if need be.", show_default=False)],
+    compress: Annotated[
+        bool, typer.Option(help="Beside each file put .br and .gz, which hosts send if told to.")
+    ] = True,
     overwrite: Overwrite = False,
 ) -> None:
     """Write the page as static files, for any https host.
@@ -98,8 +101,12 @@ def site_command(
         need(_NEEDED[2:], "web")
         from scotopic.web.site import write_site
 
-        written = write_site(folder, overwrite=overwrite)
+        written = write_site(folder, compress=compress, overwrite=overwrite)
+        size = (
+            f"; the first visit loads {written.first_download / 1e6:.1f} MB"
+            if written.first_download
+            else ""
+        )
         typer.echo(
-            f"{written.folder}: {written.files} files; the first visit loads {written.first_download / 1e6:.1f} MB. "
-            "Publish the folder over https (docs/phone.md)"
+            f"{written.folder}: {written.files} files{size}. Publish them over https (docs/phone.md)"
         )
