@@ -55,7 +55,7 @@ function startWorker() {
   $("where").textContent = say(onComputer() ? "placeComputer" : "placeDevice");
   for (const picture of queue.pictures) {
     if (picture.resident || picture.working || picture.state === "failed") {
-      Object.assign(picture, { resident: false, state: "waiting", stage: "waiting", failure: null, enhanced: false, info: null });
+      Object.assign(picture, { resident: false, drawable: false, state: "waiting", stage: "waiting", failure: null, enhanced: false, info: null });
     }
   }
   if (queue.selected) queue.select(queue.selected);
@@ -81,7 +81,10 @@ function heard(message) {
         saves.get(message.id).reject(message);
         saves.delete(message.id);
       }
-      if (message.serial !== undefined) renders.failed(message);
+      if (message.serial !== undefined) {
+        renders.failed(message); // One view of the picture could not be drawn: it stays as it was.
+        return;
+      }
       break;
   }
   if (!picture) return;
@@ -122,6 +125,7 @@ function showPreview(picture) {
   if (!picture.info || picture.enhanced) return;
   const canvas = view.lay("enhanced", "base", picture.preview, { x: 0, y: 0, width: view.width, height: view.height });
   takeThumb(picture, canvas);
+  renders.wish();
 }
 
 function laid(which, role, canvas) {
@@ -170,7 +174,7 @@ function changed(picture) {
 
   showFailure($("notice"), picture, { computer: Boolean(computer) && !onComputer() });
   const usable = picture.state === "done" && picture.resident;
-  for (const element of $("controls").elements) element.disabled = !usable;
+  for (const element of $("controls").elements) element.disabled = !picture.drawable;
   for (const id of ["save", "share", "save-dng"]) $(id).disabled = !usable;
   $("share").hidden = !canShare();
   $("save-dng").hidden = !picture.info?.dng;

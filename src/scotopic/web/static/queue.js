@@ -16,7 +16,8 @@ export class Picture {
     this.file = file;
     this.name = file.name;
     this.state = "waiting";
-    this.resident = false; // Open in the worker, so that sliders answer.
+    this.resident = false; // Open in the worker.
+    this.drawable = false; // The worker has light to draw from, so that sliders answer.
     this.enhanced = false;
     this.info = null;
     this.preview = null;
@@ -90,9 +91,8 @@ export class Queue {
     else this.run();
   }
 
-  /** Begin anew, from the file. */
+  /** Begin anew: with what is open, or from the file. */
   restart(picture) {
-    if (picture.resident) this.release(picture);
     Object.assign(picture, { state: "waiting", stage: "waiting", failure: null, enhanced: false, share: 0 });
     this.changed(picture);
     this.run();
@@ -107,7 +107,7 @@ export class Queue {
 
   release(picture) {
     if (picture.resident || picture.working) this.ask({ type: "close", id: picture.id });
-    picture.resident = false;
+    picture.resident = picture.drawable = false;
   }
 
   /** Start the next picture if none is under way and there is room for it. */
@@ -117,11 +117,12 @@ export class Queue {
     const next = waiting.find((picture) => picture === this.selected) ?? waiting[0];
     if (!next) return;
     if (!this.makeRoom(next, next.info?.megapixels ?? GUESS_MP)) return;
-    next.state = "opening";
-    next.stage = "opening";
     next.cancelling = false;
+    next.state = next.resident ? "enhancing" : "opening";
+    next.stage = next.resident ? "network" : "opening";
     this.changed(next);
-    this.ask({ type: "open", id: next.id, file: next.file });
+    if (next.resident) this.ask({ type: "enhance", id: next.id });
+    else this.ask({ type: "open", id: next.id, file: next.file });
   }
 
   /** Close what was finished longest ago; false where only the picture on the screen could be closed. */
@@ -152,13 +153,14 @@ export class Queue {
         break;
       case "preview":
         picture.preview = message.image;
+        picture.drawable = true;
         break;
       case "progress":
         picture.share = message.share;
         picture.stage = message.stage;
         break;
       case "enhanced":
-        Object.assign(picture, { state: "done", enhanced: true, share: 1, seconds: message.seconds, engine: message.engine });
+        Object.assign(picture, { state: "done", enhanced: true, drawable: true, share: 1, seconds: message.seconds, engine: message.engine });
         break;
       case "cancelled":
         if (!picture.working) break;

@@ -38,16 +38,17 @@ export class Renders {
 
   next() {
     const { picture } = this;
-    if (!picture?.resident) return;
-    if (picture.info && !picture.failure) this.nextOf("traditional");
-    if (picture.enhanced) this.nextOf("enhanced");
+    // Before the preview there is nothing to draw from.
+    if (!picture?.drawable) return;
+    this.nextOf("traditional");
+    this.nextOf("enhanced");
   }
 
   nextOf(which) {
     if (this.turn[which]) return;
-    const { ev, wb, strength } = this.picture.settings;
+    const { enhanced, settings: { ev, wb, strength } } = this.picture;
     // The strength is no part of the traditional development: it need not be drawn anew.
-    const state = JSON.stringify(which === "enhanced" ? [ev, wb, strength] : [ev, wb]);
+    const state = JSON.stringify(which === "enhanced" ? [enhanced, ev, wb, strength] : [enhanced, ev, wb]);
     const wishes = this.view.zoomed ? [["detail", this.view.seen], ["base", this.view.whole]] : [["base", this.view.whole]];
     for (const [role, full] of wishes) {
       const view = this.quick ? smaller(full) : full;
@@ -87,7 +88,7 @@ export class Renders {
     }
   }
 
-  /** Whether nothing is wanted any more: what is on the screen is what was asked for. */
+  /** Whether what is on the screen is what was asked for. */
   get settled() {
     return !this.turn.traditional && !this.turn.enhanced && !this.quick;
   }
