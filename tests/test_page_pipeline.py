@@ -1,0 +1,534 @@
+"""The page's modules against Python's: the same pictures through both, stage by stage, in Node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import BAYER_PHASES, MORE_DATA, ROOT, SAMPLE
+from scotopic.balance import balanced, daylight, of_the_brightest
+from scotopic.develop import develop
+from scotopic.enhance import _of_even_black, _without_voids, enhance, graph_inputs, plan
+from scotopic.exposure import binned_light
+from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
+from scotopic.models import find
+from scotopic.noise import from_table
+from scotopic.pattern import extended, missing, pattern_of
+from scotopic.read import read
+from scotopic.remosaic import as_mosaic
+from scotopic.run import Model, spans
+from scotopic.sensor import expose, known_sensor, sony_a7s2
+from scotopic.web.constants import constants
+from scotopic.web.graph import page_graph
+
+DRIVER = Path(__file__).parent / "page" / "worker-pipeline.mjs"
+
+MEAN_OFF, MOST_OFF = 1.0, 3
+"""How far results may lie apart in 8 bits, on average and at most."""
+
+RELATIVE = 1e-3
+"""How far amplification, noise and white balance may lie apart."""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """A function that runs jobs with the page's modules in Node: job names to results."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed: the page's modules cannot be compared with Python's")
+    if not (ROOT / "node_modules" / "onnxruntime-web").is_dir():
+        pytest.skip("onnxruntime-web is not installed: run make web")
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "constants.json").write_text(json.dumps(constants()))
+    for name in ("bayer-fast", "xtrans-fast"):
+        card = find(name)
+        made = page_graph(card)
+        target = folder / "models" / name
+        target.mkdir(parents=True)
+        (target / "model.onnx").write_bytes(made.graph)
+        (target / "weights.bin").write_bytes(made.weights)
+        shutil.copy(card.folder / "card.json", target)
+
+    def run(jobs: list[dict[str, Any]]) -> dict[str, Any]:
+        for job in jobs:
+            captured = job.get("captured")
+            if captured is not None and not isinstance(captured, dict):
+                job["captured"] = written(captured, folder, job["name"])
+        (folder / "jobs.json").write_text(json.dumps(jobs))
+        done = subprocess.run(["node", DRIVER, folder], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-2000:]
+        results = json.loads((folder / "results.json").read_text())
+        for name, result in results.items():
+            assert "error" not in result, f"{name}: {result['error']}"
+        return results
+
+    run.folder = folder
+    return run
+
+
+def written(captured: Mosaic | Linear, folder: Path, name: str) -> dict[str, Any]:
+    """A picture as the page's `read` would give it; its values go into a file."""
+    values = captured.data if isinstance(captured, Mosaic) else captured.data.transpose(2, 0, 1)
+    (folder / f"{name}.in").write_bytes(np.ascontiguousarray(values).tobytes())
+    picture: dict[str, Any] = {
+        "data": f"{name}.in",
+        "floats": values.dtype == np.float32,
+        "height": captured.data.shape[0],
+        "width": captured.data.shape[1],
+        "wb": captured.wb,
+        "xyzToCamera": None
+        if captured.xyz_to_camera is None
+        else np.asarray(captured.xyz_to_camera).tolist(),
+        "iso": captured.iso,
+        "make": captured.make,
+        "model": captured.model,
+        "orientation": captured.orientation,
+        "noise": None,
+    }
+    if captured.noise is not None:
+        picture["noise"] = {
+            "shot": captured.noise.shot,
+            "read": captured.noise.read,
+            "source": captured.noise.source,
+        }
+    if isinstance(captured, Linear):
+        return picture | {
+            "kind": "linear",
+            "clip": captured.clip,
+            "ratio": captured.ratio,
+            "monochrome": captured.monochrome,
+        }
+    return picture | {
+        "kind": "mosaic",
+        "cfa": captured.cfa,
+        "black": captured.black.tolist(),
+        "white": captured.white,
+        "saturation": captured.saturation,
+    }
+
+
+def shown(node, name: str, result: dict[str, Any]) -> np.ndarray:
+    data = np.fromfile(node.folder / f"{name}.out", np.uint8)
+    return data.reshape(result["height"], result["width"], 3)
+
+
+def check_same(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert ours.shape == theirs.shape
+    apart = np.abs(ours.astype(int) - theirs)
+    assert apart.mean() < MEAN_OFF
+    assert apart.max() <= MOST_OFF
+
+
+def linear_of(photo: np.ndarray, rng: np.random.Generator, **changes: Any) -> Linear:
+    """A noisy picture with all colours at a pixel, as a phone's linear DNG holds it."""
+    mosaic = expose(photo, sony_a7s2(800), 20, rng)
+    light = np.maximum(photo / 20 / np.array(mosaic.wb), 0)
+    noisy = (light + rng.normal(0, 2e-4, light.shape)).astype(np.float32)
+    # One phase of it was counted, the rest made up from neighbours.
+    noisy[:, 1:-1] = (noisy[:, :-2] + 2 * noisy[:, 1:-1] + noisy[:, 2:]) / 4
+    noisy[1::2, 0::2, 0] += rng.normal(0, 4e-4, noisy[1::2, 0::2, 0].shape)
+    known = {"wb": mosaic.wb, "xyz_to_camera": mosaic.xyz_to_camera, "iso": 800.0, "orientation": 1}
+    return Linear(data=noisy, clip=1.0, ratio=1.0, **known | changes)
+
+
+@pytest.fixture(scope="module")
+def pictures(photo) -> dict[str, Mosaic | Linear]:
+    """One of each kind that is treated otherwise somewhere on the way."""
+    rng = np.random.default_rng(11)
+    scene = photo[:200, :232]
+    base = expose(scene, sony_a7s2(3200), 100, rng)
+    found: dict[str, Mosaic | Linear] = {
+        "".join("RGB"[c] for row in cfa for c in row): expose(scene, sony_a7s2(3200), 100, rng, cfa=cfa)
+        for cfa in BAYER_PHASES
+    }
+    found["x-trans"] = expose(scene, sony_a7s2(3200), 100, rng, cfa=X_TRANS)
+    moved = tuple(tuple(np.roll(np.array(X_TRANS), (-2, -1), (0, 1))[y]) for y in range(6))
+    moved = tuple(tuple(int(c) for c in row) for row in moved)
+    found["x-trans moved"] = expose(scene[:199, :230], sony_a7s2(3200), 50, rng, cfa=moved)
+    found["odd"] = base.with_changes(data=base.data[:97, :131])
+    uneven = expose(scene, sony_a7s2(800), 40, rng, cfa=BAYER_PHASES[1])
+    found["black by place"] = uneven.with_changes(black=np.array([[512.0, 520.5], [505.0, 512.0]]))
+    torn = base.data.copy()
+    torn[:, :40] = 0
+    torn[100] = 3
+    found["voids"] = base.with_changes(data=torn)
+    lit = scene.copy()
+    lit[60:90, 60:90] = [30.0, 16.0, 4.0]
+    lit[120:160, 120:160] = 400.0
+    found["lamps"] = expose(lit, sony_a7s2(250), 100, rng)
+    found["early saturation"] = found["lamps"].with_changes(saturation=15360.0)
+    found["no shot noise"] = base.with_changes(
+        noise=NoiseProfile((0.0,) * 3, (1e-6,) * 3, "a tag"), make="", model=""
+    )
+    found["a tag that is wrong"] = base.with_changes(
+        noise=NoiseProfile((1e-2,) * 3, (1e-3,) * 3, "a tag"), make="", model="", orientation=6
+    )
+    found["floats"] = base.with_changes(data=base.data.astype(np.float32) + np.float32(0.25), orientation=8)
+    found["no matrix"] = base.with_changes(xyz_to_camera=None, orientation=3)
+    found["linear"] = linear_of(scene, rng)
+    found["monochrome"] = linear_of(
+        np.repeat(scene[..., 1:2], 3, axis=2), rng, monochrome=True, wb=(1.0, 1.0, 1.0), xyz_to_camera=None
+    )
+    return found
+
+
+def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
+    results = node([{"name": n, "call": "plan", "captured": p} for n, p in pictures.items()])
+    for name, picture in pictures.items():
+        got, made = results[name], plan(picture)
+        mosaic = as_mosaic(picture)
+        assert tuple(map(tuple, got["cfa"])) == mosaic.cfa, name
+        assert got["light"] == pytest.approx(binned_light(mosaic).tolist(), rel=RELATIVE, abs=1e-9), name
+        assert got["exposure"]["ratio"] == pytest.approx(made.exposure.ratio, rel=RELATIVE), name
+        profile = got["noise"]["profile"]
+        assert profile["shot"] == pytest.approx(made.noise.profile.shot, rel=RELATIVE), name
+        assert profile["read"] == pytest.approx(made.noise.profile.read, rel=RELATIVE), name
+        assert profile["source"] == made.noise.profile.source
+        assert bool(got["noise"]["warning"]) == bool(made.noise.warning), name
+        wanted = graph_inputs(mosaic, made, missing(mosaic.cfa))
+        for key in ("black", "white", "wb", "shot", "read"):
+            assert got["inputs"][key] == pytest.approx(getattr(wanted, key), rel=RELATIVE), (name, key)
+        assert got["inputs"]["ratio"] == pytest.approx(wanted.ratio, rel=RELATIVE), name
+
+
+def test_cameras_of_the_table_have_pythons_noise_at_any_iso(node, rng):
+    names = [("SONY", "ILCE-7SM2"), ("NIKON CORPORATION", "NIKON D850"), ("Canon", "Canon EOS REBEL T5i")]
+    names += [("OPPO", "PCCM00"), ("Canon", "Canon EOS 5D Mark IV"), ("Leica", "Q")]
+    scene = np.full((128, 128, 3), 0.2)
+    jobs, wanted = [], {}
+    for make, model in names:
+        for iso in (100, 125, 800, 1599, 1999, 2000, 3200, 6400, 12800):
+            sensor = known_sensor(make, model, iso) or sony_a7s2(1600)
+            for bits, white in (
+                ("as calibrated", sensor.white_dn),
+                ("two bits more", sensor.white_dn * 4 + 3),
+            ):
+                mosaic = expose(scene, sensor, 4, rng).with_changes(make=make, model=model, iso=float(iso))
+                mosaic = mosaic.with_changes(white=white, saturation=white)
+                name = f"{model} {iso} {bits}"
+                jobs.append({"name": name, "call": "plan", "captured": mosaic, "ratio": 4})
+                wanted[name] = (from_table(mosaic), plan(mosaic, ratio=4).noise.profile)
+    results = node(jobs)
+    told = 0
+    for name, (table, used) in wanted.items():
+        got = results[name]["noise"]["profile"]
+        assert got["shot"] == pytest.approx(used.shot, rel=RELATIVE), name
+        assert got["read"] == pytest.approx(used.read, rel=RELATIVE), name
+        told += table is not None and used == table
+    assert told > 20, "most of these are told by the table"
+
+
+def test_the_mosaic_goes_into_the_graph_as_pythons_does(node, pictures):
+    mosaics = {n: as_mosaic(p) for n, p in pictures.items()}
+    multiple = {"bayer": 32, "xtrans": 48}
+    jobs = [
+        {
+            "name": n,
+            "call": "prepared",
+            "captured": p,
+            "ratio": 50,
+            "multiple": multiple[pattern_of(mosaics[n].cfa).sensor],
+        }
+        for n, p in pictures.items()
+    ]
+    results = node(jobs)
+    for name, mosaic in mosaics.items():
+        made = plan(mosaic, ratio=50)
+        pattern, (top, left) = pattern_of(mosaic.cfa), missing(mosaic.cfa)
+        data = extended(_of_even_black(_without_voids(mosaic, made)), [(top, 0), (left, 0)], pattern.cell)
+        wanted = extended(data, [(0, -n % multiple[pattern.sensor]) for n in data.shape], pattern.cell)
+        got = results[name]
+        assert (got["height"], got["width"], got["top"], got["left"]) == (*wanted.shape, top, left), name
+        piece = np.fromfile(node.folder / f"{name}.out", np.float32).reshape(wanted.shape)
+        assert np.abs(piece - wanted).max() < 1e-3, name
+
+
+def test_tiles_are_cut_as_python_cuts_them_and_never_read_more_than_is_allowed(node):
+    cases = [
+        [160, 96, 32, 16],
+        [4256, 2208, 96, 32],
+        [1000, 333, 96, 48],
+        [32, 32, 96, 32],
+        [97, 64, 0, 32],
+    ]
+    card = {"size_multiple": 32, "halo": 96}
+    results = node(
+        [
+            {"name": "spans", "call": "spans", "cases": cases},
+            {
+                "name": "12 MP",
+                "call": "tiling",
+                "height": 2848,
+                "width": 4256,
+                "card": card,
+                "pixels": 1_300_000,
+            },
+            {
+                "name": "wide",
+                "call": "tiling",
+                "height": 96,
+                "width": 9600,
+                "card": card,
+                "pixels": 400_000,
+            },
+            {"name": "small", "call": "tiling", "height": 64, "width": 64, "card": card, "pixels": 400_000},
+            {"name": "tight", "call": "tiling", "height": 640, "width": 640, "card": card, "pixels": 1},
+        ]
+    )
+    for case, got in zip(cases, results["spans"], strict=True):
+        assert got == [[s.start, s.stop, s.read_start, s.read_stop] for s in spans(*case)]
+    assert results["12 MP"]["most"] <= 1_300_000
+    assert results["wide"]["most"] <= 400_000
+    assert results["wide"]["rows"] == 1
+    assert (results["small"]["rows"], results["small"]["columns"]) == (1, 1)
+    assert results["tight"]["rows"] > 1, "what cannot be met is met as nearly as it can be"
+
+
+@pytest.fixture(scope="module")
+def enhanced(node, pictures):
+    """All pictures by the page, developed, each at the amplification that it was found to want."""
+    pixels = {"GRBG": 30_000, "x-trans": 60_000}
+    return node(
+        [
+            {"name": n, "call": "enhance", "captured": p, **({"pixels": pixels[n]} if n in pixels else {})}
+            for n, p in pictures.items()
+        ]
+    )
+
+
+def test_every_kind_of_picture_is_enhanced_as_by_python(node, pictures, enhanced, model):
+    models = {"bayer": model, "xtrans": Model("xtrans-fast", device="cpu")}
+    for name, picture in pictures.items():
+        got = enhanced[name]
+        linear = enhance(picture, models[pattern_of(as_mosaic(picture).cfa).sensor], ratio=got["ratio"])
+        assert got["clip"] == pytest.approx(linear.clip, rel=RELATIVE), name
+        assert got["gains"] == pytest.approx(linear.wb, rel=RELATIVE), name
+        try:
+            check_same(shown(node, name, got), develop(linear).data)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {error}") from error
+
+
+def test_tiles_and_their_progress_are_told(enhanced):
+    assert len(enhanced["GRBG"]["shares"]) > 1
+    assert enhanced["GRBG"]["shares"][-1] == 1
+    assert enhanced["GRBG"]["shares"] == sorted(enhanced["GRBG"]["shares"])
+
+
+def test_the_sample_is_the_same_from_the_file_to_the_display(node, model, tmp_path):
+    from scotopic.dng.write import write_mosaic
+
+    whole = read(SAMPLE)
+    write_mosaic(tmp_path / "small.dng", whole.with_changes(data=whole.data[300:620, 200:540].copy()))
+    files = {"sample": tmp_path / "small.dng"}
+    for name in ("nikon_bggr.dng", "nikon_grbg.dng"):
+        if (MORE_DATA / "raws" / name).is_file():
+            files[name] = MORE_DATA / "raws" / name
+    results = node([{"name": n, "call": "enhance", "captured": {"file": str(f)}} for n, f in files.items()])
+    for name, file in files.items():
+        captured = read(file)
+        made = plan(captured)
+        got = results[name]
+        assert got["ratio"] == pytest.approx(made.exposure.ratio, rel=RELATIVE)
+        assert got["noise"]["profile"]["shot"] == pytest.approx(made.noise.profile.shot, rel=RELATIVE)
+        assert got["noise"]["profile"]["read"] == pytest.approx(made.noise.profile.read, rel=RELATIVE)
+        check_same(shown(node, name, got), develop(enhance(captured, model, plan_made=made)).data)
+
+
+def test_strength_white_balance_and_exposure_are_pythons(node, model, pictures):
+    picture = pictures["RGGB"]
+    settings = {
+        "half": {"strength": 0.5},
+        "plain": {"strength": 0},
+        "auto": {"wb": "auto"},
+        "daylight": {"wb": "daylight"},
+        "given": {"wb": [1.5, 1, 2.2]},
+        "brighter": {"ev": 1.5},
+        "libraw": {"look": "libraw"},
+    }
+    results = node(
+        [
+            {"name": n, "call": "enhance", "captured": picture, "settings": s, "ratio": 100}
+            for n, s in settings.items()
+        ]
+    )
+    for name, wanted in settings.items():
+        linear = enhance(picture, model, ratio=100, strength=wanted.get("strength", 1.0))
+        wb = wanted.get("wb", "camera")
+        linear = balanced(linear, tuple(wb) if isinstance(wb, list) else wb)
+        gain = 2 ** wanted.get("ev", 0)
+        linear = linear.with_changes(data=linear.data * np.float32(gain), clip=linear.clip * gain)
+        assert results[name]["gains"] == pytest.approx(linear.wb, rel=RELATIVE), name
+        check_same(shown(node, name, results[name]), develop(linear, look=wanted.get("look")).data)
+
+
+def test_every_light_is_developed_as_by_python(node, rng):
+    height, width = 64, 256
+    jobs, wanted = [], {}
+    for name, clip, wb, gain in (
+        ("dim", 1.0, (2.0, 1.0, 1.7), 1.0),
+        ("lamp", 37.0, (2.0, 1.0, 1.7), 1.0),
+        ("green", 300.0, (0.8, 1.0, 0.6), 1.0),
+        ("raised", 5.0, (1.2, 1.0, 1.7), 4.0),
+    ):
+        light = (np.exp(rng.uniform(-9, 5, (height, width, 3))) - 0.01).astype(np.float32)
+        known = {"wb": wb, "xyz_to_camera": np.array(constants_matrix())}
+        for look in ("natural", "libraw"):
+            linear = Linear(data=light * np.float32(gain), clip=clip * gain, ratio=1.0, **known)
+            wanted[f"{name} {look}"] = develop(linear, look=look).data
+            balanced_light = (light * np.array(wb, np.float32)).transpose(2, 0, 1)
+            (node.folder / f"{name} {look}.in").write_bytes(np.ascontiguousarray(balanced_light).tobytes())
+            jobs.append(
+                {
+                    "name": f"{name} {look}",
+                    "call": "develop",
+                    "data": f"{name} {look}.in",
+                    "wb": wb,
+                    "clip": clip,
+                    "gain": gain,
+                    "look": look,
+                    "xyzToCamera": constants_matrix(),
+                }
+            )
+    node(jobs)
+    for name, picture in wanted.items():
+        got = np.fromfile(node.folder / f"{name}.out", np.uint8).reshape(height, width, 3)
+        assert np.abs(got.astype(int) - picture).max() <= 1, name
+        assert (got != picture).mean() < 0.01, name
+
+
+def constants_matrix() -> list[list[float]]:
+    from scotopic.colour import CAMERA_MATRICES
+
+    return [list(row) for row in CAMERA_MATRICES["Nikon D850"]]
+
+
+def test_views_are_the_upright_picture_at_the_size_asked_for(node, rng):
+    from scotopic.develop import turned
+
+    light = rng.uniform(0, 1, (480, 640, 3)).astype(np.float32)
+    light = light.astype(np.float16).astype(np.float32)
+    (node.folder / "views.in").write_bytes(np.ascontiguousarray(light.transpose(2, 0, 1)).tobytes())
+    jobs = []
+    for orientation in range(1, 9):
+        high, wide = turned(light, orientation).shape[:2]
+        window = {"x": 37, "y": 21, "width": 64, "height": 48}
+        whole = {"x": 0, "y": 0, "width": wide, "height": high}
+        jobs.append(
+            {
+                "name": str(orientation),
+                "call": "views",
+                "data": "views.in",
+                "light": {"height": 480, "width": 640, "orientation": orientation},
+                "views": [[window, 64, 48], [whole, wide // 2, high // 2]],
+            }
+        )
+    results = node(jobs)
+    for orientation in range(1, 9):
+        upright = turned(light, orientation)
+        got = results[str(orientation)]
+        assert got["upright"] == [upright.shape[1], upright.shape[0]]
+        window = np.array(got["views"][0]).reshape(3, 48, 64).transpose(1, 2, 0)
+        assert np.array_equal(window, upright[21:69, 37:101])
+        high, wide = upright.shape[0] // 2, upright.shape[1] // 2
+        halved = np.array(got["views"][1]).reshape(3, high, wide).transpose(1, 2, 0)
+        means = upright.reshape(high, 2, wide, 2, 3).mean(axis=(1, 3))
+        assert halved == pytest.approx(means, abs=1e-3)
+
+
+def test_halves_are_numpys_and_what_is_no_number_is_told(node, rng):
+    values = np.concatenate(
+        [
+            np.float32([0, -0.0, 1, -2.5, 65504, 1e6, -1e6, 6e-8, 1e-9, 5.9604645e-08]),
+            (rng.normal(size=100_000) * np.exp(rng.uniform(-18, 10, 100_000))).astype(np.float32),
+        ]
+    ).astype(np.float32)
+    (node.folder / "fine.in").write_bytes(values.tobytes())
+    (node.folder / "broken.in").write_bytes(np.float32([1, np.nan, 2]).tobytes())
+    (node.folder / "endless.in").write_bytes(np.float32([1, -np.inf, 2]).tobytes())
+    results = node(
+        [{"name": n, "call": "halves", "data": f"{n}.in"} for n in ("fine", "broken", "endless")]
+    )
+    got = np.fromfile(node.folder / "fine.out", np.float16)
+    wanted = np.clip(values, -65504, 65504).astype(np.float16)
+    different = got != wanted
+    assert not different.any(), (values[different][:5], got[different][:5], wanted[different][:5])
+    assert [results[n]["finite"] for n in ("fine", "broken", "endless")] == [True, False, False]
+
+
+def test_temperature_and_tint_come_back_and_go_the_way_editors_go(node):
+    matrix = constants_matrix()
+    light = {"wb": (2.0, 1.0, 1.5), "xyzToCamera": matrix, "clip": 1.0}
+    asked = [(t, tint) for t in (2500, 4000, 6500, 9000) for tint in (-40, 0, 40)]
+    choices: list[Any] = [{"temperature_k": t, "tint": tint} for t, tint in asked]
+    choices += ["daylight", [1.1, 0.9], "camera"]
+    found = node([{"name": "balance", "call": "balance", "light": light, "choices": choices}])["balance"]
+    for (kelvin, tint), got in zip(asked, found[: len(asked)], strict=True):
+        assert got["described"]["temperature_k"] == pytest.approx(kelvin, rel=0.01)
+        assert got["described"]["tint"] == pytest.approx(tint, abs=0.5)
+    cool, warm = found[1]["gains"], found[10]["gains"]
+    assert warm[0] > cool[0], "a light told to be bluer makes the picture redder"
+    assert warm[2] < cool[2]
+    green, pink = found[6]["gains"], found[8]["gains"]
+    assert pink[0] > green[0], "a tint above 0 makes the picture pinker"
+    assert pink[2] > green[2]
+    linear = Linear(
+        data=np.zeros((2, 2, 3), np.float32),
+        clip=1.0,
+        ratio=1.0,
+        wb=(2.0, 1.0, 1.5),
+        xyz_to_camera=np.array(matrix),
+    )
+    assert found[-3]["gains"] == pytest.approx(daylight(linear), rel=RELATIVE)
+    assert found[-3]["described"]["temperature_k"] == pytest.approx(6500, rel=0.02)
+    assert found[-2]["gains"] == pytest.approx([2.2, 1, 1.35])
+    assert found[-1]["gains"] == [2.0, 1.0, 1.5]
+
+
+def test_the_automatic_balance_is_pythons_on_a_coloured_picture(node, model, photo, rng):
+    reddish = photo[:200, :232] * np.array([1.5, 1.0, 0.6])
+    mosaic = expose(reddish, sony_a7s2(800), 20, rng)
+    got = node(
+        [{"name": "a", "call": "enhance", "captured": mosaic, "ratio": 20, "settings": {"wb": "auto"}}]
+    )["a"]
+    linear = enhance(mosaic, model, ratio=20)
+    gains = of_the_brightest(linear)
+    assert gains is not None
+    assert gains != pytest.approx(linear.wb, rel=0.05)
+    assert got["gains"] == pytest.approx(gains, rel=RELATIVE)
+
+
+def test_what_gives_no_picture_is_refused_and_what_is_cancelled_stops_between_tiles(node, dark):
+    endless = np.full((64, 64), np.inf, np.float32)
+    results = node(
+        [
+            {
+                "name": "endless",
+                "call": "refused",
+                "captured": dark.with_changes(data=endless),
+                "ratio": 100,
+                "pixels": 1e9,
+            },
+            {"name": "cancelled", "call": "refused", "captured": dark, "pixels": 60_000, "cancelAfter": 2},
+            {"name": "whole", "call": "refused", "captured": dark, "pixels": 60_000},
+        ]
+    )
+    assert results["endless"]["code"] == "engine"
+    assert "amplify less" in results["endless"]["words"]
+    assert results["cancelled"]["words"] == "cancelled"
+    assert results["cancelled"]["tiles"] == 2
+    assert results["whole"]["code"] is None
+    assert results["whole"]["tiles"] > 2
+
+
+def test_engines_that_disagree_are_told_apart(node):
+    same = [0.1, 0.5, 2.0] * 4
+    off = [*same[:-1], 2.25]
+    result = node([{"name": "a", "call": "apart", "a": same, "b": off}])["a"]
+    assert result["apart"] == pytest.approx(0.25)
+    assert result["broken"] == "Infinity"
