@@ -21,6 +21,26 @@ _CANON_DIRECTORIES: dict[bytes, Section] = {b"CMT1": "Image", b"CMT2": "EXIF", b
 _LARGEST_BLOCK = 1 << 26
 """Bytes; no EXIF is larger, with its preview."""
 
+READS_MAX = 20_000
+"""Real files take a thousand reads at most; a directory that claims 65535 entries takes minutes."""
+
+
+class Sparing:
+    """A file that can be read so often and no more: then EOFError."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._left, self._bytes = file, READS_MAX, _LARGEST_BLOCK
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file does."""
+        content = self._file.read(size)
+        self._left -= 1
+        self._bytes -= len(content)
+        if min(self._left, self._bytes) < 0:
+            raise EOFError("the directories of this file do not end")
+        return content
+
 
 def exif_places(file: BinaryIO) -> list[tuple[BinaryIO, Section | None]]:
     """What an EXIF reader can open, and which directory it is where it is a single one.

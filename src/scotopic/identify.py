@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any
 import tifffile
 
 from scotopic.errors import DamagedFileError, NotRawError, ReadError
+
+# What tifffile finds wrong in a directory is no news to whoever runs the program: the verdict is told in words.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _DEVELOPED_ADVICE = (
     "such a file is already developed and no longer holds the light that is needed; "

@@ -9,13 +9,13 @@ import struct
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import exifread
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from scotopic import xmp
-from scotopic.exifplaces import exif_places
+from scotopic.exifplaces import Sparing, exif_places
 from scotopic.version import SOFTWARE as TOOL
 from scotopic.xmp import ENHANCED_MARK, Words
 
@@ -118,6 +118,16 @@ class Exif:
         return _directory({EXIF_VERSION: b"0232", **self.exif, **own}), _directory(self.gps)
 
 
+def writes(tag: int, value: Any) -> bool:
+    """Whether a value can be written under its tag: a broken file may hold a number where a text belongs."""
+    try:
+        _directory({tag: value}).tobytes()
+    except Exception:
+        # Whatever Pillow raises on packing it.
+        return False
+    return True
+
+
 def _directory(tags: dict[int, Any]) -> ImageFileDirectory_v2:
     directory = ImageFileDirectory_v2()
     for tag, value in tags.items():
@@ -157,7 +167,9 @@ def read_exif(path: Path) -> Exif:
             found = [
                 (section or name.split(" ", 1)[0], tag)
                 for place, section in exif_places(file)
-                for name, tag in exifread.process_file(place, details=False).items()
+                for name, tag in exifread.process_file(
+                    cast(BinaryIO, Sparing(place)), details=False
+                ).items()
             ]
     except Exception:
         # The photo is worth more than its tags: whatever a broken directory raises, go on without.
@@ -170,7 +182,7 @@ def read_exif(path: Path) -> Exif:
         if number is None:
             continue
         value = _plain(tag)
-        if value is None:
+        if value is None or not writes(number, value):
             continue
         if section == "Image" and number in _MAIN_KEPT:
             main[number] = value

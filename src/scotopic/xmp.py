@@ -123,13 +123,18 @@ def build(words: Words, *, enhanced: bool, tool: str = "scotopic") -> bytes:
 def sidecar(path: Path) -> Words:
     """The words in the files that editors put beside `path`: IMG_1.ARW.xmp before IMG_1.xmp."""
     words = Words()
-    for name in (f"{path.name}.xmp", f"{path.name}.XMP", f"{path.stem}.xmp", f"{path.stem}.XMP"):
+    for name in sidecar_names(path):
         try:
             packet = path.with_name(name).read_bytes()
         except (OSError, ValueError):
             continue
         words = words.over(parse(packet)[0])
     return words
+
+
+def sidecar_names(path: Path) -> tuple[str, ...]:
+    """How the files that editors put beside `path` may be called, the more telling first."""
+    return (f"{path.name}.xmp", f"{path.name}.XMP", f"{path.stem}.xmp", f"{path.stem}.XMP")
 
 
 def _property(description: ElementTree.Element, namespace: str, name: str) -> str:

@@ -9,10 +9,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scotopic.dng.origin import read_origin
 from scotopic.errors import ReadError, ScotopicError
-from scotopic.read import read
+from scotopic.read import libraw_develop, read
 from scotopic.sandbox import wire
+from scotopic.sandbox.kernel import confine, libraries
 from scotopic.sandbox.limits import Limits, bind
+from scotopic.xmp import sidecar_names
+
+READY = b"R"
+"""Sent first: from here on the file is to blame."""
 
 
 def main() -> None:
@@ -21,10 +27,13 @@ def main() -> None:
     # Whatever a library prints must not end in the answer.
     os.dup2(2, 1)
     task: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    path = Path(os.fsdecode(bytes.fromhex(task["path"])))
     bind(Limits(**task["limits"]), task["parent"])
+    confine([*libraries(), path, *(path.with_name(name) for name in sidecar_names(path))])
+    _send(answers.fileno(), READY)
     data: Any = None
     try:
-        header, data = wire.packed(read(Path(os.fsdecode(bytes.fromhex(task["path"])))))
+        header, data = _done(task, path)
         content = wire.dumped(header)
     except MemoryError:
         content = wire.dumped({"error": "MemoryError", "words": ""})
@@ -37,6 +46,20 @@ def main() -> None:
     if data is not None:
         for row in data:
             _send(answers.fileno(), memoryview(row if row.flags.c_contiguous else row.copy()).cast("B"))
+
+
+def _done(task: dict[str, Any], path: Path) -> tuple[dict[str, Any], Any]:
+    """A header, and an array or None."""
+    match task["what"]:
+        case "read":
+            return wire.packed(read(path))
+        case "origin":
+            return wire.packed_origin(read_origin(path, *task["size"])), None
+        case "libraw":
+            picture = libraw_develop(path, **task["choices"])
+            return {"kind": "shown", "dtype": picture.dtype.name, "shape": list(picture.shape)}, picture
+        case other:
+            raise ValueError(f"no task {other}")
 
 
 def _send(where: int, content: bytes | memoryview) -> None:

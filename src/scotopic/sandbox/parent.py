@@ -16,14 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from scotopic import errors
+from scotopic.dng.origin import Origin
 from scotopic.errors import DamagedFileError, ReadError, SettingsError, UnsafeFileError
-from scotopic.frame import Captured
+from scotopic.frame import Captured, Shown
 from scotopic.sandbox import wire
 from scotopic.sandbox.limits import DEFAULT_LIMITS, Limits
 
 _CHILD = (sys.executable, "-P", "-B", "-m", "scotopic.sandbox.child")
 
-_KEPT = ("LANG", "LC_ALL", "LC_CTYPE", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_KEPT = (
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+)
 """Of the environment: what an interpreter needs to start. Passwords and keys that stand there stay here."""
 
 _OWN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
@@ -38,32 +48,68 @@ _KINDS: dict[str, type[ReadError]] = {
 def read_sandboxed(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Captured:
     """`read` in a child process with limits on memory, time and files; for files of strangers.
 
-    LibRaw and all other decoders run there alone, on Linux without a network (see docs/reliability.md). Takes
-    half a second more than `read`. Safe to call from several threads. Raises what `read` raises, and
-    UnsafeFileError (a ReadError) where the file crashed its decoder, or took longer or more memory than
-    allowed. Raises SettingsError where the system knows no such limits (Windows).
+    LibRaw and all other decoders run there alone, on Linux with neither a network nor other files (see
+    docs/reliability.md). Takes half a second more than `read`. Safe to call from several threads.
+
+    Raises what `read` raises, and UnsafeFileError (a ReadError) where the file crashed its decoder, or took
+    longer or more memory than allowed; SettingsError where the system knows no such limits (Windows).
     """
     path = Path(path)
-    if os.name != "posix":
-        raise SettingsError("decoding in a sandbox needs Linux or macOS: leave --sandbox out")
-    task = {
-        "path": os.fsencode(path).hex(),
-        "limits": asdict(limits),
-        "parent": os.getpid(),
-    }
+    header, data = _answer(path, limits, {"what": "read"}, ("mosaic", "linear"))
+    try:
+        return wire.unpacked(header, data)
+    except wire.WireError as error:
+        raise _strange(path.name, error) from error
+
+
+def libraw_develop_sandboxed(path: Path, limits: Limits = DEFAULT_LIMITS, **choices: Any) -> Shown:
+    """`read.libraw_develop` in the same way: LibRaw's own development of a stranger's file."""
+    shown: Shown = _answer(path, limits, {"what": "libraw", "choices": choices}, ("shown",))[1]
+    return shown
+
+
+def read_origin_sandboxed(path: Path, height: int, width: int, limits: Limits = DEFAULT_LIMITS) -> Origin:
+    """`dng.origin.read_origin` in the same way: what a linear DNG carries over from its source.
+
+    Like that, it goes on without where the file gives nothing that can be used.
+    """
+    try:
+        with _Child(limits, path.name) as child:
+            child.tell(_task(path, limits) | {"what": "origin", "size": [height, width]})
+            return wire.unpacked_origin(child.header(), path.name)
+    except (ReadError, wire.WireError):
+        return Origin(path.name)
+
+
+def _answer(
+    path: Path, limits: Limits, task: dict[str, Any], kinds: tuple[str, ...]
+) -> tuple[dict[str, Any], Any]:
+    """The header and the array that a child gives for a task."""
     with _Child(limits, path.name) as child:
-        child.tell(task)
+        child.tell(_task(path, limits) | task)
         header = child.header()
         if "error" in header:
             raise _refusal(header, path.name, limits)
         try:
+            if header.get("kind") not in kinds:
+                raise wire.WireError("something else")
             data = wire.room(header, limits.memory_bytes)
-            child.fill(data.data.cast("B"))
-            return wire.unpacked(header, data)
         except wire.WireError as error:
-            raise UnsafeFileError(
-                f"{path.name}: its decoder gave {wire.clean(error)}, which is no picture; do not trust this file"
-            ) from error
+            raise _strange(path.name, error) from error
+        child.fill(data.data.cast("B"))
+        return header, data
+
+
+def _task(path: Path, limits: Limits) -> dict[str, Any]:
+    if os.name != "posix":
+        raise SettingsError("decoding in a sandbox needs Linux or macOS: leave --sandbox out")
+    return {"path": os.fsencode(path).hex(), "limits": asdict(limits), "parent": os.getpid()}
+
+
+def _strange(name: str, error: wire.WireError) -> UnsafeFileError:
+    return UnsafeFileError(
+        f"{name}: its decoder gave {wire.clean(error)}, which is no picture; do not trust this file"
+    )
 
 
 def _refusal(header: dict[str, Any], name: str, limits: Limits) -> ReadError:
@@ -109,17 +155,19 @@ class _Child:
                     stream.close()
         self._process.wait()
 
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
-
     def tell(self, task: dict[str, Any]) -> None:
-        """Give it its task: a line of less than a pipe holds."""
+        """Give it its task, a line of less than a pipe holds, and wait until it is bound."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(task).encode("ascii") + b"\n")
             self._process.stdin.close()
+        try:
+            self.fill(memoryview(bytearray(1)))
+        except UnsafeFileError as error:
+            raise ReadError(
+                f"{self._name}: not read, since the sandbox's process does not start (python -m "
+                "scotopic.sandbox.child says why); nothing is wrong with the file"
+            ) from error
 
     def header(self) -> dict[str, Any]:
         """Its answer's header."""
@@ -133,9 +181,7 @@ class _Child:
             self.fill(memoryview(content))
             return wire.loaded(bytes(content))
         except wire.WireError as error:
-            raise UnsafeFileError(
-                f"{self._name}: its decoder gave {wire.clean(error)}, which is no picture; do not trust this file"
-            ) from error
+            raise _strange(self._name, error) from error
 
     def fill(self, room: memoryview) -> None:
         """Read until `room` is full. Raises UnsafeFileError where the child ends or its time runs out first."""

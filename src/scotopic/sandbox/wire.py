@@ -16,15 +16,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL.TiffImagePlugin import IFDRational
 
+from scotopic.dng.origin import Origin, Tag, is_opcode_list
 from scotopic.dng.page import PIXELS_MAX, SIDE_MAX
 from scotopic.frame import Captured, Linear, Mosaic, NoiseProfile
-from scotopic.metadata import Exif, Words
+from scotopic.metadata import Exif, Words, writes
 
 HEADER_MAX = 1 << 25
 """Bytes: EXIF and XMP together; `xmp.LARGEST_PACKET` and a maker's largest tags fit in several times over."""
 
 _TEXT_MAX, _LIST_MAX = 1 << 22, 1 << 20
-_TYPES: dict[Any, np.dtype[Any]] = {"uint16": np.dtype(np.uint16), "float32": np.dtype(np.float32)}
+_TYPES: dict[str, np.dtype[Any]] = {
+    "uint8": np.dtype(np.uint8),
+    "uint16": np.dtype(np.uint16),
+    "float32": np.dtype(np.float32),
+}
+_TYPES_OF = {"mosaic": ("uint16", "float32"), "linear": ("float32",), "shown": ("uint8", "uint16")}
+_COLOUR_TAGS = range(50706, 52600)
+"""Where DNG's own tags lie."""
+
+_KINDS_OF_TAG = range(1, 13)
+"""TIFF's types of values."""
+
 _NUMBER_MAX = 1e30
 """Beyond this no level, gain or exposure is one; within it float32 does not overflow."""
 
@@ -76,13 +88,13 @@ def packed(captured: Captured) -> tuple[dict[str, Any], npt.NDArray[Any]]:
 
 def room(header: dict[str, Any], memory_bytes: int) -> npt.NDArray[Any]:
     """An array to take the data that the header announces. Raises WireError for what no picture is."""
-    kind, dtype, shape = header.get("kind"), str(header.get("dtype")), header.get("shape")
-    sides = _numbers(shape, 2 if kind == "mosaic" else 3) if kind in ("mosaic", "linear") else []
-    if not sides or dtype not in (_TYPES if kind == "mosaic" else ("float32",)):
-        raise WireError(f"a {kind!r} of {dtype!r}")
+    kind, dtype = str(header.get("kind")), str(header.get("dtype"))
+    if dtype not in _TYPES_OF.get(kind, ()):
+        raise WireError(f"a {kind} of {dtype}")
+    sides = _numbers(header.get("shape"), 2 if kind == "mosaic" else 3)
     whole = [int(side) for side in sides]
     fits = whole == sides and min(whole) > 0 and max(whole) <= SIDE_MAX
-    if not fits or whole[0] * whole[1] > PIXELS_MAX or (kind == "linear" and whole[2] != 3):
+    if not fits or whole[0] * whole[1] > PIXELS_MAX or (kind != "mosaic" and whole[2] != 3):
         raise WireError(f"a picture of {whole}")
     if math.prod(whole) * _TYPES[dtype].itemsize > memory_bytes:
         raise WireError(f"a picture of {whole}, more than the child could hold")
@@ -112,6 +124,41 @@ def unpacked(header: dict[str, Any], data: npt.NDArray[Any]) -> Captured:
         if not float(black.max()) < saturation <= white:
             raise WireError(f"saturation {saturation}")
         return Mosaic(data=data, cfa=cfa, black=black, white=white, saturation=saturation, **values)
+    except WireError:
+        raise
+    except Exception as error:
+        raise WireError(str(error)) from error
+
+
+def packed_origin(origin: Origin) -> dict[str, Any]:
+    """What is carried over from a source DNG as plain values."""
+    return {
+        "camera": origin.camera,
+        "tags": [[code, kind, count, _plain(value)] for code, kind, count, value, _ in origin.tags],
+        "lens": _plain(origin.lens),
+        "baseline_ev": origin.baseline_ev,
+    }
+
+
+def unpacked_origin(header: dict[str, Any], name: str) -> Origin:
+    """The same of a child's answer about the file of that name. Raises WireError."""
+    try:
+        tags: list[Tag] = []
+        for entry in _list(header["tags"]):
+            code, kind, count, value = entry
+            if (
+                type(code) is not int
+                or code not in _COLOUR_TAGS
+                or kind not in _KINDS_OF_TAG
+                or type(count) is not int
+                or count < 0
+            ):
+                raise WireError(f"tag {code!r}")
+            tags.append((code, kind, count, _value(value), True))
+        lens = _value(header["lens"])
+        if not isinstance(lens, bytes) or (lens and not is_opcode_list(lens)):
+            raise WireError("opcodes that are none")
+        return Origin(name, clean(header["camera"]), tuple(tags), lens, _number(header["baseline_ev"]))
     except WireError:
         raise
     except Exception as error:
@@ -216,6 +263,8 @@ def _tags(stated: Any) -> dict[int, Any]:
         if type(number) is not int or not 0 <= number <= 0xFFFF:
             raise WireError(f"tag {number!r}")
         tags[number] = _value(value)
+        if not writes(number, tags[number]):
+            raise WireError(f"a value of tag {number} that cannot be written")
     return tags
 
 
