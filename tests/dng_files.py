@@ -42,7 +42,9 @@ _TYPES = {
     50829: LONG,
     50830: LONG,
     50975: LONG,
+    50730: SRATIONAL,
     51009: UNDEFINED,
+    51022: UNDEFINED,
     51041: DOUBLE,
     52547: LONG,
     274: SHORT,
@@ -108,6 +110,17 @@ def polynomial(coefficients, height: int, width: int, plane: int = 0, planes: in
     where = struct.pack(">8I", 0, 0, height, width, plane, planes, 1, 1)
     body = where + struct.pack(f">I{len(coefficients)}d", len(coefficients) - 1, *coefficients)
     return struct.pack(">4I", 8, 0x01030000, 0, len(body)) + body
+
+
+def gain_map(
+    grid, area, *, pitch=(1, 1), planes=(0, 1), origin=(0.0, 0.0), spacing=None, code: int = 9
+) -> bytes:
+    """The opcode GainMap: `grid` (V, H, P) over the whole picture unless `spacing` and `origin` say otherwise."""
+    down, across, deep = grid.shape
+    spacing = spacing or tuple(1 / max(1, n - 1) for n in (down, across))
+    head = struct.pack(">10I4dI", *area, *planes, *pitch, down, across, *spacing, *origin, deep)
+    body = head + np.asarray(grid, ">f4").tobytes()
+    return struct.pack(">4I", code, 0x01030000, 0, len(body)) + body
 
 
 def opcode_list(*opcodes: bytes) -> bytes:

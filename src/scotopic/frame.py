@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from scotopic.errors import SettingsError
 from scotopic.metadata import Exif
+from scotopic.shading import Shading
 
 Counts = npt.NDArray[np.uint16] | npt.NDArray[np.float32]
 """A mosaic's values in DN."""
@@ -75,6 +76,10 @@ class Capture:
     """Width over height of a pixel."""
     noise: NoiseProfile | None = None
     """What the file itself says of its noise."""
+    shading: Shading | None = None
+    """Gains that even out the lens's shading, as the file gives them, and are still to be applied."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how the file was read."""
     exif: Exif = field(default_factory=Exif)
 
     def with_changes(self, **changes: Any) -> Self:

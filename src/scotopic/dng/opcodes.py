@@ -1,15 +1,27 @@
-"""Opcodes of a DNG that bend values: without them lossy files are not linear."""
+"""Opcodes of a DNG: those that bend values, without which lossy files are not linear, and gains against shading.
+
+Their numbers and bodies are those of the Digital Negative Specification 1.7.1, chapter 7; all big-endian.
+"""
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
 
-_MAP_TABLE, _MAP_POLYNOMIAL = 7, 8
+from scotopic.shading import GainMap
+
+_MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
 _OPCODES_MAX = 1000
+
+_GAIN_HEAD = struct.Struct(">10I4dI")
+"""Of GainMap: area, planes, pitches, points; spacing and origin; planes of the map."""
+
+_GAIN_MAX, _POINTS_MAX = 64.0, 1 << 20
+"""No lens needs more; larger ones are damage."""
 
 LIGHT_MAX = 2.0**20
 """No sensor and no merged exposure reaches so many times its white level; more is a broken value, which would
@@ -40,18 +52,57 @@ class ToneMap:
         return ToneMap((whole, whole, self.where[2]), self.bend, self.is_table)
 
 
-def tone_maps(opcodes: bytes) -> tuple[ToneMap, ...]:
+Opcode = tuple[int, bytes]
+"""Number and body."""
+
+
+def split(listed: bytes) -> list[Opcode]:
+    """The opcodes of a list: a count, then of each number, version, flags, size and body.
+
+    Raises ValueError for a list that is cut short.
+    """
+    if len(listed) < 4:
+        raise ValueError("a list of opcodes without its number")
+    count, at, found = int.from_bytes(listed[:4], "big"), 4, list[Opcode]()
+    for _ in range(min(count, _OPCODES_MAX)):
+        if at + 16 > len(listed):
+            raise ValueError("a list of opcodes that is cut short")
+        code, _, _, size = struct.unpack_from(">4I", listed, at)
+        if at + 16 + size > len(listed):
+            raise ValueError("an opcode that is cut short")
+        found.append((code, listed[at + 16 : at + 16 + size]))
+        at += 16 + size
+    return found
+
+
+def leading_gains(opcodes: list[Opcode]) -> list[Opcode]:
+    """The gain maps before any other opcode.
+
+    What comes behind a warp lies where the warp has put it; gains before it can be applied without it.
+    """
+    return list(takewhile(lambda opcode: opcode[0] == _GAIN_MAP, opcodes))
+
+
+def without_leading_gains(listed: bytes) -> bytes:
+    """The list without them; empty where nothing else is in it. Raises ValueError as `split`."""
+    opcodes = split(listed)
+    gains = leading_gains(opcodes)
+    begin = 4 + sum(16 + len(body) for _, body in gains)
+    left = len(opcodes) - len(gains)
+    return left.to_bytes(4, "big") + listed[begin:] if left else b""
+
+
+def tone_maps(opcodes: list[Opcode]) -> tuple[ToneMap, ...]:
     """MapTable and MapPolynomial of an opcode list, which lossy files need to become linear.
 
-    Others (gain maps, bad pixels) are left alone, as LibRaw does: they correct the lens, not the code.
+    Raises ValueError for one that is broken.
     """
-    count, at, maps = int.from_bytes(opcodes[:4], "big"), 4, []
-    for _ in range(min(count, _OPCODES_MAX)):
-        code, _, _, size = struct.unpack_from(">4I", opcodes, at)
-        body = opcodes[at + 16 : at + 16 + size]
-        at += 16 + size
+    maps = []
+    for code, body in opcodes:
         if code not in (_MAP_TABLE, _MAP_POLYNOMIAL):
             continue
+        if len(body) < 36:
+            raise ValueError("a curve that is cut short")
         top, left, bottom, right, plane, planes, row_step, column_step, length = struct.unpack_from(
             ">9I", body
         )
@@ -67,6 +118,45 @@ def tone_maps(opcodes: bytes) -> tuple[ToneMap, ...]:
         if bend.size and np.all(np.isfinite(bend)):
             maps.append(ToneMap(where, bend, code == _MAP_TABLE))
     return tuple(maps)
+
+
+def gain_maps(opcodes: list[Opcode], cell: int | None) -> tuple[GainMap, ...]:
+    """The gain maps of an opcode list, for a mosaic whose cell has so many rows, or finished colours (None).
+
+    Raises ValueError for one that is broken.
+    """
+    return tuple(_gain_map(body, cell) for code, body in opcodes if code == _GAIN_MAP)
+
+
+def _gain_map(body: bytes, cell: int | None) -> GainMap:
+    if len(body) < _GAIN_HEAD.size:
+        raise ValueError("a gain map that is cut short")
+    head = _GAIN_HEAD.unpack_from(body)
+    top, left, bottom, right, plane, planes, row_pitch, column_pitch, down, across = head[:10]
+    spacing, origin, deep = (head[10], head[11]), (head[12], head[13]), head[14]
+    if not (top < bottom and left < right and planes):
+        raise ValueError("a gain map for no pixels")
+    if any((cell or 1) % pitch if pitch else True for pitch in (row_pitch, column_pitch)):
+        raise ValueError(f"a gain map for every {row_pitch}th row and {column_pitch}th column")
+    if (
+        not 0 < down * across * deep <= _POINTS_MAX
+        or len(body) < _GAIN_HEAD.size + 4 * down * across * deep
+    ):
+        raise ValueError(f"a gain map of {down}x{across}x{deep} points in {len(body)} bytes")
+    if not np.all(np.isfinite([*spacing, *origin])) or not min(spacing) > 0:
+        raise ValueError("a gain map without a place")
+    grid = np.frombuffer(body, ">f4", down * across * deep, _GAIN_HEAD.size).astype(np.float32)
+    if not np.all((grid > 0) & (grid <= _GAIN_MAX)):
+        raise ValueError(f"a gain map with gains beyond 0 to {_GAIN_MAX:g}")
+    return GainMap(
+        area=(top, left, bottom, right),
+        pitch=(row_pitch, column_pitch),
+        planes=(plane, planes),
+        origin=origin,
+        spacing=spacing,
+        grid=grid.reshape(down, across, deep),
+        of_mosaic=cell is not None,
+    )
 
 
 def bent(light: npt.NDArray[np.float32], maps: tuple[ToneMap, ...], top: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from scotopic.dng.opcodes import split, without_leading_gains
+from scotopic.dng.page import LINEAR_RAW, main_page
 from scotopic.identify import TIFF_HEADS, all_pages
 
 Tag = tuple[int, int, int, Any, bool]
@@ -52,8 +53,9 @@ ProfileGainTableMap, which brightens parts of one dark picture."""
 class Origin:
     """What is carried over from a source DNG; empty for other files.
 
-    `tags` describe the camera's colour; `lens` is OpcodeList3 as it stands: warps and vignetting, made for
-    demosaiced pixels and not applied yet. `baseline_ev` is the camera's own brightening in stops.
+    `tags` describe the camera's colour; `lens` is OpcodeList3 without the gain maps it begins with, which
+    enhancing has applied: warps and vignetting, made for demosaiced pixels and not applied yet. `baseline_ev` is
+    the camera's own brightening of its mosaics in stops; that of finished colours was applied on reading.
     """
 
     file_name: str = ""
@@ -80,12 +82,14 @@ def read_origin(path: Path, height: int, width: int) -> Origin:
             if DNG_VERSION not in first:
                 return Origin(path.name)
             known = COLOR_MATRIX_1 in first
+            raw = main_page(tiff)
+            linear = raw is not None and int(raw.photometric) == LINEAR_RAW
             return Origin(
                 file_name=path.name,
                 camera=str(first[UNIQUE_CAMERA_MODEL].value) if UNIQUE_CAMERA_MODEL in first else "",
                 tags=tuple(_copied(tag) for tag in first if known and tag.code in _COLOUR),
                 lens=_lens(pages, height, width),
-                baseline_ev=_baseline(first),
+                baseline_ev=0.0 if linear else _baseline(first),
             )
     except Exception:
         # The light is worth more than its labels: whatever a broken directory raises, go on without.
@@ -120,7 +124,7 @@ def _lens(pages: list[Any], height: int, width: int) -> bytes:
             size = (page.imagelength, page.imagewidth)
         listed = bytes(page.tags[OPCODE_LIST_3].value)
         if size == (height, width) and is_opcode_list(listed):
-            return listed
+            return without_leading_gains(listed)
     return b""
 
 
@@ -130,13 +134,8 @@ def is_opcode_list(listed: bytes) -> bool:
     >>> is_opcode_list(bytes([0, 0, 0, 0])), is_opcode_list(bytes([0, 0, 0, 1]))
     (True, False)
     """
-    if len(listed) < 4:
+    try:
+        split(listed)
+    except ValueError:
         return False
-    (count,) = struct.unpack(">I", listed[:4])
-    place = 4
-    for _ in range(count):
-        if place + 16 > len(listed):
-            return False
-        (size,) = struct.unpack(">I", listed[place + 12 : place + 16])
-        place += 16 + size
-    return place <= len(listed)
+    return True

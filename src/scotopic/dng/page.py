@@ -11,12 +11,13 @@ import numpy.typing as npt
 import tifffile
 
 from scotopic.dng import tags as dngtags
-from scotopic.dng.opcodes import ToneMap, tone_maps
+from scotopic.dng.opcodes import ToneMap, gain_maps, leading_gains, split, tone_maps
 from scotopic.dng.tags import Area, Cell, Tags
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import NoiseProfile
 from scotopic.identify import DNG_VERSION, TIFF_HEADS, all_pages
 from scotopic.metadata import NOISE_PROFILE, ORIENTATION
+from scotopic.shading import GainMap
 
 CFA, LINEAR_RAW = 32803, 34892
 """The photometric interpretations of raw pictures: a mosaic, and all colours at a pixel."""
@@ -46,7 +47,9 @@ class Dng:
     over the area, to which `row_delta` and `column_delta` add; `white` holds one value a sample.
     `black_is_stated` is False where the file is silent and masked pixels must tell (`masked`).
     `beyond_libraw` says in words why LibRaw must not be asked first; empty where it may. `is_ambiguous`:
-    there is another raw picture in the file that LibRaw might take instead.
+    there is another raw picture in the file that LibRaw might take instead. `gains` are those of lists 2 and
+    3 against shading; `baseline_ev` the stops by which finished colours are to be brightened, 0 for mosaics;
+    `notes` what of it all was left out.
     """
 
     width: int
@@ -63,6 +66,9 @@ class Dng:
     white: npt.NDArray[np.float64]
     table: npt.NDArray[np.uint16] | None
     maps: tuple[ToneMap, ...]
+    gains: tuple[GainMap, ...]
+    baseline_ev: float
+    notes: tuple[str, ...]
     interleave: tuple[int, int]
     wb: tuple[float, float, float] | None
     xyz_to_camera: npt.NDArray[np.float64] | None
@@ -138,8 +144,8 @@ def _described(tiff: Any, page: Any, name: str) -> Dng:
             f"{name}: claims that its rows and columns lie in {interleave[0]} and {interleave[1]} fields, at most "
             f"{FIELDS_MAX} make sense; copy the file from the card again"
         )
-    opcodes = page.tags.get(dngtags.OPCODE_LIST_2)
-    maps = tone_maps(opcodes.value) if opcodes is not None else ()
+    maps, gains, notes = _opcodes(page, None if cell is None else len(cell))
+    baseline_ev, note = dngtags.baseline_ev(tags) if cell is None else (0.0, "")
     others = [p for p in _raw_pages(tiff) if p is not page and _rank(p)[2] <= _rank(page)[2]]
     reasons = {
         "JPEG XL": int(page.compression) == JPEG_XL,
@@ -169,6 +175,9 @@ def _described(tiff: Any, page: Any, name: str) -> Dng:
         white=dngtags.white(tags, samples, bits, is_float, table),
         table=None if table is None or is_float else table.astype(np.uint16),
         maps=maps,
+        gains=gains,
+        baseline_ev=baseline_ev,
+        notes=tuple(filter(None, (*notes, note))),
         interleave=interleave,
         wb=dngtags.white_balance(tags, matrix),
         xyz_to_camera=matrix,
@@ -182,6 +191,27 @@ def _described(tiff: Any, page: Any, name: str) -> Dng:
         exposure_s=exposure_s,
         iso=iso,
     )
+
+
+def _opcodes(page: Any, cell: int | None) -> tuple[tuple[ToneMap, ...], tuple[GainMap, ...], list[str]]:
+    """Curves and gains of the opcodes; a word on what is broken, which is left out."""
+    maps: tuple[ToneMap, ...] = ()
+    gains: tuple[GainMap, ...] = ()
+    notes = []
+    for code, name in ((dngtags.OPCODE_LIST_2, "OpcodeList2"), (dngtags.OPCODE_LIST_3, "OpcodeList3")):
+        if code not in page.tags:
+            continue
+        try:
+            opcodes = split(bytes(page.tags[code].value))
+            if code == dngtags.OPCODE_LIST_2:
+                maps = tone_maps(opcodes)
+                gains += gain_maps(opcodes, cell)
+            else:
+                # Of demosaiced pixels, whatever they come from.
+                gains += gain_maps(leading_gains(opcodes), None)
+        except (ValueError, TypeError) as error:
+            notes.append(f"its corrections in {name} are broken ({error}) and left out")
+    return maps, gains, notes
 
 
 def _check_size(page: Any, name: str) -> None:

@@ -13,8 +13,9 @@ from scotopic.dng.page import SIDE_MIN, Dng
 from scotopic.dng.pixels import stored_values
 from scotopic.dng.tags import Cell
 from scotopic.errors import DamagedFileError
-from scotopic.frame import Captured, Counts, Linear, Mosaic
+from scotopic.frame import Captured, Counts, Linear, Mosaic, NoiseProfile
 from scotopic.levels import grey_world, grey_world_of_light, saturation
+from scotopic.shading import Shading
 
 _ROWS = 256
 """Rows worked on at a time."""
@@ -58,6 +59,8 @@ def captured(values: npt.NDArray[Any], dng: Dng, described: Described, name: str
         "xyz_to_camera": dng.xyz_to_camera,
         "orientation": dng.orientation,
         "pixel_aspect": dng.pixel_aspect,
+        "shading": Shading(dng.gains, bottom - top, right - left, dng.cell) if dng.gains else None,
+        "notes": dng.notes,
     }
     # A mosaic's black keeps the mean of what differs by row and column; the rest is taken from its data.
     highest = float(black.max()) + sum(
@@ -118,7 +121,9 @@ def _mosaic(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
             _bend_mosaic(data, dng, at_places, white)
     if dng.is_float and white < COUNTS_FROM:
         data, at_places, white = data * np.float32(COUNTS), at_places * COUNTS, white * COUNTS
-    data, cfa, at_places = _from_even(data, dng, at_places)
+    data, cfa, at_places, left_out = _from_even(data, dng, at_places)
+    if fields["shading"] is not None:
+        fields["shading"] = fields["shading"].cut(*left_out)
     if dng.wb is not None:
         wb, source = dng.wb, "camera"
     else:
@@ -138,18 +143,19 @@ def _mosaic(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
 
 def _from_even(
     data: Counts, dng: Dng, black: npt.NDArray[np.float64]
-) -> tuple[Counts, Cell, npt.NDArray[np.float64]]:
+) -> tuple[Counts, Cell, npt.NDArray[np.float64], tuple[int, int]]:
     """A Bayer mosaic without the row and column before the first even ones, which LibRaw leaves out too.
 
-    Its own development then lies over ours pixel by pixel.
+    Its own development then lies over ours pixel by pixel. Behind the mosaic, its cell and black: how many
+    rows and columns were left out.
     """
     assert dng.cell is not None
     if len(dng.cell) != 2 or not (dng.area[0] % 2 or dng.area[1] % 2):
-        return data, dng.cell, black
+        return data, dng.cell, black, (0, 0)
     down, across = dng.area[0] % 2, dng.area[1] % 2
     cfa = tuple(tuple(dng.cell[(y + down) % 2][(x + across) % 2] for x in (0, 1)) for y in (0, 1))
     cut = data[down:, across:].copy()
-    return cut, cfa, np.roll(black, (-down, -across), axis=(0, 1))
+    return cut, cfa, np.roll(black, (-down, -across), axis=(0, 1)), (down, across)
 
 
 def _by_place(
@@ -203,6 +209,12 @@ def _linear(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
             np.moveaxis(planes, -1, 0), black.max(axis=(0, 1)), dng.white, strict=True
         ):
             clip = min(clip, (saturation(plane, float(low), float(high)) - low) / (high - low))
+    if dng.baseline_ev:
+        # Display white is 1, not the white level.
+        brighter = 2.0**dng.baseline_ev
+        data *= np.float32(brighter)
+        clip *= brighter
+        fields["noise"] = _brightened(dng.noise, brighter)
     wb, source = (dng.wb, "camera") if dng.samples == 3 else ((1.0, 1.0, 1.0), "none (no colour filters)")
     return Linear(
         data=data,
@@ -213,6 +225,16 @@ def _linear(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
         wb_source=source if wb else _GREY_WORLD,
         **fields,
     )
+
+
+def _brightened(noise: NoiseProfile | None, gain: float) -> NoiseProfile | None:
+    """The noise of light that is multiplied."""
+    if noise is None:
+        return None
+    shot, read = (
+        (v[0] * g, v[1] * g, v[2] * g) for v, g in ((noise.shot, gain), (noise.read, gain * gain))
+    )
+    return NoiseProfile(shot, read, noise.source)
 
 
 def _light(planes: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

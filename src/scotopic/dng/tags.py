@@ -16,10 +16,13 @@ from scotopic.frame import BLUE, GREEN, RED, NoiseProfile
 _DAYLIGHTS = (21, 1, 20, 22, 23, 4)
 """EXIF light sources in the order in which LibRaw wants its matrix: D65, daylight, D55, D75, D50, flash."""
 
-LINEARIZATION_TABLE, OPCODE_LIST_2 = 50712, 51009
+LINEARIZATION_TABLE, OPCODE_LIST_2, OPCODE_LIST_3 = 50712, 51009, 51022
 BLACK_DELTA_H, BLACK_DELTA_V = 50715, 50716
 ROW_FIELDS, COLUMN_FIELDS = 50975, 52547
 """RowInterleaveFactor and ColumnInterleaveFactor."""
+
+BASELINE_EXPOSURE, BASELINE_EV_MAX = 50730, 12.0
+"""More stops either way are damage: ours are at most six, a camera's own about two."""
 
 Cell = tuple[tuple[int, ...], ...]
 Area = tuple[int, int, int, int]
@@ -90,6 +93,16 @@ def pixel_aspect(tags: Tags) -> float:
     aspect = float(scale[0] / scale[1])
     # LibRaw's tolerance on both counts.
     return aspect if 0.1 <= aspect <= 10 and not 0.995 < aspect < 1.005 else 1.0
+
+
+def baseline_ev(tags: Tags) -> tuple[float, str]:
+    """BaselineExposure in stops, 0 where there is none; and a word where it makes no sense."""
+    stated = tags.numbers(BASELINE_EXPOSURE)
+    if stated is None or not stated.size:
+        return 0.0, ""
+    if not abs(stated[0]) <= BASELINE_EV_MAX:
+        return 0.0, f"its BaselineExposure of {stated[0]:g} stops makes no sense and is left out"
+    return float(stated[0]), ""
 
 
 def cell(tags: Tags, name: str) -> Cell:
