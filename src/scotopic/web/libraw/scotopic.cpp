@@ -117,7 +117,7 @@ EXPORTED(lens) const char *lens(Decoder *of) { return of->imgdata.lens.Lens; }
 EXPORTED(letters) const char *letters(Decoder *of) { return of->imgdata.idata.cdesc; }
 EXPORTED(version) const char *version() { return LibRaw::version(); }
 
-// Inflates a zlib stream: the number of bytes written into `out`, or -1 for broken ones.
+// Inflates a zlib stream: the number of bytes written into `out`, or -1 for broken ones and longer ones.
 EXPORTED(inflated) int inflated(const uint8_t *bytes, size_t size, uint8_t *out, size_t room) {
   z_stream stream = {};
   stream.next_in = bytes;
@@ -129,5 +129,5 @@ EXPORTED(inflated) int inflated(const uint8_t *bytes, size_t size, uint8_t *out,
   const int ended = inflate(&stream, Z_FINISH);
   const int written = int(room - stream.avail_out);
   inflateEnd(&stream);
-  return ended == Z_STREAM_END || (ended == Z_BUF_ERROR && stream.avail_out == 0) ? written : -1;
+  return ended == Z_STREAM_END ? written : -1;
 }

@@ -43,8 +43,8 @@ async function compile(url) {
   return WebAssembly.compile(await answer.arrayBuffer());
 }
 
-/** A fresh instance's exports. What the C library would ask of a system does nothing here. */
-async function instance() {
+/** A fresh instance's exports, for LibRaw, zlib and libjpeg alike. What the C library would ask of a system does nothing here. */
+export async function instance() {
   const module = await librawModule();
   const imports = {};
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
@@ -167,21 +167,6 @@ export class Raw {
       throw damaged(`LibRaw could not decode the file (${error.message})`);
     }
   }
-}
-
-/** A zlib stream's content, at most `room` bytes; null for broken ones. */
-export async function inflater() {
-  const exports = await instance();
-  return (bytes, room) => {
-    const [from, to] = [exports.malloc(bytes.length), exports.malloc(room)];
-    if (!from || !to) throw new ScotopicError('memory', 'not enough memory to decode the RAW file');
-    new Uint8Array(exports.memory.buffer).set(bytes, from);
-    const written = exports.inflated(from, bytes.length, to, room);
-    const content = written < 0 ? null : new Uint8Array(exports.memory.buffer, to, written).slice();
-    exports.free(from);
-    exports.free(to);
-    return content;
-  };
 }
 
 /** The camera's gains, green = 1; null where it gives none. */

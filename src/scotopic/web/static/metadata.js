@@ -146,3 +146,93 @@ function rational(value) {
   const pair = value < 1 && Math.abs(under * value - 1) < 0.02 ? [1, under] : [Math.round(value * 1000), 1000];
   return { type: RATIONAL, values: [pair] };
 }
+
+/** The same without the place. */
+export const withoutGps = (exif) => ({ ...exif, gps: new Map() });
+
+/** An EXIF block (a TIFF without pictures) for an upright picture of this size: orientation is 1.
+ *
+ * `srgb` false for pictures in another colour space: the ICC profile says which. */
+export function exifBlock(exif, width, height, software, srgb = true) {
+  const main = new Map(exif.main);
+  main.set(ORIENTATION, { type: SHORT, values: [1] });
+  main.set(SOFTWARE, { type: ASCII, values: software });
+  const inner = new Map([[EXIF_VERSION, { type: UNDEFINED, values: new TextEncoder().encode('0232') }], ...exif.exif]);
+  inner.set(COLOR_SPACE, { type: SHORT, values: [srgb ? SRGB : UNCALIBRATED] });
+  inner.set(PIXEL_X, { type: LONG, values: [width] });
+  inner.set(PIXEL_Y, { type: LONG, values: [height] });
+  const pointer = (at) => ({ type: LONG, values: [at] });
+  main.set(EXIF_IFD, pointer(0));
+  if (exif.gps.size) main.set(GPS_IFD, pointer(0));
+  const head = Uint8Array.from([0x49, 0x49, 42, 0, 8, 0, 0, 0]);
+  const innerAt = head.length + directoryBytes(main, head.length).length;
+  main.set(EXIF_IFD, pointer(innerAt));
+  const innerBytes = directoryBytes(inner, innerAt);
+  const gpsAt = innerAt + innerBytes.length;
+  if (exif.gps.size) main.set(GPS_IFD, pointer(gpsAt));
+  const gpsBytes = exif.gps.size ? directoryBytes(exif.gps, gpsAt) : new Uint8Array(0);
+  return joined([head, directoryBytes(main, head.length), innerBytes, gpsBytes]);
+}
+
+/** The bytes of several arrays one after the other. */
+export function joined(parts) {
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    out.set(part, at);
+    at += part.length;
+  }
+  return out;
+}
+
+/** A little-endian TIFF directory that stands at `at`, with its values behind it; its length is even. */
+export function directoryBytes(tags, at, next = 0) {
+  const entries = [...tags].map(([code, tag]) => ({ code, ...encoded(tag) })).sort((a, b) => a.code - b.code);
+  const end = 2 + 12 * entries.length + 4;
+  const size = entries.reduce((sum, { bytes }) => sum + (bytes.length > 4 ? bytes.length + (bytes.length % 2) : 0), end);
+  const out = new Uint8Array(size);
+  const view = new DataView(out.buffer);
+  view.setUint16(0, entries.length, true);
+  let behind = end;
+  entries.forEach(({ code, type, count, bytes }, i) => {
+    const entry = 2 + 12 * i;
+    view.setUint16(entry, code, true);
+    view.setUint16(entry + 2, type, true);
+    view.setUint32(entry + 4, count, true);
+    if (bytes.length <= 4) {
+      out.set(bytes, entry + 8);
+      return;
+    }
+    view.setUint32(entry + 8, at + behind, true);
+    out.set(bytes, behind);
+    behind += bytes.length + (bytes.length % 2);
+  });
+  view.setUint32(end - 4, next, true);
+  return out;
+}
+
+const WRITERS = {
+  3: [2, 'setUint16'],
+  4: [4, 'setUint32'],
+  8: [2, 'setInt16'],
+  9: [4, 'setInt32'],
+  11: [4, 'setFloat32'],
+  12: [8, 'setFloat64'],
+  13: [4, 'setUint32'],
+};
+
+/** A value as TIFF holds it. */
+function encoded({ type, values }) {
+  if (type === ASCII) {
+    const bytes = new TextEncoder().encode(`${values}\0`);
+    return { type, count: bytes.length, bytes };
+  }
+  if (values instanceof Uint8Array) return { type, count: values.length, bytes: values };
+  const isRational = type === RATIONAL || type === SRATIONAL;
+  const [size, set] = isRational ? WRITERS[type === RATIONAL ? LONG : 9] : WRITERS[type];
+  const flat = values.flat();
+  const bytes = new Uint8Array(size * flat.length);
+  const view = new DataView(bytes.buffer);
+  flat.forEach((v, i) => view[set](i * size, v, true));
+  return { type, count: values.length, bytes };
+}

@@ -180,7 +180,7 @@ export function layout(page) {
     separate: page.number(284, 1) === 2,
     predictor: page.number(317, 1),
     isFloat: page.number(339, 1) === 3,
-    subfileType: page.number(254, 0),
+    isTiled: tiled,
     segmentWidth: tiled ? page.number(322) : width,
     segmentHeight: tiled ? page.number(323, 0) : Math.min(page.number(278, height), height),
     offsets: page.numbers(tiled ? 324 : 273) ?? [],

@@ -1,0 +1,106 @@
+/** A rendered picture to the bytes of a JPEG file, a band of rows at a time. Mirrors `scotopic.write`.
+ *
+ * No canvas: phones limit its size, and it would lose the EXIF. Memory holds one band and what is encoded. */
+
+import { ScotopicError } from './errors.js';
+import { instance } from './libraw.js';
+import { exifBlock, withoutGps } from './metadata.js';
+import { buildPacket } from './xmp.js';
+
+export const JPEG_QUALITY = 95;
+const JPEG_SIDE_MAX = 65500;
+
+/** Bytes of XMP, EXIF and ICC profile that fit into one segment each. */
+const PACKET_MAX = 65502;
+const EXIF_MAX = 65527;
+const ICC_MAX = 65519;
+const LABEL_MAX = 100;
+
+/** SOI and the JFIF segment that libjpeg begins with: ours come behind them. */
+const JFIF_END = 20;
+
+/** Rows encoded at a time. */
+const ROWS = 64;
+
+/** Encode a picture: { parts, size }, the parts in order for a Blob.
+ *
+ * `rows(top, count)` gives (or promises) RGB bytes of `count` rows from `top`, upright. `exif` is what `read` gave;
+ * `software` names the program and its version; `icc` the profile's bytes where the picture is not plain sRGB (null
+ * leaves it out), `srgb` what EXIF says of it. `onRow(share)` hears of progress. Throws unsupported, memory. */
+export async function jpeg(
+  rows,
+  width,
+  height,
+  { exif, software, quality = JPEG_QUALITY, icc = null, srgb = true, stripGps = false, enhanced = true, onRow = null },
+) {
+  if (Math.max(width, height) > JPEG_SIDE_MAX) {
+    throw new ScotopicError('unsupported', `a JPEG has at most ${JPEG_SIDE_MAX} pixels a side`, { kind: 'JPEG size' });
+  }
+  const exports = await instance();
+  const encoder = exports.jpeg_encoder(width, height, quality);
+  const band = encoder && exports.malloc(width * ROWS * 3);
+  if (!band) throw new ScotopicError('memory', 'not enough memory to encode the picture');
+  const parts = [];
+  const take = () => {
+    const from = exports.jpeg_bytes(encoder);
+    parts.push(new Uint8Array(exports.memory.buffer, from, exports.jpeg_ready(encoder)).slice());
+    exports.jpeg_taken(encoder);
+  };
+  for (let top = 0; top < height; top += ROWS) {
+    const count = Math.min(ROWS, height - top);
+    const rgb = await rows(top, count);
+    new Uint8Array(exports.memory.buffer).set(rgb.subarray(0, width * count * 3), band);
+    if (!exports.jpeg_rows(encoder, band, count)) throw new ScotopicError('memory', 'the picture could not be encoded');
+    take();
+    onRow?.((top + count) / height);
+  }
+  if (!exports.jpeg_finish(encoder)) throw new ScotopicError('memory', 'the picture could not be encoded');
+  take();
+  const carried = stripGps ? withoutGps(exif) : exif;
+  const [first] = parts;
+  const whole = [
+    first.subarray(0, JFIF_END),
+    ...heads(carried, width, height, { software, icc, srgb, enhanced }),
+    first.subarray(JFIF_END),
+    ...parts.slice(1),
+  ];
+  return { parts: whole, size: whole.reduce((sum, part) => sum + part.length, 0) };
+}
+
+/** The segments with EXIF, XMP and the ICC profile. */
+function heads(exif, width, height, { software, icc, srgb, enhanced }) {
+  const segments = [];
+  const block = exifBlock(exif, width, height, software, srgb);
+  // Whoever filled 64 kB with EXIF loses it, rather than the picture.
+  if (block.length <= EXIF_MAX) segments.push(segment(0xe1, 'Exif\0\0', block));
+  segments.push(segment(0xe1, 'http://ns.adobe.com/xap/1.0/\0', xmp(exif, enhanced, software)));
+  if (icc) {
+    const count = Math.ceil(icc.length / ICC_MAX);
+    for (let i = 0; i < count; i++) {
+      const part = icc.subarray(i * ICC_MAX, (i + 1) * ICC_MAX);
+      segments.push(segment(0xe2, `ICC_PROFILE\0${String.fromCharCode(i + 1, count)}`, part));
+    }
+  }
+  return segments;
+}
+
+/** The XMP packet; of words that do not fit, only rating and label. */
+function xmp(exif, enhanced, tool) {
+  const rating = exif.words.rating ?? exif.main.get(0x4746)?.values[0] ?? null;
+  const words = { ...exif.words, rating };
+  const marked = { enhanced: enhanced || exif.enhanced, tool };
+  const packet = buildPacket(words, marked);
+  if (packet.length <= PACKET_MAX) return packet;
+  const least = { title: '', description: '', subjects: [], rights: '', creators: [] };
+  return buildPacket({ ...least, rating, label: words.label.slice(0, LABEL_MAX) }, marked);
+}
+
+function segment(marker, name, content) {
+  const out = new Uint8Array(4 + name.length + content.length);
+  new DataView(out.buffer).setUint16(2, 2 + name.length + content.length);
+  out[0] = 0xff;
+  out[1] = marker;
+  for (let i = 0; i < name.length; i++) out[4 + i] = name.charCodeAt(i);
+  out.set(content, 4 + name.length);
+  return out;
+}
