@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from scotopic.colour import D65_XYZ
 from scotopic.errors import SettingsError
-from scotopic.frame import Linear
+from scotopic.frame import Capture, Linear
 
 Gains = tuple[float, float, float]
+FixedBalance = Literal["camera", "daylight"] | Gains
+"""A balance that does not ask what the picture shows."""
+
 Balance = Literal["camera", "auto", "daylight"] | Gains
 """How to balance: by name, or gains for R, G, B."""
+
+AnyCapture = TypeVar("AnyCapture", bound=Capture)
 
 GAIN_MIN, GAIN_MAX = 1 / 16, 16.0
 """No camera needs more, from candle light to open shade; beyond, a number is a slip."""
@@ -69,32 +74,37 @@ def balanced(linear: Linear, choice: Balance) -> Linear:
 
     Raises SettingsError for gains out of range, and for "daylight" where the camera's colours are unknown.
     """
+    if choice != "auto":
+        return rebalanced(linear, choice)
+    found = of_the_brightest(linear)
+    if found is None:
+        words = f"{linear.wb_source} (too little in the picture to judge by)"
+        return linear.with_changes(wb_source=words)
+    return linear.with_changes(wb=found, wb_source="auto")
+
+
+def rebalanced(captured: AnyCapture, choice: FixedBalance) -> AnyCapture:
+    """The same for a picture in any state, whose light is not asked. Raises as `balanced`."""
     match choice:
         case "camera":
-            return linear
-        case "auto":
-            found = of_the_brightest(linear)
-            if found is None:
-                words = f"{linear.wb_source} (too little in the picture to judge by)"
-                return linear.with_changes(wb_source=words)
-            return linear.with_changes(wb=found, wb_source="auto")
+            return captured
         case "daylight":
-            return linear.with_changes(wb=daylight(linear), wb_source="daylight")
+            return captured.with_changes(wb=daylight(captured), wb_source="daylight")
         case _:
-            return linear.with_changes(wb=_checked(choice), wb_source="given")
+            return captured.with_changes(wb=_checked(choice), wb_source="given")
 
 
-def daylight(linear: Linear) -> Gains:
+def daylight(capture: Capture) -> Gains:
     """The gains that make daylight (D65) neutral, by the camera's own matrix."""
-    if linear.xyz_to_camera is None:
+    if capture.xyz_to_camera is None:
         raise SettingsError(
-            f"{linear.model or 'this camera'}: its colour matrix is not known, so neither is its daylight "
+            f"{capture.model or 'this camera'}: its colour matrix is not known, so neither is its daylight "
             "white balance: use --wb camera, auto or R,G,B"
         )
-    seen = np.asarray(linear.xyz_to_camera) @ D65_XYZ
+    seen = np.asarray(capture.xyz_to_camera) @ D65_XYZ
     if not (seen > 0).all():
         raise SettingsError(
-            f"{linear.model or 'this camera'}: its colour matrix gives daylight no colour: use --wb camera, "
+            f"{capture.model or 'this camera'}: its colour matrix gives daylight no colour: use --wb camera, "
             "auto or R,G,B"
         )
     return _within((float(seen[1] / seen[0]), 1.0, float(seen[1] / seen[2])))

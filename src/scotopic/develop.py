@@ -25,7 +25,7 @@ from scotopic.colour import (
 from scotopic.errors import SettingsError
 from scotopic.frame import Capture, Linear, Rendered, Shown
 from scotopic.icc import profile
-from scotopic.run import usable_cores
+from scotopic.run import STRIP_PIXELS, usable_cores
 
 Look = Literal["natural", "libraw", "linear"]
 LOOKS: tuple[Look, ...] = ("natural", "libraw", "linear")
@@ -37,8 +37,8 @@ LIGHT_MAX = 64.0
 """Light beyond this many times display white shows as white."""
 
 _TABLE_SIZE, _SHOULDER_SIZE = 1 << 16, 1 << 15
-_ROWS = 32
-"""Rows developed at a time, colour by colour: the pieces stay in the processor's cache."""
+_TURNS_BACK = {6: 8, 8: 6}
+"""The EXIF orientation that undoes another; all others undo themselves."""
 
 
 def check_output(look: Look, space: ColourSpace, bits: int) -> None:
@@ -75,48 +75,89 @@ def develop(
     "natural" in all others.
     Raises SettingsError for a look or space that there is not, and for linear ones in 8 bits.
     """
-    look = look or default_look(space)
-    check_output(look, space, bits)
-    # LibRaw scales so that the smallest gain is 1: the sensor's white is then white in every colour.
-    gains = np.array(linear.wb) / min(linear.wb)
-    matrix = camera_to_srgb(linear.xyz_to_camera) if linear.xyz_to_camera is not None else np.eye(3)
-    matrix = srgb_to(_PRIMARIES[space]) @ matrix
-    # A saturated pixel counts the same in all colours; balanced it would be violet. What all
-    # colours can reach is neutral.
-    ceiling = np.float32(linear.clip if look == "natural" else min(1.0, linear.clip))
-    # The shoulder ends where the sensor does: what it could not count more of is white.
-    # In quarters of a stop, rounded down, so that few tables serve and the sensor's end is wholly white.
-    brightest = min(LIGHT_MAX, 2 ** (math.floor(4 * math.log2(max(linear.clip, 1.0))) / 4))
-    plain = look == "linear"
-    table = _curve_table("linear" if plain else "light" if _is_linear(space) else "shown", bits)
     height, width, _ = linear.data.shape
-    out: Shown = np.empty((height, width, 3), table.dtype)
-    to_display = matrix.astype(np.float32)
-    scale = np.float32(_TABLE_SIZE - 1)
+    canvas = Canvas(linear, (height, width), linear.clip, look=look, space=space, bits=bits)
+    rows = max(1, STRIP_PIXELS // width)
 
     def strip(top: int) -> None:
-        rows = slice(top, top + _ROWS)
-        balanced = [
-            np.minimum(linear.data[rows, :, c] * np.float32(gain), ceiling) for c, gain in enumerate(gains)
-        ]
-        lights = []
-        for weights in to_display:
-            light = weights[0] * balanced[0]
-            light += weights[1] * balanced[1]
-            light += weights[2] * balanced[2]
-            lights.append(light)
-        if look == "natural":
-            _roll_off(lights, brightest)
-        for colour, light in enumerate(lights):
-            np.clip(light, 0, 1, out=light)
-            np.sqrt(light, out=light)
-            light *= scale
-            light += np.float32(0.5)
-            out[rows, :, colour] = table.take(light.astype(np.uint16), mode="clip")
+        canvas.put(top, 0, linear.data[top : top + rows].transpose(2, 0, 1))
 
     with ThreadPoolExecutor(usable_cores()) as threads:
-        list(threads.map(strip, range(0, height, _ROWS)))
-    return upright(out, linear, icc=profile(_PRIMARIES[space], linear=plain or _is_linear(space)))
+        list(threads.map(strip, range(0, height, rows)))
+    return canvas.rendered()
+
+
+class Canvas:
+    """A picture that is developed piece by piece, in any order and by several threads at once.
+
+    `capture` says how it was taken; `size` is its height and width as the sensor has it, `clip` the light
+    at which the sensor saturated; `given` the gains by which the light put is balanced already. The other
+    settings and errors are those of `develop`.
+    """
+
+    def __init__(
+        self,
+        capture: Capture,
+        size: tuple[int, int],
+        clip: float,
+        *,
+        given: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        look: Look | None = None,
+        space: ColourSpace = "srgb",
+        bits: Literal[8, 16] = 8,
+    ) -> None:
+        look = look or default_look(space)
+        check_output(look, space, bits)
+        self._capture = capture
+        self._natural = look == "natural"
+        plain = look == "linear"
+        self._icc = profile(_PRIMARIES[space], linear=plain or _is_linear(space))
+        # LibRaw scales so that the smallest gain is 1: the sensor's white is then white in every colour.
+        gains = np.array(capture.wb) / min(capture.wb) / np.array(given)
+        matrix = camera_to_srgb(capture.xyz_to_camera) if capture.xyz_to_camera is not None else np.eye(3)
+        self._matrix = (srgb_to(_PRIMARIES[space]) @ matrix * gains).astype(np.float32)
+        # A saturated pixel counts the same in all colours; balanced it would be violet. What all
+        # colours can reach is neutral.
+        ceiling = clip if self._natural else min(1.0, clip)
+        self._ceilings = [np.float32(ceiling / gain) for gain in gains]
+        # The shoulder ends where the sensor does: what it could not count more of is white.
+        # In quarters of a stop, rounded down, so that few tables serve and the sensor's end is wholly white.
+        self._brightest = min(LIGHT_MAX, 2 ** (math.floor(4 * math.log2(max(clip, 1.0))) / 4))
+        self._table = _curve_table("linear" if plain else "light" if _is_linear(space) else "shown", bits)
+        shape = (*size, 3)
+        self._standing: Shown | None = None
+        if _square(capture.pixel_aspect):
+            back = _TURNS_BACK.get(capture.orientation, capture.orientation)
+            self._standing = np.empty(_shape_turned(shape, capture.orientation), self._table.dtype)
+            # The same memory as the sensor's rows and columns lie in it: nothing is turned afterwards.
+            self._lying = turned(self._standing, back)
+        else:
+            self._lying = np.empty(shape, self._table.dtype)
+
+    def put(self, top: int, left: int, light: npt.NDArray[np.float32]) -> None:
+        """Develop a piece (3, h, w) of linear camera RGB that begins at row `top` and column `left`."""
+        _, height, width = light.shape
+        planes = np.empty((3, height * width), np.float32)
+        for plane, given, ceiling in zip(planes, light, self._ceilings, strict=True):
+            # Faster than a minimum, which numpy does not vectorise as well.
+            np.clip(given, -np.inf, ceiling, out=plane.reshape(height, width))
+        shown = self._matrix @ planes
+        if self._natural:
+            _roll_off(list(shown), self._brightest)
+        np.clip(shown, 0, 1, out=shown)
+        np.sqrt(shown, out=shown)
+        shown *= np.float32(_TABLE_SIZE - 1)
+        shown += np.float32(0.5)
+        entries = shown.astype(np.uint16).reshape(3, height, width)
+        target = self._lying[top : top + height, left : left + width]
+        for colour in range(3):
+            target[..., colour] = self._table.take(entries[colour], mode="clip")
+
+    def rendered(self) -> Rendered:
+        """The whole picture, upright."""
+        if self._standing is None:
+            return upright(self._lying, self._capture, icc=self._icc)
+        return Rendered(data=self._standing, icc=self._icc, exif=self._capture.exif)
 
 
 _PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020-linear": "rec2020"}
@@ -203,7 +244,7 @@ def srgb_profile() -> bytes:
 
 def _square_pixels(picture: Shown, aspect: float) -> Shown:
     """Stretch the shorter way, as LibRaw does, where pixels are wider or taller than square."""
-    if abs(aspect - 1) < 0.005:
+    if _square(aspect):
         return picture
     height, width, _ = picture.shape
     size = (width, round(height / aspect)) if aspect < 1 else (round(width * aspect), height)
@@ -215,6 +256,15 @@ def _square_pixels(picture: Shown, aspect: float) -> Shown:
     ]
     stretched: Shown = np.rint(np.stack(planes, axis=-1)).astype(picture.dtype)
     return stretched
+
+
+def _square(aspect: float) -> bool:
+    return abs(aspect - 1) < 0.005
+
+
+def _shape_turned(shape: tuple[int, int, int], orientation: int) -> tuple[int, int, int]:
+    height, width, colours = shape
+    return (width, height, colours) if orientation in (5, 6, 7, 8) else shape
 
 
 def turned(picture: Shown, orientation: int) -> Shown:

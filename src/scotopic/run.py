@@ -21,10 +21,14 @@ DEFAULT_TILE = 2208
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
 experiments.md, 2026-11-22."""
 
-_ROWS = 256
-"""Rows of a tile that a thread puts into the picture at a time."""
+STRIP_PIXELS = 24576
+"""Pixels that a thread works on at a time: three colours of them stay in its processor's cache, and BLAS
+starts no threads of its own for so few (OpenBLAS: above 2**18 multiplications)."""
 
 Linear32 = npt.NDArray[np.float32]
+
+Put = Callable[[int, int, Linear32], None]
+"""Takes a piece (3, h, w) of the picture and the row and column where it begins."""
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -60,6 +64,12 @@ class Span:
         """What is read along the axis."""
         return self.read_stop - self.read_start
 
+    def kept(self, length: int, first: int) -> tuple[slice, int]:
+        """Of what was read what belongs to the picture, and where it begins there; the axis is `length`
+        long, of which the `first` are none of the picture's."""
+        start, stop = max(self.start, first), min(self.stop, length)
+        return slice(start - self.read_start, stop - self.read_start), start - first
+
 
 class Model:
     """A verified model with its session; opened once, used for many pictures.
@@ -83,6 +93,9 @@ class Model:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.log_severity_level = 3
+        # A plan of memory for each size of tile is kept beside the memory that the first tile took: twice
+        # as much for nothing gained.
+        options.enable_mem_pattern = False
         providers = _providers(device)
         try:
             self._session = ort.InferenceSession(str(self.card.graph), options, providers=providers)
@@ -98,51 +111,134 @@ class Model:
         *,
         strength: float = 1.0,
         multiply: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        before: tuple[int, int] = (0, 0),
         tile: int = DEFAULT_TILE,
         halo: int | None = None,
         progress: Callable[[float], None] = lambda _: None,
-    ) -> npt.NDArray[np.float32]:
+    ) -> Linear32:
         """Linear, white-balanced, amplified RGB (H, W, 3) of a mosaic (H, W) in DN that begins with the
-        model's pattern.
+        model's pattern, or would with `before` rows and columns more.
 
         From a model of kind `srgb`: display sRGB, 0..1, and no strength but 1.
 
         `strength` blends from the plain demosaic (0) to the model's result (1); `multiply` scales the
-        three colours of the result. `halo` is the card's unless given. `progress` is told the share done, 0..1.
+        three colours of the result. `halo` is the card's unless given. `progress` is told the share done,
+        0..1. Raises ModelError where the model gives no numbers.
+        """
+        # Planes one after the other in memory: what the graph gives and what development reads.
+        planes = np.empty((3, *mosaic.shape), np.float32)
+
+        def put(top: int, left: int, light: Linear32) -> None:
+            height, width = light.shape[1:]
+            planes[:, top : top + height, left : left + width] = light
+
+        self.run_into(
+            put,
+            mosaic,
+            inputs,
+            strength=strength,
+            multiply=multiply,
+            before=before,
+            tile=tile,
+            halo=halo,
+            progress=progress,
+        )
+        return planes.transpose(1, 2, 0)
+
+    def run_into(
+        self,
+        put: Put,
+        mosaic: Counts,
+        inputs: GraphInputs,
+        *,
+        strength: float = 1.0,
+        multiply: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        before: tuple[int, int] = (0, 0),
+        tile: int = DEFAULT_TILE,
+        halo: int | None = None,
+        progress: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """The same in pieces that together cover the picture once, each handed to `put` while it is in the
+        processor's cache: no whole picture in floats is kept. `put` is called by several threads at once.
         """
         multiple = self.card.size_multiple
         halo = self.card.halo if halo is None else halo
         if tile < multiple or tile % multiple or halo < 0 or halo % multiple:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
-        height, width = mosaic.shape
-        padded = extended(mosaic, [(0, -n % multiple) for n in mosaic.shape], self.pattern.cell)
-        # Planes one after the other in memory: what the graph gives and what development reads.
-        planes = np.empty((3, height, width), np.float32)
-        rows = list(spans(padded.shape[0], tile, halo, multiple))
-        columns = list(spans(padded.shape[1], tile, halo, multiple))
+        lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
+        rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
         binding = self._session.io_binding()
         for name, values in inputs.feed().items():
             binding.bind_cpu_input(name, values)
         largest = max(s.read_length for s in rows) * max(s.read_length for s in columns)
         buffers = {name: np.empty(3 * largest, np.float32) for name in _outputs_for(strength)}
-        done = 0
-        for row in rows:
-            for column in columns:
-                piece = padded[row.read_start : row.read_stop, column.read_start : column.read_stop]
-                tiles = self._tile(binding, np.ascontiguousarray(piece, np.float32), buffers)
-                cut = (
-                    slice(row.start - row.read_start, min(row.stop, height) - row.read_start),
-                    slice(column.start - column.read_start, min(column.stop, width) - column.read_start),
+        counts = np.empty(largest, np.float32)
+        places = [(row, column) for row in rows for column in columns]
+        for done, (row, column) in enumerate(places, 1):
+            piece = self._piece(mosaic, row, column, before, multiple)
+            held = counts[: piece.size].reshape(piece.shape)
+            np.copyto(held, piece)
+            tiles = self._tile(binding, held, buffers)
+            keep, top = row.kept(lengths[0], before[0])
+            cut, left = column.kept(lengths[1], before[1])
+            light = {name: values[:, keep, cut] for name, values in tiles.items()}
+            self._hand_out(put, top, left, light, strength, np.array(multiply, np.float32))
+            progress(done / len(places))
+
+    def _piece(
+        self, mosaic: Counts, row: Span, column: Span, before: tuple[int, int], multiple: int
+    ) -> Counts:
+        """What one tile reads, as if the mosaic had been extended `before` and to a whole multiple after."""
+        margins: list[tuple[int, int]] = []
+        inside, cut = [], []
+        for span, length, first in zip((row, column), mosaic.shape, before, strict=True):
+            # Beyond its own, what the extension of the far edge looks at: mirrored pixels, or a cell.
+            start = max(0, min(span.read_start - first, length - multiple - self.pattern.cell))
+            stop = min(length, span.read_stop - first)
+            ahead = first if start == 0 else 0
+            after = span.read_stop - first - stop
+            margins.append((ahead, after))
+            inside.append(slice(start, stop))
+            skipped = span.read_start - (start + first - ahead)
+            cut.append(slice(skipped, skipped + span.read_length))
+        piece = mosaic[inside[0], inside[1]]
+        for axis, (ahead, after) in enumerate(margins):
+            both = [(0, 0), (0, 0)]
+            # First what completes the pattern, then what makes the size a multiple: as for the whole picture.
+            for both[axis] in ((ahead, 0), (0, after)):
+                piece = extended(piece, both, self.pattern.cell)
+        return piece[cut[0], cut[1]]
+
+    def _hand_out(
+        self,
+        put: Put,
+        top: int,
+        left: int,
+        tiles: dict[str, Linear32],
+        strength: float,
+        multiply: npt.NDArray[np.float32],
+    ) -> None:
+        """Blend one tile's outputs (3, h, w), scale them and hand them to `put` in strips, on all cores."""
+        _, height, width = next(iter(tiles.values())).shape
+        strip_rows = max(1, STRIP_PIXELS // width)
+        scaled = bool((multiply != 1).any())
+
+        def strip(start: int) -> None:
+            rows = slice(start, start + strip_rows)
+            blend = tiles["plain" if "plain" in tiles else "rgb"][:, rows]
+            if len(tiles) == 2:
+                blend = blend + np.float32(strength) * (tiles["rgb"][:, rows] - blend)
+            if scaled:
+                blend = blend * multiply[:, None, None]
+            if not np.isfinite(blend.sum()):
+                raise ModelError(
+                    f"{self.card.name}: gave no picture, this one's noise or light is beyond what it was made "
+                    "for; amplify less, with --ratio or --ev"
                 )
-                _place(
-                    planes[:, row.start : row.stop, column.start : column.stop],
-                    {name: values[:, *cut] for name, values in tiles.items()},
-                    strength,
-                    np.array(multiply, np.float32),
-                )
-                done += 1
-                progress(done / (len(rows) * len(columns)))
-        return planes.transpose(1, 2, 0)
+            put(top + start, left, blend)
+
+        with ThreadPoolExecutor(usable_cores()) as threads:
+            list(threads.map(strip, range(0, height, strip_rows)))
 
     def _tile(
         self, binding: ort.IOBinding, mosaic: npt.NDArray[np.float32], buffers: dict[str, Linear32]
@@ -212,30 +308,11 @@ def _outputs_for(strength: float) -> list[str]:
     return {1.0: ["rgb"], 0.0: ["plain"]}.get(strength, ["rgb", "plain"])
 
 
-def _place(
-    target: Linear32, tiles: dict[str, Linear32], strength: float, multiply: npt.NDArray[np.float32]
-) -> None:
-    """Blend one tile's outputs and scale them; everything (3, h, w).
-
-    In strips on all cores: the target is memory touched for the first time, which takes longer than the sums.
-    """
-
-    def strip(top: int) -> None:
-        rows = slice(top, top + _ROWS)
-        blend = tiles["plain" if "plain" in tiles else "rgb"][:, rows]
-        if len(tiles) == 2:
-            blend = blend + np.float32(strength) * (tiles["rgb"][:, rows] - blend)
-        np.multiply(blend, multiply[:, None, None], out=target[:, rows])
-
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        list(threads.map(strip, range(0, target.shape[1], _ROWS)))
-
-
 def usable_cores() -> int:
-    """The cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The cores this process may run on, at most OMP_NUM_THREADS where the environment names a number."""
+    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(mine, int(asked)) if asked.isdecimal() and int(asked) else mine
 
 
 def _providers(device: str) -> list[str]:
