@@ -20,6 +20,9 @@ const SMALL_TILE_PIXELS = 400_000;
 /** Megapixels that a device bears, by the memory that browsers tell of (at most 8 GB) or by its kind. */
 const MEGAPIXELS = { 8: 64, 4: 32, 2: 20, less: 12, unknown: 64, pocket: 26 };
 
+/** How long a long piece of work goes on before messages are heard. */
+const BREATH_MS = 60;
+
 const pictures = new Map();
 let page = null;
 let engine = null;
@@ -171,9 +174,15 @@ async function save({ id, settings = {}, format = "jpg", quality }) {
   const [width, height] = uprightSize(light);
   const develop = developer(light, { gains: gainsOf(picture, settings), gain: 2 ** (settings.ev ?? 0) }, page.constants);
   const strength = settings.strength ?? 1;
-  const rows = (top, count) => {
+  let rested = performance.now();
+  const rows = async (top, count) => {
+    if (performance.now() - rested > BREATH_MS) {
+      // Whoever moves a slider or cancels is heard meanwhile.
+      await new Promise((heard) => setTimeout(heard));
+      post({ type: "progress", id, share: top / height, stage: "encode" });
+      rested = performance.now();
+    }
     goOn(picture);
-    post({ type: "progress", id, share: top / height, stage: "encode" });
     const view = { x: 0, y: top, width, height: count };
     const strip = (which) => sampled([light], light, which, view, width, count);
     const rgb = new Uint8Array(3 * width * count);
@@ -181,7 +190,7 @@ async function save({ id, settings = {}, format = "jpg", quality }) {
     return rgb;
   };
   const exif = picture.exif;
-  const parts = await jpeg(rows, width, height, { exif, quality, software: `scotopic ${page.constants.version}` });
+  const { parts } = await jpeg(rows, width, height, { exif, quality, software: `scotopic ${page.constants.version}` });
   goOn(picture);
   const name = `${file.name.replace(/\.[^.]*$/, "") || "picture"}-scotopic.jpg`;
   post({ type: "saved", id, blob: new Blob(parts, { type: "image/jpeg" }), name });
