@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 
 from scotopic.errors import SettingsError
@@ -43,8 +45,10 @@ def bind(limits: Limits, parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits.open_files, limits.open_files))
-    # The first limit sends a signal that a decoder might catch, the second kills.
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
+    # Loading the libraries does not count. The first limit sends a signal that a decoder might catch, the second
+    # kills.
+    cpu_s = math.ceil(time.process_time()) + limits.cpu_s
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)

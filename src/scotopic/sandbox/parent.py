@@ -24,6 +24,9 @@ from scotopic.sandbox.limits import DEFAULT_LIMITS, Limits
 
 _CHILD = (sys.executable, "-P", "-B", "-m", "scotopic.sandbox.child")
 
+START_S = 60.0
+"""Until the child has loaded its libraries; a second is usual."""
+
 _KEPT = (
     "LANG",
     "LC_ALL",
@@ -130,7 +133,7 @@ class _Child:
 
     def __init__(self, limits: Limits, name: str) -> None:
         self._limits, self._name = limits, name
-        self._until = time.monotonic() + limits.wall_s
+        self._until = time.monotonic() + START_S
         kept = {key: os.environ[key] for key in _KEPT if key in os.environ}
         self._process = subprocess.Popen(
             _CHILD,
@@ -168,6 +171,7 @@ class _Child:
                 f"{self._name}: not read, since the sandbox's process does not start (python -m "
                 "scotopic.sandbox.child says why); nothing is wrong with the file"
             ) from error
+        self._until = time.monotonic() + self._limits.wall_s
 
     def header(self) -> dict[str, Any]:
         """Its answer's header."""

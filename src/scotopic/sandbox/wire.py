@@ -20,6 +20,7 @@ from scotopic.dng.origin import Origin, Tag, is_opcode_list
 from scotopic.dng.page import PIXELS_MAX, SIDE_MAX
 from scotopic.frame import Captured, Linear, Mosaic, NoiseProfile
 from scotopic.metadata import Exif, Words, writes
+from scotopic.shading import GAIN_MAX, GainMap, Shading
 
 HEADER_MAX = 1 << 25
 """Bytes: EXIF and XMP together; `xmp.LARGEST_PACKET` and a maker's largest tags fit in several times over."""
@@ -62,6 +63,8 @@ def packed(captured: Captured) -> tuple[dict[str, Any], npt.NDArray[Any]]:
         "orientation": captured.orientation,
         "pixel_aspect": captured.pixel_aspect,
         "noise": None if noise is None else asdict(noise),
+        "shading": None if captured.shading is None else _packed_shading(captured.shading),
+        "notes": list(captured.notes),
         "exif": {
             "main": _pairs(exif.main),
             "exif": _pairs(exif.exif),
@@ -213,6 +216,8 @@ def _common(header: dict[str, Any]) -> dict[str, Any]:
         "orientation": int(orientation),
         "pixel_aspect": _number(header["pixel_aspect"], above=0),
         "noise": None if noise is None else _noise(noise),
+        "shading": None if header["shading"] is None else _shading(header["shading"]),
+        "notes": tuple(map(clean, _list(header["notes"]))),
         "exif": Exif(
             _tags(exif["main"]),
             _tags(exif["exif"]),
@@ -226,6 +231,59 @@ def _common(header: dict[str, Any]) -> dict[str, Any]:
 def _noise(stated: dict[str, Any]) -> NoiseProfile:
     shot, read = ([_number(v, at_least=0) for v in _numbers(stated[n], 3)] for n in ("shot", "read"))
     return NoiseProfile((shot[0], shot[1], shot[2]), (read[0], read[1], read[2]), clean(stated["source"]))
+
+
+def _packed_shading(shading: Shading) -> dict[str, Any]:
+    maps = [
+        {
+            **{name: list(getattr(one, name)) for name in ("area", "pitch", "planes", "origin", "spacing")},
+            "grid": _plain(one.grid.astype("<f4").tobytes()),
+            "shape": list(one.grid.shape),
+            "of_mosaic": one.of_mosaic,
+        }
+        for one in shading.maps
+    ]
+    size = {"height": shading.height, "width": shading.width, "left_out": list(shading.left_out)}
+    return {"maps": maps, "cell": shading.cell, **size}
+
+
+def _shading(stated: dict[str, Any]) -> Shading:
+    maps = []
+    for one in _list(stated["maps"]):
+        shape = _wholes(one["shape"], 3, 1)
+        grid = np.frombuffer(_value(one["grid"]), "<f4").astype(np.float32).reshape(shape)
+        if not np.all((grid > 0) & (grid <= GAIN_MAX)):
+            raise WireError("gains that are none")
+        area, pitch, planes = (
+            _wholes(one["area"], 4),
+            _wholes(one["pitch"], 2, 1),
+            _wholes(one["planes"], 2),
+        )
+        down, across = _numbers(one["origin"], 2)
+        step_down, step_across = (_number(v, above=0) for v in _numbers(one["spacing"], 2))
+        maps.append(
+            GainMap(
+                (area[0], area[1], area[2], area[3]),
+                (pitch[0], pitch[1]),
+                (planes[0], planes[1]),
+                (down, across),
+                (step_down, step_across),
+                grid,
+                one["of_mosaic"] is True,
+            )
+        )
+    height, width = _wholes([stated["height"], stated["width"]], 2, 1)
+    top, left = _wholes(stated["left_out"], 2)
+    cell = stated["cell"]
+    known = None if cell is None else tuple(tuple(_wholes(row, len(cell))) for row in _list(cell))
+    return Shading(tuple(maps), height, width, known, (top, left))
+
+
+def _wholes(value: Any, length: int, at_least: int = 0) -> list[int]:
+    numbers = _numbers(value, length)
+    if any(n != int(n) or n < at_least for n in numbers):
+        raise WireError(f"numbers {numbers}")
+    return [int(n) for n in numbers]
 
 
 def _words(stated: dict[str, Any]) -> Words:
