@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from scotopic.frame import Capture, Captured, Linear, Mosaic
 from scotopic.models import Card
 from scotopic.read import read
 from scotopic.run import DEFAULT_TILE, Model, Models
+from scotopic.sandbox import read_origin_sandboxed, read_sandboxed
 from scotopic.traditional import develop_traditional
 from scotopic.write import SUFFIXES, Format, bits_of, check_place, check_space, refusal, write
 
@@ -50,6 +51,8 @@ class Settings:
     wb: Balance = "camera"
     space: ColourSpace = "srgb"
     kind: Kind = "jpg"
+    bits: int | None = None
+    """Bits a colour; None for what the format is usually written with."""
     dng_compression: Compression = "none"
     way: Way = "scotopic"
     overwrite: bool = False
@@ -58,6 +61,8 @@ class Settings:
     again: bool = False
     """Enhance even what has been enhanced."""
     dry_run: bool = False
+    sandbox: bool = False
+    """Decode files in a child of limited means: they are of strangers."""
     tile: int = DEFAULT_TILE
     profiles: Profiles | None = None
     """Of the user's own cameras."""
@@ -82,6 +87,8 @@ class Outcome:
     seconds: float
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    fault: str = ""
+    """The error's kind, such as NotRawError."""
 
     def to_json(self) -> dict[str, Any]:
         """One flat object for `--json`."""
@@ -117,7 +124,11 @@ def check_output(settings: Settings) -> None:
     if settings.kind != "dng":
         look = settings.look or default_look(settings.space)
         check_space(settings.kind, settings.space, look)
-        check_rendering(look, settings.space, bits_of(settings.kind))
+        check_rendering(look, settings.space, _bits(settings))
+    elif settings.bits not in (None, 16):
+        raise SettingsError(
+            f"a DNG is written with 16 bits a colour, not {settings.bits}: leave --bits out"
+        )
     elif settings.space != "srgb" or settings.look == "linear":
         raise SettingsError(
             "a DNG holds light in the camera's own colours, and its look is that of the preview in it: leave "
@@ -125,12 +136,19 @@ def check_output(settings: Settings) -> None:
         )
 
 
+def _bits(settings: Settings) -> Literal[8, 16]:
+    """The depth in which a finished picture is developed. Raises SettingsError as `bits_of`."""
+    assert settings.kind != "dng"
+    look = settings.look or default_look(settings.space)
+    return bits_of(settings.kind, settings.bits, linear="linear" in (look, default_look(settings.space)))
+
+
 def run(
     jobs: list[Job],
     settings: Settings,
     models: Models | None,
     progress: Callable[[Job, float], None] = lambda _job, _share: None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Treat the files in turn. A bad file gives a failed outcome and the rest go on."""
     for job in jobs:
 
@@ -155,21 +173,23 @@ def treated(
     start = time.monotonic()
     facts: dict[str, Any] = {}
     status: Literal["done", "planned", "skipped", "failed"] = "failed"
-    words = ""
+    words = fault = ""
     try:
         status = _treat(job, settings, models, facts, tell, turn)
     except ScotopicError as error:
-        words = str(error)
+        fault, words = type(error).__name__, str(error)
     except MemoryError:
-        words = f"{job.source.name}: not enough memory for this picture"
+        fault, words = "MemoryError", f"{job.source.name}: not enough memory for this picture"
     except OSError as error:
+        fault = "WriteError"
         words = f"{job.source.name}: {error.filename or job.target}: {error.strerror or error}"
     except Exception as error:
         # A fault of ours must not cost the other pictures.
+        fault = "Fault"
         words = (
             f"{job.source.name}: a fault in scotopic ({type(error).__name__}: {error}); please report it"
         )
-    return Outcome(job, status, time.monotonic() - start, facts, words)
+    return Outcome(job, status, time.monotonic() - start, facts, words, fault)
 
 
 def _treat(
@@ -202,7 +222,11 @@ def _treat(
         check_kind(settings.kind, settings.way, None)
         assert settings.kind != "dng"
         picture = develop_traditional(
-            job.source, captured, ratio=made.exposure.ratio, bits=bits_of(settings.kind)
+            job.source,
+            captured,
+            ratio=made.exposure.ratio,
+            bits=_bits(settings),
+            sandboxed=settings.sandbox,
         )
         _make_folder(job)
         write(job.target, picture, settings.kind, overwrite=settings.overwrite)
@@ -221,7 +245,7 @@ def _treat(
             linear = _linear(captured, model, made, settings, facts, tell, ended)
             _write_dng(job, settings, linear, state, facts)
             return "done"
-        bits = bits_of(settings.kind)
+        bits = _bits(settings)
         if model.card.kind == "linear":
             linear = _linear(captured, model, made, settings, facts, tell, ended)
             picture = develop(linear, look=settings.look, space=settings.space, bits=bits)
@@ -241,7 +265,7 @@ def _nothing() -> None:
 
 def _read(source: Path, settings: Settings) -> Captured:
     """The one place where a file of a batch is decoded."""
-    return read(source)
+    return read_sandboxed(source) if settings.sandbox else read(source)
 
 
 State = tuple[int, int, int]
@@ -278,7 +302,9 @@ def _linear(
 def _write_dng(
     job: Job, settings: Settings, linear: Linear, state: State | None, facts: dict[str, Any]
 ) -> None:
-    origin = read_origin(job.source, *linear.data.shape[:2])
+    origin = (read_origin_sandboxed if settings.sandbox else read_origin)(
+        job.source, *linear.data.shape[:2]
+    )
     _check_unchanged(job, state)
     _make_folder(job)
     scaling = write_linear(
@@ -349,6 +375,7 @@ def describe(captured: Captured, made: Plan | None) -> dict[str, Any]:
         }
     else:
         facts["cfa"] = "none (monochrome)" if captured.monochrome else "none (finished colours)"
+    warnings = [made.noise.warning if made is not None else "", *captured.notes]
     if made is not None:
         facts |= {
             "ratio": round(made.exposure.ratio, 3),
@@ -359,8 +386,9 @@ def describe(captured: Captured, made: Plan | None) -> dict[str, Any]:
                 "read": made.noise.profile.read,
                 "source": made.noise.profile.source,
             },
-            "warning": made.noise.warning or None,
         }
+    if made is not None or captured.notes:
+        facts["warning"] = "; ".join(filter(None, warnings)) or None
     return facts
 
 

@@ -18,6 +18,7 @@ from scotopic.cli_options import (
     ModelOption,
     Paths,
     Ratio,
+    Sandbox,
     TierName,
     TierOption,
     look_named,
@@ -31,6 +32,7 @@ def info_command(
     ratio: Ratio = None,
     ev: Ev = None,
     profile: ProfileOption = None,
+    sandbox: Sandbox = False,
     as_json: Json = False,
 ) -> None:
     """Say what RAW files hold and what enhance would do with them."""
@@ -40,6 +42,7 @@ def info_command(
     from scotopic.exposure import check
     from scotopic.jobs.layout import find_files
     from scotopic.read import read
+    from scotopic.sandbox import read_sandboxed
 
     failed = 0
     with told():
@@ -49,7 +52,7 @@ def info_command(
     for source, _ in files:
         facts: dict[str, Any] = {"file": str(source), "status": "ok", "error": None}
         try:
-            captured = read(source)
+            captured = read_sandboxed(source) if sandbox else read(source)
             facts |= batch.describe(captured, None)
             sensor_of(captured)
             facts |= batch.describe(captured, plan(captured, ratio=ratio, ev=ev, profiles=profiles))

@@ -70,6 +70,15 @@ FormatOption = Annotated[
         help="jpg, png or avif (8 bit), tiff or jxl (16 bit), dng (linear light). Default: as -o says, else jpg.",
     ),
 ]
+BitsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--bits",
+        metavar="8|10|16",
+        help="Bits a colour: 16 for deep PNG, 10 for deep AVIF. Default: the format's usual ones.",
+        show_default=False,
+    ),
+]
 DngCompression = Annotated[
     DngCompressionName,
     typer.Option(
@@ -84,11 +93,33 @@ StripGps = Annotated[bool, typer.Option("--strip-gps", help="Leave the place out
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object per file, and nothing else there.")
 ]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes that share the work and the cores. One that crashes takes no other file with it. Default: 1.",
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an interrupted run: what it has done is passed by.")
+]
+JournalOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        help="Where a run over many files notes what is done. Default: .scotopic-journal.jsonl among the results.",
+    ),
+]
+WatchOption = Annotated[
+    bool,
+    typer.Option("--watch", help="Go on with the folders for ever: new files are treated as they arrive."),
+]
 LookOption = Annotated[
     LookName | None,
     typer.Option(
         help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve. "
-        "linear: light as it is (TIFF only)."
+        "linear: light as it is (tiff, png and jxl, of 16 bits)."
     ),
 ]
 BalanceOption = Annotated[
@@ -102,7 +133,16 @@ BalanceOption = Annotated[
 ColourSpaceOption = Annotated[
     ColourSpaceName,
     typer.Option(
-        "--colour-space", "--color-space", help="p3: not for jxl and dng. rec2020-linear: TIFF only."
+        "--colour-space",
+        "--color-space",
+        help="Not for dng. rec2020-linear: tiff, png and jxl, of 16 bits.",
+    ),
+]
+Sandbox = Annotated[
+    bool,
+    typer.Option(
+        "--sandbox",
+        help="Decode files of strangers in a process of their own, without network, with limits on memory and time.",
     ),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Enhance even what scotopic has enhanced already.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +13,9 @@ import numpy as np
 from scotopic.develop import develop, srgb_profile
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, UnsupportedRawError
-from scotopic.frame import Captured, Mosaic, Rendered
+from scotopic.frame import Captured, Mosaic, Rendered, Shown
 from scotopic.read import libraw_develop
+from scotopic.sandbox import libraw_develop_sandboxed
 
 
 def develop_traditional(
@@ -25,6 +27,7 @@ def develop_traditional(
     dht: bool = False,
     srgb_curve: bool = False,
     bits: Literal[8, 16] = 8,
+    sandboxed: bool = False,
 ) -> Rendered:
     """Let LibRaw develop `path`, amplified by `ratio`; `captured` is the same file as read.
 
@@ -32,7 +35,7 @@ def develop_traditional(
     remainder goes into `bright`. `fbdd` switches its noise reduction on, `dht`
     its sharpest demosaic (Bayer only) in place of AHD. Files of finished colours are
     only amplified, and given LibRaw's colours and curve; mosaics that LibRaw cannot decode are handed to it
-    as plain DNGs.
+    as plain DNGs. With `sandboxed` LibRaw works in a child of limited means.
     Raises SettingsError for a ratio below 1/8, where that would no longer be brightening.
     """
     if not ratio > 0.125:
@@ -47,8 +50,10 @@ def develop_traditional(
     wanted = (captured.white - black) / ratio
     whole = max(1, math.ceil(wanted))
 
+    developed: Callable[..., Shown] = libraw_develop_sandboxed if sandboxed else libraw_develop
+
     def by_libraw(file: Path) -> Rendered:
-        picture = libraw_develop(
+        picture = developed(
             file,
             user_black=ratio != 1,
             user_sat=whole if ratio != 1 else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Literal
 
@@ -87,6 +88,8 @@ class Choices(BaseModel):
             kind=self.format,
             strip_gps=self.strip_gps,
             again=self.again,
+            # Whoever sends a file is a stranger; Windows knows no such limits.
+            sandbox=os.name == "posix",
         )
         batch.check_output(settings)
         return settings
