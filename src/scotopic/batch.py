@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from scotopic.balance import Balance, balanced
+from scotopic.balance import Balance, balanced, rebalanced
 from scotopic.calibration.apply import Profiles
 from scotopic.develop import ColourSpace, Look, default_look, develop
 from scotopic.develop import check_output as check_rendering
@@ -246,14 +246,25 @@ def _treat(
             _write_dng(job, settings, linear, state, facts)
             return "done"
         bits = _bits(settings)
-        if model.card.kind == "linear":
+        if settings.wb == "auto":
+            # Judged from the whole picture of light; else there is none, each piece is developed at once.
             linear = _linear(captured, model, made, settings, facts, tell, ended)
             picture = develop(linear, look=settings.look, space=settings.space, bits=bits)
         else:
             picture = finished(
-                captured, model, plan_made=made, bits=bits, tile=settings.tile, progress=tell
+                captured,
+                model,
+                plan_made=made,
+                strength=settings.strength,
+                look=settings.look,
+                wb=settings.wb,
+                space=settings.space,
+                bits=bits,
+                tile=settings.tile,
+                progress=tell,
             )
             ended()
+            facts |= _balance(rebalanced(captured, settings.wb))
         _make_folder(job)
         write(job.target, picture, settings.kind, overwrite=settings.overwrite)
     return "done"
