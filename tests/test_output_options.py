@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 import os
 
+import imagecodecs
+import numpy as np
 import pytest
+import tifffile
 from typer.testing import CliRunner
 
 from scotopic import batch
@@ -14,7 +17,7 @@ from scotopic.icc import profile
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.run import Models
 from scotopic.write import check_place
-from test_write import icc_of
+from test_write import icc_of, pixels
 
 
 @pytest.fixture
@@ -53,6 +56,40 @@ def test_a_dng_takes_the_white_balance_too(photo_file):
     assert read(outcome.job.target).wb == pytest.approx((2.0, 1.0, 1.5), rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings", "dtype"),
+    [
+        ("png", {}, np.uint8),
+        ("png", {"bits": 16}, np.uint16),
+        ("png", {"space": "rec2020-linear"}, np.uint16),
+        ("avif", {"bits": 10, "space": "p3"}, np.uint16),
+        ("jxl", {"space": "p3"}, np.uint16),
+        ("jxl", {"space": "rec2020-linear"}, np.uint16),
+    ],
+)
+def test_depth_and_space_are_as_asked(photo_file, kind, settings, dtype):
+    path = treated(photo_file, kind=kind, **settings).job.target
+    assert pixels(path).dtype == dtype
+    if kind == "jxl":
+        jxl = imagecodecs.jpegxl_decode(path.read_bytes())
+        plain = treated(photo_file, kind="tiff", **settings).job.target
+        assert np.abs(jxl.astype(int) - tifffile.imread(plain)).mean() < 0.01 * 65535
+    else:
+        linear = settings.get("space") == "rec2020-linear"
+        primaries = "rec2020" if linear else settings.get("space", "srgb")
+        assert icc_of(path) == profile(primaries, linear=linear)
+
+
+def test_bits_can_be_asked_for_on_the_command_line(photo_file):
+    words = ["enhance", str(photo_file), "--format", "png", "--bits", "16", "--ratio", "50"]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert pixels(photo_file.with_name("a-scotopic.png")).dtype == np.uint16
+    words[5] = "12"
+    told = CliRunner().invoke(app, [*words, "--overwrite"])
+    assert told.exit_code == 2
+    assert "8 or 16 bits" in told.output
+
+
 @pytest.mark.parametrize("kind", ["jpg", "png", "avif", "tiff"])
 def test_display_p3_is_written_in_every_format_with_a_profile(photo_file, kind):
     assert icc_of(treated(photo_file, kind=kind, space="p3").job.target) == profile("p3")
@@ -62,7 +99,11 @@ def test_display_p3_is_written_in_every_format_with_a_profile(photo_file, kind):
     ("settings", "words"),
     [
         ({"kind": "jpg", "space": "rec2020-linear"}, "colour space rec2020-linear needs 16 bits"),
-        ({"kind": "png", "look": "linear"}, "look linear needs 16 bits"),
+        ({"kind": "jpg", "look": "linear"}, "look linear needs 16 bits"),
+        ({"kind": "png", "look": "linear", "bits": 8}, "look linear needs 16 bits"),
+        ({"kind": "avif", "space": "rec2020-linear", "bits": 10}, "at most 10 bits"),
+        ({"kind": "jpg", "bits": 16}, "jpg is written with 8 bits a colour, not 16"),
+        ({"kind": "dng", "bits": 8}, "leave --bits out"),
         ({"kind": "avif", "look": "linear"}, "choose TIFF"),
         ({"kind": "dng", "space": "p3"}, "camera's own colours"),
         ({"kind": "dng", "look": "linear"}, "camera's own colours"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 import struct
 
@@ -9,12 +10,14 @@ import rawpy
 
 import dng_files
 from conftest import BAYER_PHASES
+from scotopic.batch import describe
 from scotopic.develop import develop
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear
 from scotopic.enhance import enhance, plan
 from scotopic.frame import X_TRANS, Linear
 from scotopic.read import read
+from scotopic.sandbox import wire
 
 HEIGHT, WIDTH = 96, 128
 BLACK, WHITE = 64, 1023
@@ -229,6 +232,35 @@ def test_broken_maps_are_left_out_with_a_word(tmp_path, tag, name):
     (note,) = picture.notes
     assert "broken" in note
     assert "left out" in note
+
+
+def test_who_enhances_a_file_with_broken_maps_is_told(tmp_path):
+    data = np.full((HEIGHT, WIDTH), 300, np.uint16)
+    data[5:9] = np.arange(WIDTH)
+    path = dng(tmp_path / "a.dng", data, t51009=BROKEN["cut short"])
+    picture = read(path)
+    assert "OpcodeList2" in describe(picture, plan(picture))["warning"]
+    assert "OpcodeList2" in describe(picture, None)["warning"]
+
+
+def test_maps_and_words_survive_the_way_from_a_child_process(tmp_path):
+    picture = read(flat_file(tmp_path / "a.dng", BAYER_PHASES[2])).with_changes(notes=("a word",))
+    header, data = wire.packed(picture)
+    back = wire.unpacked(wire.loaded(wire.dumped(header)), data)
+    assert back.notes == ("a word",)
+    ours, theirs = (p.shading.gains(0, HEIGHT, WIDTH) for p in (picture, back))
+    assert np.array_equal(ours, theirs)
+    assert back.shading.gains_of_places(0, 4, 4)[0, 1].shape == (4, 4)
+    for name, value in (
+        ("grid", {"bytes": "AAAA"}),
+        ("pitch", [0, 1]),
+        ("spacing", [0, 1]),
+        ("area", [1, 2]),
+    ):
+        broken = json.loads(wire.dumped(header))
+        broken["shading"]["maps"][0][name] = value
+        with pytest.raises(wire.WireError):
+            wire.unpacked(broken, data)
 
 
 def test_baseline_exposure_of_finished_colours_is_followed_with_its_noise(tmp_path):

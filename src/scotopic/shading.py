@@ -16,6 +16,9 @@ Gains = npt.NDArray[np.float32]
 ROWS = 128
 """Rows evened out at a time."""
 
+GAIN_MAX = 64.0
+"""No lens needs more; larger gains are damage."""
+
 
 @dataclass(frozen=True, eq=False)
 class GainMap:

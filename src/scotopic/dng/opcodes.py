@@ -12,7 +12,7 @@ from itertools import takewhile
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.shading import GainMap
+from scotopic.shading import GAIN_MAX, GainMap
 
 _MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
 _OPCODES_MAX = 1000
@@ -20,8 +20,8 @@ _OPCODES_MAX = 1000
 _GAIN_HEAD = struct.Struct(">10I4dI")
 """Of GainMap: area, planes, pitches, points; spacing and origin; planes of the map."""
 
-_GAIN_MAX, _POINTS_MAX = 64.0, 1 << 20
-"""No lens needs more; larger ones are damage."""
+_POINTS_MAX = 1 << 20
+"""No lens needs more; larger grids are damage."""
 
 LIGHT_MAX = 2.0**20
 """No sensor and no merged exposure reaches so many times its white level; more is a broken value, which would
@@ -146,8 +146,8 @@ def _gain_map(body: bytes, cell: int | None) -> GainMap:
     if not np.all(np.isfinite([*spacing, *origin])) or not min(spacing) > 0:
         raise ValueError("a gain map without a place")
     grid = np.frombuffer(body, ">f4", down * across * deep, _GAIN_HEAD.size).astype(np.float32)
-    if not np.all((grid > 0) & (grid <= _GAIN_MAX)):
-        raise ValueError(f"a gain map with gains beyond 0 to {_GAIN_MAX:g}")
+    if not np.all((grid > 0) & (grid <= GAIN_MAX)):
+        raise ValueError(f"a gain map with gains beyond 0 to {GAIN_MAX:g}")
     return GainMap(
         area=(top, left, bottom, right),
         pitch=(row_pitch, column_pitch),
