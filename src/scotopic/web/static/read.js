@@ -121,6 +121,8 @@ function asLibrawSeesIt(raw, exif) {
     orientation: EXIF_ORIENTATION_OF_FLIP[raw.flip] ?? 1,
     pixelAspect: raw.pixelAspect || 1,
     noise: null,
+    shading: null,
+    notes: [],
     ...described(exif, raw, null),
   };
   if (raw.colours === 1) return monochrome(raw, seen, fields);

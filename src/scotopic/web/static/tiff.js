@@ -7,7 +7,7 @@ const SIZE = { 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 export const [BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, DOUBLE] = [1, 2, 3, 4, 5, 7, 10, 12];
 
 /** Directories in a chain, and entries in one; no camera writes as many. */
-const PAGES_MAX = 100;
+const PAGES_MAX = 64;
 const ENTRIES_MAX = 4096;
 const SUB_DIRECTORIES = 330;
 
@@ -142,6 +142,7 @@ export function readPage(view, at, little, big) {
   const count = big ? Number(view.getBigUint64(at, little)) : view.getUint16(at, little);
   if (count < 1 || count > ENTRIES_MAX) return null;
   const page = new Page(view, little);
+  page.at = at;
   page.subpages = [];
   for (let i = 0; i < count; i++) {
     const entry = at + head + i * length;
@@ -162,8 +163,14 @@ export function readPage(view, at, little, big) {
   return { page, next };
 }
 
-/** All pages of a TIFF and the sub-pages below them. */
-export const allPages = (tiff) => tiff.pages.flatMap((page) => [page, ...page.subpages]);
+/** All pages of a TIFF and the sub-pages below them, each once. */
+export function allPages(tiff) {
+  const found = new Map();
+  for (const page of tiff.pages.flatMap((one) => [one, ...one.subpages])) {
+    if (!found.has(page.at) && found.size < PAGES_MAX) found.set(page.at, page);
+  }
+  return [...found.values()];
+}
 
 /** What describes a page's picture, with TIFF's defaults. */
 export function layout(page) {

@@ -22,7 +22,7 @@ const JFIF_END = 20;
 /** Rows encoded at a time. */
 const ROWS = 64;
 
-/** Encode a picture: { parts, size }, the parts in order for a Blob.
+/** Encode a picture: { parts, size }, the bytes in parts, in order, as a Blob takes them.
  *
  * `rows(top, count)` gives (or promises) RGB bytes of `count` rows from `top`, upright. `exif` is what `read` gave;
  * `software` names the program and its version; `icc` the profile's bytes where the picture is not plain sRGB (null

@@ -5,7 +5,7 @@
 import { ScotopicError, damaged, unsupported } from '../errors.js';
 import { DNG_VERSION } from '../identify.js';
 import { allPages, isTiff, layout, openTiff } from '../tiff.js';
-import { toneMaps } from './opcodes.js';
+import { gainMaps, leadingGains, split, toneMaps } from './opcodes.js';
 import * as tagsOf from './tags.js';
 import { Tags } from './tags.js';
 
@@ -47,7 +47,7 @@ export function readTags(bytes) {
 
 /** The page of the picture as shot: full size before smaller copies, mosaic before Adobe's enhanced one. */
 function mainPage(tiff) {
-  if (!tiff.pages.some((page) => page.has(DNG_VERSION))) return null;
+  if (!allPages(tiff).some((page) => page.has(DNG_VERSION))) return null;
   const pages = rawPages(tiff);
   return pages.length ? pages.reduce((best, page) => (isBefore(rank(page), rank(best)) ? page : best)) : null;
 }
@@ -80,9 +80,9 @@ function described(tiff, page) {
   const matrix = isMosaic || samples === 3 ? tagsOf.matrix(tags) : null;
   const interleave = [tagsOf.ROW_FIELDS, tagsOf.COLUMN_FIELDS].map((code) => Math.max(1, page.number(code, 1)));
   if (Math.max(...interleave) > FIELDS_MAX) throw damaged(`claims that its rows lie in ${interleave} fields`);
-  const maps = page.has(tagsOf.OPCODE_LIST_2) ? toneMaps(page.bytes(tagsOf.OPCODE_LIST_2)) : [];
-  const area_ = rank(page)[2];
-  const others = rawPages(tiff).filter((other) => other !== page && rank(other)[2] <= area_);
+  const { maps, gains, notes } = opcodes(page, cfa?.length ?? null);
+  const baseline = cfa ? { ev: 0, note: '' } : tagsOf.baselineEv(tags);
+  const others = rawPages(tiff).filter((other) => other !== page && rank(other)[2] <= rank(page)[2]);
   const reasons = {
     'JPEG XL': compression === JPEG_XL,
     'lossy JPEG': compression === LOSSY_JPEG,
@@ -112,6 +112,9 @@ function described(tiff, page) {
     white: tagsOf.white(tags, samples, bits, isFloat, table),
     table: table === null || isFloat ? null : Uint16Array.from(table),
     maps,
+    gains,
+    baselineEv: baseline.ev,
+    notes: [...notes, baseline.note].filter(Boolean),
     interleave,
     wb: tagsOf.whiteBalance(tags, matrix),
     xyzToCamera: matrix,
@@ -123,6 +126,28 @@ function described(tiff, page) {
     model: tags.text(272) || tags.text(50708),
     ...tagsOf.shot(tags),
   };
+}
+
+/** Curves and gains of the opcodes; a word on what is broken, which is left out. */
+function opcodes(page, cell) {
+  const found = { maps: [], gains: [], notes: [] };
+  for (const [code, name] of [[tagsOf.OPCODE_LIST_2, 'OpcodeList2'], [tagsOf.OPCODE_LIST_3, 'OpcodeList3']]) {
+    if (!page.has(code)) continue;
+    try {
+      const listed = split(page.bytes(code));
+      if (code === tagsOf.OPCODE_LIST_2) {
+        found.maps = toneMaps(listed);
+        found.gains.push(...gainMaps(listed, cell));
+      } else {
+        // Of demosaiced pixels, whatever they come from.
+        found.gains.push(...gainMaps(leadingGains(listed), null));
+      }
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      found.notes.push(`its corrections in ${name} are broken and left out`);
+    }
+  }
+  return found;
 }
 
 /** Refuse what no camera makes before memory is asked for. */

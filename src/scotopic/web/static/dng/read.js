@@ -6,6 +6,7 @@ import { damaged } from '../errors.js';
 import { greyWorld, greyWorldOfLight, saturation } from '../levels.js';
 import { LIGHT_MAX, bent } from './opcodes.js';
 import { SIDE_MIN } from './page.js';
+import { Shading } from '../shading.js';
 import { grid } from './tags.js';
 
 /** Floats with a white level below the one become counts by the other, a power of two. */
@@ -34,6 +35,8 @@ export function captured(stored, dng, fields) {
   if (!(white > highest)) throw damaged(`its white level ${white} is not above its black level ${highest}`);
   const all = { ...fields, noise: dng.noise, orientation: dng.orientation, pixelAspect: dng.pixelAspect };
   all.xyzToCamera = dng.xyzToCamera;
+  all.shading = dng.gains.length ? new Shading(dng.gains, height, width, dng.cfa) : null;
+  all.notes = dng.notes;
   const seen = { ...stored, top, left, height, width };
   return dng.cfa ? mosaic(seen, dng, black, all) : linear(seen, dng, black, all);
 }
@@ -107,6 +110,7 @@ function mosaic(seen, dng, black, fields) {
     data = cropped({ ...whole, height, width }, new data.constructor(height * width));
     const rolled = (of) => grid(2, 2, (y, x) => of[(y + down) % 2][(x + across) % 2]);
     [cfa, places] = [rolled(cfa), rolled(places)];
+    if (fields.shading) fields.shading = fields.shading.cut(down, across);
   }
   const isStraight = dng.table === null && !dng.maps.length;
   const levels = { data, height, width, cfa, black: places, white };
@@ -208,6 +212,13 @@ function linear(seen, dng, black, fields) {
       clip = Math.min(clip, (saturation(plane, low, high) - low) / (high - low));
     }
   }
+  if (dng.baselineEv) {
+    // Display white is 1, not the white level.
+    const brighter = 2 ** dng.baselineEv;
+    for (let i = 0; i < data.length; i++) data[i] *= Math.fround(brighter);
+    clip *= brighter;
+    fields.noise = brightened(dng.noise, brighter);
+  }
   const monochrome = samples === 1;
   const wb = monochrome ? [1, 1, 1] : dng.wb;
   return {
@@ -222,6 +233,12 @@ function linear(seen, dng, black, fields) {
     wbSource: monochrome ? NO_FILTERS : wb ? 'camera' : GREY_WORLD,
     ...fields,
   };
+}
+
+/** The noise of light that is multiplied. */
+function brightened(noise, gain) {
+  if (noise === null) return null;
+  return { ...noise, shot: noise.shot.map((v) => v * gain), read: noise.read.map((v) => v * gain * gain) };
 }
 
 /** (value - black) / (white - black) with the opcodes' curves: planes (3, H, W). */

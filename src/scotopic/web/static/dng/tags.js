@@ -10,12 +10,17 @@ const DAYLIGHTS = [21, 1, 20, 22, 23, 4];
 
 export const LINEARIZATION_TABLE = 50712;
 export const OPCODE_LIST_2 = 51009;
+export const OPCODE_LIST_3 = 51022;
 export const NOISE_PROFILE = 51041;
 export const BLACK_DELTA_H = 50715;
 export const BLACK_DELTA_V = 50716;
 export const ROW_FIELDS = 50975;
 export const COLUMN_FIELDS = 52547;
 const ACTIVE_AREA = 50829;
+const BASELINE_EXPOSURE = 50730;
+
+/** More stops either way are damage. */
+const BASELINE_EV_MAX = 12;
 
 /** ColorMatrix, CalibrationIlluminant, CameraCalibration: the first and the second. */
 const MATRIX_TAGS = [
@@ -65,6 +70,14 @@ export function pixelAspect(tags) {
   const aspect = scale[0] / scale[1];
   // LibRaw's tolerance on both counts.
   return aspect >= 0.1 && aspect <= 10 && !(aspect > 0.995 && aspect < 1.005) ? aspect : 1;
+}
+
+/** BaselineExposure in stops, 0 where there is none; and a word where it makes no sense. */
+export function baselineEv(tags) {
+  const stated = tags.numbers(BASELINE_EXPOSURE);
+  if (!stated?.length) return { ev: 0, note: '' };
+  if (Math.abs(stated[0]) <= BASELINE_EV_MAX) return { ev: stated[0], note: '' };
+  return { ev: 0, note: `its BaselineExposure of ${stated[0]} stops makes no sense and is left out` };
 }
 
 /** The repeating colours, as few as will do. */
