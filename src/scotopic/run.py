@@ -14,8 +14,19 @@ import onnxruntime as ort
 
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts
-from scotopic.models import DEFAULT, INPUTS, OUTPUTS, Card, Tier, default_for, find, verify
+from scotopic.models import (
+    DEFAULT,
+    INPUTS,
+    OUTPUTS,
+    Card,
+    Tier,
+    default_for,
+    find,
+    is_packaged,
+    verified,
+)
 from scotopic.pattern import PATTERNS, Sensor, extended
+from scotopic.sandbox import try_graph
 
 DEFAULT_TILE = 2208
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
@@ -24,6 +35,9 @@ experiments.md, 2026-11-22."""
 STRIP_PIXELS = 24576
 """Pixels that a thread works on at a time: three colours of them stay in its processor's cache, and BLAS
 starts no threads of its own for so few (OpenBLAS: above 2**18 multiplications)."""
+
+TRIAL_SIDE = 128
+"""Pixels a side of the picture on which a model of somebody's is tried before it is opened here."""
 
 Linear32 = npt.NDArray[np.float32]
 
@@ -89,7 +103,10 @@ class Model:
                 f"runs models of kind {' and '.join(OUTPUTS)} for {' and '.join(p.sensor for p in PATTERNS)}"
             )
         self.pattern = patterns[0]
-        verify(self.card)
+        graph = verified(self.card)
+        if not is_packaged(self.card):
+            side = -(-TRIAL_SIDE // self.card.size_multiple) * self.card.size_multiple
+            try_graph(self.card.graph, len(self.pattern.colour_of_plane), side)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads or usable_cores()
         options.log_severity_level = 3
@@ -98,7 +115,7 @@ class Model:
         options.enable_mem_pattern = False
         providers = _providers(device)
         try:
-            self._session = ort.InferenceSession(str(self.card.graph), options, providers=providers)
+            self._session = ort.InferenceSession(graph, options, providers=providers)
         except Exception as error:
             raise ModelError(f"{self.card.graph}: ONNX Runtime cannot open it ({error})") from error
         self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()

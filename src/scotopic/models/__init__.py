@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,18 @@ DEFAULT = "bayer-fast"
 DEFAULTS: dict[tuple[Sensor, Tier], str] = {("bayer", "fast"): DEFAULT, ("xtrans", "fast"): "xtrans-fast"}
 """The packaged model for a kind of sensor, by tier."""
 
+GRAPH_MAX = 1 << 28
+"""Bytes; the paper's network, larger than any that is needed, takes 31 million."""
+
+CARD_MAX = 1 << 20
+SIDE_MAX = 4096
+"""A size multiple or a halo beyond this is no network's."""
+
 _HERE = Path(__file__).parent
+
+_ELSEWHERE = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
+"""How ONNX begins to say that weights lie in another file: a key of eight letters, in whichever way protocol buffers
+allow to write the eight. Parts of names do not match, since their lengths differ."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +98,11 @@ def default_for(sensor: Sensor, tier: Tier = "fast") -> str:
 def load_card(folder: Path) -> Card:
     """Read and check `card.json`. Raises ModelError when it is broken or of an unknown format."""
     try:
-        raw = json.loads((folder / "card.json").read_text())
+        with (folder / "card.json").open("rb") as file:
+            content = file.read(CARD_MAX + 1)
+        if len(content) > CARD_MAX:
+            raise ValueError(f"more than {CARD_MAX} bytes")
+        raw = json.loads(content)
         card = Card(
             folder=folder,
             name=str(raw["name"]),
@@ -99,30 +115,56 @@ def load_card(folder: Path) -> Card:
             sha256=str(raw["sha256"]),
             raw=raw,
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelError(f"{folder / 'card.json'}: is no model card ({error})") from error
     if raw.get("format") != CARD_FORMAT:
         raise ModelError(
             f"{folder / 'card.json'}: has format {raw.get('format')}, this version reads {CARD_FORMAT}"
         )
-    if card.size_multiple < 1 or card.halo < 0 or card.halo % card.size_multiple:
+    sides_fit = 1 <= card.size_multiple <= SIDE_MAX and 0 <= card.halo <= SIDE_MAX
+    if not sides_fit or card.halo % card.size_multiple:
         raise ModelError(
-            f"{folder / 'card.json'}: halo {card.halo} must be a multiple of {card.size_multiple}"
+            f"{folder / 'card.json'}: halo {card.halo} must be a multiple of {card.size_multiple}, both at most "
+            f"{SIDE_MAX}"
         )
     return card
 
 
 def verify(card: Card) -> None:
-    """Raise ModelError unless the graph is the file that the card was written for."""
+    """Raise ModelError unless the graph is the file that the card was written for, and all of it."""
+    verified(card)
+
+
+def verified(card: Card) -> bytes:
+    """The graph's bytes, to be opened as they are: the file may change between two looks at it.
+
+    Raises ModelError where it is not what the card was written for, or has weights in other files: those
+    nobody has verified, and they may lie anywhere. A graph holds no code; its operators are ONNX Runtime's own.
+    """
     try:
-        found = sha256(card.graph)
+        with card.graph.open("rb") as file:
+            content = file.read(GRAPH_MAX + 1)
     except OSError as error:
         raise ModelError(f"{card.graph}: cannot be read ({error.strerror})") from error
+    if len(content) > GRAPH_MAX:
+        raise ModelError(f"{card.graph}: holds more than {GRAPH_MAX >> 20} MiB, no network's size")
+    found = hashlib.sha256(content).hexdigest()
     if found != card.sha256:
         raise ModelError(
             f"{card.graph}: its SHA-256 is {found[:12]}..., the card says {card.sha256[:12]}...; the file "
             "was changed or damaged: install the model again"
         )
+    if _ELSEWHERE.search(content):
+        raise ModelError(
+            f"{card.graph}: has weights in another file (external data), which the card's SHA-256 does not "
+            "cover; store them inside: onnx.save(onnx.load(path), path)"
+        )
+    return content
+
+
+def is_packaged(card: Card) -> bool:
+    """Whether it came with the package, tried and tested."""
+    return card.folder.resolve().parent == _HERE.resolve()
 
 
 def sha256(path: Path) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from scotopic import errors
 from scotopic.dng.origin import Origin
-from scotopic.errors import DamagedFileError, ReadError, SettingsError, UnsafeFileError
+from scotopic.errors import DamagedFileError, ModelError, ReadError, SettingsError, UnsafeFileError
 from scotopic.frame import Captured, Shown
 from scotopic.sandbox import wire
 from scotopic.sandbox.limits import DEFAULT_LIMITS, Limits
@@ -26,6 +26,9 @@ _CHILD = (sys.executable, "-P", "-B", "-m", "scotopic.sandbox.child")
 
 START_S = 60.0
 """Until the child has loaded its libraries; a second is usual."""
+
+GRAPH_LIMITS = Limits(cpu_s=60, wall_s=120.0)
+"""For a model that did not come with the package."""
 
 _KEPT = (
     "LANG",
@@ -82,6 +85,31 @@ def read_origin_sandboxed(path: Path, height: int, width: int, limits: Limits = 
             return wire.unpacked_origin(child.header(), path.name)
     except (ReadError, wire.WireError):
         return Origin(path.name)
+
+
+def try_graph(graph: Path, planes: int, side: int, limits: Limits = GRAPH_LIMITS) -> None:
+    """Open a model's graph and run it on `side` x `side` pixels in the same way, before it is opened here.
+
+    Constants beyond all measure and loops without end show there. `planes` values a colour are given.
+    Raises ModelError where it takes more than the limits, crashes, or does not run.
+    """
+    if os.name != "posix":
+        return
+    name = str(graph)
+    try:
+        with _Child(limits, name) as child:
+            child.tell(_task(graph, limits) | {"what": "graph", "planes": planes, "side": side})
+            header = child.header()
+    except ReadError as error:
+        raise ModelError(f"{error}") from error
+    if header.get("error") == "MemoryError":
+        raise ModelError(
+            f"{name}: a small picture takes more than {limits.memory_bytes >> 20} MiB in it; no network needs that"
+        )
+    if "error" in header or header.get("kind") != "graph":
+        raise ModelError(
+            f"{name}: ONNX Runtime cannot run it ({wire.clean(header.get('words', ''))[:500]})"
+        )
 
 
 def _answer(

@@ -77,7 +77,8 @@ def load_last(folder: Path, report: Callable[[str], None] = lambda _: None) -> C
 
 
 def load(path: Path) -> Checkpoint:
-    """One checkpoint. Raises DatasetError when it is damaged."""
+    """One checkpoint. Raises DatasetError when it is damaged, and for pickles."""
+    refuse_pickle(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -89,6 +90,22 @@ def load(path: Path) -> Checkpoint:
     if not sound:
         raise DatasetError(f"{path}: is damaged, its checksum does not hold")
     return Checkpoint(tensors, facts)
+
+
+def refuse_pickle(path: Path) -> None:
+    """Raise DatasetError for a file of PyTorch's or Python's own form: opening one runs whatever is in it."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError:
+        # Reading it will say why.
+        return
+    # A safetensors file begins with eight bytes of a length and a brace; the first of them may be anything.
+    if (head[:1] == b"\x80" and head[8:] != b"{") or head[:4] == b"PK\3\4":
+        raise DatasetError(
+            f"{path}: is a pickle, which runs code when it is opened, and is not opened; if you trust it, save its "
+            "tensors as safetensors: safetensors.torch.save_file(torch.load(path, weights_only=True), name)"
+        )
 
 
 def _all(folder: Path) -> list[Path]:

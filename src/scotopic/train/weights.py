@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from scotopic.errors import DatasetError, ScotopicError, WriteError
-from scotopic.models import find, verify
+from scotopic.models import find, verified
+from scotopic.train.checkpoint import refuse_pickle
 from scotopic.train.networks import MosaicGraph
 from scotopic.train.paper import PaperGraph
 from scotopic.train.recipes import Recipe
@@ -53,6 +54,7 @@ def load_run(run: Path) -> tuple[dict[str, Any], Graph]:
 
     Raises DatasetError when the folder holds no run.
     """
+    refuse_pickle(run / "weights.safetensors")
     try:
         facts = {"recipe": json.loads((run / "recipe.json").read_text())}
         if (run / "result.json").is_file():
@@ -79,6 +81,7 @@ def load_start(name: str) -> dict[str, Tensor]:
     """
     path = Path(name)
     if path.is_file():
+        refuse_pickle(path)
         try:
             return load_file(path)
         except (OSError, SafetensorError) as error:
@@ -86,10 +89,10 @@ def load_start(name: str) -> dict[str, Tensor]:
     if (path / "recipe.json").is_file():
         return load_run(path)[1].net.state_dict()
     card = find(name)
-    verify(card)
+    graph = onnx.load_from_string(verified(card)).graph
     weights = {
         tensor.name.removeprefix(IN_ONNX).removesuffix(HALF): _float32(tensor)
-        for tensor in onnx.load(card.graph).graph.initializer
+        for tensor in graph.initializer
         if tensor.name.startswith(IN_ONNX)
     }
     if not weights:
