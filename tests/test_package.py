@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -31,6 +32,17 @@ def test_enhancing_needs_no_torch(tmp_path):
     done = python(code, "enhance", str(SAMPLE), "-o", str(tmp_path / "a.jpg"))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.jpg").stat().st_size > 10_000
+
+
+def test_enhancing_tells_nobody_anything_and_leaves_no_trace(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    where = {name: str(home) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-m", "scotopic", "enhance", str(SAMPLE), "-o", str(tmp_path / "a.jpg")]
+    subprocess.run(command, env={**kept, **where}, check=True, capture_output=True, timeout=120)
+    # ONNX Runtime's telemetry keeps its machine's number and what it could not send in files there.
+    assert list(home.rglob("*")) == []
 
 
 def test_training_without_torch_says_what_to_install(tmp_path):

@@ -6,6 +6,12 @@
 >>> scotopic.write("IMG_1.jpg", scotopic.develop(linear), "jpg")  # doctest: +SKIP
 """
 
+import os
+
+# ONNX Runtime's official builds tell their maker which models run where, and keep a number for this machine, on
+# Linux and macOS too, unless this is set before they are loaded (microsoft/onnxruntime, pull request 27379).
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 from scotopic.develop import develop
 from scotopic.enhance import enhance, plan
 from scotopic.errors import ScotopicError
