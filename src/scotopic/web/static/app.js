@@ -29,7 +29,7 @@ const view = new View(
   { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
   { changed: () => renders?.wish(), wiped: (at) => $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) })) },
 );
-const renders = new Renders(view, (message) => worker.ask(message), laid);
+const renders = new Renders(view, (message) => worker.ask(message), { laid, turned });
 const strip = new Strip($("strip"), $("strip-list"), queue);
 const controls = new Controls($("controls"), (chosenNow, moving) => {
   const picture = queue.selected;
@@ -131,7 +131,6 @@ function showPreview(picture) {
 function laid(which, role, canvas) {
   const picture = queue.selected;
   if (which === "enhanced" && role === "base") takeThumb(picture, canvas);
-  settle();
 }
 
 function takeThumb(picture, canvas) {
@@ -141,7 +140,7 @@ function takeThumb(picture, canvas) {
 }
 
 /** Tell the tests and style sheets when the screen shows what was asked for. */
-function settle() {
+function turned() {
   $("stage").dataset.settled = String(renders.settled && Boolean(queue.selected?.enhanced));
 }
 
@@ -150,7 +149,7 @@ function changed(picture) {
   strip.update(picture);
   if (picture !== queue.selected) return;
   $("stage").dataset.state = $("panel").dataset.state = picture.state;
-  settle();
+  turned();
   $("canvas").setAttribute("aria-label", say("canvasLabel", { name: picture.name }));
   $("picture-name").textContent = picture.name;
   $("picture-camera").textContent = cameraLine(picture.info);

@@ -5,11 +5,13 @@ const QUICK_PIXELS = 500_000; // While a slider moves; the full size follows whe
 const REST_MS = 180;
 
 export class Renders {
-  /** `ask` sends a message to the worker; `laid` hears which development came, and its canvas. */
-  constructor(view, ask, laid) {
+  /** `ask` sends a message to the worker; `laid` hears which development came, and its canvas; `turned` that
+   * something was asked for, or nothing is any more. */
+  constructor(view, ask, { laid, turned }) {
     this.view = view;
     this.ask = ask;
     this.laid = laid;
+    this.turned = turned;
     this.serial = 0;
     this.turn = { traditional: null, enhanced: null };
     this.picture = null;
@@ -39,9 +41,11 @@ export class Renders {
   next() {
     const { picture } = this;
     // Before the preview there is nothing to draw from.
-    if (!picture?.drawable) return;
-    this.nextOf("traditional");
-    this.nextOf("enhanced");
+    if (picture?.drawable) {
+      this.nextOf("traditional");
+      this.nextOf("enhanced");
+    }
+    this.turned();
   }
 
   nextOf(which) {

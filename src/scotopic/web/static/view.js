@@ -176,9 +176,16 @@ export class View {
 
   // ---- drawing
 
+  /** Where the picture's top-left corner lies: on a whole pixel of the screen, so that 100% is not blurred. */
+  get corner() {
+    return [
+      Math.round(this.stageWidth / 2 - this.x * this.scale), Math.round(this.stageHeight / 2 - this.y * this.scale),
+    ];
+  }
+
   /** The picture's place on the canvas, cut at the stage's borders: left and right in screen pixels. */
   get span() {
-    const left = this.stageWidth / 2 - this.x * this.scale;
+    const [left] = this.corner;
     return [Math.max(0, left), Math.min(this.stageWidth, left + this.width * this.scale)];
   }
 
@@ -223,6 +230,7 @@ export class View {
     pen.beginPath();
     pen.rect(from, 0, to - from, this.stageHeight);
     pen.clip();
+    const [left, top] = this.corner;
     for (const piece of [layer.base, layer.detail]) {
       if (!piece) continue;
       const enlarged = (piece.width * this.scale) / piece.canvas.width;
@@ -231,8 +239,8 @@ export class View {
       pen.imageSmoothingQuality = "high";
       pen.drawImage(
         piece.canvas,
-        this.stageWidth / 2 + (piece.x - this.x) * this.scale,
-        this.stageHeight / 2 + (piece.y - this.y) * this.scale,
+        left + piece.x * this.scale,
+        top + piece.y * this.scale,
         piece.width * this.scale,
         piece.height * this.scale,
       );

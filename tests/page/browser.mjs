@@ -1,0 +1,151 @@
+// What the tests of the page share: a real Chromium, the page's two servers, and Python to judge by.
+
+import { execFile, spawn } from "node:child_process";
+import { createServer } from "node:http";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { extname, join } from "node:path";
+import { promisify } from "node:util";
+import { chromium } from "playwright-core";
+
+const root = new URL("../../", import.meta.url).pathname;
+const python = process.env.PYTHON ?? join(root, ".venv/bin/python");
+const run = promisify(execFile);
+
+/** tests/page/pictures.py's answer. */
+export async function pictures(...words) {
+  const { stdout } = await run(python, [join(root, "tests/page/pictures.py"), ...words]);
+  return JSON.parse(stdout);
+}
+
+export const temporary = () => mkdtemp(join(tmpdir(), "scotopic-page-"));
+export const remove = (folder) => rm(folder, { recursive: true, force: true });
+
+/** `scotopic serve` on a free port: {url, stop}. */
+export async function serve(...options) {
+  const process = spawn(python, ["-m", "scotopic", "serve", "--port", "0", ...options], { cwd: root });
+  let said = "";
+  const url = await new Promise((resolve, reject) => {
+    const hear = (data) => {
+      said += data;
+      const found = said.match(/http:\/\/\S+/);
+      if (found) resolve(found[0]);
+    };
+    process.stdout.on("data", hear);
+    process.stderr.on("data", hear);
+    process.on("exit", () => reject(new Error(`scotopic serve ended: ${said}`)));
+  });
+  return { url, stop: () => ended(process) };
+}
+
+function ended(process) {
+  return new Promise((resolve) => {
+    process.on("exit", resolve);
+    process.kill("SIGTERM");
+  });
+}
+
+/** The page written by `scotopic site`. */
+export async function writeSite(folder) {
+  await run(python, ["-m", "scotopic", "site", folder], { cwd: root });
+}
+
+const TYPES = {
+  ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".json": "application/json",
+  ".wasm": "application/wasm", ".svg": "image/svg+xml", ".webp": "image/webp", ".png": "image/png", ".txt": "text/plain",
+  ".webmanifest": "application/manifest+json",
+};
+
+/** Any plain static host: no headers of its own, so that only the service worker can isolate the page. */
+export async function host(folder) {
+  const server = createServer(async (request, answer) => {
+    const { pathname } = new URL(request.url, "http://localhost");
+    try {
+      const content = await readFile(join(folder, pathname.endsWith("/") ? `${pathname}index.html` : pathname));
+      const type = pathname.endsWith("/") ? "text/html" : (TYPES[extname(pathname)] ?? "application/octet-stream");
+      answer.writeHead(200, { "content-type": type, "cache-control": "no-cache" });
+      answer.end(content);
+    } catch {
+      answer.writeHead(404);
+      answer.end();
+    }
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://localhost:${server.address().port}/`,
+    stop: () => new Promise((resolve) => {
+      server.close(resolve);
+      server.closeAllConnections();
+    }),
+  };
+}
+
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: [
+      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+      "--disable-component-update", "--disable-sync",
+    ],
+  });
+}
+
+/** A new visitor: {page, context, errors}; `errors` holds what the console and the page complained of. */
+export async function visit(browser, url, options = {}) {
+  const context = await browser.newContext({
+    viewport: { width: 1280, height: 800 }, locale: "en-GB", colorScheme: "light", ...options,
+  });
+  const page = await context.newPage();
+  const errors = [];
+  page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.setDefaultTimeout(90_000);
+  await page.goto(url);
+  await ready(page);
+  return { page, context, errors };
+}
+
+export const ready = (page) => page.waitForSelector("html[data-ready]");
+
+/** Waits until the screen shows the enhanced picture with the settings asked for. */
+export async function settled(page) {
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.settled === "true");
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+}
+
+/** What the screen shows at 100% of a picture that fits on it, nothing of the traditional side, as a PNG file. */
+export async function screenPixels(page, path, [width, height]) {
+  await page.focus("#edge");
+  await page.keyboard.press("Home");
+  await page.keyboard.press("1");
+  await page.waitForTimeout(300); // The view may wish for another size only after the next frame.
+  await settled(page);
+  const url = await page.evaluate(([width, height]) => {
+    const seen = document.querySelector("#canvas");
+    const copy = new OffscreenCanvas(width, height);
+    const left = Math.round(seen.width / 2 - width / 2);
+    const top = Math.round(seen.height / 2 - height / 2);
+    copy.getContext("2d").drawImage(seen, -left, -top);
+    return copy.convertToBlob().then((blob) => new Promise((resolve) => {
+      const reader = new FileReader();
+      reader.onload = () => resolve(reader.result);
+      reader.readAsDataURL(blob);
+    }));
+  }, [width, height]);
+  await writeFile(path, Buffer.from(url.slice(url.indexOf(",") + 1), "base64"));
+}
+
+/** Drops files {name, path} on the page, as from a file manager. */
+export async function drop(page, files) {
+  const contents = await Promise.all(files.map(async ({ name, path }) => [name, (await readFile(path)).toString("base64")]));
+  const transfer = await page.evaluateHandle((contents) => {
+    const transfer = new DataTransfer();
+    for (const [name, base64] of contents) {
+      transfer.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name));
+    }
+    return transfer;
+  }, contents);
+  await page.dispatchEvent("body", "dragenter", { dataTransfer: transfer });
+  await page.dispatchEvent("body", "dragover", { dataTransfer: transfer });
+  await page.dispatchEvent("body", "drop", { dataTransfer: transfer });
+}

@@ -1,0 +1,369 @@
+// The page in a real Chromium, against `scotopic serve` and against a plain static host, judged by Python.
+
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { drop, host, launch, pictures, ready, remove, screenPixels, serve, settled, temporary, visit, writeSite } from "./browser.mjs";
+
+const MEAN_MAX = 1; // Of 255, as the page's aims say: a mean below 1 and no value further than 3.
+const APART_MAX = 3;
+const SMALL = [512, 384]; // pictures.py's crop.
+const WHOLE = [1152, 1152];
+
+let folder, files, server, browser;
+
+before(async () => {
+  folder = await temporary();
+  files = await pictures("make", folder);
+  server = await serve();
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+  if (folder) await remove(folder);
+});
+
+/** A test with a visitor of its own, who must have seen no error. */
+function visiting(name, options, body) {
+  test(name, async () => {
+    const visitor = await visit(browser, server.url, options);
+    try {
+      await body(visitor);
+      assert.deepEqual(visitor.errors, []);
+    } finally {
+      await visitor.context.close();
+    }
+  });
+}
+
+async function agree(page, name, size) {
+  const seen = join(folder, `${name}-seen.png`);
+  await screenPixels(page, seen, size);
+  const apart = await pictures("compare", seen, join(folder, `${name}.png`));
+  assert.ok(apart.mean < MEAN_MAX && apart.max <= APART_MAX, JSON.stringify(apart));
+  assert.ok(apart.light > 20, "a black picture agrees with anything");
+}
+
+visiting("a picked DNG is shown as Python enhances it, upright, with its ISO and shutter", { viewport: { width: 1700, height: 1300 } }, async ({ page }) => {
+  assert.equal(await page.evaluate(() => window.crossOriginIsolated), true);
+  await page.setInputFiles("#file", files.dark_eagles);
+  await page.waitForSelector('#stage[data-state="enhancing"]');
+  await settled(page);
+  assert.match(await page.textContent("#picture-taken"), /ISO 320 · 1\/30/);
+  assert.match(await page.textContent("#picture-plan"), /300/);
+  await agree(page, "dark_eagles", WHOLE);
+  await page.setInputFiles("#file", files.turned);
+  await settled(page);
+  await agree(page, "turned", [...SMALL].reverse());
+});
+
+visiting("the sliders change the picture at once, and reset brings it back", {}, async ({ page }) => {
+  await page.setInputFiles("#file", files.small);
+  await settled(page);
+  const shot = async (name) => {
+    const path = join(folder, `slid-${name}.png`);
+    await screenPixels(page, path, SMALL);
+    return path;
+  };
+  const first = await shot("first");
+  const moved = async (name, change) => {
+    await change();
+    await page.waitForTimeout(300);
+    await settled(page);
+    return pictures("compare", await shot(name), first);
+  };
+  const put = (id, value) => page.$eval(id, (slider, value) => {
+    slider.value = value;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  }, value);
+  const brighter = await moved("ev", () => put("#ev", 1));
+  const { light } = await pictures("compare", first, first);
+  assert.ok(brighter.light > light + 15, `${brighter.light} beside ${light}`);
+  assert.equal(await page.textContent("#ev-now"), "+1.00 EV");
+  await page.click("#reset");
+  assert.ok((await moved("strength", () => put("#strength", 0))).mean > 2, "noise comes back");
+  await page.click("#reset");
+  assert.ok((await moved("daylight", () => page.check('input[value="daylight"]'))).mean > 0.5);
+  const before = await page.textContent("#temperature-now");
+  assert.ok((await moved("own", () => put("#temperature", 0.95))).mean > 2);
+  assert.notEqual(await page.textContent("#temperature-now"), before);
+  assert.equal(await page.isChecked('input[value="custom"]'), true);
+  assert.equal((await moved("reset", () => page.click("#reset"))).max, 0);
+});
+
+visiting("a saved JPEG has the whole size, the profile and the EXIF, and the picture", {}, async ({ page }) => {
+  await page.setInputFiles("#file", files.dark_eagles);
+  await settled(page);
+  const coming = page.waitForEvent("download");
+  await page.click("#save");
+  const saved = await coming;
+  assert.equal(saved.suggestedFilename(), "dark_eagles-scotopic.jpg");
+  const path = join(folder, "saved.jpg");
+  await saved.saveAs(path);
+  const told = await pictures("describe", path);
+  assert.equal(told.format, "JPEG");
+  assert.deepEqual(told.size, WHOLE);
+  assert.ok(told.profile > 0);
+  assert.equal(told.exif["EXIF ISOSpeedRatings"], "320");
+  assert.equal(told.exif["EXIF ExposureTime"], "1/30");
+  assert.match(told.exif["Image Model"], /7SM2/);
+  const apart = await pictures("compare", path, join(folder, "dark_eagles.png"));
+  assert.ok(apart.mean < 3, JSON.stringify(apart));
+});
+
+visiting("what is no whole RAW photo is refused in plain words, and the next file goes on", {}, async ({ page }) => {
+  await drop(page, [
+    { name: "IMG_0001.DNG", path: files.IMG_0001 }, { name: "cut.dng", path: files.cut }, { name: "huge.dng", path: files.huge },
+    { name: "letter.dng", path: files.letter }, { name: "small.dng", path: files.small },
+  ]);
+  await page.waitForSelector('li:nth-child(5) .thumb[data-state="done"]');
+  const titles = [];
+  for (const number of [1, 2, 3, 4]) {
+    await page.click(`li:nth-child(${number}) .thumb`);
+    titles.push(await page.textContent("#notice-title"));
+    assert.equal(await page.isVisible("#save"), false);
+  }
+  assert.deepEqual(titles, [
+    "This is a JPEG, not a RAW file", "This file is not complete", "This photo is too large for this device", "This is not a RAW photo",
+  ]);
+  await page.click("li:nth-child(1) .thumb");
+  assert.match(await page.textContent("#notice-words"), /from Files/);
+  await page.click("li:nth-child(5) .thumb");
+  assert.equal(await page.isVisible("#notice"), false);
+  assert.equal(await page.isEnabled("#save"), true);
+});
+
+visiting("work is cancelled half way and taken up again", {}, async ({ page }) => {
+  await page.setInputFiles("#file", files.dark_eagles);
+  await page.waitForSelector('#stage[data-state="enhancing"]');
+  await page.click("#cancel");
+  await page.waitForSelector('#stage[data-state="cancelled"]');
+  assert.equal(await page.textContent("#busy-words"), "Stopped");
+  assert.equal(await page.isEnabled("#save"), false);
+  await page.click("#cancel"); // It says "Try again" now.
+  await page.waitForSelector('#stage[data-state="done"]');
+  assert.equal(await page.isEnabled("#save"), true);
+});
+
+visiting("two files in a row are both done, and both saved", {}, async ({ page }) => {
+  await page.setInputFiles("#file", [files.small, files.turned]);
+  await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
+  assert.equal(await page.textContent("#picture-name"), "small.dng");
+  await page.focus("#canvas");
+  await page.keyboard.press("n");
+  assert.equal(await page.textContent("#picture-name"), "turned.dng");
+  await page.keyboard.press("p");
+  const names = [];
+  page.on("download", (download) => names.push(download.suggestedFilename()));
+  await page.click("#save-all");
+  await page.waitForFunction(() => document.querySelector("#toast").textContent === "2 pictures are saved");
+  assert.deepEqual(names.sort(), ["small-scotopic.jpg", "turned-scotopic.jpg"]);
+  await page.hover("li:nth-child(1)");
+  await page.click("li:nth-child(1) .remove");
+  assert.equal(await page.isVisible("#strip"), false);
+  assert.equal(await page.textContent("#picture-name"), "turned.dng");
+});
+
+visiting("the keyboard alone picks, zooms, moves the line and saves", {}, async ({ page }) => {
+  const chooser = page.waitForEvent("filechooser");
+  for (let presses = 0; presses < 12; presses += 1) {
+    await page.keyboard.press("Tab");
+    if (await page.evaluate(() => document.activeElement.id === "pick")) break;
+  }
+  await page.keyboard.press("Enter");
+  await (await chooser).setFiles(files.small);
+  await settled(page);
+  const reached = new Set();
+  for (let presses = 0; presses < 30; presses += 1) {
+    await page.keyboard.press("Tab");
+    const id = await page.evaluate(() => document.activeElement.id || document.activeElement.value);
+    reached.add(id);
+    if (id === "edge") {
+      const where = () => page.getAttribute("#edge", "aria-valuenow");
+      await page.keyboard.press("End");
+      assert.equal(await where(), "100");
+      await page.keyboard.press("ArrowLeft");
+      assert.equal(await where(), "98");
+    }
+    if (id === "ev") {
+      await page.keyboard.press("ArrowRight");
+      assert.equal(await page.textContent("#ev-now"), "+0.05 EV");
+    }
+    if (id === "save") break;
+  }
+  for (const id of ["canvas", "edge", "ev", "strength", "temperature", "tint", "reset", "save"]) assert.ok(reached.has(id), id);
+  await page.keyboard.press("+");
+  await page.keyboard.press("1");
+  assert.equal(await page.textContent("#zoom-now"), "100%");
+  const coming = page.waitForEvent("download");
+  await page.keyboard.press("Control+s");
+  await coming;
+});
+
+const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
+
+visiting("a phone shows all of it, in German, with room for fingers, and two of them zoom", { ...phone, locale: "de-DE" }, async ({ page, context }) => {
+  assert.equal(await page.textContent("#pick"), "RAW-Fotos wählen");
+  await page.setInputFiles("#file", files.small);
+  await settled(page);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= 390, `the page is ${wide} wide`);
+  const small = await page.$$eval("button, select, .segments label, summary, [role=slider], input[type=range]", (targets) => targets
+    .filter((target) => target.checkVisibility() && !target.closest("dialog, #start"))
+    .map((target) => [target.id || target.textContent, target.getBoundingClientRect()])
+    .filter(([, box]) => box.height < 39.5 || box.width < 39.5)
+    .map(([name, box]) => `${name} ${box.width}x${box.height}`));
+  assert.deepEqual(small, []);
+  const fitted = await page.textContent("#zoom-now");
+  const hands = await context.newCDPSession(page);
+  const touch = (type, ...points) => hands.send("Input.dispatchTouchEvent", { type, touchPoints: points.map(([x, y], id) => ({ x, y, id })) });
+  await touch("touchStart", [150, 250], [240, 250]);
+  await touch("touchMove", [100, 250], [290, 250]);
+  await touch("touchMove", [50, 250], [340, 250]);
+  await touch("touchEnd");
+  assert.ok(parseInt(await page.textContent("#zoom-now")) > 1.5 * parseInt(fitted));
+  await settled(page);
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  visiting(`axe finds nothing serious, ${colorScheme}`, { colorScheme }, async ({ page }) => {
+    const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+    await page.evaluate(axe); // The page's policy forbids a script of others; the debugger may.
+    const found = [];
+    const look = async (where) => {
+      const { violations } = await page.evaluate(() => window.axe.run());
+      for (const { id, impact, nodes } of violations) {
+        if (["serious", "critical"].includes(impact)) found.push(`${where}: ${id} at ${nodes.map((node) => node.target).join(" ")}`);
+      }
+    };
+    await look("start");
+    await page.setInputFiles("#file", [files.small, files.letter]);
+    await settled(page);
+    await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
+    await look("picture");
+    await page.click("li:nth-child(2) .thumb");
+    await look("failure");
+    for (const dialog of ["settings", "help"]) {
+      await page.click(`#${dialog}-open`);
+      await look(dialog);
+      await page.keyboard.press("Escape");
+    }
+    assert.deepEqual(found, []);
+  });
+}
+
+visiting("the choice of appearance and language lasts", {}, async ({ page }) => {
+  await page.click("#settings-open");
+  await page.check('input[name="theme"][value="dark"]');
+  await page.selectOption("#language", "de");
+  await page.reload();
+  await ready(page);
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+  assert.equal(await page.getAttribute("html", "lang"), "de");
+  assert.equal(await page.textContent("#start-title"), "Sehen, was im Dunkeln war");
+});
+
+visiting("the computer does the same work when asked, with sliders and cancel", {}, async ({ page }) => {
+  await page.click("#settings-open");
+  await page.check('input[name="place"][value="computer"]');
+  await page.keyboard.press("Escape");
+  assert.match(await page.textContent("#promise"), /computer/);
+  await page.setInputFiles("#file", files.small);
+  await settled(page);
+  const seen = join(folder, "computer-seen.png");
+  await screenPixels(page, seen, SMALL);
+  const apart = await pictures("compare", seen, join(folder, "small.png"));
+  assert.ok(apart.mean < 3, JSON.stringify(apart)); // It came as a JPEG.
+  await page.$eval("#ev", (slider) => {
+    slider.value = 1;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  await page.waitForTimeout(300);
+  await settled(page);
+  const brighter = join(folder, "computer-brighter.png");
+  await screenPixels(page, brighter, SMALL);
+  assert.ok((await pictures("compare", brighter, seen)).light > apart.light + 15);
+  const coming = page.waitForEvent("download");
+  await page.click("#save");
+  assert.equal((await coming).suggestedFilename(), "small-scotopic.jpg");
+  await page.setInputFiles("#file", files.letter);
+  await page.waitForSelector('#stage[data-state="failed"]');
+  assert.equal(await page.textContent("#notice-title"), "This is not a RAW photo");
+});
+
+test("on a plain host the page isolates itself, works with the host gone, takes shares and tells of a new version", async () => {
+  const site = await temporary();
+  await writeSite(site);
+  let plain = await host(site);
+  const { page, context, errors } = await visit(browser, plain.url);
+  try {
+    await page.waitForFunction(() => window.crossOriginIsolated); // After one reload of its own.
+    await ready(page);
+
+    // As another app's Share: a form of the installed page's manifest.
+    const share = async () => {
+      const content = (await readFile(files.small)).toString("base64");
+      await page.evaluate((content) => {
+        const form = document.createElement("form");
+        Object.assign(form, { method: "post", action: "share-target", enctype: "multipart/form-data" });
+        const input = Object.assign(document.createElement("input"), { type: "file", name: "files" });
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], "Nacht über Köln.dng"));
+        input.files = transfer.files;
+        form.append(input);
+        document.body.append(form);
+        form.submit();
+      }, content);
+      await page.waitForSelector("#work:not([hidden])");
+    };
+    await share();
+    await settled(page);
+    assert.equal(await page.textContent("#picture-name"), "Nacht über Köln.dng");
+    assert.doesNotMatch(page.url(), /shared/);
+
+    await plain.stop();
+    await page.reload();
+    await ready(page);
+    assert.equal(await page.evaluate(() => window.crossOriginIsolated), true);
+    await page.setInputFiles("#file", files.small);
+    await settled(page);
+    await agree(page, "small", SMALL);
+    const coming = page.waitForEvent("download");
+    await page.click("#save");
+    await coming;
+    await share();
+    await settled(page);
+    assert.deepEqual(errors, []);
+  } finally {
+    await context.close();
+    await plain.stop();
+  }
+
+  plain = await host(site);
+  const visitor = await visit(browser, plain.url);
+  try {
+    await visitor.page.waitForFunction(() => window.crossOriginIsolated);
+    await ready(visitor.page);
+    const precache = join(site, "precache.js");
+    const words = await readFile(precache, "utf8");
+    const [, version] = words.match(/"version":\s*"(\w+)"/);
+    await writeFile(precache, words.replace(version, "another"));
+    await visitor.page.evaluate(() => navigator.serviceWorker.getRegistration().then((found) => found.update()));
+    await visitor.page.waitForSelector("#update:not([hidden])");
+    const reloaded = visitor.page.waitForEvent("load");
+    await visitor.page.click("#update-now");
+    await reloaded;
+    await ready(visitor.page);
+    const names = await visitor.page.evaluate(() => caches.keys());
+    assert.ok(names.includes("scotopic-page-another") && !names.includes(`scotopic-page-${version}`), names.join());
+    assert.deepEqual(visitor.errors, []);
+  } finally {
+    await visitor.context.close();
+    await plain.stop();
+    await remove(site);
+  }
+});

@@ -1,0 +1,48 @@
+// The page's words, without a browser.
+
+import assert from "node:assert/strict";
+import { readFile, readdir } from "node:fs/promises";
+import { test } from "node:test";
+
+const folder = new URL("../../src/scotopic/web/static/", import.meta.url);
+const languages = Object.fromEntries(await Promise.all(
+  (await readdir(new URL("strings/", folder))).map(async (file) => [
+    file.replace(".js", ""), (await import(new URL(`strings/${file}`, folder))).default,
+  ]),
+));
+const page = await readFile(new URL("index.html", folder), "utf8");
+const modules = await Promise.all(
+  (await readdir(folder)).filter((name) => name.endsWith(".js")).map((name) => readFile(new URL(name, folder), "utf8")),
+);
+
+test("every language has every sentence, with the same gaps to fill", () => {
+  const { en, ...others } = languages;
+  assert.ok(Object.keys(others).length >= 1);
+  const gaps = (sentence) => [...sentence.matchAll(/\{\w+\}/g)].map(String).sort();
+  for (const [tag, words] of Object.entries(others)) {
+    assert.deepEqual(Object.keys(words).sort(), Object.keys(en).sort(), tag);
+    for (const [key, sentence] of Object.entries(words)) {
+      assert.ok(sentence.trim(), `${tag} ${key}`);
+      assert.deepEqual(gaps(sentence), gaps(en[key]), `${tag} ${key}`);
+    }
+  }
+});
+
+test("every sentence that the page and its modules name is there", () => {
+  const named = [...page.matchAll(/data-say(?:-label|-alt)?="(\w+)"/g), ...modules.flatMap((text) => [...text.matchAll(/\bsay\("([\w-]+)"/g)])];
+  assert.ok(named.length > 80);
+  for (const [, key] of named) assert.ok(key in languages.en, key);
+});
+
+test("every failure that the worker and the API know has words of its own", async () => {
+  for (const code of ["jpeg", "too-large", "not-raw", "truncated", "unsupported", "memory", "engine", "internal", "network", "busy"]) {
+    const name = `failed${code[0].toUpperCase()}${code.slice(1)}`;
+    assert.ok(languages.en[`${name}Title`] && languages.en[`${name}Words`], code);
+  }
+});
+
+test("the page holds no script or style that its own policy forbids", () => {
+  assert.doesNotMatch(page, /<script(?![^>]*\bsrc=)/);
+  assert.doesNotMatch(page, /<style|\sstyle=|\son\w+=/);
+  assert.doesNotMatch(page.replace(/xmlns="[^"]*"/g, ""), /https?:\/\//);
+});
