@@ -80,14 +80,16 @@ export async function startWorker(browser, url, engine, routes = {}) {
   };
 
   const open = async (id, path, as = basename(path)) => {
-    const content = (await readFile(path)).toString("base64");
-    await page.evaluate(
-      ([id, as, content]) => {
-        const file = new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], as);
-        self.worker.postMessage({ type: "open", id, file });
-      },
-      [id, as, content],
-    );
+    await page.evaluate(() => {
+      document.querySelector("input")?.remove();
+      document.body.append(Object.assign(document.createElement("input"), { type: "file" }));
+    });
+    const named = { name: as, mimeType: "application/octet-stream" };
+    await page.setInputFiles("input", as === basename(path) ? path : { ...named, buffer: await readFile(path) });
+    await page.evaluate((id) => {
+      const [file] = document.querySelector("input").files;
+      self.worker.postMessage({ type: "open", id, file });
+    }, id);
   };
 
   /** How many messages of a type came so far. */

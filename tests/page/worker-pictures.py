@@ -26,14 +26,18 @@ def main(folder: Path) -> dict[str, object]:
     model = scotopic.Model(device="cpu")
     found: dict[str, object] = {}
     for name, (rows, columns, orientation) in cuts.items():
-        cut = mosaic.with_changes(data=np.ascontiguousarray(mosaic.data[rows, columns]), orientation=orientation)
+        cut = mosaic.with_changes(
+            data=np.ascontiguousarray(mosaic.data[rows, columns]), orientation=orientation
+        )
         path = folder / f"{name}.dng"
         write_mosaic(path, cut)
         read = scotopic.read(path)
         made = plan(read)
         linear = scotopic.enhance(read, model, plan_made=made)
         shown = scotopic.develop(linear).data
-        plain = scotopic.develop(scotopic.enhance(read, model, plan_made=made, strength=0.0), look="libraw").data
+        plain = scotopic.develop(
+            scotopic.enhance(read, model, plan_made=made, strength=0.0), look="libraw"
+        ).data
         (folder / f"{name}.rgb").write_bytes(shown.tobytes())
         (folder / f"{name}.plain.rgb").write_bytes(plain.tobytes())
         found[name] = {

@@ -168,19 +168,30 @@ test("without a graphics processor the processor does the work", async () => {
 test("a graphics processor whose light is off is not used", async () => {
   const graphics = await launchFor("webgpu");
   try {
-    await fallsBack(graphics, /its light is off by/, async (route) => {
-      const answer = await route.fetch();
-      const wrong = "if (network.engine === 'webgpu') tile.rgb[99] ^= 0x4200;\n    return [tile, ";
-      await route.fulfill({ response: answer, body: (await answer.text()).replace("return [tile, ", wrong) });
-    });
+    // No real one that is wrong can be had: in its place stands the processor, with one value off.
+    const wrong = `import * as ort from "./ort.wasm.min.mjs";
+      export const { env, Tensor } = ort;
+      export const InferenceSession = {
+        async create(graph, options) {
+          const session = await ort.InferenceSession.create(graph, { ...options, executionProviders: ["wasm"] });
+          const run = async (...words) => {
+            const outputs = await session.run(...words);
+            outputs.rgb.data[99] += 0.5;
+            return outputs;
+          };
+          return { run };
+        },
+      };`;
+    const spoil = (route) => route.fulfill({ contentType: "text/javascript", body: wrong });
+    await fallsBack(graphics, /its light is off by 0.5/, { "**/vendor/ort.webgpu.min.mjs": spoil });
   } finally {
     await graphics.close();
   }
 });
 
-/** Asked for WebGPU, the worker says why not, and works; `spoil` changes the network's worker on its way. */
-async function fallsBack(browser, why, spoil = (route) => route.continue()) {
-  const worker = await startWorker(browser, site.url, "webgpu", { "**/network.js": spoil });
+/** Asked for WebGPU, the worker says why not, and works on the processor. */
+async function fallsBack(browser, why, routes = {}) {
+  const worker = await startWorker(browser, site.url, "webgpu", routes);
   const ready = await worker.heard(["ready", "failed"]);
   assert.equal(ready.engine, "wasm");
   assert.match(ready.refused, why);
