@@ -410,6 +410,28 @@ def test_a_profile_is_made_installed_and_used(frames, tmp_path):
     assert json.loads(done.stdout)["noise"]["source"] == "your profile of this Simulated One"
 
 
+def test_a_damaged_installed_profile_stops_nothing_and_is_told(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    place = tmp_path / "home" / "scotopic" / "profiles"
+    place.mkdir(parents=True)
+    made.save(place / "b.json")
+    (place / "a.json").write_text((place / "b.json").read_text()[:1000])
+    (place / "c.json").write_text('{"format": "scotopic camera profile 99"}')
+    (place / "d.json").mkdir()
+    photo = shoot(tmp_path / "night", camera(), vignetted(0.01), 1)[0]
+    for words in (["info"], ["enhance", "--dry-run"]):
+        done = CliRunner().invoke(app, [*words, str(photo), "--json"])
+        assert done.exit_code == 0, done.output
+        facts = json.loads(done.stdout)
+        assert facts["noise"]["source"] == "your profile of this Simulated One", "the sound one is used"
+        for name in "acd":
+            assert f"{name}.json" in facts["warning"]
+        assert "passed by" in facts["warning"]
+    # One that is asked for by name is another matter.
+    asked = CliRunner().invoke(app, ["info", str(photo), "--profile", str(place / "a.json")])
+    assert asked.exit_code == 2
+
+
 def test_calibrate_says_what_to_shoot_and_what_is_missing(frames, tmp_path):
     def run(*words):
         return CliRunner().invoke(app, [*map(str, words)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,19 +32,28 @@ class Calibrated:
 
 @dataclass(frozen=True)
 class Profiles:
-    """The profiles to choose from; `asked` where the user named one, who is told when it does not fit."""
+    """The profiles to choose from; `asked` where the user named one, who is told when it does not fit.
+
+    `faults` says of installed files that are no profiles what is wrong with them.
+    """
 
     known: tuple[CameraProfile, ...] = ()
     asked: bool = False
+    faults: tuple[str, ...] = ()
 
 
 def chosen(path: Path | None) -> Profiles:
     """The profile that the user named, or those installed. Raises SettingsError for a file that is none."""
-    return Profiles(installed()) if path is None else Profiles((load(path),), asked=True)
+    return installed() if path is None else Profiles((load(path),), asked=True)
 
 
 def calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
     """Apply the profile of the camera that took the mosaic, if it is among `profiles` and covers its ISO."""
+    found = _calibrated(profiles, mosaic)
+    return replace(found, note="; ".join(filter(None, (*profiles.faults, found.note))))
+
+
+def _calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
     profile = for_file(profiles.known, mosaic)
     if profile is None:
         note = ""
@@ -102,10 +111,16 @@ def profiles_folder() -> Path:
     return (Path(base) if base else Path.home() / ".config") / "scotopic" / "profiles"
 
 
-def installed() -> tuple[CameraProfile, ...]:
-    """The profiles in `profiles_folder()`, by file name. Raises SettingsError for a file that is none."""
+def installed() -> Profiles:
+    """The profiles in `profiles_folder()`, by file name. One damaged file is no reason to treat no photo at all."""
     folder = profiles_folder()
-    return tuple(load(p) for p in sorted(folder.glob("*.json"))) if folder.is_dir() else ()
+    known, faults = [], []
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        try:
+            known.append(load(path))
+        except SettingsError as error:
+            faults.append(f"an installed camera profile is passed by: {error}")
+    return Profiles(tuple(known), faults=tuple(faults))
 
 
 def for_file(profiles: Sequence[CameraProfile], mosaic: Mosaic) -> CameraProfile | None:
