@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
+from scotopic.run import usable_cores
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 
 BLOCK = 16
@@ -23,6 +24,10 @@ FLAT_QUANTILE = 0.02
 
 CLIPPED_MAX = 0.01
 """A block with more clipped values than this share tells nothing of its noise."""
+
+BLOCKS_MAX = 16_000
+"""So many blocks tell the noise as well as all of a large picture, about; of more, every second, third, ... row
+of blocks is looked at: experiments.md, 2026-11-23."""
 
 BLOCKS_MIN = 8
 """Fewer blocks than this measure nothing; one DN of rounding noise is then assumed."""
@@ -171,14 +176,22 @@ def _all_blocks(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     """Mean and noise variance of the blocks of all colours; of X-Trans, of green squares."""
     if len(mosaic.cfa) == len(X_TRANS):
         return _square_statistics(mosaic)
-    means, variances = [], []
     size = len(mosaic.cfa)
-    for place, (_, plane) in enumerate(mosaic.colour_planes()):
+    blocks = mosaic.data.size // BLOCK**2
+    step = max(1, blocks // BLOCKS_MAX)
+
+    def of_place(place: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         dy, dx = divmod(place, size)
-        counted = mosaic.data[dy::size, dx::size]
-        m, v = _block_statistics(plane, counted, mosaic.saturation)
-        means.append(m)
-        variances.append(v)
+        return _block_statistics(
+            mosaic.data[dy::size, dx::size],
+            float(mosaic.black[dy, dx]),
+            mosaic.white,
+            mosaic.saturation,
+            step,
+        )
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        means, variances = zip(*threads.map(of_place, range(size * size)), strict=True)
     return np.concatenate(means), np.concatenate(variances)
 
 
@@ -187,23 +200,36 @@ def _profile(shot: float, read: float) -> NoiseProfile:
 
 
 def _block_statistics(
-    plane: npt.NDArray[np.float32], counted: Counts, saturation: float
+    counted: Counts, black: float, white: float, saturation: float, step: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and noise variance of each block that is clipped neither at 0 DN nor at saturation."""
-    height, width = (n - n % BLOCK for n in plane.shape)
+    """Mean and noise variance of each block of a plane that is clipped neither at 0 DN nor at saturation.
+
+    Of every `step`-th row of blocks.
+    """
+    height, width = (n - n % BLOCK for n in counted.shape)
     if not height or not width:
         return np.empty(0), np.empty(0)
+    rows = counted[:height, :width].reshape(height // BLOCK, BLOCK, width)[::step]
+    shape = (len(rows), BLOCK, width // BLOCK, BLOCK)
+    unclipped = np.ones((shape[0], shape[2]), dtype=bool)
+    if rows.min() <= 0 or rows.max() >= saturation:
+        clipped = ((rows == 0) | (rows >= saturation)).astype(np.float32).reshape(shape)
+        unclipped = _block_sums(clipped) < CLIPPED_MAX * BLOCK**2
+    values = rows.astype(np.float32)
+    values -= np.float32(black)
+    values *= np.float32(1 / (white - black))
+    values = values.reshape(shape)
+    second = values[..., :-2] - 2 * values[..., 1:-1]
+    second += values[..., 2:]
+    np.square(second, out=second)
+    variance = _block_sums(second) / (6 * BLOCK * (BLOCK - 2))
+    return (_block_sums(values) / BLOCK**2)[unclipped], variance[unclipped]
 
-    def blocks(array: Counts) -> npt.NDArray[Any]:
-        cut = array[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-        return cut.transpose(0, 2, 1, 3).reshape(-1, BLOCK, BLOCK)
 
-    values, dn = blocks(plane), blocks(counted)
-    unclipped = ((dn == 0) | (dn >= saturation)).mean(axis=(1, 2)) < CLIPPED_MAX
-    values = values[unclipped]
-    second = values[:, :, :-2] - 2 * values[:, :, 1:-1] + values[:, :, 2:]
-    variance = np.square(second).mean(axis=(1, 2), dtype=np.float64) / 6
-    return values.mean(axis=(1, 2), dtype=np.float64), variance
+def _block_sums(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Sums over rows and columns of (N, rows, M, columns): rows first, which lie well in memory."""
+    sums: npt.NDArray[np.float64] = blocks.sum(axis=1).sum(axis=-1, dtype=np.float64)
+    return sums
 
 
 def _square_statistics(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
