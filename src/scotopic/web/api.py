@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -17,7 +16,7 @@ from scotopic.models import Tier
 from scotopic.version import __version__
 from scotopic.web.apipage import api_page
 from scotopic.web.choices import MEDIA_TYPES, Choices, Upload, tiers
-from scotopic.web.jobs import GoneError, Job, Line, LineFullError, State
+from scotopic.web.jobs import GoneError, Job, Limits, Line, LineFullError, State
 
 BODY_TYPE = "application/octet-stream"
 RETRY_S = 15
@@ -162,7 +161,7 @@ def api_routes(line: Line) -> APIRouter:
         _check(choices)
         _check_body(request, line.limits.upload_bytes)
         with line.place(upload.name, choices) as job:
-            await _receive(request, job.source, line.limits.upload_bytes, line.limits.stalled_s)
+            await _receive(request, job, line.limits)
         return _accepted(job, line)
 
     @router.post(
@@ -280,25 +279,22 @@ def _too_large(limit: int) -> RefusalError:
     )
 
 
-async def _receive(request: Request, target: Path, limit: int, stalled_s: float) -> None:
-    """Write the body to a file as it comes. Raises RefusalError; the caller removes what came."""
+async def _receive(request: Request, job: Job, limits: Limits) -> None:
+    """Write the body to the job's source as it comes. Raises RefusalError; the line removes what came."""
     size = 0
-    stream = request.stream().__aiter__()
+    clock = asyncio.get_running_loop().time
     try:
-        with target.open("xb") as file:
-            while True:
-                try:
-                    async with asyncio.timeout(stalled_s):
-                        piece = await anext(stream, None)
-                except TimeoutError as error:
-                    words = f"nothing came for {stalled_s:.0f} s: send the file again"
-                    raise RefusalError(408, "stalled", words, {"Connection": "close"}) from error
-                if piece is None:
-                    break
-                size += len(piece)
-                if size > limit:
-                    raise _too_large(limit)
-                file.write(piece)
+        async with asyncio.timeout(limits.stalled_s) as job.patience:
+            with job.source.open("xb") as file:
+                async for piece in request.stream():
+                    size += len(piece)
+                    if size > limits.upload_bytes:
+                        raise _too_large(limits.upload_bytes)
+                    file.write(piece)
+                    job.patience.reschedule(clock() + limits.stalled_s)
+    except TimeoutError as error:
+        words = f"nothing came for {limits.stalled_s:.0f} s, or the server stops: send the file again"
+        raise RefusalError(408, "stalled", words, {"Connection": "close"}) from error
     except ClientDisconnect as error:
         # Nobody will read this; it ends the request in order.
         raise RefusalError(400, "broken-off", "the upload broke off") from error

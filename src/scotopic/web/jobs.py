@@ -62,6 +62,8 @@ class Job:
     error: tuple[str, str] | None = None
     """Code and words."""
     ended_at: float = 0.0
+    patience: asyncio.Timeout | None = None
+    """With the upload, while it comes."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at the next change, and then another takes its place."""
 
@@ -90,7 +92,7 @@ class Line:
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Job] = []
         self._running: Job | None = None
-        self._places_held = 0
+        self._arriving: set[Job] = set()
         self._stir = asyncio.Event()
         self._closing = False
 
@@ -102,7 +104,7 @@ class Line:
     @property
     def waiting(self) -> int:
         """Pictures that wait or are being sent."""
-        return len(self._waiting) + self._places_held
+        return len(self._waiting) + len(self._arriving)
 
     def find(self, id: str) -> Job:
         """The job of that name. Raises GoneError."""
@@ -128,7 +130,7 @@ class Line:
         id = secrets.token_urlsafe(16)
         job = Job(id, name, self._folder / id, choices)
         job.folder.mkdir(mode=0o700)
-        self._places_held += 1
+        self._arriving.add(job)
         try:
             yield job
             self._jobs[id] = job
@@ -138,7 +140,7 @@ class Line:
             shutil.rmtree(job.folder, ignore_errors=True)
             raise
         finally:
-            self._places_held -= 1
+            self._arriving.remove(job)
 
     def again(self, earlier: Job, choices: Choices) -> Job:
         """The same picture with other choices. Raises LineFullError, GoneError."""
@@ -192,6 +194,9 @@ class Line:
     async def close(self) -> None:
         """Cancel everything: the server stops."""
         self._closing = True
+        for job in self._arriving:
+            if job.patience is not None:
+                job.patience.reschedule(asyncio.get_running_loop().time())
         for job in [*self._waiting, *([self._running] if self._running else [])]:
             self._end(job, "cancelled")
         self._waiting.clear()

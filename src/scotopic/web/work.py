@@ -82,38 +82,57 @@ class Worker:
 
 def main(folder: Path, device: str) -> None:
     """Take tasks from standard input until it ends; then the server is gone: leave nothing behind."""
-    from scotopic import batch
-    from scotopic.errors import ScotopicError
-    from scotopic.run import Models
-    from scotopic.web.choices import Choices
-
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     # Whatever a library prints must not end among the answers.
     os.dup2(2, 1)
     tasks: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(tasks, folder), daemon=True).start()
-    opened: dict[str, Models] = {}
 
     def tell(**message: Any) -> None:
-        answers.write(json.dumps(message) + "\n")
+        # Where nobody hears it the listener learns of that too, and tidies up.
+        with contextlib.suppress(OSError):
+            answers.write(json.dumps(message) + "\n")
 
+    from scotopic import batch
+    from scotopic.errors import ScotopicError
+    from scotopic.run import Models
+    from scotopic.web.choices import Choices
+
+    opened: dict[str, Models] = {}
     while True:
         task = tasks.get()
+        tell(stage="read", share=0.0)
         try:
             choices = Choices(**task["choices"])
             models = opened.setdefault(choices.tier, Models(tier=choices.tier, device=device))
             job = batch.Job(Path(task["source"]), Path(task["target"]))
-
-            def progress(_job: batch.Job, share: float) -> None:
-                tell(stage="develop" if share >= 1 else "network", share=share)
-
-            tell(stage="read", share=0.0)
-            for outcome in batch.run([job], choices.settings(), models, progress):
-                tell(
-                    status=outcome.status, facts=outcome.facts, error=outcome.error, seconds=outcome.seconds
-                )
+            outcome = batch.treated(
+                job,
+                choices.settings(),
+                models,
+                lambda share: tell(stage="develop" if share >= 1 else "network", share=share),
+            )
+            code = _CODES.get(outcome.fault, "failed") if outcome.error else ""
+            if code == "not-raw" and job.source.read_bytes()[:2] == _JPEG:
+                code = "jpeg"
+            tell(status=outcome.status, facts=outcome.facts, code=code, error=outcome.error)
         except ScotopicError as error:
-            tell(status="failed", facts={}, error=str(error), seconds=0.0)
+            tell(status="failed", facts={}, code="failed", error=str(error))
+
+
+_JPEG = b"\xff\xd8"
+"""How a JPEG begins: what phones hand over in place of a RAW file."""
+
+_CODES = {
+    "NotRawError": "not-raw",
+    "DamagedFileError": "truncated",
+    "UnsafeFileError": "truncated",
+    "UnsupportedRawError": "unsupported",
+    "MemoryError": "memory",
+    "WriteError": "disk",
+    "Fault": "internal",
+}
+"""The page's words for what went wrong, by the error's name."""
 
 
 def _listen(tasks: queue.Queue[dict[str, Any]], folder: Path) -> None:

@@ -1,0 +1,605 @@
+"""`scotopic serve` as a real process on a free port: what it serves, whom it refuses, and that nothing is left."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("fastapi", reason="the web extra is not installed")
+
+from conftest import ROOT
+from scotopic.dng.write import write_mosaic
+from scotopic.sensor import expose, sony_a7s2
+from scotopic.web.choices import MEDIA_TYPES
+from scotopic.web.site import NEEDED, STATIC
+
+RAW = {"Content-Type": "application/octet-stream"}
+PATIENCE_S = 60
+"""How long anything is waited for before a test fails; nothing is timed."""
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return self.json["error"]["code"]
+
+
+class Server:
+    """A server process; its temporary files lie in a folder of its own."""
+
+    def __init__(self, temporary: Path, *options: str) -> None:
+        self.temporary = temporary
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options],
+            env={**os.environ, "TMPDIR": str(temporary)},
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        line = self.process.stdout.readline()
+        found = re.search(r"http://(\S+):(\d+)/", line)
+        assert found, line + self.process.communicate()[1]
+        self.host, self.port = found[1], int(found[2])
+
+    def ask(
+        self, path: str, method: str = "GET", body: Any = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        connection = http.client.HTTPConnection("localhost", self.port, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read())
+
+    def send(self, raw: bytes, name: str = "IMG_1.dng", **choices: Any) -> Answer:
+        return self.ask(f"/api/enhance?{urlencode({'name': name, **choices})}", "POST", raw, RAW)
+
+    def events(self, id: str) -> Iterator[dict[str, Any]]:
+        connection = http.client.HTTPConnection("localhost", self.port, timeout=PATIENCE_S)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/api/jobs/{id}/events")
+            answer = connection.getresponse()
+            assert answer.headers["Content-Type"].startswith("text/event-stream")
+            while line := answer.readline():
+                if line.startswith(b"data: "):
+                    yield json.loads(line[6:])
+
+    def finished(self, id: str) -> dict[str, Any]:
+        return list(self.events(id))[-1]
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Files of pictures that the server holds."""
+        return [p for p in self.temporary.rglob("pictures/*/*") if p.is_file()]
+
+    def children(self) -> list[int]:
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        if not listed.exists():
+            pytest.skip("this system does not list a process's children")
+        return [int(number) for number in listed.read_text().split()]
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        words = "".join(self.process.communicate(timeout=PATIENCE_S))
+        return self.process.returncode, words
+
+
+def lives(process: int) -> bool:
+    """Whether it runs; one that ended and that nobody asked after does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until(holds: Any) -> None:
+    until = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    missing = [name for name in NEEDED if not (STATIC / name).is_file()]
+    if missing:
+        pytest.skip(f"the page is not built ({', '.join(missing)}): run make web")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(tmp_path_factory.mktemp("server"), "--upload-max", "16")
+    yield running
+    status, words = running.stop()
+    assert status == 0, words
+    assert list(running.temporary.iterdir()) == []
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Any]:
+    """Starts servers that a test may stop, kill and mistreat."""
+    started: list[Server] = []
+
+    def start(*options: str) -> Server:
+        folder = tmp_path / f"server{len(started)}"
+        folder.mkdir()
+        started.append(Server(folder, *options))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.kill()
+        running.process.wait()
+
+
+@pytest.fixture(scope="module")
+def raw(photo, tmp_path_factory) -> bytes:
+    path = tmp_path_factory.mktemp("raw") / "a.dng"
+    write_mosaic(path, expose(photo, sony_a7s2(3200), 100, np.random.default_rng(3)))
+    return path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def large(photo, tmp_path_factory) -> bytes:
+    """A picture that takes a while."""
+    path = tmp_path_factory.mktemp("raw") / "large.dng"
+    scene = np.tile(photo, (8, 7, 1))
+    write_mosaic(path, expose(scene, sony_a7s2(3200), 100, np.random.default_rng(3)))
+    return path.read_bytes()
+
+
+def test_every_kind_of_file_has_its_type_and_the_headers_that_threads_need(server):
+    kinds = {
+        "/": "text/html",
+        "/worker.js": "text/javascript",
+        "/vendor/ort.wasm.min.mjs": "text/javascript",
+        "/libraw.wasm": "application/wasm",
+        "/manifest.webmanifest": "application/manifest+json",
+        "/constants.json": "application/json",
+        "/models/bayer-fast/weights.bin": "application/octet-stream",
+        "/style.css": "text/css",
+    }
+    for path, kind in kinds.items():
+        answer = server.ask(path)
+        assert answer.status == 200, path
+        assert answer.headers["Content-Type"].startswith(kind)
+        assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin"
+        assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "http" not in policy
+        assert "unsafe-inline" not in policy
+        assert "'unsafe-eval'" not in policy
+    for path in ("/api/status", "/api/jobs/none", "/none"):
+        assert server.ask(path).headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("path", ["/libraw.wasm", "/models/bayer-fast/weights.bin", "/worker.js"])
+def test_files_are_compressed_and_kept_by_their_hash(server, path):
+    plain = server.ask(path)
+    assert "Content-Encoding" not in plain.headers
+    squeezed = server.ask(path, headers={"Accept-Encoding": "gzip, deflate, br"})
+    assert squeezed.headers["Content-Encoding"] == "br"
+    assert bytes(imagecodecs.brotli_decode(squeezed.body)) == plain.body
+    assert len(squeezed.body) < len(plain.body)
+    assert (
+        server.ask(path, headers={"Accept-Encoding": "br;q=0, gzip"}).headers["Content-Encoding"] == "gzip"
+    )
+    for answer in (plain, squeezed):
+        again = server.ask(path, headers={"If-None-Match": answer.headers["ETag"]})
+        assert again.status == 304
+        assert again.body == b""
+    assert plain.headers["ETag"] != squeezed.headers["ETag"]
+    assert server.ask(path, "HEAD").headers["Content-Length"] == str(len(plain.body))
+
+
+def test_ranges_are_those_of_the_file_itself(server):
+    path = "/libraw.wasm"
+    whole = server.ask(path).body
+    for asked, part in {
+        "bytes=10-19": whole[10:20],
+        "bytes=-5": whole[-5:],
+        "bytes=100-": whole[100:],
+    }.items():
+        answer = server.ask(path, headers={"Range": asked, "Accept-Encoding": "br"})
+        assert answer.status == 206
+        assert answer.body == part
+        assert "Content-Encoding" not in answer.headers
+    assert server.ask(path, headers={"Range": f"bytes={len(whole)}-"}).status == 416
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../server.py",
+        "/%2e%2e/server.py",
+        "/..%2fserver.py",
+        "//etc/passwd",
+        "/static/index.html",
+        "/vendor/",
+        "/.scotopic-site.json",
+        "/%00",
+        "/api/../index.html",
+    ],
+)
+def test_only_the_pages_own_files_are_served(server, path):
+    answer = server.ask(path)
+    assert answer.status == 404
+    assert b"import" not in answer.body
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:1"},
+        {"Origin": "http://[", "Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example"},
+        {"Host": "localhost.evil.example:8000"},
+        {"Host": "user@localhost"},
+        {"Host": "192.168.1.5"},
+    ],
+    ids=str,
+)
+def test_pages_of_other_sites_may_neither_ask_nor_send(server, raw, headers):
+    before = server.pictures
+    for path, method in (("/api/status", "GET"), ("/api/enhance?name=a.dng", "POST")):
+        answer = server.ask(path, method, raw if method == "POST" else None, {**RAW, **headers})
+        assert answer.status == 403
+        assert answer.code == "foreign"
+        assert "Access-Control-Allow-Origin" not in answer.headers
+    if "Host" in headers:
+        assert server.ask("/", headers=headers).status == 403
+    assert server.pictures == before
+
+
+def test_the_page_itself_may_whatever_this_machine_is_called(server):
+    for host in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
+        name = f"{host}:{server.port}"
+        headers = {"Host": name, "Origin": f"http://{name.lower()}", "Sec-Fetch-Site": "same-origin"}
+        assert server.ask("/api/status", headers=headers).status == 200
+
+
+def test_a_picture_is_sent_followed_fetched_and_forgotten(server, raw, tmp_path):
+    sent = server.send(raw)
+    assert sent.status == 202
+    id = sent.json["id"]
+    assert sent.headers["Location"] == f"/api/jobs/{id}"
+    told = list(server.events(id))
+    shares = [job["share"] for job in told if job["state"] == "running"]
+    assert shares == sorted(shares)
+    assert {"running", "done"} <= {job["state"] for job in told} <= {"waiting", "running", "done"}
+    done = told[-1]
+    assert done["state"] == "done"
+    assert done["facts"]["iso"] == 3200
+    assert done["facts"]["width"] == 320
+    result = server.ask(f"/{done['result']['url']}")
+    assert len(result.body) == done["result"]["bytes"]
+    assert result.headers["Content-Disposition"] == 'attachment; filename="IMG_1-scotopic.jpg"'
+    (tmp_path / "IMG_1.dng").write_bytes(raw)
+    command = [sys.executable, "-m", "scotopic", "enhance", str(tmp_path / "IMG_1.dng")]
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE_S)
+    with (
+        Image.open(tmp_path / "IMG_1-scotopic.jpg") as expected,
+        Image.open(io.BytesIO(result.body)) as got,
+    ):
+        assert np.array_equal(np.asarray(got), np.asarray(expected))
+        assert got.getexif()[0x0110] == expected.getexif()[0x0110]
+    part = server.ask(f"/{done['result']['url']}", headers={"Range": "bytes=2-9"})
+    assert part.status == 206
+    assert part.body == result.body[2:10]
+    assert server.ask(f"/api/jobs/{id}", "DELETE").status == 204
+    assert server.ask(f"/api/jobs/{id}").status == 404
+    assert not [p for p in server.pictures if id in p.parts]
+
+
+def test_two_pictures_wait_for_each_other_and_other_settings_need_no_second_upload(server, raw):
+    first, second = (server.send(raw, name) for name in ("a.dng", "Nacht über Köln.dng"))
+    pictures = {}
+    for sent in (first, second):
+        done = server.finished(sent.json["id"])
+        assert done["state"] == "done"
+        pictures[sent.json["id"]] = server.ask(f"/{done['result']['url']}")
+    bodies = [p.body for p in pictures.values()]
+    assert bodies[0] == bodies[1]
+    name = quote("Nacht über Köln-scotopic.jpg")
+    assert name in pictures[second.json["id"]].headers["Content-Disposition"]
+    plain = server.ask(f"/api/jobs/{first.json['id']}/again?strength=0&format=png", "POST")
+    assert plain.status == 202
+    done = server.finished(plain.json["id"])
+    assert done["state"] == "done", done["error"]
+    assert done["result"]["type"] == "image/png"
+    with (
+        Image.open(io.BytesIO(server.ask(f"/{done['result']['url']}").body)) as noisy,
+        Image.open(io.BytesIO(bodies[0])) as clean,
+    ):
+        assert noisy.size == clean.size
+        assert np.std(np.diff(np.asarray(noisy, float))) > 1.5 * np.std(np.diff(np.asarray(clean, float)))
+    for sent in (first, second, plain):
+        server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+    assert server.pictures == []
+
+
+@pytest.mark.parametrize("kind", list(MEDIA_TYPES))
+def test_every_format_that_is_offered_comes(server, raw, kind):
+    assert kind in server.ask("/api/status").json["formats"]
+    sent = server.send(raw, format=kind)
+    done = server.finished(sent.json["id"])
+    assert done["state"] == "done", done["error"]
+    result = server.ask(f"/{done['result']['url']}")
+    assert result.headers["Content-Type"] == MEDIA_TYPES[kind]
+    assert done["result"]["name"] == f"IMG_1-scotopic.{kind}"
+    server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code", "words"),
+    [
+        ("holiday.arw", b"\xff\xd8\xff\xe0" + bytes(2000), "jpeg", "JPEG"),
+        ("Über.dng", b"Lorem ipsum dolor sit amet\n" * 99, "not-raw", "Über.dng"),
+    ],
+)
+def test_what_is_no_raw_file_fails_in_words_under_its_own_name(server, raw, name, content, code, words):
+    sent = server.send(raw[: len(raw) // 2] if content is None else content, name)
+    failed = server.finished(sent.json["id"])
+    assert failed["state"] == "failed"
+    assert failed["error"]["code"] == code
+    assert words in failed["error"]["words"]
+    assert str(server.temporary) not in failed["error"]["words"]
+    assert failed["result"] is None
+    assert server.ask(f"/api/jobs/{sent.json['id']}/result").status == 409
+    server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"name": "../a.dng"},
+        {"name": "a/b.dng"},
+        {"name": "a\\b.dng"},
+        {"name": "a\0b"},
+        {"name": "a\nb"},
+        {"name": "x" * 121},
+        {"name": ""},
+        {"format": "bmp"},
+        {"format": "../x"},
+        {"ratio": "0"},
+        {"ratio": "nan"},
+        {"ratio": "1e400"},
+        {"ratio": "100", "ev": "2"},
+        {"strength": "1.5"},
+        {"wb": "sunny"},
+        {"wb": "1,2"},
+        {"look": "linear"},
+        {"format": "dng", "colour_space": "p3"},
+        {"tier": "worst"},
+        {"output": "/etc/passwd"},
+    ],
+    ids=str,
+)
+def test_settings_that_will_not_do_are_refused_before_the_picture_is_sent(server, raw, choices):
+    before = server.pictures
+    answer = server.send(raw, **choices)
+    assert answer.status == 422
+    assert answer.json["error"]["words"]
+    assert server.pictures == before
+
+
+def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
+    for name in ("..", "...", "~root.dng", "CON", "-rf", "%2e%2e%2fa"):
+        sent = server.send(raw, name)
+        assert sent.status == 202
+        assert server.finished(sent.json["id"])["state"] == "done"
+        assert server.ask(f"/api/jobs/{sent.json['id']}", "DELETE").status == 204
+    outside = [p for p in server.temporary.rglob("*") if p.is_file() and "page" not in p.parts]
+    assert [p.name for p in outside] == ["lock"], outside
+
+
+def test_bodies_that_will_not_do_are_refused_and_nothing_is_kept(server):
+    before = server.pictures
+    path = "/api/enhance?name=a.dng"
+    assert server.ask(path, "POST", b"", RAW).status == 400
+    assert server.ask(path, "POST", b"x").status == 415
+    form = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert server.ask(path, "POST", b"--x--", form).status == 415
+    # Told beforehand: refused before a byte of it was sent.
+    with socket.create_connection(("localhost", server.port), PATIENCE_S) as connection:
+        lines = (f"POST {path} HTTP/1.1", f"Host: localhost:{server.port}", "Content-Length: 99999999999")
+        connection.sendall("\r\n".join((*lines, f"Content-Type: {RAW['Content-Type']}", "", "")).encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+    # Not told: cut off where the limit is reached.
+    pieces = (bytes(1 << 20) for _ in range(40))
+    with contextlib.suppress(ConnectionError):
+        answer = server.ask(path, "POST", pieces, {**RAW, "Transfer-Encoding": "chunked"})
+        assert answer.status == 413
+        assert answer.code == "too-large"
+    wait_until(lambda: server.pictures == before)
+    assert server.ask("/api/status").json["waiting"] == 0
+
+
+def test_an_upload_that_breaks_off_leaves_nothing_and_frees_its_place(server):
+    before = server.pictures
+    connection = socket.create_connection(("localhost", server.port), PATIENCE_S)
+    lines = ("POST /api/enhance?name=a.dng HTTP/1.1", "Host: localhost", "Content-Length: 1000000")
+    connection.sendall("\r\n".join((*lines, f"Content-Type: {RAW['Content-Type']}", "", "")).encode())
+    connection.sendall(bytes(200_000))
+    wait_until(lambda: len(server.pictures) > len(before))
+    assert server.ask("/api/status").json["waiting"] == 1
+    connection.close()
+    wait_until(lambda: server.pictures == before)
+    wait_until(lambda: server.ask("/api/status").json["waiting"] == 0)
+
+
+def test_the_line_is_bounded_and_what_runs_or_waits_can_be_cancelled(server, raw, large):
+    running = server.send(large).json["id"]
+    waiting = [server.send(raw) for _ in range(9)]
+    assert waiting[-1].status == 429
+    assert waiting[-1].headers["Retry-After"]
+    ids = [answer.json["id"] for answer in waiting if answer.status == 202]
+    assert len(ids) == 8
+    last = server.ask(f"/api/jobs/{ids[-1]}").json
+    assert last["state"] == "waiting"
+    assert last["position"] >= 7
+    follower = server.events(running)
+    assert next(follower)["state"] in ("waiting", "running")
+    assert server.ask(f"/api/jobs/{running}", "DELETE").status == 204
+    assert list(follower)[-1]["state"] == "cancelled"
+    for id in ids[1:]:
+        assert server.ask(f"/api/jobs/{id}", "DELETE").status == 204
+    assert server.finished(ids[0])["state"] == "done"
+    server.ask(f"/api/jobs/{ids[0]}", "DELETE")
+    wait_until(lambda: server.pictures == [])
+
+
+def test_a_killed_worker_costs_its_picture_and_nothing_else(server, raw, large):
+    id = server.send(large, "large.dng").json["id"]
+    told = server.events(id)
+    while next(told)["state"] != "running":
+        pass
+    for child in server.children():
+        os.kill(child, signal.SIGKILL)
+    failed = list(told)[-1]
+    assert failed["state"] == "failed"
+    assert failed["error"]["code"] == "memory"
+    assert "large.dng" in failed["error"]["words"]
+    sent = server.send(raw)
+    assert server.finished(sent.json["id"])["state"] == "done"
+    for over in (id, sent.json["id"]):
+        server.ask(f"/api/jobs/{over}", "DELETE")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_stopping_in_the_middle_of_everything_leaves_nothing(own, large, number):
+    server = own()
+    running = server.send(large).json["id"]
+    told = server.events(running)
+    while next(told)["state"] != "running":
+        pass
+    server.send(large)
+    half = socket.create_connection(("localhost", server.port), PATIENCE_S)
+    half.sendall(b"POST /api/enhance?name=a.dng HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n")
+    half.sendall(b"Content-Type: application/octet-stream\r\n\r\n" + bytes(100_000))
+    wait_until(lambda: len(server.pictures) >= 3)
+    children = server.children()
+    assert children
+    status, words = server.stop(number)
+    assert status == 0, words
+    assert "Traceback" not in words
+    assert "stopped" in words
+    assert list(told)[-1]["state"] == "cancelled"
+    assert list(server.temporary.iterdir()) == []
+    assert not any(lives(child) for child in children)
+    half.close()
+
+
+def test_even_a_killed_server_leaves_no_pictures(own, large):
+    server = own()
+    id = server.send(large).json["id"]
+    told = server.events(id)
+    while next(told)["state"] != "running":
+        pass
+    children = server.children()
+    server.process.kill()
+    server.process.wait()
+    wait_until(lambda: not server.pictures)
+    wait_until(lambda: not any(lives(child) for child in children))
+
+
+def test_a_start_sweeps_up_what_a_power_cut_left_and_spares_the_living(own, raw, tmp_path):
+    living = own()
+    id = living.send(raw).json["id"]
+    assert living.finished(id)["state"] == "done"
+    dead = living.temporary / "scotopic-serve-dead" / "pictures" / "x"
+    dead.mkdir(parents=True)
+    (dead / "photo.dng").write_bytes(raw)
+    (dead.parent.parent / "lock").touch()
+    stranger = living.temporary / "scotopic-serve-notes.txt"
+    stranger.write_text("mine")
+    second = Server(living.temporary, "--page-only")
+    assert not dead.exists()
+    assert stranger.read_text() == "mine"
+    assert living.ask(f"/api/jobs/{id}/result").status == 200
+    assert second.ask("/api/status").json == {}
+    assert second.ask("/api/enhance?name=a.dng", "POST", raw, RAW).status == 404
+    assert second.stop()[0] == 0
+
+
+def test_a_port_in_use_and_a_missing_certificate_are_told_in_a_line(server):
+    for options, words in (
+        (["--port", str(server.port)], "in use"),
+        (["--certificate", "none.pem", "--key", "none.pem"], "certificate"),
+    ):
+        command = [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+        assert done.returncode == 2, done.stderr
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_serving_to_others_warns_and_knows_addresses_but_no_foreign_names(own):
+    server = own("--host", "0.0.0.0", "--allow-host", "dark.example")
+    for host, status in (("192.168.1.5", 200), ("dark.example", 200), ("evil.example", 403)):
+        assert server.ask("/api/status", headers={"Host": f"{host}:{server.port}"}).status == status
+    status, words = server.stop()
+    assert status == 0
+    assert "warning" in words
+    assert "https" in words
+
+
+def test_the_description_is_whole_and_its_page_for_people_needs_nothing_else(server):
+    document = server.ask("/api/openapi.json").json
+    assert document["openapi"].startswith("3.")
+    assert set(document["paths"]) == {
+        "/api/status",
+        "/api/enhance",
+        "/api/jobs/{id}",
+        "/api/jobs/{id}/again",
+        "/api/jobs/{id}/events",
+        "/api/jobs/{id}/result",
+    }
+    page = server.ask("/api/")
+    text = page.body.decode()
+    for path in document["paths"]:
+        assert path in text
+    assert not re.search(r"<(script|link|img|iframe)", text)
+    assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
+    assert server.ask("/api").headers["Location"] == "api/"
+
+
+def test_what_is_shared_without_a_service_worker_opens_the_page(server):
+    answer = server.ask("/share-target", "POST", b"x")
+    assert answer.status == 303
+    assert answer.headers["Location"].startswith("./")
