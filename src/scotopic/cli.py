@@ -49,8 +49,10 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # File names need not be valid text.
             stream.reconfigure(errors="backslashreplace")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+    for number in _ENDINGS:
+        # A run under nohup is not to end with its terminal.
+        if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
         app()
     except _Stopped:
@@ -61,7 +63,13 @@ def main() -> None:
         sys.exit(141)
 
 
+_ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 def _stop(_number: int, _frame: FrameType | None) -> None:
+    # Tidying up takes a moment, which a second Ctrl-C is not to spoil.
+    for number in _ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
     raise _Stopped
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from types import FrameType
@@ -50,31 +51,36 @@ def line_of(outcome: Any) -> str:
     """One line about what became of a file."""
     facts = outcome.facts
     if outcome.status == "skipped":
-        return f"{outcome.job.source.name}: skipped, {outcome.job.target} exists"
+        why = "done already" if facts.get("resumed") else "exists"
+        return f"{outcome.job.source.name}: skipped, {outcome.job.target} {why}"
     words = "would become" if outcome.status == "planned" else "->"
-    return (
-        f"{outcome.job.source.name} {words} {outcome.job.target}  "
-        f"(x{facts['ratio']:g}, {facts['ev']:+.1f} stops, {facts['ratio_source']}; {outcome.seconds:.1f} s)"
+    how = (
+        f"x{facts['ratio']:g}, {facts['ev']:+.1f} stops, {facts['ratio_source']}; "
+        if "ratio" in facts
+        else ""
     )
+    return f"{outcome.job.source.name} {words} {outcome.job.target}  ({how}{outcome.seconds:.1f} s)"
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What a run tells with."""
+
+    tell: Callable[[Any, float], None] = lambda _job, _share: None
+    """How far a file is, 0..1."""
+    say: Callable[[str, bool], None] = lambda line, is_error: (
+        errors.print(line) if is_error else typer.echo(line)
+    )
+    """A line, and whether it is about an error."""
+    count: Callable[[Any], None] = lambda _job: None
+    """A file has ended."""
 
 
 @contextmanager
-def progress_of(
-    total: int, quiet: bool
-) -> Iterator[tuple[Callable[[Any, float], None], Callable[[str, bool], None], Callable[[], None]]]:
-    """A bar on a terminal, plain lines elsewhere.
-
-    Yields how to tell progress within a file, how to say a line, and how to count a file as finished.
-    """
-
-    def say(line: str, is_error: bool) -> None:
-        if is_error:
-            errors.print(line)
-        else:
-            typer.echo(line)
-
+def progress_of(total: int | None, quiet: bool) -> Iterator[Screen]:
+    """A bar on a terminal, plain lines elsewhere; `total` None where nobody knows how many files will come."""
     if quiet or not errors.is_terminal:
-        yield (lambda _job, _share: None), say, (lambda: None)
+        yield Screen()
         return
     columns = [
         TextColumn("{task.description}", markup=False),
@@ -85,20 +91,23 @@ def progress_of(
     with Progress(*columns, console=errors, transient=True) as bar:
         task = bar.add_task("", total=total)
         finished = [0]
+        shares: dict[Any, float] = {}
 
         def tell(job: Any, share: float) -> None:
-            bar.update(task, description=job.source.name, completed=finished[0] + share)
+            shares[job.source] = share
+            bar.update(task, description=job.source.name, completed=finished[0] + sum(shares.values()))
 
         def say_above(line: str, is_error: bool) -> None:
             (bar.console if is_error or results.is_terminal else results).print(
                 line, style="red" if is_error else None
             )
 
-        def count() -> None:
+        def count(job: Any) -> None:
             finished[0] += 1
-            bar.update(task, completed=finished[0])
+            shares.pop(job.source, None)
+            bar.update(task, completed=finished[0] + sum(shares.values()))
 
-        yield tell, say_above, count
+        yield Screen(tell, say_above, count)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, 
             for name in sorted(names):
                 if Path(name).suffix.lower() not in RAW_SUFFIXES or name.startswith("."):
                     continue
-                if enhanced or not _is_result(Path(folder) / name):
+                if enhanced or not is_result(Path(folder) / name):
                     found.append((Path(folder) / name, path))
     if not found:
         raise ReadError(f"no RAW files in {', '.join(map(str, paths))}: looked for {_some_suffixes()}")
@@ -49,7 +49,8 @@ def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, 
     return list(unique.values())
 
 
-def _is_result(path: Path) -> bool:
+def is_result(path: Path) -> bool:
+    """Whether a file is a DNG that scotopic has written."""
     try:
         return path.suffix.lower() == ".dng" and is_enhanced(path)
     except OSError:

@@ -1,0 +1,163 @@
+"""Files to their results, one or many: how enhance and develop go through them and tell of each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from scotopic.cli_options import FormatName
+from scotopic.cli_report import Screen, errors, line_of, progress_of
+from scotopic.errors import SettingsError
+
+if TYPE_CHECKING:
+    from scotopic import batch
+    from scotopic.jobs.layout import Names
+    from scotopic.jobs.session import Session
+    from scotopic.jobs.worker import ModelChoice
+    from scotopic.models import Card
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a run goes through its files."""
+
+    workers: int | None = None
+    resume: bool = False
+    journal: Path | None = None
+    watch: bool = False
+    as_json: bool = False
+
+
+def run_files(
+    paths: list[Path],
+    output: Path | None,
+    format_name: FormatName | None,
+    choice: ModelChoice | None,
+    course: Course,
+    **choices: Any,
+) -> None:
+    """Lay out the jobs, run them, report each, and leave with 1 if any failed."""
+    from scotopic import batch
+    from scotopic.exposure import check
+    from scotopic.jobs.layout import Names, find_files, lay_out
+
+    if choices["overwrite"] and choices["skip_existing"]:
+        raise SettingsError("--overwrite and --skip-existing contradict each other: give one")
+    check(choices["ratio"], choices["ev"])
+    models = choice.models() if choice is not None else None
+    card = models.card() if models is not None else None
+    # Results of an earlier run beside the RAW files are no pictures to enhance; nor would they be replaced.
+    enhanced = choices["way"] != "scotopic" or choices["again"]
+    kind: batch.Kind | None = format_name.value if format_name else None
+    jobs: list[batch.Job] = []
+    if course.watch:
+        _check_watch(output, choices)
+        chosen = kind or "jpg"
+    else:
+        jobs, chosen = lay_out(find_files(paths, enhanced=enhanced), output, kind, choices["way"])
+    batch.check_kind(chosen, choices["way"], card)
+    settings = batch.Settings(kind=chosen, **choices)
+    batch.check_output(settings)
+    if len(jobs) == 1 and course == Course(as_json=course.as_json):
+        with progress_of(1, course.as_json) as screen:
+            failed = _report(batch.run(jobs, settings, models, screen.tell), course, screen)
+    elif course.watch:
+        _watch(paths, output, Names(output, chosen, choices["way"]), settings, choice, course, enhanced)
+        return
+    else:
+        home = output if output is not None and output.suffix.lower() not in batch.ENDINGS else None
+        with (
+            _session(journal_place(paths, home), home, settings, card, course) as (session, made),
+            progress_of(len(jobs), course.as_json) as screen,
+        ):
+            failed = _report(session.run(jobs, choice, course.workers or 1, screen.tell), course, screen)
+            session.finish(made)
+    if failed:
+        if len(jobs) > 1:
+            errors.print(f"{failed} of {len(jobs)} files failed")
+        raise typer.Exit(1)
+
+
+def _check_watch(output: Path | None, choices: dict[str, Any]) -> None:
+    from scotopic.batch import ENDINGS
+
+    if choices["dry_run"] or choices["overwrite"]:
+        raise SettingsError("--watch treats each new file once: leave --dry-run and --overwrite out")
+    if output is not None and not output.is_dir() and (output.exists() or output.suffix.lower() in ENDINGS):
+        raise SettingsError(f"{output}: is one file, but a watched folder needs a folder for its results")
+
+
+def _watch(
+    folders: list[Path],
+    output: Path | None,
+    names: Names,
+    settings: batch.Settings,
+    choice: ModelChoice | None,
+    course: Course,
+    enhanced: bool,
+) -> None:
+    """Treat new files as they come, until Ctrl-C."""
+    from scotopic.jobs.watch import Watch
+
+    watch = Watch(folders, names, lambda job: job.target.exists(), enhanced=enhanced)
+    card = choice.models().card() if choice is not None else None
+    with (
+        _session(journal_place(folders, output), output, settings, card, course) as (session, _),
+        progress_of(None, course.as_json) as screen,
+    ):
+        watched = ", ".join(map(str, folders))
+        errors.print(f"watching {watched}; Ctrl-C ends it")
+        outcomes = session.run(watch, choice, course.workers or 1, screen.tell)
+        with closing(outcomes):
+            _report((outcome for outcome in outcomes if watch.note(outcome)), course, screen)
+
+
+def journal_place(paths: list[Path], home: Path | None) -> Path:
+    """Where a run's journal is unless told: in the folder of the results, else in the first one looked through."""
+    from scotopic.jobs.journal import NAME
+
+    folder = home or (paths[0] if paths[0].is_dir() else paths[0].parent)
+    return folder / NAME
+
+
+@contextmanager
+def _session(
+    place: Path, home: Path | None, settings: batch.Settings, card: Card | None, course: Course
+) -> Iterator[tuple[Session, list[Path]]]:
+    """A session with its journal, and the folders that were made for it. A dry run has no journal."""
+    from scotopic.jobs.journal import Journal, settings_in_words
+    from scotopic.jobs.session import Session, make_folders
+
+    if settings.dry_run:
+        yield Session(None, settings), []
+        return
+    made = make_folders(home) if home is not None else []
+    words = settings_in_words(settings, card)
+    with Journal(course.journal or place, words, resume=course.resume) as journal:
+        if journal.interrupted and not course.resume and not course.watch:
+            errors.print("an earlier run into this folder was interrupted; --resume goes on with it")
+        yield Session(journal, settings, home), made
+
+
+def _report(outcomes: Generator[batch.Outcome], course: Course, screen: Screen) -> int:
+    """Tell of each file; gives the number of those that failed."""
+    failed = 0
+    with closing(outcomes) as each:
+        for outcome in each:
+            failed += outcome.status == "failed"
+            screen.count(outcome.job)
+            if course.as_json:
+                typer.echo(json.dumps(outcome.to_json()))
+            elif outcome.status == "failed":
+                screen.say(f"{outcome.job.source}: FAILED: {outcome.error}", True)
+            else:
+                screen.say(line_of(outcome), False)
+                if outcome.facts.get("warning"):
+                    screen.say(f"{outcome.job.source.name}: note: {outcome.facts['warning']}", True)
+    return failed

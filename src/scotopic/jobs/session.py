@@ -1,0 +1,149 @@
+"""A run over many files that may be interrupted at any moment and go on later: workers and a journal together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from scotopic.batch import Job, Outcome, Settings, State, state_of
+from scotopic.errors import WriteError
+from scotopic.jobs.journal import Journal
+from scotopic.jobs.worker import ModelChoice, remove_parts
+from scotopic.jobs.workers import Workers
+
+
+class Session:
+    """One run with its journal (None: without one, for a dry run).
+
+    `home` is the folder of all results, where there is one: it has to stay there.
+    """
+
+    def __init__(self, journal: Journal | None, settings: Settings, home: Path | None = None) -> None:
+        self._journal, self._settings, self._home = journal, settings, home
+        self._home_is = _identity(home)
+        self._states: dict[Path, State | None] = {}
+        self.done = 0
+        """Results that are there, of this run or of the interrupted one."""
+        if journal is not None:
+            for line in journal.begun.values():
+                remove_parts(int(line.get("process", 0)), {Path(line["output"]).parent})
+
+    def is_done(self, job: Job) -> bool:
+        """Whether the interrupted run has done a file, which is as it was then, and its result is still there."""
+        if self._journal is None or not job.target.exists():
+            return False
+        file = str(job.source.absolute())
+        ended, begun = self._journal.ended.get(file), self._journal.begun.get(file)
+        if begun is not None and _is_of(begun, job) and not self._settings.overwrite:
+            # It was begun, so there was no result before; results appear whole or not at all.
+            self._journal.note("done", file, str(job.target.absolute()), **_in_line(state_of(job.source)))
+            return True
+        return ended is not None and ended["status"] != "failed" and _is_of(ended, job)
+
+    def run(
+        self,
+        jobs: Iterable[Job | None],
+        choice: ModelChoice | None,
+        workers: int,
+        progress: Callable[[Job, float], None] = lambda _job, _share: None,
+    ) -> Generator[Outcome]:
+        """Treat the files, those apart that the interrupted run has done: they are skipped.
+
+        Raises WriteError where the journal can no longer be written or the results' folder has vanished, and
+        what `Workers` raises.
+        """
+        passed: list[Outcome] = []
+
+        def left() -> Iterator[Job | None]:
+            for job in jobs:
+                if job is not None and self.is_done(job):
+                    passed.append(Outcome(job, "skipped", 0.0, {"resumed": True}))
+                elif job is not None:
+                    yield replace(job, home=self._home)
+                else:
+                    yield None
+
+        with Workers(workers, self._settings, choice, progress=progress, begin=self._begin) as crew:
+            with closing(crew.run(left())) as outcomes:
+                for outcome in outcomes:
+                    yield from self._handed_over(passed)
+                    yield self._noted(outcome)
+            yield from self._handed_over(passed)
+
+    def _handed_over(self, passed: list[Outcome]) -> Iterator[Outcome]:
+        while passed:
+            self.done += 1
+            yield passed.pop(0)
+
+    def finish(self, made: list[Path]) -> None:
+        """The run came to its end. Where it left nothing, neither journal nor the folders `made` for it stay."""
+        if self._journal is None:
+            return
+        if self.done:
+            self._journal.finish()
+            return
+        self._journal.forget()
+        for folder in made:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+    def _begin(self, job: Job, process: int) -> None:
+        if self._home is not None and _identity(self._home) != self._home_is:
+            raise WriteError(
+                f"{self._home}: has vanished while scotopic was at work (a disk pulled out?); bring it back, then "
+                "go on with --resume"
+            )
+        self._states[job.source] = state_of(job.source)
+        self._note("started", job, process=process)
+
+    def _noted(self, outcome: Outcome) -> Outcome:
+        self.done += outcome.status in ("done", "skipped")
+        facts: dict[str, Any] = {"seconds": round(outcome.seconds, 3)}
+        if outcome.error:
+            facts["error"] = outcome.error
+        self._note(outcome.status, outcome.job, **facts)
+        return outcome
+
+    def _note(self, status: str, job: Job, **facts: Any) -> None:
+        if self._journal is not None:
+            # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
+            facts |= _in_line(self._states.get(job.source))
+            self._journal.note(status, str(job.source.absolute()), str(job.target.absolute()), **facts)
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; gives the ones that were not there, deepest first. Raises WriteError."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be made ({error.strerror}); give another with -o") from error
+    return new
+
+
+def _identity(folder: Path | None) -> tuple[int, int] | None:
+    """Which folder it is: another disk in its place has another number."""
+    try:
+        found = folder.stat() if folder is not None else None
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found is not None else None
+
+
+def _in_line(state: State | None) -> dict[str, int]:
+    return {"size": state[0], "mtime_ns": state[1]} if state is not None else {}
+
+
+def _is_of(line: dict[str, Any], job: Job) -> bool:
+    """Whether a line is of this job, and the source as it was."""
+    state = state_of(job.source)
+    return (
+        line["output"] == str(job.target.absolute())
+        and state is not None
+        and (line.get("size"), line.get("mtime_ns")) == state[:2]
+    )
