@@ -565,3 +565,15 @@ def test_whatever_a_broken_byte_says_is_read_or_refused_in_one_line(tmp_path, na
         assert "a.dng" in words
         assert "\n" not in words
     assert refused
+
+
+@pytest.mark.parametrize("cell", [((0, 1), (1, 2)), X_TRANS, None])
+def test_pictures_are_read_down_to_the_smallest_and_refused_below_with_a_word(tmp_path, cell):
+    for height, width in ((1, 1), (2, 2), (21, 22), (22, 22), (23, 640)):
+        shape = (height, width) if cell else (height, width, 3)
+        path = write(tmp_path / f"{height}.dng", counts(shape), cell=cell, tags=LEVELS)
+        if min(height, width) < 22:
+            with pytest.raises(DamagedFileError, match=f"only {width}x{height} pixels, at least 22"):
+                read(path)
+        else:
+            assert read(path).data.shape == shape

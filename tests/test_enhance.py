@@ -9,7 +9,7 @@ from scotopic.enhance import enhance, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
-from scotopic.frame import X_TRANS
+from scotopic.frame import X_TRANS, Linear
 from scotopic.read import libraw_develop, read
 from scotopic.sensor import expose, sony_a7s2
 
@@ -153,3 +153,20 @@ def test_the_four_phases_of_one_real_scene_agree(model, raws):
         assert np.abs(shown[0].mean(axis=(0, 1)) - shown[other].mean(axis=(0, 1))).max() < 0.01 * 255
         ours_apart = np.abs(shown[0] - shown[other]).mean()
         assert ours_apart < 1.2 * np.abs(theirs[0] - theirs[other]).mean()
+
+
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (3, 5), (6, 7), (22, 23), (2, 300)])
+def test_the_smallest_pictures_are_enhanced_too(dark, model, height, width):
+    mosaic = dark.with_changes(data=dark.data[:height, :width])
+    light = enhance(mosaic, model, ratio=50)
+    assert light.data.shape == (height, width, 3)
+    assert np.isfinite(light.data).all()
+    assert enhance(light.with_changes(ratio=1.0), model).data.shape == (height, width, 3)
+
+
+def test_less_than_a_cell_is_refused_in_words(dark, model):
+    with pytest.raises(SettingsError, match="one whole cell"):
+        dark.with_changes(data=dark.data[:1, :1])
+    light = Linear(data=np.ones((1, 5, 3), np.float32), wb=(1.0, 1.0, 1.0), clip=1.0, ratio=1.0)
+    with pytest.raises(SettingsError, match="too small for a mosaic"):
+        enhance(light, model)

@@ -109,6 +109,10 @@ class Mosaic(Capture):
                 f"a Mosaic needs data (H, W), a cfa of 2x2 or 6x6 and black of the same shape; got "
                 f"data {self.data.shape}, cfa {cell}, black {np.shape(self.black)}"
             )
+        if min(self.data.shape) < len(self.cfa):
+            raise SettingsError(
+                f"a Mosaic needs one whole cell of its colours, {cell[0]}x{cell[1]}; got data {self.data.shape}"
+            )
         if not self.white > float(np.max(self.black)):
             raise SettingsError(f"white level {self.white} is not above black level {np.max(self.black)}")
 

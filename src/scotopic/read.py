@@ -14,7 +14,7 @@ import rawpy
 from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.dng.page import read_tags
-from scotopic.dng.read import captured, check_whole, read_dng
+from scotopic.dng.read import captured, check_side, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
@@ -43,6 +43,7 @@ def read(path: Path | str) -> Captured:
                 "convert the file to DNG"
             )
         return seen
+    check_side(dng, path.name)
     if dng.beyond_libraw:
         return read_dng(path, dng, libraw.described(path, dng=dng))
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.errors import SettingsError
 from scotopic.frame import GREEN, RGGB, Capture, Captured, Linear, Mosaic
 
 WHITE_DN = 65535.0
@@ -18,10 +19,15 @@ def as_mosaic(captured: Captured) -> Mosaic:
     evens out their noise. So the pixels that are noisiest were counted, and the noise on them is again
     that of a sensor: independent from pixel to pixel, which is what the models have learnt.
 
-    The data are float32 in DN, 0 to WHITE_DN for 0 to 1.
+    The data are float32 in DN, 0 to WHITE_DN for 0 to 1. Raises SettingsError for less than one cell.
     """
     if isinstance(captured, Mosaic):
         return captured
+    if min(captured.data.shape[:2]) < len(RGGB):
+        raise SettingsError(
+            f"a picture of {captured.data.shape[1]}x{captured.data.shape[0]} pixels is too small for a mosaic; "
+            "2x2 are needed"
+        )
     top, left = _noisiest_phase(captured)
     cfa = tuple(tuple(RGGB[(y + top) % 2][(x + left) % 2] for x in (0, 1)) for y in (0, 1))
     height, width, _ = captured.data.shape

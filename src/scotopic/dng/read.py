@@ -51,8 +51,7 @@ def captured(values: npt.NDArray[Any], dng: Dng, described: Described, name: str
     top, left, bottom, right = dng.area
     seen = values[top:bottom, left:right]
     cell = 1 if dng.cell is None else len(dng.cell)
-    if min(seen.shape[:2]) < SIDE_MIN:
-        raise DamagedFileError(f"{name}: its picture is only {seen.shape[1]}x{seen.shape[0]} pixels")
+    check_side(dng, name)
     black = dng.black if dng.black_is_stated or not dng.masked else _black_of_masked(values, dng, cell)
     fields = described | {
         "noise": dng.noise,
@@ -73,6 +72,16 @@ def captured(values: npt.NDArray[Any], dng: Dng, described: Described, name: str
             f"{name}: its white level {dng.white.min():g} is not above its black level {highest:g}"
         )
     return _linear(seen, dng, black, fields) if dng.cell is None else _mosaic(seen, dng, black, fields)
+
+
+def check_side(dng: Dng, name: str) -> None:
+    """Raise DamagedFileError for pictures that no camera makes so small."""
+    top, left, bottom, right = dng.area
+    if min(bottom - top, right - left) < SIDE_MIN:
+        raise DamagedFileError(
+            f"{name}: its picture is only {right - left}x{bottom - top} pixels, at least {SIDE_MIN} a side are "
+            "needed: take the camera's own file and not a thumbnail, or copy it from the card again"
+        )
 
 
 def check_whole(values: npt.NDArray[Any], name: str) -> None:
