@@ -6,11 +6,11 @@ made for the undeveloped one and would be applied a second time; places are left
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape, quoteattr
 
 ENHANCED_MARK = "Enhanced"
 """The property, in NAMESPACE, that says a picture has been through scotopic's enhancement."""
@@ -108,10 +108,10 @@ def build(words: Words, *, enhanced: bool, tool: str = "scotopic") -> bytes:
         ("creator", "Seq", words.creators),
     ]
     inner = "".join(_list(name, kind, values) for name, kind, values in lists if any(values))
-    written = "".join(f"\n    {name}={quoteattr(_clean(value))}" for name, value in attributes.items())
+    written = "".join(f"\n    {name}={_quoted(_clean(value))}" for name, value in attributes.items())
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
-        f'<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk={quoteattr(tool)}>\n'
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk={_quoted(tool)}>\n'
         f' <rdf:RDF xmlns:rdf="{_RDF}">\n'
         f'  <rdf:Description rdf:about="" xmlns:xmp="{_XMP}" xmlns:dc="{_DC}"\n'
         f'    xmlns:Iptc4xmpExt="{_IPTC}" xmlns:scotopic="{NAMESPACE}"{written}>\n{inner}'
@@ -171,8 +171,16 @@ def _rating(text: str) -> int | None:
 
 def _list(name: str, kind: str, values: tuple[str, ...]) -> str:
     language = ' xml:lang="x-default"' if kind == "Alt" else ""
-    items = "".join(f"<rdf:li{language}>{escape(_clean(value))}</rdf:li>" for value in values if value)
+    items = "".join(f"<rdf:li{language}>{html.escape(_clean(value), quote=False)}</rdf:li>" for value in values if value)
     return f"   <dc:{name}><rdf:{kind}>{items}</rdf:{kind}></dc:{name}>\n"
+
+
+def _quoted(text: str) -> str:
+    """An attribute's value. `xml.sax.saxutils` would bring the whole of `urllib` and `email` with it."""
+    escaped = html.escape(text)
+    for character in "\t\n\r":
+        escaped = escaped.replace(character, f"&#{ord(character)};")
+    return f'"{escaped}"'
 
 
 def _clean(text: str) -> str:
