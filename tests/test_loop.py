@@ -37,6 +37,7 @@ from scotopic.train.filters import PACKINGS  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
 from scotopic.train.networks import MosaicGraph  # noqa: E402
+from scotopic.train.prune import prune, pruned  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.sources import Data, Simulated, find_data  # noqa: E402
 from scotopic.train.weights import load_run, load_start  # noqa: E402
@@ -323,7 +324,6 @@ def test_a_run_becomes_a_model_that_enhances(run, tmp_path, dark):
 
 
 def test_smaller_precisions_are_smaller_and_give_the_same_picture(run, tmp_path, dark, photos):
-    import numpy as np
 
     from scotopic.enhance import enhance
 
@@ -450,26 +450,51 @@ def test_the_papers_network_learns_two_scenes_by_heart(tmp_path):
     assert sum(gains) / len(gains) > 4
 
 
-def test_the_lean_form_learns_leaves_lamps_alone_and_is_exported(photos, tmp_path, dark):
-    lean = dataclasses.replace(SMALL, lean=True)
-    recipe = dataclasses.replace(TINY, architecture=lean, steps=30, batch=4, learning_rate=2e-3)
-    train(recipe, find_data([photos]), tmp_path / "run")
-    _, graph = load_run(tmp_path / "run")
-    data = Simulated(find_data([photos]).photos, recipe, torch.device("cpu"), 1).draw(5)
+def test_a_network_without_its_idle_channels_gives_the_same_and_trains_on(run, photos, tmp_path):
+    stored, graph = load_run(run)
+    recipe = Recipe.from_dict(stored["recipe"])
+    batch = Simulated(find_data([photos]).photos, recipe, torch.device("cpu"), 1).draw(5)
     with torch.no_grad():
-        rgb = graph(*data.inputs())[0]
-        fresh = MosaicGraph(recipe.packing, lean).eval()(*data.inputs())[0]
-        own = encoded_loss(rgb, data.target, data.to_srgb, 4)
-        assert own < encoded_loss(fresh, data.target, data.to_srgb, 4)
-        mosaic, *rest = data.inputs()
-        lit = mosaic.clone()
-        lit[:, :, 16:48, 16:48] = rest[1].amax()
-        rgb, plain = graph(lit, *rest)
-    assert torch.equal(rgb[:, :, 24:40, 24:40], plain[:, :, 24:40, 24:40])
-    export(tmp_path / "run", tmp_path / "model", name="mine", version="1")
-    result = enhance(dark, Model(tmp_path / "model", device="cpu"), ratio=100)
-    assert result.data.shape == (*dark.data.shape, 3)
-    assert np.isfinite(result.data).all()
+        # Channels that nobody takes: what pruning must find.
+        for name in ("decode_fine.second", "bottom.0.second"):
+            graph.net.get_submodule(name).weight[:, 4:] = 0
+        for name in ("down_coarse", "bottom.0.second"):
+            graph.net.get_submodule(name).weight[10:] = 0
+            graph.net.get_submodule(name).bias[10:] = 0
+        smaller = dataclasses.replace(SMALL, coarse=10, inner=(16, 4, 16, 4))
+        start = prune(graph, smaller, [batch.inputs()])
+        small = MosaicGraph(recipe.packing, smaller).eval()
+        small.net.load_state_dict(start)
+        assert torch.allclose(small(*batch.inputs())[0], graph(*batch.inputs())[0], atol=1e-5)
+    going_on = dataclasses.replace(TINY, architecture=smaller, steps=1)
+    train(going_on, find_data([photos]), tmp_path / "on", Options(start=start, start_name="pruned"))
+    export(tmp_path / "on", tmp_path / "model", name="small", version="1")
+    parameters = sum(v.numel() for v in graph.net.state_dict().values())
+    assert json.loads((tmp_path / "model" / "card.json").read_text())["parameters"] < 0.9 * parameters
+    with pytest.raises(SettingsError, match="only takes away"):
+        prune(graph, dataclasses.replace(SMALL, fine=32), [batch.inputs()])
+    with pytest.raises(SettingsError, match="4 numbers"):
+        dataclasses.replace(SMALL, inner=(1, 2))
+
+
+def test_a_model_is_pruned_by_command_and_the_weights_are_a_start(photos, tmp_path, run):
+    words = ["architecture.fine=8", "architecture.inner=[16,8,16,8]"]
+    command = [
+        sys.executable,
+        "-m",
+        "scotopic",
+        "models",
+        "prune",
+        str(run),
+        str(tmp_path / "a.safetensors"),
+    ]
+    options = ["--data", str(photos), *(w for word in words for w in ("--set", word))]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    assert "--set architecture.inner=[16,8,16,8]" in done.stdout
+    _, weights_of = pruned(str(run), words, photos)
+    assert same(load_start(str(tmp_path / "a.safetensors")), weights_of)
+    assert subprocess.run([*command, *options], capture_output=True, env=ENVIRONMENT).returncode == 1
 
 
 def test_the_x_trans_network_learns_from_the_fuji_half_and_is_exported(tmp_path):

@@ -103,6 +103,43 @@ def models_export(
         typer.echo(str(folder))
 
 
+@models_app.command("prune")
+def models_prune(
+    start: Annotated[str, typer.Argument(help="A run's folder, a model's name or folder.")],
+    output: Annotated[Path, typer.Argument(help="The file of weights to write: `train --from` takes it.")],
+    data: Annotated[
+        Path, typer.Option(help="A folder of clean photos that shows what channels are worth.")
+    ],
+    changes: Annotated[
+        list[str],
+        typer.Option("--set", help="The new sizes, such as architecture.fine=32; may be repeated."),
+    ],
+    overwrite: Overwrite = False,
+) -> None:
+    """Leave out the channels of a network that it uses least: a start for training a faster one.
+
+    Needs the train extra.
+    """
+    with told():
+        need(("torch", "safetensors", "onnx"), "train")
+        from safetensors.torch import save
+
+        from scotopic.train.prune import pruned
+        from scotopic.write import place_bytes
+
+        recipe, weights = pruned(start, changes, data)
+        place_bytes(output, save(weights), overwrite=overwrite)
+        sizes = " ".join(
+            f"--set architecture.{name}={_without_spaces(value)}"
+            for name, value in recipe.architecture.to_dict().items()
+        )
+        typer.echo(f"{output}\ntrain on with: --from {output} {sizes}")
+
+
+def _without_spaces(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
 def train_command(
     recipe: Annotated[str, typer.Argument(help="The recipe: scotopic, xtrans, article or paper.")],
     out: Annotated[Path, typer.Option(help="The folder for the run.")],

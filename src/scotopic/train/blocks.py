@@ -1,4 +1,4 @@
-"""What the networks of either form are made of."""
+"""What our network is made of."""
 
 from __future__ import annotations
 
@@ -17,24 +17,36 @@ class Architecture:
     """The sizes that define a network; stored in the card and the checkpoint.
 
     Channels at the resolution of the packed places, at a half and at a quarter of it; `bottom_blocks`
-    residual blocks stand at the last. `lean` is the form at half the cost (lean.py).
+    residual blocks stand at the last. `inner` are the channels inside the residual blocks in the order of the
+    way through (encode_middle, the bottom's, decode_middle, decode_fine), where they are not those around them:
+    a pruned network needs few (prune.py).
     """
 
     fine: int = 48
     middle: int = 64
     coarse: int = 128
     bottom_blocks: int = 2
-    lean: bool = False
+    inner: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
-            if name != "lean" and value < 1:
-                raise SettingsError(f"{name} {value} must be at least 1")
+        for name in ("fine", "middle", "coarse", "bottom_blocks"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.inner and (len(self.inner) != self.bottom_blocks + 3 or min(self.inner) < 1):
+            raise SettingsError(
+                f"inner {list(self.inner)} must be empty or {self.bottom_blocks + 3} numbers of at least 1"
+            )
+
+    @property
+    def inside(self) -> tuple[int, ...]:
+        """The channels inside the residual blocks, in the order of `inner`."""
+        bottom = (self.coarse,) * self.bottom_blocks
+        return self.inner or (self.middle, *bottom, self.middle, self.fine)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Architecture:
-        """Rebuild from `asdict`; unknown keys are an error (TypeError)."""
-        return cls(**values)
+        """Rebuild from `asdict`, or from JSON; unknown keys are an error (TypeError)."""
+        return cls(**{**values, "inner": tuple(values.get("inner", ()))})
 
     def to_dict(self) -> dict[str, Any]:
         """The inverse of `from_dict`."""
@@ -42,12 +54,12 @@ class Architecture:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions around an identity."""
+    """Two 3x3 convolutions around an identity, with `inner` channels between them."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = nn.Conv2d(channels, inner, 3, padding=1)
+        self.second = nn.Conv2d(inner, channels, 3, padding=1)
         with torch.no_grad():
             self.second.weight.mul_(0.3)
 

@@ -31,7 +31,6 @@ from scotopic.train.filters import (
     unpack,
     upsample_weights,
 )
-from scotopic.train.lean import LeanUNet, mix
 
 GREEN = 1
 """Index of the plane (G1, or G) whose noise sets the encoding of the output."""
@@ -59,8 +58,9 @@ def unbend(bent: Tensor) -> Tensor:
 
 def bend_of_one(knee: Tensor) -> Tensor:
     """What `bend` gives for display white."""
+    # sqrt(1/(4 knee) + 1/4) - 1/2, without the difference that cancels where the knee is large.
     root = knee.sqrt()
-    return ((1 + knee).sqrt() - root) / (2 * root)
+    return 0.5 / (root * ((1 + knee).sqrt() + root))
 
 
 def encode(linear: Tensor, knee: Tensor) -> Tensor:
@@ -82,13 +82,14 @@ class PackedUNet(nn.Module):
         fine, middle, coarse = architecture.fine, architecture.middle, architecture.coarse
         self.stem = nn.Conv2d(inputs, fine, 3, padding=1)
         self.down_middle = nn.Conv2d(fine, middle, 2, stride=2)
-        self.encode_middle = ResidualBlock(middle)
+        first, *bottom, last, finest = architecture.inside
+        self.encode_middle = ResidualBlock(middle, first)
         self.down_coarse = nn.Conv2d(middle, coarse, 2, stride=2)
-        self.bottom = nn.Sequential(*[ResidualBlock(coarse) for _ in range(architecture.bottom_blocks)])
+        self.bottom = nn.Sequential(*[ResidualBlock(coarse, inner) for inner in bottom])
         self.up_middle = nn.ConvTranspose2d(coarse, middle, 2, stride=2)
-        self.decode_middle = ResidualBlock(middle)
+        self.decode_middle = ResidualBlock(middle, last)
         self.up_fine = nn.ConvTranspose2d(middle, fine, 2, stride=2)
-        self.decode_fine = ResidualBlock(fine)
+        self.decode_fine = ResidualBlock(fine, finest)
         self.head = nn.Conv2d(fine, outputs, 3, padding=1)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
@@ -130,11 +131,7 @@ class MosaicGraph(nn.Module):
         self.packing = packing
         self.architecture = architecture
         outputs = 4 * packing.pixels + len(MEAN_SCALES)
-        self.net: nn.Module
-        if architecture.lean:
-            self.net = LeanUNet(packing.pixels, outputs, architecture)
-        else:
-            self.net = PackedUNet(packing.pixels + 4 + 3 * len(MEAN_SCALES), outputs, architecture)
+        self.net = PackedUNet(packing.pixels + 4 + 3 * len(MEAN_SCALES), outputs, architecture)
         self.register_buffer("demosaic", demosaic_weights(packing), persistent=False)
         self.register_buffer("binomial", binomial_weights(packing), persistent=False)
         self.register_buffer("cell_mean", cell_mean_weights(packing), persistent=False)
@@ -183,20 +180,11 @@ class MosaicGraph(nn.Module):
         own = encode(core(y), by_pixel(knee))
         noise = noise_features(slope, knee).expand(-1, -1, own.shape[2], own.shape[3])
         pixels, cell = self.packing.pixels, self.packing.cell
-        parts = [3 * pixels, pixels, len(MEAN_SCALES)]
-        if self.architecture.lean:
-            pooled = self._pooled_means(core(tame))
-            shown = [encode(m, green_knee) for m in pooled]
-            out = in_precision(
-                self.net, (torch.cat([own, noise, shown[0]], dim=1), *shown[1:]), self.autocast
-            )
-            mixed = mix(plain, pooled, torch.split(out, parts, dim=1), keep, green_knee, self.upsample)
-            return unpack(mixed.flatten(1, 2), cell), unpack(plain, cell)
         means = [encode(m, green_knee) for m in self._local_means(core(tame))]
         out = in_precision(self.net, (torch.cat([own, noise, *means], dim=1),), self.autocast)
-        values, gates, scores = torch.split(out, parts, dim=1)
+        values, gates, scores = torch.split(out, [3 * pixels, pixels, len(MEAN_SCALES)], dim=1)
         clean = self._mix(plain, means, values, gates, scores, green_knee)
-        rgb = by_colour(plain) + keep[:, None] * (clean - by_colour(plain))
+        rgb = (keep * (4 * green_knee))[:, None] * clean + (1 - keep)[:, None] * by_colour(plain)
         return unpack(rgb.flatten(1, 2), cell), unpack(plain, cell)
 
     def _packed(self, mosaic: Tensor) -> Tensor:
@@ -216,14 +204,14 @@ class MosaicGraph(nn.Module):
         scores: Tensor,
         knee: Tensor,
     ) -> Tensor:
-        """mean + gate * (plain - mean) + value, all bent; returns light, (B, 3, P, h, w)."""
+        """mean + gate * (plain - mean) + value, all bent; returns light in units of four knees, (B, 3, P, h, w)."""
         one = bend_of_one(knee)
         mean = F.conv2d(replicate(shared(means, scores) * one), self.upsample)
         detail = bend(plain * (0.25 / knee))
         # v - relu(v - most) is a minimum; ORT's own takes twice as long.
         detail = detail - (detail - ENCODED_MAX * one).relu()
         base, step = by_colour(values * one + mean), by_colour(detail - mean)
-        return unbend(base + torch.sigmoid(gates)[:, None] * step) * (4 * knee[..., None])
+        return unbend(base + torch.sigmoid(gates)[:, None] * step)
 
     def _keep(self, x: Tensor, tame: Tensor, lamp_starts: Tensor) -> Tensor:
         """How much of the network's work to keep, (B, P, h, w) in 0..1.
@@ -238,15 +226,10 @@ class MosaicGraph(nn.Module):
 
     def _local_means(self, y: Tensor) -> list[Tensor]:
         """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w)."""
-        return [
-            means if scale == 1 else enlarge(means, scale)
-            for means, scale in zip(self._pooled_means(y), MEAN_SCALES, strict=True)
-        ]
-
-    def _pooled_means(self, y: Tensor) -> list[Tensor]:
-        """The same, each at its own resolution: (B, 3, h / scale, w / scale)."""
         finest = F.conv2d(y, self.cell_mean)
-        return [finest if scale == 1 else F.avg_pool2d(finest, scale) for scale in MEAN_SCALES]
+        return [
+            finest if scale == 1 else enlarge(F.avg_pool2d(finest, scale), scale) for scale in MEAN_SCALES
+        ]
 
 
 def in_precision(net: nn.Module, inputs: tuple[Tensor, ...], dtype: torch.dtype | None) -> Tensor:
@@ -269,7 +252,7 @@ def noise_features(slope: Tensor, knee: Tensor) -> Tensor:
 
     `slope` and `knee` by plane; of two greens the first speaks.
     """
-    spread = slope.sqrt() / (2 * ((1 + knee).sqrt() - knee.sqrt()))
+    spread = slope.sqrt() * ((1 + knee).sqrt() + knee.sqrt()) / 2
     of_colours = torch.cat([spread[:, :2], spread[:, -1:]], dim=1)
     return torch.cat([of_colours.log2() / 4 + 0.75, knee[:, GREEN : GREEN + 1].log2() / 8], dim=1)
 

@@ -131,7 +131,9 @@ class Recipe:
 
         whole = frozen(values)
         noise = NoiseRange(**frozen(whole.pop("noise")))
-        return cls(**whole | {"noise": noise, "architecture": Architecture(**whole["architecture"])})
+        return cls(
+            **whole | {"noise": noise, "architecture": Architecture.from_dict(whole["architecture"])}
+        )
 
     def changed_by_words(self, words: list[str]) -> Recipe:
         """A copy with fields changed by words like `crop=256`, values written as JSON.
