@@ -171,7 +171,8 @@ def _rating(text: str) -> int | None:
 
 def _list(name: str, kind: str, values: tuple[str, ...]) -> str:
     language = ' xml:lang="x-default"' if kind == "Alt" else ""
-    items = "".join(f"<rdf:li{language}>{html.escape(_clean(value), quote=False)}</rdf:li>" for value in values if value)
+    words = (html.escape(_clean(value), quote=False) for value in values if value)
+    items = "".join(f"<rdf:li{language}>{word}</rdf:li>" for word in words)
     return f"   <dc:{name}><rdf:{kind}>{items}</rdf:{kind}></dc:{name}>\n"
 
 
