@@ -22,10 +22,12 @@ from scotopic.remosaic import as_mosaic
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.shading import evened, evened_mosaic
 
-NO_LIGHT_SIGMAS, NO_LIGHT = 10.0, 0.05
+NO_LIGHT_SIGMAS, NO_LIGHT = 6.0, 0.05
 """A value further below black than so many times the read noise, and than this share of display white once
 amplified, is no count of light: a dead row, a border of zeros, what lies outside a fisheye's circle. The
-networks have never seen such values, make lamps of them, and give NaN for the strongest. The second number
+networks have never seen such values, make lamps of them, and give NaN for the strongest; from six sigmas on they
+brighten what is black (experiments.md), while of calibrated cameras' noise at most one value in a thousand is so low, and
+black in its place costs nothing. The second number
 stands in where the read noise of a bright picture is told too low (docs/noise.md)."""
 
 KNEE_MAX = 1e4
