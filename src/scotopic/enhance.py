@@ -26,8 +26,8 @@ NO_LIGHT_SIGMAS, NO_LIGHT = 6.0, 0.05
 """A value further below black than so many times the read noise, and than this share of display white once
 amplified, is no count of light: a dead row, a border of zeros, what lies outside a fisheye's circle. The
 networks have never seen such values, make lamps of them, and give NaN for the strongest; from six sigmas on they
-brighten what is black (experiments.md), while of calibrated cameras' noise at most one value in a thousand is so low, and
-black in its place costs nothing. The second number
+brighten what is black, while of calibrated cameras' noise at most one value in a thousand lies so low, and black
+in its place costs nothing (experiments.md). The second number
 stands in where the read noise of a bright picture is told too low (docs/noise.md)."""
 
 KNEE_MAX = 1e4
