@@ -13,7 +13,6 @@ from pathlib import Path
 
 import exifread
 import numpy as np
-import tifffile
 from PIL import Image
 
 import scotopic

@@ -5,7 +5,9 @@ import { LANGUAGES, say } from "./i18n.js";
 /** Open a dialog; a press beside it closes it. */
 export function openDialog(dialog) {
   if (dialog.open) return;
-  dialog.onclick = (event) => event.target === dialog && dialog.close();
+  dialog.onclick = (event) => {
+    if (event.target === dialog) dialog.close();
+  };
   dialog.showModal();
 }
 
