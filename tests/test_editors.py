@@ -14,11 +14,14 @@ import tifffile
 
 from scotopic.colour import XYZ_FROM_SRGB, srgb_to_linear
 from scotopic.develop import develop
+from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear, write_mosaic
 from scotopic.enhance import enhance
 from scotopic.evaluate.external import PROGRAMS, darktable_sidecar, missing
 from scotopic.frame import Linear
+from scotopic.read import read
 from scotopic.sensor import expose, sony_a7s2
+from test_shading import flat_file
 
 BLOCK, FURTHEST = 64, 3.0
 """Pixels of a block's side, and how far its colour may be off in CIE76."""
@@ -161,6 +164,31 @@ def test_lossless_jpeg_is_shown_as_uncompressed_by(name, enhanced, tmp_path):
         ev = write_linear(path, enhanced, develop(enhanced), compression=compression).baseline_ev
         shown.append(shown_by(name, "neutral", path, ev))
     assert np.array_equal(*shown)
+
+
+def corners_and_middle(shown: np.ndarray) -> np.ndarray:
+    """Mean colours (5, 3) of 16x16 pixels, sixteen from the edge, 0..1."""
+    down, across = (n // 2 - 8 for n in shown.shape[:2])
+    places = [(16, 16), (16, -32), (-32, 16), (-32, -32), (down, across)]
+    return np.array([shown[y : y + 16, x : x + 16].mean(axis=(0, 1)) for y, x in places]) / 65535
+
+
+def test_darktable_reads_the_gain_maps_of_a_phone_as_we_do(model, tmp_path):
+    source = flat_file(tmp_path / "phone.dng", ((0, 1), (1, 2)), 0.2, 192, 256)
+    theirs = corners_and_middle(shown_by("darktable", "display", source, 0.0))
+    assert np.abs(theirs / theirs[-1] - 1).max() < 0.02, "it evens out, by its own reading of the maps"
+    picture = enhance(read(source), model, ratio=1, strength=0.0)
+    ours = corners_and_middle(picture.data * 65535)
+    assert np.abs(ours / ours[-1] - 1).max() < 0.02
+
+
+@pytest.mark.parametrize("name", ["libraw", "rawtherapee", "darktable"])
+def test_a_phones_shading_is_gone_once_and_for_all_in(name, model, tmp_path):
+    source = flat_file(tmp_path / "phone.dng", ((2, 1), (1, 0)), 0.02, 192, 256)
+    linear = enhance(read(source), model, ratio=10)
+    write_linear(tmp_path / "a.dng", linear, develop(linear), origin=read_origin(source, 192, 256))
+    seen = corners_and_middle(shown_by(name, "neutral", tmp_path / "a.dng", 0.0))
+    assert np.abs(seen / seen[-1] - 1).max() < 0.05
 
 
 @pytest.mark.parametrize("name", ["libraw", "rawtherapee", "darktable"])

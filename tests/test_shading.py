@@ -57,7 +57,9 @@ def gain_at(grid, y, x, height=HEIGHT, width=WIDTH, origin=(0.0, 0.0), spacing=N
 
 def shaded(maps, light, height=HEIGHT, width=WIDTH):
     """What a sensor counts behind such a lens, in floats above black; `light` (H, W)."""
-    fall = np.array([[gain_at(maps[y % 2, x % 2], y, x) for x in range(width)] for y in range(height)])
+    fall = np.array(
+        [[gain_at(maps[y % 2, x % 2], y, x, height, width) for x in range(width)] for y in range(height)]
+    )
     return light / fall
 
 
@@ -66,9 +68,11 @@ def dng(path, data, cell=((0, 1), (1, 2)), **tags):
     return dng_files.write(path, data, cell=cell, tags=levels | {int(k[1:]): v for k, v in tags.items()})
 
 
-def flat_file(path, cell, light=0.1, **tags):
-    counts = BLACK + shaded(phone_maps(), light * np.ones((HEIGHT, WIDTH))) * (WHITE - BLACK)
-    return dng(path, np.rint(counts).astype(np.uint16), cell, t51009=opcodes_of(phone_maps()), **tags)
+def flat_file(path, cell, light=0.1, height=HEIGHT, width=WIDTH, **tags):
+    """An even wall behind a phone's lens."""
+    seen = shaded(phone_maps(), light * np.ones((height, width)), height, width)
+    counts = np.rint(BLACK + seen * (WHITE - BLACK)).astype(np.uint16)
+    return dng(path, counts, cell, t51009=opcodes_of(phone_maps(), height, width), **tags)
 
 
 @pytest.mark.parametrize("cell", BAYER_PHASES)
