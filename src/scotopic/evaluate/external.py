@@ -80,29 +80,7 @@ def develop_elsewhere(
         folder = Path(words)
         source, target = folder / "amplified.dng", folder / "developed.tif"
         write_mosaic(source, amplified(mosaic, ratio))
-        if name == "rawtherapee":
-            settings = folder / "settings.pp3"
-            settings.write_text(_PP3)
-            command: list[str | Path] = [
-                PROGRAMS[name],
-                "-o",
-                target,
-                "-p",
-                settings,
-                "-b16",
-                "-t",
-                "-Y",
-                "-c",
-                source,
-            ]
-        else:
-            settings = folder / "settings.xmp"
-            settings.write_text(_xmp(noise, ratio))
-            command = [PROGRAMS[name], source, settings, target, "--icc-type", "SRGB", "--core"]
-            command += ["--configdir", folder / "config", "--cachedir", folder / "cache"]
-            command += ["--conf", "plugins/darkroom/workflow=none"]
-            command += ["--conf", "plugins/imageio/format/tiff/bpp=16"]
-        _run(command)
+        _run(command(name, source, target, ratio, noise))
         try:
             shown = tifffile.imread(target)
         except (OSError, ValueError) as error:
@@ -112,6 +90,24 @@ def develop_elsewhere(
             f"{PROGRAMS[name]}: wrote {shown.dtype} {shown.shape}; 16-bit RGB was asked for"
         )
     return np.rint(shown / (_TOP / 255)).astype(np.uint8) if srgb_curve else with_libraw_curve(shown)
+
+
+def command(name: str, source: Path, target: Path, ratio: float, noise: NoiseProfile) -> list[str | Path]:
+    """How a program of PROGRAMS is told to develop an amplified DNG to a 16-bit TIFF, with its denoising.
+
+    `noise` is that of the mosaic before amplification. Settings are put beside `target`.
+    """
+    folder = target.parent
+    if name == "rawtherapee":
+        settings = folder / "settings.pp3"
+        settings.write_text(_PP3)
+        return [PROGRAMS[name], "-o", target, "-p", settings, "-b16", "-t", "-Y", "-c", source]
+    settings = folder / "settings.xmp"
+    settings.write_text(_xmp(noise, ratio))
+    words: list[str | Path] = [PROGRAMS[name], source, settings, target, "--icc-type", "SRGB", "--core"]
+    words += ["--configdir", folder / "config", "--cachedir", folder / "cache"]
+    words += ["--conf", "plugins/darkroom/workflow=none"]
+    return [*words, "--conf", "plugins/imageio/format/tiff/bpp=16"]
 
 
 def amplified(mosaic: Mosaic, ratio: float) -> Mosaic:

@@ -1,0 +1,77 @@
+"""Peak memory and time by the size of the picture, file to file, each in a process of its own.
+
+    python benchmarks/memory.py [--megapixels 24 50 100 150] [--format jpg] [-o memory.json]
+
+The bound, BASE_MB and BYTES_A_PIXEL, is what the project promises on a CPU; the exit status is 1 where a picture
+breaks it. Pictures are simulated, three by two in shape, written as uncompressed DNG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from frames import ENHANCE, RATIO, make_raw, peak_mb
+
+BASE_MB, BYTES_A_PIXEL = 600, 20
+"""At most so much: 600 MB and 20 bytes a pixel, of a million bytes each."""
+
+
+def measured(megapixels: float, folder: Path, kind: str, model: str) -> dict[str, Any]:
+    """One size: its peak, its bound, its seconds."""
+    height = round((megapixels * 1e6 / 1.5) ** 0.5) & ~1
+    width = round(height * 1.5) & ~1
+    raw, target = folder / "frame.dng", folder / f"frame.{kind}"
+    make_raw(raw, height, width)
+    start = time.perf_counter()
+    peak = peak_mb(
+        ENHANCE, str(raw), "-o", str(target), "--ratio", str(RATIO), "--model", model, "--device", "cpu"
+    )
+    seconds = time.perf_counter() - start
+    target.unlink()
+    pixels = height * width
+    return {
+        "megapixels": round(pixels / 1e6, 2),
+        "peak_mb": round(peak * 2**20 / 1e6, 1),
+        "bound_mb": round(BASE_MB + BYTES_A_PIXEL * pixels / 1e6, 1),
+        "seconds": round(seconds, 2),
+        "seconds_per_megapixel": round(seconds / pixels * 1e6, 3),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[24, 50, 100, 150])
+    parser.add_argument("--format", default="jpg")
+    parser.add_argument("--model", default="bayer-fast")
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        for megapixels in options.megapixels:
+            rows.append(measured(megapixels, Path(name), options.format, options.model))
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    result = {
+        "benchmark": "memory",
+        "base_mb": BASE_MB,
+        "bytes_a_pixel": BYTES_A_PIXEL,
+        "model": options.model,
+        "format": options.format,
+        "sizes": rows,
+    }
+    text = json.dumps(result, indent=1)
+    if options.output:
+        options.output.write_text(text + "\n")
+    print(text)
+    sys.exit(any(row["peak_mb"] > row["bound_mb"] for row in rows))
+
+
+if __name__ == "__main__":
+    main()
