@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 OUT := out/demo
 SAMPLE := examples/dark_eagles.dng
 
-.PHONY: demo test check lint bench evaluate web clean
+.PHONY: demo test check lint bench evaluate web lock clean
 
 demo: $(VENV)/.core
 	@rm -rf $(OUT) && mkdir -p $(OUT)
@@ -50,7 +50,11 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/.full: pyproject.toml constraints.txt | $(VENV)/bin/python
+# On Linux what is downloaded must have the hashes of requirements.lock, PyTorch aside: which of its builds one gets
+# depends on where one is. Elsewhere the versions alone are held.
+$(VENV)/.full: pyproject.toml constraints.txt requirements.lock | $(VENV)/bin/python
+	@test "$$(uname -s)" != Linux || \
+		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,evaluate,web,dev]'
 	@touch $@ $(VENV)/.core
 
@@ -58,6 +62,20 @@ $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "scotopic needs Python 3.11 or later; install it first"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "$(PYTHON) cannot make environments; on Debian: apt install python3-venv"; exit 1; }
+
+# Anew after a change of constraints.txt or of the dependencies in pyproject.toml.
+lock: $(VENV)/bin/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	@{ echo '# Made by make lock: what Linux installs for development, with hashes. PyTorch comes without: see Makefile.'; \
+		$(BIN)/uv pip compile pyproject.toml --extra train --extra evaluate --extra web --extra dev \
+			-c constraints.txt --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --quiet \
+			$(UNLOCKED:%=--no-emit-package %); } > requirements.lock.new
+	@mv requirements.lock.new requirements.lock
+
+# PyTorch, and what its builds for graphics cards bring along.
+UNLOCKED := torch triton cuda-bindings cuda-pathfinder cuda-toolkit nvidia-cublas nvidia-cuda-cupti nvidia-cuda-nvrtc \
+	nvidia-cuda-runtime nvidia-cudnn-cu13 nvidia-cufft nvidia-cufile nvidia-curand nvidia-cusolver nvidia-cusparse \
+	nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvjitlink nvidia-nvshmem-cu13 nvidia-nvtx
 
 clean:
 	rm -rf $(VENV) out build dist node_modules src/scotopic/web/static/vendor
