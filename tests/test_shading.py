@@ -254,7 +254,7 @@ def test_maps_and_words_survive_the_way_from_a_child_process(tmp_path):
     assert back.notes == ("a word",)
     ours, theirs = (p.shading.gains(0, HEIGHT, WIDTH) for p in (picture, back))
     assert np.array_equal(ours, theirs)
-    assert back.shading.gains_of_places(0, 4, 4)[0, 1].shape == (4, 4)
+    assert back.shading.gains_of_place(0, 1, (5, 4), whole=True).shape == (3, 2)
     for name, value in (
         ("grid", {"bytes": "AAAA"}),
         ("pitch", [0, 1]),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Place = tuple[int, int]
+Places = npt.NDArray[np.int_]
 
 Gains = npt.NDArray[np.float32]
 
@@ -68,36 +71,30 @@ class Shading:
 
         A mosaic's colour has the mean of its places in the cell: the two greens have maps of their own.
         """
-        values = self._all_values(top, bottom, width)
+        values = self._at(np.arange(top, bottom), np.arange(width))
         out = np.empty((bottom - top, width, 3), np.float32)
         for colour in range(3):
-            out[..., colour] = self._of_colour(colour, values)
-            # Places that the same maps are for count together.
-            used = Counter(self._for_place(place) for place in self._places(colour))
-            if used:
-                out[..., colour] *= sum(
-                    _product([values[n][..., 0] for n in numbers]) * np.float32(count / used.total())
-                    for numbers, count in used.items()
-                )
+            out[..., colour] = self._of_colour(colour, values) * self._of_places(
+                self._places(colour), values
+            )
         return out
 
-    def gains_of_places(self, top: int, bottom: int, width: int) -> dict[Place, Gains]:
-        """Of each place of the cell, as it lies at the picture's top-left corner, (rows, width): for a mosaic."""
-        values = self._all_values(top, bottom, width)
-        size = len(self.cell or ())
-        out = {}
-        for colour in range(3):
-            of_colour = self._of_colour(colour, values)
-            for place in self._places(colour):
-                y, x = ((n - cut) % size for n, cut in zip(place, self.left_out, strict=True))
-                own = _product([values[n][..., 0] for n in self._for_place(place)])
-                out[y, x] = np.broadcast_to(of_colour * own, (bottom - top, width))
-        return out
+    def gains_of_place(self, y: int, x: int, shape: tuple[int, int], *, whole: bool) -> Gains | None:
+        """Of the mosaic's pixels [y::cell, x::cell], of a picture of this shape.
 
-    def colour_at(self, y: int, x: int) -> int:
-        """The colour of a pixel of the picture, which is a mosaic."""
+        Not `whole`: only what they have more than the mean of their colour; None where that is nothing.
+        """
         cell = self.cell or ((0,),)
-        return cell[(y + self.left_out[0]) % len(cell)][(x + self.left_out[1]) % len(cell)]
+        size = len(cell)
+        place = (y + self.left_out[0]) % size, (x + self.left_out[1]) % size
+        colour = cell[place[0]][place[1]]
+        alike = self._places(colour)
+        if not whole and len({self._for_place(other) for other in alike}) < 2:
+            return None
+        values = self._at(np.arange(y, shape[0], size), np.arange(x, shape[1], size))
+        own = self._of_places([place], values)
+        gains = own * self._of_colour(colour, values) if whole else own / self._of_places(alike, values)
+        return np.broadcast_to(gains, (len(range(y, shape[0], size)), len(range(x, shape[1], size))))
 
     def _places(self, colour: int) -> list[Place]:
         return [
@@ -108,21 +105,31 @@ class Shading:
         """The numbers of the maps that are for a place."""
         return tuple(n for n, one in enumerate(self.maps) if one.of_mosaic and one.is_for(place))
 
-    def _of_colour(self, colour: int, values: list[Gains]) -> Gains | np.float32:
+    def _of_places(self, places: list[Place], values: Callable[[int], Gains]) -> Gains | np.float32:
+        """The mean over places of the product of the maps that are for them."""
+        used = Counter(map(self._for_place, places))
+        means = [
+            _product([values(n)[..., 0] for n in numbers]) * np.float32(count / len(places))
+            for numbers, count in used.items()
+        ]
+        return reduce(np.add, means) if means else np.float32(1)
+
+    def _of_colour(self, colour: int, values: Callable[[int], Gains]) -> Gains | np.float32:
         """The product of the maps that are made for colours."""
         return _product(
             [
-                values[n][..., min(colour - one.planes[0], one.grid.shape[2] - 1)]
+                values(n)[..., min(colour - one.planes[0], one.grid.shape[2] - 1)]
                 for n, one in enumerate(self.maps)
                 if not one.of_mosaic and 0 <= colour - one.planes[0] < one.planes[1]
             ]
         )
 
-    def _all_values(self, top: int, bottom: int, width: int) -> list[Gains]:
-        rows, columns = np.arange(top, bottom) + self.left_out[0], np.arange(width) + self.left_out[1]
-        return [self._values(one, rows, columns) for one in self.maps]
+    def _at(self, rows: Places, columns: Places) -> Callable[[int], Gains]:
+        """A map's gains (rows, columns, P) by its number, at rows and columns of the picture."""
+        rows, columns = rows + self.left_out[0], columns + self.left_out[1]
+        return cache(lambda number: self._values(self.maps[number], rows, columns))
 
-    def _values(self, one: GainMap, rows: npt.NDArray[np.int_], columns: npt.NDArray[np.int_]) -> Gains:
+    def _values(self, one: GainMap, rows: Places, columns: Places) -> Gains:
         """A map's gains (rows, columns, P), 1 outside its area."""
         down = _weights((rows + 0.5) / self.height, one.origin[0], one.spacing[0], one.grid.shape[0])
         across = _weights((columns + 0.5) / self.width, one.origin[1], one.spacing[1], one.grid.shape[1])
@@ -173,16 +180,12 @@ def evened_mosaic(
     """
     size = len(black)
     out: npt.NDArray[np.float32] = data.astype(np.float32)
-    height, width = data.shape
-    band = ROWS // size * size
-    for top in range(0, height, band):
-        rows = out[top : top + band]
-        of_colours = shading.gains(top, top + len(rows), width)
-        for (y, x), gains in shading.gains_of_places(top, top + len(rows), width).items():
-            factor = gains if whole else gains / of_colours[..., shading.colour_at(y, x)]
-            part, level = rows[y::size, x::size], np.float32(black[y, x])
-            part -= level
-            part *= factor[y::size, x::size]
-            part += level
-        np.copyto(rows, data[top : top + band], where=data[top : top + band] >= saturation)
+    for y in range(size):
+        for x in range(size):
+            gains = shading.gains_of_place(y, x, data.shape, whole=whole)
+            if gains is None:
+                continue
+            counted, level = data[y::size, x::size], np.float32(black[y, x])
+            light = (out[y::size, x::size] - level) * gains + level
+            out[y::size, x::size] = np.where(counted >= saturation, counted, light)
     return out
