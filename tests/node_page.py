@@ -45,7 +45,9 @@ def read_all(paths: list[Path], folder: Path, **environment: str) -> dict[Path, 
             flat = np.fromfile(folder / f"{number}.bin", kind)
             size = (told["height"], told["width"])
             told["data"] = (
-                flat.reshape(size) if told["kind"] == "mosaic" else np.moveaxis(flat.reshape(3, *size), 0, -1)
+                flat.reshape(size)
+                if told["kind"] == "mosaic"
+                else np.moveaxis(flat.reshape(3, *size), 0, -1)
             )
         found[path] = told
     return found

@@ -45,8 +45,12 @@ export function checkIsRaw(bytes) {
     throw notRaw('document', 'is a document, not a RAW file');
   }
   if (!isTiff(bytes)) return;
-  const pages = allPages(openTiff(bytes) ?? { pages: [] }).map((page) => ({ page, ...layout(page) }));
-  if (!pages.length) return; // No readable directory: LibRaw gives the verdict.
+  const tiff = openTiff(bytes);
+  const pages = tiff ? allPages(tiff).map((page) => ({ page, ...layout(page) })) : [];
+  if (!pages.length) {
+    if (tiff?.first >= bytes.length) throw damaged('the RAW file is cut short before its directory', { size: bytes.length });
+    return; // No readable directory: LibRaw gives the verdict.
+  }
   if (isDeveloped(head, pages)) throw notRaw('TIFF', 'is a developed TIFF, not a RAW file');
   checkExtents(bytes.length, pages);
 }

@@ -43,21 +43,26 @@ async function compile(url) {
   return WebAssembly.compile(await answer.arrayBuffer());
 }
 
-/** A fresh instance's exports, for LibRaw, zlib and libjpeg alike. What the C library would ask of a system does nothing here. */
+/** A fresh instance's exports, for LibRaw, zlib and libjpeg alike.
+ *
+ * What the C library would ask of a system (to print a warning) is refused as a closed file would: an answer of
+ * success would have it try again for ever. */
 export async function instance() {
   const module = await librawModule();
   const imports = {};
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    (imports[from] ??= {})[name] =
-      name === 'proc_exit' || name === 'abort'
-        ? () => {
-            throw new WebAssembly.RuntimeError('LibRaw gave up');
-          }
-        : () => 0;
+    (imports[from] ??= {})[name] = name === 'proc_exit' ? giveUp : () => BAD_FILE;
   }
   const { exports } = await WebAssembly.instantiate(module, imports);
   exports._initialize?.();
   return exports;
+}
+
+/** WASI's error number for a file that is not open. */
+const BAD_FILE = 8;
+
+function giveUp() {
+  throw new WebAssembly.RuntimeError('LibRaw gave up');
 }
 
 /** An opened file: its header is read, its picture not yet. */

@@ -4,7 +4,7 @@
 
 import { readPixels } from './dng/pixels.js';
 import { readTags } from './dng/page.js';
-import { captured, checkWhole } from './dng/read.js';
+import { captured, checkSide, checkWhole } from './dng/read.js';
 import { grid } from './dng/tags.js';
 import { ScotopicError, damaged, unsupported } from './errors.js';
 import { checkIsRaw } from './identify.js';
@@ -42,7 +42,10 @@ async function readWhole(bytes, megapixelsMax) {
   checkIsRaw(bytes);
   const dng = readTags(bytes);
   const exif = readExif(bytes);
-  if (dng) checkSize(dng, megapixelsMax);
+  if (dng) {
+    checkSize(dng, megapixelsMax);
+    checkSide(dng);
+  }
   if (dng?.beyondLibraw.length) return captured(await readPixels(bytes, dng), dng, described(exif, null, dng));
   let refusal;
   try {

@@ -108,7 +108,8 @@ export function isTiff(bytes) {
   return head === 'II*\0' || head === 'MM\0*' || head === 'II+\0' || head === 'MM\0+';
 }
 
-/** A TIFF's pages in their chain, each with its sub-pages in `subpages`; null for what is no TIFF.
+/** A TIFF's pages in their chain, each with its sub-pages in `subpages`, and where the first should stand (`first`);
+ * null for what is no TIFF.
  *
  * `anyMark` also takes makers' own numbers in place of 42 (Olympus, Panasonic). */
 export function openTiff(bytes, anyMark = false) {
@@ -121,7 +122,8 @@ export function openTiff(bytes, anyMark = false) {
   if (big && bytes.length < 16) return null;
   const pages = [];
   const seen = new Set();
-  let at = big ? Number(view.getBigUint64(8, little)) : view.getUint32(4, little);
+  const first = big ? Number(view.getBigUint64(8, little)) : view.getUint32(4, little);
+  let at = first;
   while (at && !seen.has(at) && pages.length < PAGES_MAX) {
     seen.add(at);
     const read = readPage(view, at, little, big);
@@ -131,7 +133,7 @@ export function openTiff(bytes, anyMark = false) {
     pages.push(read.page);
     at = read.next;
   }
-  return { view, little, big, pages };
+  return { view, little, big, first, pages };
 }
 
 /** The directory at `at` and where the next stands; null where none fits into the file. */

@@ -25,7 +25,7 @@ const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 export function captured(stored, dng, fields) {
   const [top, left, bottom, right] = dng.area;
   const [height, width] = [bottom - top, right - left];
-  if (Math.min(height, width) < SIDE_MIN) throw damaged(`its picture is only ${width}x${height} pixels`);
+  checkSide(dng);
   const cell = dng.cfa?.length ?? 1;
   const black = dng.black.isStated || !dng.masked.length ? dng.black : blackOfMasked(stored, dng, cell);
   const highest = most(black.values) + [dng.rowDelta, dng.columnDelta]
@@ -39,6 +39,12 @@ export function captured(stored, dng, fields) {
   all.notes = dng.notes;
   const seen = { ...stored, top, left, height, width };
   return dng.cfa ? mosaic(seen, dng, black, all) : linear(seen, dng, black, all);
+}
+
+/** Throw truncated where the picture is too small to be a photo. */
+export function checkSide({ area: [top, left, bottom, right] }) {
+  const [height, width] = [bottom - top, right - left];
+  if (Math.min(height, width) < SIDE_MIN) throw damaged(`its picture is only ${width}x${height} pixels`);
 }
 
 /** Throw where the last rows repeat: decoders fill up short files so. Noise never repeats. */
