@@ -5,6 +5,7 @@ The page's modules carry the names of those here, and each finds its numbers und
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from scotopic import balance, colour, exposure, frame, models, noise, pattern, remosaic, sensor
-from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table
+from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table, srgb_profile
 from scotopic.enhance import KNEE_MAX, NO_LIGHT, NO_LIGHT_SIGMAS
 from scotopic.version import __version__
 
@@ -55,6 +56,7 @@ def constants() -> dict[str, Any]:
             "squareBlock": noise.SQUARE_BLOCK,
             "flatQuantile": noise.FLAT_QUANTILE,
             "clippedMax": noise.CLIPPED_MAX,
+            "blocksMax": noise.BLOCKS_MAX,
             "blocksMin": noise.BLOCKS_MIN,
             "bins": noise.BINS,
             "shotMin": noise.SHOT_MIN,
@@ -97,6 +99,7 @@ def constants() -> dict[str, Any]:
             "tableSize": _TABLE_SIZE,
             "shoulderSize": _SHOULDER_SIZE,
             "shownFrom": _shown_from(),
+            "profile": base64.b64encode(srgb_profile()).decode("ascii"),
         },
         "models": _models(),
     }

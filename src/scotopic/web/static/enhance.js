@@ -2,16 +2,21 @@
 
 import { ScotopicError } from "./errors.js";
 import { decide } from "./exposure.js";
-import { narrow } from "./half.js";
+import { narrow, widened } from "./half.js";
 import { estimate } from "./noise.js";
 import { missing, paddedAxis, patternOf } from "./pattern.js";
 import { asMosaic } from "./remosaic.js";
 import { tiling } from "./run.js";
+import { evenedMosaic } from "./shading.js";
 
 /** What will be done to a picture: {mosaic, exposure: {ratio, source}, noise: {profile, warning}}. */
 export function plan(captured, constants, ratio = null) {
   const mosaic = asMosaic(captured, constants);
-  return { mosaic, exposure: decide(mosaic, constants, ratio), noise: estimate(mosaic, constants) };
+  const noise = estimate(mosaic, constants);
+  // How bright the picture is to be is judged as it will be seen, behind a lens without shading.
+  const asSeen = ratio === null && captured.kind === "mosaic" && mosaic.shading;
+  const seen = asSeen ? { ...mosaic, data: evenedMosaic(mosaic, { whole: true }) } : mosaic;
+  return { mosaic, exposure: decide(seen, constants, ratio), noise };
 }
 
 /**
@@ -95,7 +100,8 @@ export function prepared(made, multiple, constants) {
  * there is without it, both Uint16Array of three planes. `network.tile` runs the model on one tile;
  * `pixels` bounds it; `progress` is told the share done after each; `go` throws where the work is to stop.
  */
-export async function enhance(captured, made, network, { constants, pixels, progress = () => {}, go = () => {} }) {
+export async function enhance(captured, plan, network, { constants, pixels, progress = () => {}, go = () => {} }) {
+  const made = captured.kind === "mosaic" ? { ...plan, mosaic: ofEvenGreens(plan.mosaic) } : plan;
   const { mosaic, exposure } = made;
   const { height, width } = mosaic;
   const name = constants.models[patternOf(mosaic.cfa, constants).sensor].fast;
@@ -138,6 +144,11 @@ export async function enhance(captured, made, network, { constants, pixels, prog
       "engine",
       `${name}: gave no picture, this one's noise or light is beyond what it was made for; amplify less`,
     );
+  if (captured.shading) {
+    // Behind the network, which has learnt noise as sensors have it, the same from corner to corner.
+    const gains = (row) => captured.shading.gains(row, row + 1, width);
+    for (const halves of [rgb, plain]) evenedHalves(halves, height, width, gains);
+  }
   const { wb, xyzToCamera, orientation = 1, pixelAspect = 1 } = captured;
   return { height, width, rgb, plain, wb, clip, ratio: exposure.ratio, xyzToCamera, orientation, pixelAspect };
 }
@@ -165,7 +176,7 @@ export function reduced(captured, made, factor) {
   const { shot, read } = made.noise.profile;
   const quieter = { ...made.noise.profile, shot: shot.map((s) => s * share), read: read.map((r) => r * share) };
   return {
-    captured: { ...captured, data: out, height: high, width: wide },
+    captured: { ...captured, data: out, height: high, width: wide, shading: null },
     noise: { ...made.noise, profile: quieter },
   };
 }
@@ -176,7 +187,37 @@ export async function preview(captured, made, network, { constants, most, ...res
   const small = reduced(captured, made, factor);
   const mosaic = asMosaic(small.captured, constants);
   if (Math.min(mosaic.height, mosaic.width) < 2 * mosaic.cfa.length) return null;
-  return enhance(small.captured, { ...made, mosaic, noise: small.noise }, network, { constants, pixels: 2 * most, ...rest });
+  const quick = { ...made, mosaic, noise: small.noise };
+  const light = await enhance(small.captured, quick, network, { constants, pixels: 2 * most, ...rest });
+  if (captured.shading) {
+    const middle = (n) => Math.floor((n + 0.5) * factor);
+    const gains = (row) => {
+      const all = captured.shading.gains(middle(row), middle(row) + 1, captured.width);
+      return Float32Array.from({ length: 3 * light.width }, (_, i) => {
+        return all[Math.floor(i / light.width) * captured.width + middle(i % light.width)];
+      });
+    };
+    for (const halves of [light.rgb, light.plain]) evenedHalves(halves, light.height, light.width, gains);
+  }
+  return light;
+}
+
+/** The mosaic without what the lens's shading tells of the two greens apart: it would be taken for a pattern. */
+function ofEvenGreens(mosaic) {
+  return mosaic.shading ? { ...mosaic, data: evenedMosaic(mosaic, { whole: false }) } : mosaic;
+}
+
+/** Light in halves times the gains of each row, in place: `gains` gives three colours of a row after each other. */
+function evenedHalves(halves, height, width, gains) {
+  for (let row = 0; row < height; row++) {
+    const of = gains(row);
+    for (let c = 0; c < 3; c++) {
+      const at = (c * height + row) * width;
+      const light = widened(halves.subarray(at, at + width));
+      for (let x = 0; x < width; x++) light[x] *= of[c * width + x];
+      narrow(light, halves, at);
+    }
+  }
 }
 
 /** What came with finished colours keeps its own in place of the plain demosaic: amplified and balanced halves. */

@@ -89,9 +89,13 @@ export function allBlocks(mosaic, constants) {
   return mosaic.cfa.length > 2 ? squareStatistics(mosaic, k) : blockStatistics(mosaic, k);
 }
 
-/** Of each block of one colour that is clipped neither at 0 DN nor at saturation. */
-function blockStatistics(mosaic, { block, clippedMax }) {
+/**
+ * Of each block of one colour that is clipped neither at 0 DN nor at saturation; of large pictures every second, third,
+ * ... row of blocks.
+ */
+function blockStatistics(mosaic, { block, blocksMax, clippedMax }) {
   const { data, width, cfa, saturation } = mosaic;
+  const step = Math.max(1, Math.floor(Math.floor(data.length / (block * block)) / blocksMax));
   const size = cfa.length;
   const rows = [...Array(size).keys()].map((d) => Math.floor(Math.ceil((mosaic.height - d) / size) / block));
   const columns = [...Array(size).keys()].map((d) => Math.floor(Math.ceil((width - d) / size) / block));
@@ -104,7 +108,7 @@ function blockStatistics(mosaic, { block, clippedMax }) {
     for (let dx = 0; dx < size; dx++) {
       const black = mosaic.black[dy][dx];
       const scale = 1 / (mosaic.white - black);
-      for (let row = 0; row < rows[dy]; row++)
+      for (let row = 0; row < rows[dy]; row += step)
         for (let column = 0; column < columns[dx]; column++) {
           let sum = 0;
           let squares = 0;

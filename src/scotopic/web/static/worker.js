@@ -189,8 +189,10 @@ async function save({ id, settings = {}, format = "jpg", quality }) {
     developed(develop, blended(strip, strength), width * count, rgb);
     return rgb;
   };
-  const exif = picture.exif;
-  const { parts } = await jpeg(rows, width, height, { exif, quality, software: `scotopic ${page.constants.version}` });
+  const { version, develop: known } = page.constants;
+  const icc = Uint8Array.from(atob(known.profile), (c) => c.charCodeAt(0));
+  const words = { exif: picture.exif, quality, icc, software: `scotopic ${version}` };
+  const { parts } = await jpeg(rows, width, height, words);
   goOn(picture);
   const name = `${file.name.replace(/\.[^.]*$/, "") || "picture"}-scotopic.jpg`;
   post({ type: "saved", id, blob: new Blob(parts, { type: "image/jpeg" }), name });
