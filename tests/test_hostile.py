@@ -20,6 +20,7 @@ import torch
 from onnx import TensorProto, external_data_helper, helper
 from safetensors.torch import save_file
 
+import dng_files
 from conftest import MORE_DATA, ROOT, SAMPLE
 from dng_files import write
 from fuzz import hostile, mutate, seeds
@@ -140,6 +141,15 @@ def test_a_folder_of_mutants_gives_whole_pictures_and_named_errors_in_the_sandbo
     left = {p.name for p in out.iterdir() if "journal" not in p.name} if out.exists() else set()
     assert left == written
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("curves", [[[1.0] * 100_000], [[0.0, 1.0]] * 900])
+def test_curves_that_would_take_hours_are_left_out_with_a_word(tmp_path, rng, curves):
+    opcodes = dng_files.opcode_list(*(dng_files.polynomial(curve, 64, 96) for curve in curves))
+    data = rng.integers(0, 4000, (64, 96)).astype(np.uint16)
+    mosaic = read(write(tmp_path / "a.dng", data, tags={51009: opcodes}))
+    assert np.array_equal(mosaic.data, data)
+    assert any("beyond all measure" in note for note in mosaic.notes)
 
 
 @pytest.mark.slow

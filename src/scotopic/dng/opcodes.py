@@ -16,6 +16,11 @@ from scotopic.shading import GAIN_MAX, GainMap
 
 _MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
 _OPCODES_MAX = 1000
+_TABLE_MAX, _DEGREE_MAX = 65536, 8
+"""The specification's limits for MapTable and MapPolynomial."""
+
+_MAPS_MAX = 64
+"""Each takes a pass over the whole picture: one a colour is usual, one for each place of an X-Trans cell thinkable."""
 
 _GAIN_HEAD = struct.Struct(">10I4dI")
 """Of GainMap: area, planes, pitches, points; spacing and origin; planes of the map."""
@@ -111,6 +116,8 @@ def tone_maps(opcodes: list[Opcode]) -> tuple[ToneMap, ...]:
             slice(left, right, max(1, column_step)),
             slice(plane, plane + planes),
         )
+        if length > (_TABLE_MAX if code == _MAP_TABLE else _DEGREE_MAX) or len(maps) == _MAPS_MAX:
+            raise ValueError("curves beyond all measure")
         if code == _MAP_TABLE:
             bend = np.frombuffer(body, ">u2", length, 36).astype(np.float64)
         else:
