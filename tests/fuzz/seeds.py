@@ -100,7 +100,7 @@ def _opcodes() -> bytes:
 
 def _with_pages(path: Path, mosaic: np.ndarray, linear: np.ndarray) -> Path:
     """A preview with two raw pictures below it."""
-    own = dict(metadata=None, software=False)
+    own = {"metadata": None, "software": False}
     with tifffile.TiffWriter(path) as writer:
         writer.write(
             np.zeros((16, 24, 3), np.uint8),
