@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 OUT := out/demo
 SAMPLE := examples/dark_eagles.dng
 
-.PHONY: demo test check lint bench evaluate web lock clean
+.PHONY: demo test check lint bench evaluate web wasm lock clean
 
 demo: $(VENV)/.core
 	@rm -rf $(OUT) && mkdir -p $(OUT)
@@ -44,6 +44,11 @@ src/scotopic/web/static/vendor/.done: package.json package-lock.json src/scotopi
 	@npm ci --ignore-scripts --no-audit --no-fund --silent
 	@npm run --silent vendor
 	@touch $@
+
+# LibRaw and libjpeg-turbo for the page, compiled anew from their sources; the result is tracked. Needs Debian's
+# emscripten, nodejs and npm, and half an hour on two cores.
+wasm:
+	@src/scotopic/web/libraw/build.sh
 
 # The environment to use scotopic with; the one to develop it with holds the rest and is editable.
 $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python

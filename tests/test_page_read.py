@@ -17,6 +17,7 @@ from node_page import STATIC, read_all, run
 from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Captured, Linear, Mosaic
 from scotopic.read import read
+from scotopic.shading import evened, evened_mosaic
 
 CODES = {
     NotRawError: {"not-raw", "jpeg"},
@@ -266,8 +267,6 @@ def test_jpeg_xl_is_refused_by_its_name(tmp_path: Path) -> None:
 
 
 def test_the_shading_of_lenses_is_evened_out_as_in_python(tmp_path: Path) -> None:
-    from scotopic.shading import evened, evened_mosaic
-
     lists = {
         "phone": {51009: dng_files.opcode_list(gain_map(1, 2), gain_map(1, 2, 1))},
         "of colours": {51022: dng_files.opcode_list(gain_map(3))},

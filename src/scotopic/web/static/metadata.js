@@ -36,7 +36,7 @@ export function readExif(bytes) {
     // Go on without.
   }
   const { words, enhanced } = parsePacket(packetOf(bytes));
-  if (words.rating >= 0) found.main.set(RATING, { type: SHORT, values: [words.rating] });
+  if (words.rating !== null && words.rating >= 0) found.main.set(RATING, { type: SHORT, values: [words.rating] });
   return summary({ ...found, words, enhanced });
 }
 

@@ -1,0 +1,206 @@
+"""The page's JPEGs are what Python's are: the same picture, EXIF, XMP and profile to every reader."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import exifread
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
+
+import dng_files
+from conftest import SAMPLE
+from node_page import run
+from scotopic import metadata, xmp
+from scotopic.frame import Rendered
+from scotopic.icc import profile
+from scotopic.metadata import is_enhanced
+from scotopic.read import read
+from scotopic.write import write
+
+HEIGHT, WIDTH = 131, 203
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> np.ndarray:
+    """A picture with colours and noise, laid down for Node."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH]
+    clean = np.dstack([x * 1.2, 255 - y * 1.5, (x + y) * 0.7])
+    rgb = np.clip(clean + np.random.default_rng(0).normal(0, 4, clean.shape), 0, 255).astype(np.uint8)
+    (tmp_path / "rgb.bin").write_bytes(rgb.tobytes())
+    return rgb
+
+
+def written(folder: Path, *paths: Path, **options: Any) -> list[Path]:
+    told = run("write_files.mjs", folder, WIDTH, HEIGHT, *paths, OPTIONS=json.dumps(options))
+    for one in told:
+        assert one["size"] == Path(one["name"]).stat().st_size
+        assert one["last"] == 1
+    return [Path(one["name"]) for one in told]
+
+
+def python_writes(raw: Path, rgb: np.ndarray, path: Path) -> Path:
+    exif = read(raw).exif
+    write(path, Rendered(data=rgb, icc=profile("srgb"), exif=exif.marked()), "jpg", overwrite=True)
+    return path
+
+
+def as_exifread_sees(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        found = exifread.process_file(file, details=False)
+    left_out = ("Thumbnail", "JPEGThumbnail", "Image ExifOffset", "Image GPSInfo", "Image Software")
+    return {
+        name: [Fraction(v.num, v.den) if hasattr(v, "num") and v.den else str(v) for v in tag.values]
+        if isinstance(tag.values, list)
+        else tag.values
+        for name, tag in found.items()
+        if not name.startswith(left_out)
+    }
+
+
+def as_pillow_sees(path: Path) -> dict[int, Any]:
+    with Image.open(path) as image:
+        exif = image.getexif()
+        main = {k: v for k, v in exif.items() if k not in (metadata.SOFTWARE, 0x8769, 0x8825)}
+        return (
+            main | dict(exif.get_ifd(0x8769)) | {1_000_000 + k: v for k, v in exif.get_ifd(0x8825).items()}
+        )
+
+
+def check_same_metadata(page: Path, python: Path) -> None:
+    assert as_exifread_sees(page) == as_exifread_sees(python)
+    assert str(as_pillow_sees(page)) == str(as_pillow_sees(python))
+    assert is_enhanced(page)
+    assert xmp.parse(metadata._packet(page)) == xmp.parse(metadata._packet(python))
+
+
+def test_the_picture_is_the_one_that_pillow_writes(picture: np.ndarray, tmp_path: Path) -> None:
+    (path,) = written(tmp_path, SAMPLE)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=95, subsampling="4:4:4")
+    with Image.open(path) as image, Image.open(buffer) as theirs:
+        assert image.size == (WIDTH, HEIGHT)
+        assert image.quantization == theirs.quantization
+        difference = np.abs(np.asarray(image).astype(int) - np.asarray(theirs))
+    assert difference.max() <= 2
+    assert difference.mean() < 0.1
+
+
+def test_lower_quality_makes_smaller_files(picture: np.ndarray, tmp_path: Path) -> None:
+    (fine,) = written(tmp_path, SAMPLE)
+    size = fine.stat().st_size
+    (coarse,) = written(tmp_path, SAMPLE, quality=60)
+    assert coarse.stat().st_size < size / 2
+
+
+def test_exif_and_xmp_of_the_sample_are_those_that_python_writes(
+    picture: np.ndarray, tmp_path: Path
+) -> None:
+    (path,) = written(tmp_path, SAMPLE)
+    check_same_metadata(path, python_writes(SAMPLE, picture, tmp_path / "python.jpg"))
+    found = as_pillow_sees(path)
+    assert found[metadata.ORIENTATION] == 1
+    assert (found[0xA002], found[0xA003], found[0xA001]) == (WIDTH, HEIGHT, 1)
+    with Image.open(path) as image:
+        assert image.getexif()[metadata.SOFTWARE] == "scotopic 9.9"
+
+
+def test_exif_and_xmp_of_real_files_are_those_that_python_writes(
+    raws: Path, picture: np.ndarray, tmp_path: Path
+) -> None:
+    names = (
+        "sony_a7r3_iso3200_concert.ARW",
+        "canon_30d.CR2",
+        "canon_kissx4_colorchart.dng",
+        "Canon_PowerShot_S40_CRW_0104.CRW",
+        "Kodak_DC120_DC120IMG_P003908.KDC",
+        "adobe_linear_14.dng",
+        "nikon_bggr.dng",
+    )
+    sources = [raws / name for name in names]
+    for source, path in zip(sources, written(tmp_path, *sources), strict=True):
+        check_same_metadata(path, python_writes(source, picture, tmp_path / "python.jpg"))
+
+
+def labelled(folder: Path, name: str = "a.dng", words: xmp.Words | None = None) -> Path:
+    """A DNG of a photographer with a name, a place and keywords."""
+    path = folder / name
+    words = words or xmp.Words(
+        rating=4,
+        label="Rot & gut",
+        title='Nacht "eins"',
+        description="unter <Sternen>",
+        subjects=("Nacht", "Straße", "夜"),
+        rights="© Müller",
+        creators=("Zoë Müller", "B. Öst"),
+    )
+    packet = xmp.build(words, enhanced=False)
+    tags = [
+        *dng_files.extratags(dng_files.COMMON | dng_files.mosaic_tags() | {274: 6}),
+        (0x013B, 2, 0, "Zoë Müller".encode(), True),
+        (0x8298, 2, 0, "© Zoë".encode(), True),
+        (700, 1, len(packet), packet, True),
+    ]
+    data = np.random.default_rng(0).integers(0, 9000, (40, 48)).astype(np.uint16)
+    tifffile.imwrite(path, data, photometric=32803, metadata=None, software=False, extratags=tags)
+    exif, gps = ImageFileDirectory_v2(), ImageFileDirectory_v2()
+    exif[0x829A], exif[0x829D], exif[0x920A] = IFDRational(1, 40), IFDRational(18, 10), IFDRational(50)
+    exif[0x8827], exif[0x9003], exif[0xA434] = 6400, "2026:01:02 03:04:05", "Nocti 50 mm"
+    exif[0x9204] = IFDRational(-2, 3)
+    exif[0x927C] = b"MakerNote" * 50
+    gps[1], gps[2] = "N", (IFDRational(48), IFDRational(8), IFDRational(3012, 100))
+    gps[3], gps[4] = "E", (IFDRational(11), IFDRational(34), IFDRational(5, 2))
+    gps[6], gps[5] = IFDRational(1039, 2), b"\0"
+    metadata.attach_to_tiff(path, exif, gps)
+    return path
+
+
+def test_names_places_and_keywords_come_along_with_their_accents(
+    picture: np.ndarray, tmp_path: Path
+) -> None:
+    source = labelled(tmp_path)
+    (path,) = written(tmp_path, source)
+    check_same_metadata(path, python_writes(source, picture, tmp_path / "python.jpg"))
+    found = as_exifread_sees(path)
+    assert found["Image Artist"] == "Zoë Müller"
+    assert found["EXIF ExposureBiasValue"] == [Fraction(-2, 3)]
+    assert found["GPS GPSLatitude"] == [48, 8, Fraction(753, 25)]
+    assert "EXIF MakerNote" not in found
+    words, _ = xmp.parse(metadata._packet(path))
+    assert words.subjects == ("Nacht", "Straße", "夜")
+    assert words.creators == ("Zoë Müller", "B. Öst")
+
+
+def test_the_place_stays_behind_when_asked(picture: np.ndarray, tmp_path: Path) -> None:
+    (path,) = written(tmp_path, labelled(tmp_path), stripGps=True)
+    assert not any(name.startswith("GPS") for name in as_exifread_sees(path))
+    assert "Image GPSInfo" not in exifread.process_file(path.open("rb"), details=False)
+
+
+def test_words_that_do_not_fit_leave_rating_and_label(picture: np.ndarray, tmp_path: Path) -> None:
+    source = labelled(tmp_path, words=xmp.Words(rating=2, label="x", description="y" * 70_000))
+    (path,) = written(tmp_path, source)
+    words, enhanced = xmp.parse(metadata._packet(path))
+    assert (words.rating, words.label, words.description, enhanced) == (2, "x", "", True)
+
+
+def test_another_colour_space_has_its_profile(picture: np.ndarray, tmp_path: Path) -> None:
+    # Larger than one segment holds.
+    icc = profile("p3") + bytes(70_000)
+    (path,) = written(tmp_path, SAMPLE, icc=base64.b64encode(icc).decode(), srgb=False)
+    with Image.open(path) as image:
+        assert image.info["icc_profile"] == icc
+        assert image.getexif().get_ifd(0x8769)[0xA001] == 0xFFFF
+
+
+def test_a_picture_wider_than_jpeg_allows_is_refused(tmp_path: Path) -> None:
+    (told,) = run("wide_picture.mjs", SAMPLE)
+    assert told == {"code": "unsupported", "kind": "JPEG size"}
