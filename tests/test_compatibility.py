@@ -17,6 +17,7 @@ import tifffile
 from PIL import Image
 
 from conftest import BAYER_PHASES, MORE_DATA, ROOT
+from dng_files import write
 from scotopic import batch
 from scotopic.dng.write import write_mosaic
 from scotopic.evaluate.scenes import load_all
@@ -24,6 +25,7 @@ from scotopic.frame import X_TRANS, Linear
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sensor import eld_camera, expose, phone, sony_a7s2
+from test_shading import flat_file
 
 PAGE = ROOT / "docs" / "compatibility.md"
 
@@ -46,6 +48,35 @@ SIMULATED: dict[str, Callable[[], tuple]] = {
     "Oppo Reno 10x, ISO 1600, BGGR, 10 bit": lambda: (phone(1600), PHASES["BGGR"]),
     "Oppo Reno 10x, ISO 6400, GRBG, 10 bit": lambda: (phone(6400), PHASES["GRBG"]),
     "X-Trans (A7S II's noise, ISO 3200), 14 bit": lambda: (sony_a7s2(3200), X_TRANS),
+}
+
+
+def of_a_phone(folder: Path) -> Path:
+    """A mosaic behind a lens that shades its corners, with the maps against it."""
+    light = load_all(limit=1)[0].camera[:192, :256, 1] / 10
+    return flat_file(folder / "phone.dng", PHASES["BGGR"], light, 192, 256)
+
+
+def finished_colours(folder: Path) -> Path:
+    """A linear DNG as Apple's ProRAW is one: integers, to be brightened by one and a half stops."""
+    light = load_all(limit=1)[0].camera[:192, :288] / 40
+    noisy = np.random.default_rng(0).normal(light, 0.003) * 65535
+    tags = {50714: 528, 50717: 65535, 50730: 1.5}
+    counts = np.clip(np.rint(noisy + 528), 0, 65535).astype(np.uint16)
+    return write(folder / "linear.dng", counts, cell=None, tags=tags)
+
+
+def of_floats(folder: Path) -> Path:
+    """A mosaic of half floats, as programs that merge exposures write them."""
+    light = load_all(limit=1)[0].camera[:192, :288, 1] / 40
+    noisy = np.random.default_rng(0).normal(light, 0.003)
+    return write(folder / "floats.dng", noisy.astype(np.float16), tags={50717: 1})
+
+
+MADE: dict[str, Callable[[Path], Path]] = {
+    "Phone with lens shading (GainMap), 10 bit": of_a_phone,
+    "Finished colours (linear DNG), BaselineExposure 1.5": finished_colours,
+    "Mosaic of half floats": of_floats,
 }
 
 
@@ -145,6 +176,13 @@ def test_simulated_sensors_come_out_in_every_format(name, tmp_path, models):
     assert set(made.cells) == {"yes"}
 
 
+@pytest.mark.parametrize("name", MADE)
+def test_other_kinds_of_dng_come_out_in_every_format(name, tmp_path, models):
+    made = row(name, MADE[name](tmp_path), tmp_path, models)
+    judged(name, made)
+    assert set(made.cells) == {"yes"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_fare_in_every_format_as_the_page_says(name, tmp_path, models):
@@ -156,6 +194,7 @@ def page() -> str:
     groups = {
         "Real files": [n for n in REAL if n in ROWS],
         "Simulated sensors, read through LibRaw from DNG": [n for n in SIMULATED if n in ROWS],
+        "Other kinds of DNG, made by the tests": [n for n in MADE if n in ROWS],
     }
     text = INTRODUCTION
     for title, names in groups.items():
@@ -167,7 +206,9 @@ INTRODUCTION = """# What goes in and what comes out
 
 Written by a test run (tests/test_compatibility.py), and checked by the next ones. `yes`: enhanced, written, opened
 again by another program's reader (Pillow, tifffile, libjxl, LibRaw), of the right size, upright. `refused`: a
-one-line error that says why, and no file left. `not tried`: very large, and one format is as another.
+one-line error that says why, and no file left. `not tried`: very large, and one format is as another. Formats are
+at their usual depths in sRGB here; other depths and colour spaces have tests of their own (tests/test_write.py,
+tests/test_colour_spaces.py).
 
 No Fujifilm RAF, CR3, NEF or phone DNG of real make was at hand: X-Trans and phones stand below as simulated
 sensors only. Which of real makes LibRaw decodes, its own list says.

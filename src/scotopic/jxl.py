@@ -19,8 +19,9 @@ from scotopic.frame import Rendered, Shown
 from scotopic.icc import space_of
 from scotopic.run import usable_cores
 
-DISTANCE, EFFORT = 0.5, 3
-"""Butteraugli distance: 1 is where differences begin to be seen. Effort chosen: experiments.md."""
+DISTANCE, EFFORT = 0.25, 3
+"""Butteraugli distance: 1 is where differences begin to be seen; a quarter of that leaves room for editing the
+shadows. Chosen: experiments.md, 2026-11-23."""
 
 _ROWS = 256
 """Rows converted at a time."""
