@@ -21,7 +21,7 @@ from onnx import TensorProto, external_data_helper, helper
 from safetensors.torch import save_file
 
 import dng_files
-from conftest import MORE_DATA, ROOT, SAMPLE
+from conftest import ROOT, SAMPLE
 from dng_files import write
 from fuzz import hostile, mutate, seeds
 from fuzz.examine import examined
@@ -155,15 +155,16 @@ def test_curves_that_would_take_hours_are_left_out_with_a_word(tmp_path, rng, cu
 @pytest.mark.slow
 def test_thousands_of_mutants_of_every_file_at_hand_break_no_promise():
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "fuzz" / "hostile.py"), "--cases", "3000", "--seed", "1"],
+        [sys.executable, str(ROOT / "tests" / "fuzz" / "hostile.py"), "--cases", "2000", "--seed", "1"],
         capture_output=True,
         text=True,
         check=False,
     )
+    assert done.returncode == 0, done.stdout[-3000:]
     found = json.loads(done.stdout)
-    assert done.returncode == 0, found
-    if not MORE_DATA.is_dir():
-        pytest.skip(f"only {len(seeds.STORED)} kinds made here: real RAW files are not at {MORE_DATA}")
+    assert found["cases"] == 2000
+    # LibRaw's own crashes cost the process that decodes, and no more; none is known.
+    assert found["crashes"] == []
 
 
 def test_mutated_cards_are_read_or_refused(tmp_path, rng):
