@@ -77,6 +77,11 @@ class Job:
     home: Path | None = None
     """A folder above the target that has to be there: where it has gone, a disk was pulled out."""
 
+    @property
+    def name(self) -> str:
+        """Of the source, without folders."""
+        return self.source.name
+
 
 @dataclass(frozen=True)
 class Outcome:

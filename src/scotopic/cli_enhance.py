@@ -9,6 +9,7 @@ import typer
 from scotopic.cli_calibrate import ProfileOption
 from scotopic.cli_files import Course, run_files
 from scotopic.cli_options import (
+    AddressOption,
     Again,
     BalanceOption,
     BitsOption,
@@ -17,6 +18,8 @@ from scotopic.cli_options import (
     DngCompression,
     DngCompressionName,
     DryRun,
+    EngineName,
+    EngineOption,
     Ev,
     FormatOption,
     JournalOption,
@@ -26,9 +29,11 @@ from scotopic.cli_options import (
     Output,
     Paths,
     Ratio,
+    Results,
     Resume,
     Sandbox,
     SkipExisting,
+    Sources,
     StripGps,
     TierName,
     TierOption,
@@ -40,8 +45,8 @@ from scotopic.cli_report import DeviceName, Overwrite, told
 
 
 def enhance_command(
-    paths: Paths,
-    output: Output = None,
+    paths: Sources,
+    output: Results = None,
     ratio: Ratio = None,
     ev: Ev = None,
     format: FormatOption = None,
@@ -67,6 +72,8 @@ def enhance_command(
     resume: Resume = False,
     journal: JournalOption = None,
     watch: WatchOption = False,
+    engine: EngineOption = EngineName.local,
+    address: AddressOption = None,
     as_json: Json = False,
 ) -> None:
     """Brighten and clean RAW photos shot in the dark.
@@ -83,7 +90,7 @@ def enhance_command(
         chosen_look = look_named(look)
         balance = parse(wb)
         choice = ModelChoice(model, tier.value, device.value)
-        course = Course(workers, resume, journal, watch, as_json)
+        course = Course(workers, resume, journal, watch, engine.value, address, as_json)
         check_settings(choice.models().card(), strength, chosen_look, balance, colour_space.value)
         run_files(
             paths,
@@ -132,7 +139,7 @@ def develop_command(
     IMG_1.ARW becomes IMG_1-traditional.jpg. Give --ratio 1 for no brightening.
     """
     with told():
-        course = Course(workers, resume, journal, False, as_json)
+        course = Course(workers, resume, journal, as_json=as_json)
         run_files(
             paths,
             output,

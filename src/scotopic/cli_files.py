@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from scotopic.cli_options import FormatName
-from scotopic.cli_report import Screen, errors, line_of, progress_of
+from scotopic.cli_report import Screen, errors, line_of, need, progress_of
 from scotopic.errors import SettingsError
 
 if TYPE_CHECKING:
     from scotopic import batch
+    from scotopic.jobs.cluster import RemoteOutcome
     from scotopic.jobs.layout import Names
     from scotopic.jobs.session import Session
     from scotopic.jobs.worker import ModelChoice
@@ -31,6 +33,8 @@ class Course:
     resume: bool = False
     journal: Path | None = None
     watch: bool = False
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
     as_json: bool = False
 
 
@@ -56,6 +60,13 @@ def run_files(
     enhanced = choices["way"] != "scotopic" or choices["again"]
     kind: batch.Kind | None = format_name.value if format_name else None
     jobs: list[batch.Job] = []
+    _check_places([*paths, output], course)
+    if course.engine == "ray":
+        batch.check_kind(kind or "jpg", choices["way"], card)
+        settings = batch.Settings(kind=kind or "jpg", **choices)
+        batch.check_output(settings)
+        _on_cluster(list(map(str, paths)), str(output), settings, choice, course, enhanced)
+        return
     if course.watch:
         _check_watch(output, choices)
         chosen = kind or "jpg"
@@ -71,17 +82,87 @@ def run_files(
         _watch(paths, output, Names(output, chosen, choices["way"]), settings, choice, course, enhanced)
         return
     else:
+        workers = min(course.workers or 1, len(jobs))
         home = output if output is not None and output.suffix.lower() not in batch.ENDINGS else None
         with (
             _session(journal_place(paths, home), home, settings, card, course) as (session, made),
             progress_of(len(jobs), course.as_json) as screen,
         ):
-            failed = _report(session.run(jobs, choice, course.workers or 1, screen.tell), course, screen)
+            failed = _report(session.run(jobs, choice, workers, screen.tell), course, screen)
             session.finish(made)
     if failed:
         if len(jobs) > 1:
             errors.print(f"{failed} of {len(jobs)} files failed")
         raise typer.Exit(1)
+
+
+def _check_places(places: list[Any], course: Course) -> None:
+    """Raise SettingsError for addresses that the engine cannot reach, and for options of the other engine."""
+    if course.engine == "ray":
+        if places[-1] is None:
+            raise SettingsError(
+                "--engine ray needs a folder for the results that all machines reach: give -o"
+            )
+        if course.watch:
+            raise SettingsError("--watch is for folders of this machine: leave --engine ray out")
+        return
+    if course.address is not None:
+        raise SettingsError("--address is a Ray cluster's: give --engine ray with it")
+    for place in places:
+        if isinstance(place, str):
+            raise SettingsError(
+                f"{place}: is no folder of this machine; copy the files here first, or use --engine ray"
+            )
+
+
+def _on_cluster(
+    sources: list[str],
+    output: str,
+    settings: batch.Settings,
+    choice: ModelChoice | None,
+    course: Course,
+    enhanced: bool,
+) -> None:
+    """The same on a Ray cluster."""
+    from scotopic.jobs import storage
+    from scotopic.jobs.cluster import treat_remote
+    from scotopic.jobs.journal import Journal, settings_in_words
+
+    if settings.dry_run:
+        raise SettingsError("--dry-run is for this machine's files: leave --engine ray out")
+    need(("ray", "fsspec"), "ray")
+    output = storage.address(output)
+    jobs = storage.lay_out(sources, output, settings.kind, settings.way, enhanced=enhanced)
+    card = choice.models().card() if choice is not None else None
+    words = settings_in_words(settings, card)
+    with (
+        Journal(course.journal or _cluster_journal(output), words, resume=course.resume) as journal,
+        progress_of(len(jobs), course.as_json) as screen,
+    ):
+        failed = _report(
+            treat_remote(
+                jobs, output, settings, choice, journal, address=course.address, count=course.workers
+            ),
+            course,
+            screen,
+        )
+        journal.finish()
+    if failed:
+        errors.print(f"{failed} of {len(jobs)} files failed")
+        raise typer.Exit(1)
+
+
+def _cluster_journal(output: str) -> Path:
+    """Beside the results where they are this machine's, else in the working folder, by the results' address."""
+    from scotopic.jobs import storage
+    from scotopic.jobs.journal import NAME
+    from scotopic.jobs.session import make_folders
+
+    folder = storage.local_path(output)
+    if folder is None:
+        return Path(f"scotopic-{hashlib.sha256(output.encode()).hexdigest()[:8]}.jsonl")
+    make_folders(folder)
+    return folder / NAME
 
 
 def _check_watch(output: Path | None, choices: dict[str, Any]) -> None:
@@ -145,7 +226,9 @@ def _session(
         yield Session(journal, settings, home), made
 
 
-def _report(outcomes: Generator[batch.Outcome], course: Course, screen: Screen) -> int:
+def _report(
+    outcomes: Generator[batch.Outcome] | Generator[RemoteOutcome], course: Course, screen: Screen
+) -> int:
     """Tell of each file; gives the number of those that failed."""
     failed = 0
     with closing(outcomes) as each:
@@ -159,5 +242,5 @@ def _report(outcomes: Generator[batch.Outcome], course: Course, screen: Screen) 
             else:
                 screen.say(line_of(outcome), False)
                 if outcome.facts.get("warning"):
-                    screen.say(f"{outcome.job.source.name}: note: {outcome.facts['warning']}", True)
+                    screen.say(f"{outcome.job.name}: note: {outcome.facts['warning']}", True)
     return failed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -51,6 +51,27 @@ class TierName(StrEnum):
     best = "best"
 
 
+def _place(words: str) -> Any:
+    """A path of this machine, or an address elsewhere as it is."""
+    return words if "://" in words else Path(words)
+
+
+Sources = Annotated[
+    list[Any],
+    typer.Argument(
+        help="RAW files, or folders to look through.", show_default=False, parser=_place, metavar="PATHS..."
+    ),
+]
+Results = Annotated[
+    Any,
+    typer.Option(
+        "-o",
+        "--output",
+        help="A file for one picture, else a folder. Default: beside each RAW.",
+        parser=_place,
+        metavar="PATH",
+    ),
+]
 Paths = Annotated[
     list[Path], typer.Argument(help="RAW files, or folders to look through.", show_default=False)
 ]
@@ -114,6 +135,30 @@ JournalOption = Annotated[
 WatchOption = Annotated[
     bool,
     typer.Option("--watch", help="Go on with the folders for ever: new files are treated as they arrive."),
+]
+
+
+class EngineName(StrEnum):
+    """Engines as named on the command line."""
+
+    local = "local"
+    ray = "ray"
+
+
+EngineOption = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        help="ray: the machines of a Ray cluster (docs/cluster.md); sources and output may be addresses such as "
+        "s3://bucket/folder.",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="Of the Ray cluster, such as ray://head:10001, or auto. Default: one of this machine alone.",
+    ),
 ]
 LookOption = Annotated[
     LookName | None,

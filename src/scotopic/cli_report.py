@@ -52,14 +52,14 @@ def line_of(outcome: Any) -> str:
     facts = outcome.facts
     if outcome.status == "skipped":
         why = "done already" if facts.get("resumed") else "exists"
-        return f"{outcome.job.source.name}: skipped, {outcome.job.target} {why}"
+        return f"{outcome.job.name}: skipped, {outcome.job.target} {why}"
     words = "would become" if outcome.status == "planned" else "->"
     how = (
         f"x{facts['ratio']:g}, {facts['ev']:+.1f} stops, {facts['ratio_source']}; "
         if "ratio" in facts
         else ""
     )
-    return f"{outcome.job.source.name} {words} {outcome.job.target}  ({how}{outcome.seconds:.1f} s)"
+    return f"{outcome.job.name} {words} {outcome.job.target}  ({how}{outcome.seconds:.1f} s)"
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def progress_of(total: int | None, quiet: bool) -> Iterator[Screen]:
         shares: dict[Any, float] = {}
 
         def tell(job: Any, share: float) -> None:
-            shares[job.source] = share
-            bar.update(task, description=job.source.name, completed=finished[0] + sum(shares.values()))
+            shares[job] = share
+            bar.update(task, description=job.name, completed=finished[0] + sum(shares.values()))
 
         def say_above(line: str, is_error: bool) -> None:
             (bar.console if is_error or results.is_terminal else results).print(
@@ -104,7 +104,7 @@ def progress_of(total: int | None, quiet: bool) -> Iterator[Screen]:
 
         def count(job: Any) -> None:
             finished[0] += 1
-            shares.pop(job.source, None)
+            shares.pop(job, None)
             bar.update(task, completed=finished[0] + sum(shares.values()))
 
         yield Screen(tell, say_above, count)

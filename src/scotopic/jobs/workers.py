@@ -168,24 +168,26 @@ class Workers:
     def _try_suspects(self) -> None:
         """Give files that may be to blame to processes with nothing else in hand, as far as there are such."""
         while self._suspects:
-            process = next((p for p in self._processes if not p.in_hand), None) or self._started()
+            process = next((p for p in self._processes if p.ready and not p.in_hand), None)
             if process is None:
+                if all(p.ready for p in self._processes):
+                    self._start_up_to(min(self._count, len(self._processes) + 1))
                 return
             process.alone = True
             self._give(process, self._suspects.popleft())
 
     def _with_room(self) -> _Process | None:
-        """A process that can take another file."""
-        free = [p for p in self._processes if not p.alone and len(p.in_hand) < self._at_once]
-        idle = next((p for p in free if not p.in_hand), None) or self._started()
-        return idle or min(free, key=lambda p: len(p.in_hand), default=None)
+        """A process that can take another file; a second one only when there is no other to come."""
+        free = [p for p in self._processes if p.ready and not p.alone and len(p.in_hand) < self._at_once]
+        process = min(free, key=lambda p: len(p.in_hand), default=None)
+        if process is not None and not process.in_hand:
+            return process
+        self._start_up_to(self._count)
+        return process if all(p.ready for p in self._processes) else None
 
-    def _started(self) -> _Process | None:
-        """One more process, while there may be one."""
-        if len(self._processes) >= self._count:
-            return None
-        self._processes.append(_Process(self._start, self._threads, self._events))
-        return self._processes[-1]
+    def _start_up_to(self, count: int) -> None:
+        while len(self._processes) < count:
+            self._processes.append(_Process(self._start, self._threads, self._events))
 
     def _give(self, process: _Process, one: _Try) -> None:
         self._begin(one.job, process.popen.pid)
@@ -221,7 +223,6 @@ class Workers:
                     f"worker processes end before they are ready ({_in_words(status)}); see what they said above, or "
                     "try a single file"
                 )
-            self._suspects.extend(process.in_hand.values())
             return
         for one in process.in_hand.values():
             one.deaths += 1

@@ -1,0 +1,165 @@
+"""Files wherever they are (a disk, S3, ...), by addresses that fsspec knows."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from scotopic.batch import Kind, Way
+from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
+from scotopic.jobs.layout import RAW_SUFFIXES, Names, is_result
+from scotopic.write import refusal
+
+CHUNK_BYTES = 1 << 20
+"""What of a file is in memory while it is copied."""
+
+
+@dataclass(frozen=True)
+class RemoteJob:
+    """One file and where its result goes, as addresses."""
+
+    source: str
+    target: str
+    state: str = ""
+    """What changes when the source does, as its storage tells."""
+
+    @property
+    def name(self) -> str:
+        """Of the source, without folders."""
+        return self.source.rsplit("/", 1)[-1]
+
+
+def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: bool) -> list[RemoteJob]:
+    """The RAW files at the addresses named or below them, and where each result goes below `output`.
+
+    Subfolders and names are kept as for folders of this machine. Raises ReadError where there are no RAW files,
+    SettingsError for addresses that cannot be used.
+    """
+    names = Names(Path(), kind, way)
+    base = address(output).rstrip("/")
+    jobs: list[RemoteJob] = []
+    for source in sources:
+        files, where = _system(source)
+        try:
+            folder = files.isdir(where)
+            infos = files.find(where, detail=True) if folder else {where: files.info(where)}
+        except FileNotFoundError as error:
+            raise ReadError(f"{source}: there is no such file or folder") from error
+        except (OSError, ValueError) as error:
+            raise ReadError(f"{source}: cannot be looked at ({error})") from error
+        for path, info in sorted(infos.items()):
+            relative = PurePosixPath(path).relative_to(where) if folder else PurePosixPath(path).name
+            if folder and not _is_wanted(path, files, enhanced):
+                continue
+            target = names.job(Path(relative), Path()).target
+            jobs.append(
+                RemoteJob(files.unstrip_protocol(path), f"{base}/{target.as_posix()}", _state(info))
+            )
+    if not jobs:
+        raise ReadError(f"no RAW files in {', '.join(sources)}")
+    return jobs
+
+
+def _is_wanted(path: str, files: Any, enhanced: bool) -> bool:
+    name = PurePosixPath(path)
+    if name.suffix.lower() not in RAW_SUFFIXES or name.name.startswith("."):
+        return False
+    if enhanced or name.suffix.lower() != ".dng":
+        return True
+    # Elsewhere than here a look into each file would be a request each: the name must do.
+    return not (is_result(Path(path)) if _is_local(files) else name.stem.endswith("-scotopic"))
+
+
+def _state(info: dict[str, Any]) -> str:
+    when = info.get("ETag") or info.get("etag") or info.get("mtime") or info.get("LastModified") or ""
+    return f"{info.get('size')} {when}"
+
+
+def address(words: str) -> str:
+    """What names a file on all machines: addresses as they are, paths in full."""
+    return words if "://" in words else f"file://{Path(words).absolute().as_posix()}"
+
+
+def existing(output: str) -> set[str]:
+    """The addresses of all that is below a folder."""
+    files, where = _system(output)
+    try:
+        return {files.unstrip_protocol(path) for path in files.find(where)}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise WriteError(f"{output}: cannot be looked at ({error})") from error
+
+
+def exists(target: str) -> bool:
+    """Whether there is a file now, whatever was listed before."""
+    files, where = _system(target)
+    files.invalidate_cache()
+    return bool(files.exists(where))
+
+
+def local_path(words: str) -> Path | None:
+    """The path of an address on this machine; None for one elsewhere."""
+    files, where = _system(words)
+    return Path(where) if _is_local(files) else None
+
+
+@contextmanager
+def at_hand(job: RemoteJob) -> Iterator[tuple[Path, Path]]:
+    """The source and a place for the result on this machine; what is elsewhere is copied to a folder that goes."""
+    source, target = local_path(job.source), local_path(job.target)
+    with tempfile.TemporaryDirectory(prefix="scotopic-") as scratch:
+        if source is None:
+            source = Path(scratch) / job.name
+            files, where = _system(job.source)
+            try:
+                with files.open(where, "rb", block_size=CHUNK_BYTES) as far, source.open("wb") as near:
+                    while piece := far.read(CHUNK_BYTES):
+                        near.write(piece)
+            except OSError as error:
+                raise ReadError(f"{job.source}: cannot be read ({error})") from error
+        yield source, target or Path(scratch) / "result" / PurePosixPath(job.target).name
+
+
+def bring(made: Path, target: str, *, overwrite: bool) -> None:
+    """Put a finished result where it belongs; storages give a file its name when it is whole.
+
+    Raises WriteError, FileExistsRefusal where it has come into being meanwhile.
+    """
+    files, where = _system(target)
+    if not overwrite and exists(target):
+        raise refusal(Path(target))
+    try:
+        with contextlib.suppress(NotImplementedError):
+            files.makedirs(os.path.dirname(where), exist_ok=True)  # noqa: PTH120, an address
+        files.put_file(str(made), where)
+    except (OSError, ValueError) as error:
+        raise WriteError(f"{target}: could not be written ({error})") from error
+
+
+def _system(words: str) -> tuple[Any, str]:
+    """The file system of an address and the path there. Raises SettingsError where it is not known."""
+    try:
+        import fsspec
+    except ImportError as error:
+        raise SettingsError("this needs fsspec: pip install 'scotopic[ray]'") from error
+    try:
+        found: tuple[Any, str] = fsspec.core.url_to_fs(address(words))
+    except (ImportError, ValueError) as error:
+        raise SettingsError(f"{words}: no storage of a known kind ({error})") from error
+    except ScotopicError:
+        raise
+    except Exception as error:
+        raise SettingsError(f"{words}: cannot be reached ({type(error).__name__}: {error})") from error
+    return found
+
+
+def _is_local(files: Any) -> bool:
+    protocols = files.protocol if isinstance(files.protocol, tuple) else (files.protocol,)
+    return "file" in protocols
