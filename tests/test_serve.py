@@ -393,7 +393,7 @@ def test_what_is_no_raw_file_fails_in_words_under_its_own_name(server, raw, name
         {"name": "a\\b.dng"},
         {"name": "a\0b"},
         {"name": "a\nb"},
-        {"name": "x" * 121},
+        {"name": "x" * 201},
         {"name": ""},
         {"format": "bmp"},
         {"format": "../x"},

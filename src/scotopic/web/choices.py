@@ -24,8 +24,8 @@ MEDIA_TYPES: dict[str, str] = {
 }
 """By format."""
 
-NAME_MAX = 120
-"""Characters of a file's name; in any writing they stay below what file systems hold."""
+NAME_MAX = 200
+"""Characters of a file's name; on disk it is as many bytes at most, below what file systems hold."""
 
 _NAME = r"^[^/\\\x00-\x1f\x7f]+$"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._ -]")

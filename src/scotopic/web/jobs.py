@@ -20,6 +20,9 @@ from scotopic.web.work import Task, Worker
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 FINAL = frozenset({"done", "failed", "cancelled"})
 
+_SWEEP_S = 60.0
+"""How often what is too old is looked for where nobody asks."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -32,6 +35,7 @@ class Limits:
     kept: int = 16
     """Finished pictures that can be fetched."""
     kept_s: float = 1800.0
+    """After their end, or after they were last asked for."""
     kept_bytes: int = 4 << 30
     """Of uploads and results together, once finished."""
     stalled_s: float = 60.0
@@ -61,7 +65,8 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
     error: tuple[str, str] | None = None
     """Code and words."""
-    ended_at: float = 0.0
+    used_at: float = 0.0
+    """When it ended or was last asked for."""
     patience: asyncio.Timeout | None = None
     """With the upload, while it comes."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -111,7 +116,9 @@ class Line:
         self._forget_old()
         if id not in self._jobs:
             raise GoneError("there is no such picture here, or it was forgotten: send it again")
-        return self._jobs[id]
+        job = self._jobs[id]
+        job.used_at = time.monotonic()
+        return job
 
     def position(self, job: Job) -> int:
         """The place in the line, from 1; 0 for what runs or is over."""
@@ -181,8 +188,11 @@ class Line:
     async def run(self) -> None:
         """Work through the line, for as long as the server lives."""
         while True:
-            await self._stir.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SWEEP_S):
+                    await self._stir.wait()
             self._stir.clear()
+            self._forget_old()
             while self._waiting:
                 job = self._running = self._waiting.pop(0)
                 try:
@@ -241,7 +251,7 @@ class Line:
         changed.set()
 
     def _end(self, job: Job, state: State) -> None:
-        job.ended_at = time.monotonic()
+        job.used_at = time.monotonic()
         self._tell(job, state=state, stage="", share=1.0 if state == "done" else job.share)
 
     def _stand_closer(self) -> None:
@@ -250,14 +260,14 @@ class Line:
             self._tell(job)
 
     def _forget_old(self) -> None:
-        """Forget finished jobs beyond what is kept, the oldest first."""
+        """Forget finished jobs beyond what is kept, those first that were not asked for the longest."""
         now = time.monotonic()
-        over = sorted((j for j in self._jobs.values() if j.state in FINAL), key=lambda j: -j.ended_at)
+        over = sorted((j for j in self._jobs.values() if j.state in FINAL), key=lambda j: -j.used_at)
         held = 0
         for count, job in enumerate(over):
             held += sum(p.stat().st_size for p in job.folder.glob("*"))
-            old = now - job.ended_at > self.limits.kept_s
-            # The newest is kept however large it is.
+            old = now - job.used_at > self.limits.kept_s
+            # The last one is kept however large it is.
             if (count and (count >= self.limits.kept or held > self.limits.kept_bytes)) or old:
                 self._forget(job)
 
