@@ -267,7 +267,7 @@ visiting("the choice of appearance and language lasts", {}, async ({ page }) => 
   assert.equal(await page.textContent("#start-title"), "Sehen, was im Dunkeln war");
 });
 
-visiting("the computer does the same work when asked, with sliders and cancel", {}, async ({ page }) => {
+visiting("the computer does the same work when asked, with sliders, cancel and plain words", {}, async ({ page }) => {
   await page.click("#settings-open");
   await page.check('input[name="place"][value="computer"]');
   await page.keyboard.press("Escape");
@@ -290,6 +290,10 @@ visiting("the computer does the same work when asked, with sliders and cancel", 
   const coming = page.waitForEvent("download");
   await page.click("#save");
   assert.equal((await coming).suggestedFilename(), "small-scotopic.jpg");
+  await page.setInputFiles("#file", files.dark_eagles);
+  await page.waitForSelector('#stage[data-state="opening"]');
+  await page.click("#cancel");
+  await page.waitForSelector('#stage[data-state="cancelled"]');
   await page.setInputFiles("#file", files.letter);
   await page.waitForSelector('#stage[data-state="failed"]');
   assert.equal(await page.textContent("#notice-title"), "This is not a RAW photo");

@@ -1,6 +1,7 @@
 // The page: brings together who works (device.js or computer.js), what is waiting (queue.js), what is seen
 // (view.js, render.js) and what the user sets (controls.js, dialogs.js).
 
+import { keepAwake } from "./awake.js";
 import { Computer, findComputer } from "./computer.js";
 import { Controls } from "./controls.js";
 import { Device } from "./device.js";
@@ -22,6 +23,8 @@ const settings = load();
 let engineNow = null; // What the worker said it runs on.
 let worker = null;
 let computer = null; // What the server's API said, where there is one.
+const SLOW_MS = 700; // What takes longer than this to be drawn is said to be under way.
+let slow = null;
 const saves = new Map(); // Picture's number -> what waits for its file.
 
 const queue = new Queue({ ask: (message) => worker.ask(message), changed, chosen });
@@ -52,6 +55,7 @@ function startWorker() {
   controls.offer({ ownBalance: !onComputer() });
   $("promise").textContent = say(onComputer() ? "promiseComputer" : "promiseDevice");
   $("where").hidden = !computer;
+  $("where").dataset.place = onComputer() ? "computer" : "device";
   $("where").textContent = say(onComputer() ? "placeComputer" : "placeDevice");
   for (const picture of queue.pictures) {
     if (picture.resident || picture.working || picture.state === "failed") {
@@ -77,6 +81,11 @@ function heard(message) {
       saves.delete(message.id);
       break;
     case "failed":
+      if (message.id === undefined) {
+        // The worker could not even start.
+        for (const each of queue.pictures) if (each.working) heard({ ...message, id: each.id, code: "engine" });
+        return;
+      }
       if (saves.has(message.id) && picture?.state === "done") {
         saves.get(message.id).reject(message);
         saves.delete(message.id);
@@ -107,6 +116,7 @@ function chosen(picture) {
   renders.take(null);
   strip.refresh();
   if (!picture) return;
+  if (document.activeElement === document.body) $("main").focus({ preventScroll: true });
   controls.put(picture.settings);
   if (picture.info) showOpened(picture);
   changed(picture);
@@ -142,16 +152,23 @@ function takeThumb(picture, canvas) {
 /** Tell the tests and style sheets when the screen shows what was asked for. */
 function turned() {
   $("stage").dataset.settled = String(renders.settled && Boolean(queue.selected?.enhanced));
+  if (renders.settled) {
+    clearTimeout(slow);
+    slow = null;
+    $("stage").classList.remove("slow");
+  } else slow ??= setTimeout(() => $("stage").classList.add("slow"), SLOW_MS);
 }
 
 /** Bring everything in line with a picture's state. */
 function changed(picture) {
   strip.update(picture);
+  keepAwake(Boolean(queue.active));
+  document.title = queue.active?.share ? `${number(queue.active.share, 0, { style: "percent" })} · scotopic` : "scotopic";
   if (picture !== queue.selected) return;
   $("stage").dataset.state = $("panel").dataset.state = picture.state;
   turned();
   $("canvas").setAttribute("aria-label", say("canvasLabel", { name: picture.name }));
-  $("picture-name").textContent = picture.name;
+  $("picture-name").textContent = $("picture-name").title = picture.name;
   $("picture-camera").textContent = cameraLine(picture.info);
   $("picture-taken").textContent = takenLine(picture.info);
   $("picture-plan").textContent = planLine(picture);
@@ -185,7 +202,6 @@ function changed(picture) {
 /** Say a change of state to those who do not see it. */
 function announce(picture) {
   if (picture.state === "done" && picture.told) toast(say("doneIn", { seconds: number(picture.seconds ?? 0, 1) }));
-  if (picture.state === "failed") $("notice").focus?.();
 }
 
 let toastTimer;
@@ -325,6 +341,14 @@ speak();
 controls.put(START);
 wipeDemo($("demo"), $("demo-wipe"));
 $("help-open").addEventListener("click", () => openDialog($("help")));
+window.addEventListener("beforeinstallprompt", (event) => {
+  event.preventDefault(); // The browser's own bar comes at a bad moment; the settings offer it instead.
+  $("install").hidden = false;
+  $("install").onclick = async () => {
+    $("install").hidden = true;
+    await event.prompt();
+  };
+});
 $("settings-open").addEventListener("click", async () => {
   settingsDialog($("settings"), settings, { set, engine: engineNow, computer, stored: await stored() });
 });

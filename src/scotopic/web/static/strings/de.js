@@ -109,6 +109,7 @@ export default {
   engineWords: "Jetzt: {engine}, Threads: {threads}",
   offlineReady: "Diese Seite geht auch ohne Verbindung.",
   offlineNot: "Diese Seite braucht ihren Server: Sie wurde ohne https geöffnet oder ist noch nicht gespeichert.",
+  install: "Auf diesem Gerät installieren",
   notices: "Lizenzen der Bestandteile",
   updateReady: "Eine neue Fassung ist da.",
   updateNow: "Jetzt benutzen",

@@ -109,6 +109,7 @@ export default {
   engineWords: "Now: {engine}, threads: {threads}",
   offlineReady: "This page works without a connection.",
   offlineNot: "This page needs its server: it was opened without https or has not been stored yet.",
+  install: "Install on this device",
   notices: "Licences of what is inside",
   updateReady: "A new version is ready.",
   updateNow: "Use it now",
