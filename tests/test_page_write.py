@@ -12,6 +12,7 @@ from typing import Any
 import exifread
 import numpy as np
 import pytest
+import rawpy
 import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
@@ -20,7 +21,8 @@ import dng_files
 from conftest import SAMPLE
 from node_page import run
 from scotopic import metadata, xmp
-from scotopic.frame import Rendered
+from scotopic.dng.light import scaling_of
+from scotopic.frame import Capture, Linear, Rendered
 from scotopic.icc import profile
 from scotopic.metadata import is_enhanced
 from scotopic.read import read
@@ -199,6 +201,72 @@ def test_another_colour_space_has_its_profile(picture: np.ndarray, tmp_path: Pat
     with Image.open(path) as image:
         assert image.info["icc_profile"] == icc
         assert image.getexif().get_ifd(0x8769)[0xA001] == 0xFFFF
+
+
+def lit(rgb: np.ndarray, lamp: float, folder: Path) -> np.ndarray:
+    """Light that goes with the picture, with a lamp in it, laid down for Node: (H, W, 3)."""
+    light = (rgb / 255.0).astype(np.float32) ** 2
+    light[40:50, 60:70] = lamp
+    np.moveaxis(light, -1, 0).tofile(folder / "light.bin")
+    return light
+
+
+def dng_written(folder: Path, source: Path, **options: Any) -> Path:
+    (told,) = run("write_dngs.mjs", folder, WIDTH, HEIGHT, source, OPTIONS=json.dumps(options))
+    path = Path(told["name"])
+    assert told["size"] == path.stat().st_size
+    return path
+
+
+@pytest.mark.parametrize("lamp", [0.4, 3.0, 40.0])
+def test_a_linear_dng_holds_the_light_as_python_scales_it(
+    lamp: float, picture: np.ndarray, tmp_path: Path
+) -> None:
+    light = lit(picture, lamp, tmp_path)
+    source = read(SAMPLE)
+    path = dng_written(tmp_path, SAMPLE, clip=50.0, strength=0.8)
+    theirs = Linear(
+        data=light, clip=50.0, ratio=300, **{f: getattr(source, f) for f in Capture.__dataclass_fields__}
+    )
+    scaling = scaling_of(theirs)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.pages[0].tags[50730].value[0] / tiff.pages[0].tags[50730].value[1] == pytest.approx(
+            scaling.baseline_ev, abs=1e-4
+        )
+        raw, preview = tiff.pages[0].pages
+        assert raw.tags[50717].value == (scaling.white,) * 3
+        steps = raw.asarray().astype(np.float64) * 2**scaling.halvings / 65535
+        shown = preview.asarray()
+    assert np.abs(steps - light).max() <= 2**scaling.halvings / 65535 * (1 if scaling.halvings else 0.501)
+    assert np.abs(steps - light).mean() < 2**scaling.halvings / 65535 / 2
+    assert np.abs(shown.astype(int) - picture).mean() < 4
+
+
+def test_a_linear_dng_is_read_by_python_and_by_libraw(picture: np.ndarray, tmp_path: Path) -> None:
+    light = lit(picture, 3.0, tmp_path)
+    source = labelled(tmp_path)
+    path = dng_written(tmp_path, source, clip=3.0)
+    before, after = read(source), read(path)
+    assert isinstance(after, Linear)
+    np.testing.assert_allclose(after.data, light, atol=2e-4)
+    assert after.wb == pytest.approx(before.wb, rel=1e-5)
+    assert before.xyz_to_camera is not None
+    np.testing.assert_allclose(after.xyz_to_camera, before.xyz_to_camera, atol=1e-6)
+    assert (after.make, after.model, after.iso, after.orientation) == ("Test", "Camera", 6400, 1)
+    assert after.exposure_s == pytest.approx(1 / 40)
+    assert is_enhanced(path)
+    words, _ = xmp.parse(metadata._packet(path))
+    assert words.subjects == ("Nacht", "Straße", "夜")
+    seen = as_exifread_sees(path)
+    assert seen["Image Artist"] == "Zoë Müller"
+    assert seen["GPS GPSLatitude"] == [48, 8, Fraction(753, 25)]
+    with rawpy.imread(str(path)) as raw:
+        assert raw.raw_image.shape[:2] == (HEIGHT, WIDTH)
+        thumbnail = raw.extract_thumb().data
+        developed = raw.postprocess(use_camera_wb=True, no_auto_bright=True)
+    assert np.abs(thumbnail.astype(int) - picture).mean() < 1
+    assert developed.shape == (HEIGHT, WIDTH, 3)
+    assert (developed[45, 65] > 250).all()
 
 
 def test_a_picture_wider_than_jpeg_allows_is_refused(tmp_path: Path) -> None:

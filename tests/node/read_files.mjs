@@ -1,8 +1,8 @@
 // Reads files with the page's modules: `node read_files.mjs STATIC_FOLDER OUT_FOLDER FILE...`.
 //
 // Prints one JSON line a file and writes its values as OUT_FOLDER/NUMBER.bin.
-import { readFile, writeFile } from 'node:fs/promises';
-import { pathToFileURL } from 'node:url';
+import { readFile, writeFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
 
 const [folder, out, ...files] = process.argv.slice(2);
 const { read } = await import(pathToFileURL(`${folder}/read.js`));
@@ -14,6 +14,6 @@ for (const [number, file] of files.entries()) {
     await writeFile(`${out}/${number}.bin`, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     console.log(JSON.stringify({ file, type: data.constructor.name, ...rest }));
   } catch (error) {
-    console.log(JSON.stringify({ file, code: error.code ?? 'crash', words: `${error.stack}`, facts: error.facts }));
+    console.log(JSON.stringify({ file, code: error.code ?? "crash", words: `${error.stack}`, facts: error.facts }));
   }
 }

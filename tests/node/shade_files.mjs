@@ -1,6 +1,6 @@
 // Evens out the shading of mosaics: `node shade_files.mjs STATIC_FOLDER OUT_FOLDER FILE...`; names of raw floats.
-import { readFile, writeFile } from 'node:fs/promises';
-import { pathToFileURL } from 'node:url';
+import { readFile, writeFile } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
 
 const [folder, out, ...files] = process.argv.slice(2);
 const { read } = await import(pathToFileURL(`${folder}/read.js`));

@@ -1,5 +1,5 @@
 // What libraw.wasm is and asks for: `node wasm_facts.mjs STATIC_FOLDER`.
-import { pathToFileURL } from 'node:url';
+import { pathToFileURL } from "node:url";
 
 const { instance, librawModule } = await import(pathToFileURL(`${process.argv[2]}/libraw.js`));
 const exports = await instance();

@@ -5,17 +5,17 @@
 export class ScotopicError extends Error {
   constructor(code, message, facts = {}) {
     super(message);
-    this.name = 'ScotopicError';
+    this.name = "ScotopicError";
     this.code = code;
     this.facts = facts;
   }
 }
 
 /** A developed picture, a video, a text, nothing at all. `code` jpeg for what phones hand over instead of RAW. */
-export const notRaw = (kind, message, code = 'not-raw') => new ScotopicError(code, message, { kind });
+export const notRaw = (kind, message, code = "not-raw") => new ScotopicError(code, message, { kind });
 
 /** A RAW file, but cut short or broken. */
-export const damaged = (message, facts = {}) => new ScotopicError('truncated', message, facts);
+export const damaged = (message, facts = {}) => new ScotopicError("truncated", message, facts);
 
 /** A RAW file of a kind that is not read here; `kind` in a word or two. */
-export const unsupported = (kind, message) => new ScotopicError('unsupported', message, { kind });
+export const unsupported = (kind, message) => new ScotopicError("unsupported", message, { kind });

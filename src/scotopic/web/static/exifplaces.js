@@ -2,14 +2,14 @@
  *
  * Mirrors `scotopic.exifplaces`. */
 
-const RAF_HEAD = 'FUJIFILMCCD-RAW ';
+const RAF_HEAD = "FUJIFILMCCD-RAW ";
 
 /** Where a RAF file says offset and length of its JPEG, which holds the EXIF. */
 const RAF_JPEG = 84;
 
 /** The uuid box in a CR3's moov box, with a TIFF for each directory; CMT3 is the MakerNote. */
-const CANON_BOX = '85c0b687820f11e08111f4ce462b6a48';
-const CANON_DIRECTORIES = { CMT1: 'main', CMT2: 'exif', CMT4: 'gps' };
+const CANON_BOX = "85c0b687820f11e08111f4ce462b6a48";
+const CANON_DIRECTORIES = { CMT1: "main", CMT2: "exif", CMT4: "gps" };
 
 const ascii = (bytes, from, to) => String.fromCharCode(...bytes.subarray(from, to));
 const view = (bytes) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -22,12 +22,12 @@ export function exifPlaces(bytes) {
     const content = exifOfJpeg(jpeg);
     return content ? [{ content, only: null }] : [];
   }
-  if (ascii(bytes, 4, 12) === 'ftypcrx ') {
+  if (ascii(bytes, 4, 12) === "ftypcrx ") {
     return canonBlocks(bytes)
       .filter(([kind]) => kind in CANON_DIRECTORIES)
       .map(([kind, content]) => ({ content, only: CANON_DIRECTORIES[kind] }));
   }
-  if (ascii(bytes, 6, 14) === 'HEAPCCDR') return [];
+  if (ascii(bytes, 6, 14) === "HEAPCCDR") return [];
   return [{ content: bytes, only: null }];
 }
 
@@ -36,7 +36,8 @@ function exifOfJpeg(jpeg) {
   let at = 2;
   while (at + 10 < jpeg.length && jpeg[at] === 0xff) {
     const length = view(jpeg).getUint16(at + 2);
-    if (jpeg[at + 1] === 0xe1 && ascii(jpeg, at + 4, at + 10) === 'Exif\0\0') return jpeg.subarray(at + 10, at + 2 + length);
+    if (jpeg[at + 1] === 0xe1 && ascii(jpeg, at + 4, at + 10) === "Exif\0\0")
+      return jpeg.subarray(at + 10, at + 2 + length);
     at += 2 + length;
   }
   return null;
@@ -46,9 +47,9 @@ function exifOfJpeg(jpeg) {
 function canonBlocks(bytes) {
   const inside = (all, kind) => all.filter(([name]) => name === kind).map(([, content]) => content);
   const isCanon = (uuid) =>
-    Array.from(uuid.subarray(0, 16), (b) => b.toString(16).padStart(2, '0')).join('') === CANON_BOX;
-  return inside(boxes(bytes), 'moov')
-    .flatMap((moov) => inside(boxes(moov), 'uuid'))
+    Array.from(uuid.subarray(0, 16), (b) => b.toString(16).padStart(2, "0")).join("") === CANON_BOX;
+  return inside(boxes(bytes), "moov")
+    .flatMap((moov) => inside(boxes(moov), "uuid"))
     .filter(isCanon)
     .flatMap((uuid) => boxes(uuid.subarray(16)));
 }

@@ -1,24 +1,24 @@
 /** What a file is, by its bytes alone: a RAW photo that may be decoded, or what else. Mirrors `scotopic.identify`. */
 
-import { damaged, notRaw } from './errors.js';
-import { allPages, isTiff, layout, openTiff } from './tiff.js';
+import { damaged, notRaw } from "./errors.js";
+import { allPages, isTiff, layout, openTiff } from "./tiff.js";
 
 export const DNG_VERSION = 50706;
 
 const DEVELOPED = [
-  [0, '\xff\xd8\xff', 'JPEG'],
-  [0, '\x89PNG\r\n', 'PNG'],
-  [0, 'GIF8', 'GIF'],
-  [0, 'BM', 'BMP'],
-  [0, '8BPS', 'Photoshop'],
-  [8, 'WEBP', 'WebP'],
-  [0, '\xff\x0a', 'JPEG XL'],
-  [0, '\0\0\0\x0cJXL ', 'JPEG XL'],
-  [0, '\0\0\0\x0cjP  ', 'JPEG 2000'],
+  [0, "\xff\xd8\xff", "JPEG"],
+  [0, "\x89PNG\r\n", "PNG"],
+  [0, "GIF8", "GIF"],
+  [0, "BM", "BMP"],
+  [0, "8BPS", "Photoshop"],
+  [8, "WEBP", "WebP"],
+  [0, "\xff\x0a", "JPEG XL"],
+  [0, "\0\0\0\x0cJXL ", "JPEG XL"],
+  [0, "\0\0\0\x0cjP  ", "JPEG 2000"],
 ];
-const ISO_MEDIA_RAW = ['crx '];
-const ISO_MEDIA_PICTURES = ['heic', 'heix', 'mif1', 'msf1', 'hevc', 'avif', 'avis'];
-const DOCUMENTS = ['%PDF-', '<?xml', '<html', '<!DOC'];
+const ISO_MEDIA_RAW = ["crx "];
+const ISO_MEDIA_PICTURES = ["heic", "heix", "mif1", "msf1", "hevc", "avif", "avis"];
+const DOCUMENTS = ["%PDF-", "<?xml", "<html", "<!DOC"];
 
 /** RGB, CMYK, YCbCr and Lab. */
 const FINISHED_PHOTOMETRICS = [2, 5, 6, 8];
@@ -29,29 +29,30 @@ const VENDORS_FROM = 32767;
 /** Throw if the bytes cannot be a whole RAW photo's: jpeg, not-raw or truncated. */
 export function checkIsRaw(bytes) {
   const head = String.fromCharCode(...bytes.subarray(0, 4096));
-  if (!head) throw notRaw('empty', 'the file is empty (0 bytes)');
+  if (!head) throw notRaw("empty", "the file is empty (0 bytes)");
   for (const [at, magic, kind] of DEVELOPED) {
     if (head.startsWith(magic, at)) {
-      throw notRaw(kind, `is a ${kind} picture, not a RAW file`, kind === 'JPEG' ? 'jpeg' : 'not-raw');
+      throw notRaw(kind, `is a ${kind} picture, not a RAW file`, kind === "JPEG" ? "jpeg" : "not-raw");
     }
   }
   const brand = head.slice(8, 12);
-  if (head.slice(4, 8) === 'ftyp' && !ISO_MEDIA_RAW.includes(brand)) {
-    if (!ISO_MEDIA_PICTURES.includes(brand)) throw notRaw('video', 'is a video, not a RAW file');
+  if (head.slice(4, 8) === "ftyp" && !ISO_MEDIA_RAW.includes(brand)) {
+    if (!ISO_MEDIA_PICTURES.includes(brand)) throw notRaw("video", "is a video, not a RAW file");
     // A phone's photo library hands these over in place of the RAW file, as it does JPEGs.
-    throw notRaw('HEIC', 'is a HEIC or AVIF picture, not a RAW file', 'jpeg');
+    throw notRaw("HEIC", "is a HEIC or AVIF picture, not a RAW file", "jpeg");
   }
   if (DOCUMENTS.some((word) => head.trimStart().startsWith(word)) || isText(bytes.subarray(0, 4096))) {
-    throw notRaw('document', 'is a document, not a RAW file');
+    throw notRaw("document", "is a document, not a RAW file");
   }
   if (!isTiff(bytes)) return;
   const tiff = openTiff(bytes);
   const pages = tiff ? allPages(tiff).map((page) => ({ page, ...layout(page) })) : [];
   if (!pages.length) {
-    if (tiff?.first >= bytes.length) throw damaged('the RAW file is cut short before its directory', { size: bytes.length });
+    if (tiff?.first >= bytes.length)
+      throw damaged("the RAW file is cut short before its directory", { size: bytes.length });
     return; // No readable directory: LibRaw gives the verdict.
   }
-  if (isDeveloped(head, pages)) throw notRaw('TIFF', 'is a developed TIFF, not a RAW file');
+  if (isDeveloped(head, pages)) throw notRaw("TIFF", "is a developed TIFF, not a RAW file");
   checkExtents(bytes.length, pages);
 }
 
@@ -59,7 +60,7 @@ const area = ({ width, height }) => width * height;
 
 /** A TIFF whose largest picture has finished colours, and that is no DNG and no maker's RAW. */
 function isDeveloped(head, pages) {
-  if (head.slice(8, 10) === 'CR' || pages.some(({ page }) => page.has(DNG_VERSION))) return false;
+  if (head.slice(8, 10) === "CR" || pages.some(({ page }) => page.has(DNG_VERSION))) return false;
   const largest = pages.reduce((best, page) => (area(page) > area(best) ? page : best));
   return (
     FINISHED_PHOTOMETRICS.includes(largest.photometric) && largest.samples >= 3 && largest.compression < VENDORS_FROM

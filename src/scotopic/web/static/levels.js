@@ -81,7 +81,10 @@ export function greyWorld({ data, height, width, cfa, black, white }) {
     }
   }
   if (!blocks) return [1, 1, 1];
-  const [light, counts] = [[0, 0, 0], [0, 0, 0]];
+  const [light, counts] = [
+    [0, 0, 0],
+    [0, 0, 0],
+  ];
   for (let i = 0; i < sums.length; i++) {
     const [y, x] = [Math.floor(i / size) % cell, i % cell];
     light[cfa[y][x]] += Math.max(sums[i] / blocks - black[y][x], 0);

@@ -2,12 +2,30 @@
  *
  * A fresh instance for each file: one that a broken file has upset is dropped with its memory. */
 
-import { ScotopicError, damaged, unsupported } from './errors.js';
+import { ScotopicError, damaged, unsupported } from "./errors.js";
 
 /** The places in the wrapper's `facts` (libraw/scotopic.cpp). */
 const FACTS = [
-  'rawHeight', 'rawWidth', 'height', 'width', 'top', 'left', 'pixelAspect', 'flip', 'colours', 'filters', 'samples',
-  'white', 'isRgbKnown', 'iso', 'shutter_s', 'aperture', 'focal_mm', 'timestamp', 'dngVersion', 'rawCount',
+  "rawHeight",
+  "rawWidth",
+  "height",
+  "width",
+  "top",
+  "left",
+  "pixelAspect",
+  "flip",
+  "colours",
+  "filters",
+  "samples",
+  "white",
+  "isRgbKnown",
+  "iso",
+  "shutter_s",
+  "aperture",
+  "focal_mm",
+  "timestamp",
+  "dngVersion",
+  "rawCount",
 ];
 const BLACK = FACTS.length;
 const WB = BLACK + 4;
@@ -26,16 +44,16 @@ let compiled = null;
 
 /** The compiled module; fetched once. */
 export function librawModule() {
-  compiled ??= compile(new URL('libraw.wasm', import.meta.url)).catch((error) => {
+  compiled ??= compile(new URL("libraw.wasm", import.meta.url)).catch((error) => {
     compiled = null;
-    throw new ScotopicError('engine', `libraw.wasm cannot be loaded (${error.message})`);
+    throw new ScotopicError("engine", `libraw.wasm cannot be loaded (${error.message})`);
   });
   return compiled;
 }
 
 async function compile(url) {
-  if (url.protocol === 'file:') {
-    const { readFile } = await import('node:fs/promises');
+  if (url.protocol === "file:") {
+    const { readFile } = await import("node:fs/promises");
     return WebAssembly.compile(await readFile(url));
   }
   const answer = await fetch(url);
@@ -51,7 +69,7 @@ export async function instance() {
   const module = await librawModule();
   const imports = {};
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
-    (imports[from] ??= {})[name] = name === 'proc_exit' ? giveUp : () => BAD_FILE;
+    (imports[from] ??= {})[name] = name === "proc_exit" ? giveUp : () => BAD_FILE;
   }
   const { exports } = await WebAssembly.instantiate(module, imports);
   exports._initialize?.();
@@ -62,7 +80,7 @@ export async function instance() {
 const BAD_FILE = 8;
 
 function giveUp() {
-  throw new WebAssembly.RuntimeError('LibRaw gave up');
+  throw new WebAssembly.RuntimeError("LibRaw gave up");
 }
 
 /** An opened file: its header is read, its picture not yet. */
@@ -77,7 +95,7 @@ export class Raw {
     raw.#guarded(() => {
       const { exports } = raw;
       const place = exports.malloc(bytes.length);
-      if (!place) throw new RangeError('no memory for the file');
+      if (!place) throw new RangeError("no memory for the file");
       new Uint8Array(exports.memory.buffer).set(bytes, place);
       raw.bytes = place;
       raw.decoder = exports.decoder(megabytesMax);
@@ -150,14 +168,14 @@ export class Raw {
       case 0:
         return;
       case UNSUPPORTED:
-        throw unsupported('camera', 'no RAW file of a kind that LibRaw can decode here');
+        throw unsupported("camera", "no RAW file of a kind that LibRaw can decode here");
       case NO_MEMORY:
-        throw new ScotopicError('memory', 'not enough memory to decode the RAW file');
+        throw new ScotopicError("memory", "not enough memory to decode the RAW file");
       case TOO_BIG:
-        throw new ScotopicError('too-large', 'the RAW file is too large to be decoded here');
+        throw new ScotopicError("too-large", "the RAW file is too large to be decoded here");
       case IO_ERROR:
       case DATA_ERROR:
-        throw damaged('the RAW file is cut short or damaged');
+        throw damaged("the RAW file is cut short or damaged");
       default:
         throw damaged(`LibRaw could not decode the file (${code})`);
     }
@@ -168,7 +186,7 @@ export class Raw {
       work();
     } catch (error) {
       if (error instanceof ScotopicError) throw error;
-      if (error instanceof RangeError) throw new ScotopicError('memory', `not enough memory (${error.message})`);
+      if (error instanceof RangeError) throw new ScotopicError("memory", `not enough memory (${error.message})`);
       throw damaged(`LibRaw could not decode the file (${error.message})`);
     }
   }

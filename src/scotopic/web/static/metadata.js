@@ -1,8 +1,8 @@
 /** EXIF carried along: read from any RAW file, written into the JPEG. Mirrors `scotopic.metadata`. */
 
-import { exifPlaces } from './exifplaces.js';
-import { ASCII, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED, decodeText, openTiff } from './tiff.js';
-import { packetOf, parsePacket } from './xmp.js';
+import { exifPlaces } from "./exifplaces.js";
+import { ASCII, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED, decodeText, openTiff } from "./tiff.js";
+import { packetOf, parsePacket } from "./xmp.js";
 
 const EXIF_IFD = 0x8769;
 const GPS_IFD = 0x8825;
@@ -48,14 +48,14 @@ function collect(content, only, found) {
   const directories = only
     ? [[only, first]]
     : [
-        ['main', first],
-        ['exif', first.directory(EXIF_IFD)],
-        ['gps', first.directory(GPS_IFD)],
+        ["main", first],
+        ["exif", first.directory(EXIF_IFD)],
+        ["gps", first.directory(GPS_IFD)],
       ];
   for (const [name, page] of directories) {
     for (const code of page?.tags.keys() ?? []) {
-      if (name === 'main' && !MAIN_KEPT.includes(code)) continue;
-      if (name === 'exif' && EXIF_DROPPED.includes(code)) continue;
+      if (name === "main" && !MAIN_KEPT.includes(code)) continue;
+      if (name === "exif" && EXIF_DROPPED.includes(code)) continue;
       const value = valueOf(page, code);
       if (value !== null) found[name].set(code, value);
     }
@@ -67,8 +67,8 @@ function valueOf(page, code) {
   if (type === ASCII) {
     const bytes = page.bytes(code);
     const end = bytes.indexOf(0);
-    const text = decodeText(end < 0 ? bytes : bytes.subarray(0, end)).replace(/[\0 ]+$/, '');
-    return text ? { type, values: [...text].slice(0, LONGEST_TEXT).join('') } : null;
+    const text = decodeText(end < 0 ? bytes : bytes.subarray(0, end)).replace(/[\0 ]+$/, "");
+    return text ? { type, values: [...text].slice(0, LONGEST_TEXT).join("") } : null;
   }
   if (count > VALUES_MAX) return null;
   if (type === RATIONAL || type === SRATIONAL) return { type, values: page.rationals(code) };
@@ -78,13 +78,17 @@ function valueOf(page, code) {
 
 /** Maker and model from Canon's CIFF files (CRW), which hold no EXIF: two strings side by side. */
 function ciffNames(bytes) {
-  if (String.fromCharCode(...bytes.subarray(6, 14)) !== 'HEAPCCDR') return [];
+  if (String.fromCharCode(...bytes.subarray(6, 14)) !== "HEAPCCDR") return [];
   const text = (values) => ({ type: ASCII, values });
-  const start = 'Canon\0Canon ';
+  const start = "Canon\0Canon ";
   for (let at = bytes.indexOf(67); at >= 0; at = bytes.indexOf(67, at + 1)) {
     if (String.fromCharCode(...bytes.subarray(at, at + start.length)) !== start) continue;
     const match = /^Canon\0(Canon [ -~]{2,30})\0/.exec(String.fromCharCode(...bytes.subarray(at, at + 64)));
-    if (match) return [[MAKE, text('Canon')], [MODEL, text(match[1])]];
+    if (match)
+      return [
+        [MAKE, text("Canon")],
+        [MODEL, text(match[1])],
+      ];
   }
   return [];
 }
@@ -93,21 +97,21 @@ function ciffNames(bytes) {
 function summary(found) {
   const one = (map, code) => {
     const value = map.get(code)?.values;
-    if (typeof value === 'string') return value;
+    if (typeof value === "string") return value;
     if (value?.length !== 1) return null;
     return Array.isArray(value[0]) ? value[0][0] / value[0][1] : value[0];
   };
   return {
     ...found,
-    make: String(one(found.main, MAKE) ?? ''),
-    model: String(one(found.main, MODEL) ?? ''),
+    make: String(one(found.main, MAKE) ?? ""),
+    model: String(one(found.main, MODEL) ?? ""),
     hasExposure: found.exif.has(EXPOSURE_TIME),
     exposure_s: one(found.exif, EXPOSURE_TIME),
     iso: one(found.exif, ISO),
     fNumber: one(found.exif, F_NUMBER) || null,
     focal_mm: one(found.exif, FOCAL_LENGTH) || null,
-    lens: one(found.exif, LENS_MODEL) ?? '',
-    taken: one(found.exif, DATE_TIME_ORIGINAL) ?? one(found.main, DATE_TIME) ?? '',
+    lens: one(found.exif, LENS_MODEL) ?? "",
+    taken: one(found.exif, DATE_TIME_ORIGINAL) ?? one(found.main, DATE_TIME) ?? "",
   };
 }
 
@@ -133,11 +137,11 @@ export function filledIn(exif, { make, model, exposure_s, iso, aperture, focal_m
 
 /** LibRaw's seconds, which count a camera's clock as if it were universal time, as EXIF writes them. */
 function timestampText(seconds) {
-  if (!seconds) return '';
+  if (!seconds) return "";
   const at = new Date(seconds * 1000);
-  if (!(at.getUTCFullYear() > 1980)) return '';
-  const [date, time] = at.toISOString().split('T');
-  return `${date.replaceAll('-', ':')} ${time.slice(0, 8)}`;
+  if (!(at.getUTCFullYear() > 1980)) return "";
+  const [date, time] = at.toISOString().split("T");
+  return `${date.replaceAll("-", ":")} ${time.slice(0, 8)}`;
 }
 
 function rational(value) {
@@ -150,27 +154,33 @@ function rational(value) {
 /** The same without the place. */
 export const withoutGps = (exif) => ({ ...exif, gps: new Map() });
 
-/** An EXIF block (a TIFF without pictures) for an upright picture of this size: orientation is 1.
+/** The EXIF and GPS directories of an upright picture of this size; the second may be empty.
  *
  * `srgb` false for pictures in another colour space: the ICC profile says which. */
-export function exifBlock(exif, width, height, software, srgb = true) {
-  const main = new Map(exif.main);
-  main.set(ORIENTATION, { type: SHORT, values: [1] });
-  main.set(SOFTWARE, { type: ASCII, values: software });
-  const inner = new Map([[EXIF_VERSION, { type: UNDEFINED, values: new TextEncoder().encode('0232') }], ...exif.exif]);
+export function directoriesOf(exif, width, height, srgb = true) {
+  const inner = new Map([[EXIF_VERSION, { type: UNDEFINED, values: new TextEncoder().encode("0232") }], ...exif.exif]);
   inner.set(COLOR_SPACE, { type: SHORT, values: [srgb ? SRGB : UNCALIBRATED] });
   inner.set(PIXEL_X, { type: LONG, values: [width] });
   inner.set(PIXEL_Y, { type: LONG, values: [height] });
+  return { inner, gps: exif.gps };
+}
+
+/** An EXIF block (a TIFF without pictures) for an upright picture of this size: orientation is 1. */
+export function exifBlock(exif, width, height, software, srgb = true) {
+  const { inner, gps } = directoriesOf(exif, width, height, srgb);
   const pointer = (at) => ({ type: LONG, values: [at] });
+  const main = new Map(exif.main);
+  main.set(ORIENTATION, { type: SHORT, values: [1] });
+  main.set(SOFTWARE, { type: ASCII, values: software });
   main.set(EXIF_IFD, pointer(0));
-  if (exif.gps.size) main.set(GPS_IFD, pointer(0));
+  if (gps.size) main.set(GPS_IFD, pointer(0));
   const head = Uint8Array.from([0x49, 0x49, 42, 0, 8, 0, 0, 0]);
   const innerAt = head.length + directoryBytes(main, head.length).length;
-  main.set(EXIF_IFD, pointer(innerAt));
   const innerBytes = directoryBytes(inner, innerAt);
   const gpsAt = innerAt + innerBytes.length;
-  if (exif.gps.size) main.set(GPS_IFD, pointer(gpsAt));
-  const gpsBytes = exif.gps.size ? directoryBytes(exif.gps, gpsAt) : new Uint8Array(0);
+  main.set(EXIF_IFD, pointer(innerAt));
+  if (gps.size) main.set(GPS_IFD, pointer(gpsAt));
+  const gpsBytes = gps.size ? directoryBytes(gps, gpsAt) : new Uint8Array(0);
   return joined([head, directoryBytes(main, head.length), innerBytes, gpsBytes]);
 }
 
@@ -189,7 +199,10 @@ export function joined(parts) {
 export function directoryBytes(tags, at, next = 0) {
   const entries = [...tags].map(([code, tag]) => ({ code, ...encoded(tag) })).sort((a, b) => a.code - b.code);
   const end = 2 + 12 * entries.length + 4;
-  const size = entries.reduce((sum, { bytes }) => sum + (bytes.length > 4 ? bytes.length + (bytes.length % 2) : 0), end);
+  const size = entries.reduce(
+    (sum, { bytes }) => sum + (bytes.length > 4 ? bytes.length + (bytes.length % 2) : 0),
+    end,
+  );
   const out = new Uint8Array(size);
   const view = new DataView(out.buffer);
   view.setUint16(0, entries.length, true);
@@ -212,13 +225,13 @@ export function directoryBytes(tags, at, next = 0) {
 }
 
 const WRITERS = {
-  3: [2, 'setUint16'],
-  4: [4, 'setUint32'],
-  8: [2, 'setInt16'],
-  9: [4, 'setInt32'],
-  11: [4, 'setFloat32'],
-  12: [8, 'setFloat64'],
-  13: [4, 'setUint32'],
+  3: [2, "setUint16"],
+  4: [4, "setUint32"],
+  8: [2, "setInt16"],
+  9: [4, "setInt32"],
+  11: [4, "setFloat32"],
+  12: [8, "setFloat64"],
+  13: [4, "setUint32"],
 };
 
 /** A value as TIFF holds it. */

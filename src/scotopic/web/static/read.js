@@ -2,19 +2,19 @@
  *
  * Mirrors `scotopic.read`: the same values from the same file. */
 
-import { readPixels } from './dng/pixels.js';
-import { readTags } from './dng/page.js';
-import { captured, checkSide, checkWhole } from './dng/read.js';
-import { grid } from './dng/tags.js';
-import { ScotopicError, damaged, unsupported } from './errors.js';
-import { checkIsRaw } from './identify.js';
-import { greyWorld, saturation } from './levels.js';
-import { EXIF_ORIENTATION_OF_FLIP, Raw, whiteBalance } from './libraw.js';
-import { determinant, inverse, times } from './matrix.js';
-import { filledIn, readExif } from './metadata.js';
+import { readPixels } from "./dng/pixels.js";
+import { readTags } from "./dng/page.js";
+import { captured, checkSide, checkWhole } from "./dng/read.js";
+import { grid } from "./dng/tags.js";
+import { ScotopicError, damaged, unsupported } from "./errors.js";
+import { checkIsRaw } from "./identify.js";
+import { greyWorld, saturation } from "./levels.js";
+import { EXIF_ORIENTATION_OF_FLIP, Raw, whiteBalance } from "./libraw.js";
+import { determinant, inverse, times } from "./matrix.js";
+import { filledIn, readExif } from "./metadata.js";
 
 const COLOUR_OF_LETTER = { R: 0, G: 1, B: 2 };
-const GREY_WORLD = 'grey world (the file gives none)';
+const GREY_WORLD = "grey world (the file gives none)";
 
 /** Linear sRGB to XYZ (D65), the digits that LibRaw and dcraw use. */
 const XYZ_FROM_SRGB = [
@@ -32,7 +32,7 @@ export async function read(bytes, { megapixelsMax = Infinity } = {}) {
   } catch (error) {
     if (error instanceof ScotopicError) throw error;
     if (error instanceof RangeError && /alloc|length|memory/i.test(error.message)) {
-      throw new ScotopicError('memory', `not enough memory (${error.message})`);
+      throw new ScotopicError("memory", `not enough memory (${error.message})`);
     }
     throw error;
   }
@@ -54,7 +54,7 @@ async function readWhole(bytes, megapixelsMax) {
     raw.unpack();
     return dng ? await asTagsSeeIt(bytes, raw, dng, exif) : asLibrawSeesIt(raw, exif);
   } catch (error) {
-    if (!dng || error.code !== 'unsupported') throw error;
+    if (!dng || error.code !== "unsupported") throw error;
     refusal = error;
   }
   try {
@@ -67,7 +67,7 @@ async function readWhole(bytes, megapixelsMax) {
 function checkSize({ width, height }, megapixelsMax) {
   const megapixels = (width * height) / 1e6;
   if (megapixels > megapixelsMax) {
-    throw new ScotopicError('too-large', `holds ${megapixels.toFixed(0)} megapixels`, {
+    throw new ScotopicError("too-large", `holds ${megapixels.toFixed(0)} megapixels`, {
       megapixels,
       limit: megapixelsMax,
     });
@@ -76,15 +76,13 @@ function checkSize({ width, height }, megapixelsMax) {
 
 /** What is known of how the picture was taken: the file's own EXIF first, then LibRaw and the tags. */
 function described(exif, raw, dng) {
-  const positive = (v) => (typeof v === 'number' && v > 0 ? v : null);
-  const make = exif.make || dng?.make || '';
-  const model = exif.model || dng?.model || '';
+  const positive = (v) => (typeof v === "number" && v > 0 ? v : null);
+  const make = exif.make || dng?.make || "";
+  const model = exif.model || dng?.model || "";
   let exposure_s = positive(exif.exposure_s) ?? dng?.exposure_s ?? null;
   if (raw && !exif.hasExposure) exposure_s ??= positive(raw.shutter_s);
   const iso = (raw && positive(raw.iso)) ?? positive(exif.iso) ?? dng?.iso ?? null;
-  const more = raw
-    ? { aperture: raw.aperture, focal_mm: raw.focal_mm, lens: raw.lens, timestamp: raw.timestamp }
-    : {};
+  const more = raw ? { aperture: raw.aperture, focal_mm: raw.focal_mm, lens: raw.lens, timestamp: raw.timestamp } : {};
   const whole = filledIn(exif, { exposure_s, iso, ...more, ...(dng ? { make, model } : {}) });
   return {
     make,
@@ -114,10 +112,10 @@ async function asTagsSeeIt(bytes, raw, dng, exif) {
 /** A picture of which LibRaw alone knows: every maker's own format. */
 function asLibrawSeesIt(raw, exif) {
   if (raw.top + raw.height > raw.rawHeight || raw.left + raw.width > raw.rawWidth) {
-    throw unsupported('staggered pixels', "its sensor's pixels are staggered, such as Fujifilm's SuperCCD");
+    throw unsupported("staggered pixels", "its sensor's pixels are staggered, such as Fujifilm's SuperCCD");
   }
   const { values, height, width } = raw;
-  if (!values || !height || !width) throw damaged('the RAW file holds no picture data');
+  if (!values || !height || !width) throw damaged("the RAW file holds no picture data");
   const seen = { values, stride: raw.samples, storedWidth: raw.rawWidth, top: raw.top, left: raw.left, height, width };
   const fields = {
     xyzToCamera: raw.colours === 1 ? null : xyzToCamera(raw),
@@ -130,7 +128,7 @@ function asLibrawSeesIt(raw, exif) {
   };
   if (raw.colours === 1) return monochrome(raw, seen, fields);
   if (raw.samples !== 1) {
-    throw unsupported('finished colours', 'holds no mosaic but colours that the camera has put together');
+    throw unsupported("finished colours", "holds no mosaic but colours that the camera has put together");
   }
   const { cfa, places } = cell(raw);
   if (Math.min(height, width) < 2 * cfa.length) throw damaged(`its picture is only ${width}x${height} pixels`);
@@ -146,11 +144,11 @@ function asLibrawSeesIt(raw, exif) {
   const wb = whiteBalance(raw);
   const levels = { data, height, width, cfa, black, white: raw.white };
   return {
-    kind: 'mosaic',
+    kind: "mosaic",
     ...levels,
     saturation: saturation(data, highest, raw.white),
     wb: wb ?? greyWorld(levels),
-    wbSource: wb ? 'camera' : GREY_WORLD,
+    wbSource: wb ? "camera" : GREY_WORLD,
     ...fields,
   };
 }
@@ -176,20 +174,20 @@ function monochrome(raw, seen, fields) {
   data.copyWithin(size, 0, size);
   data.copyWithin(2 * size, 0, size);
   const clip = (saturation(plane, black, raw.white) - black) / (raw.white - black);
-  const picture = { kind: 'linear', data, height, width, clip, ratio: 1, monochrome: true };
-  return { ...picture, wb: [1, 1, 1], wbSource: 'none (no colour filters)', ...fields };
+  const picture = { kind: "linear", data, height, width, clip, ratio: 1, monochrome: true };
+  return { ...picture, wb: [1, 1, 1], wbSource: "none (no colour filters)", ...fields };
 }
 
 /** The repeating cell at the top-left of the visible area: colours, and LibRaw's channel numbers. */
 function cell(raw) {
   const size = raw.patternSize;
   if (size !== 2 && size !== 6) {
-    throw unsupported('no colour pattern', 'its sensor has no Bayer or X-Trans colour pattern');
+    throw unsupported("no colour pattern", "its sensor has no Bayer or X-Trans colour pattern");
   }
   const places = grid(size, size, (y, x) => raw.colourAt(y, x));
   const cfa = places.map((row) => row.map((i) => COLOUR_OF_LETTER[raw.letters[i]]));
   if (cfa.flat().includes(undefined)) {
-    throw unsupported('colour filters', `its colour filters are ${raw.letters}; only red, green and blue are known`);
+    throw unsupported("colour filters", `its colour filters are ${raw.letters}; only red, green and blue are known`);
   }
   return { cfa, places };
 }

@@ -34,7 +34,10 @@ export class Shading {
       if (!places.length) continue;
       const mean = new Float32Array(size);
       for (const place of places) {
-        const own = product(this.#forPlace(place).map((n) => values[n].subarray(0, size)), size);
+        const own = product(
+          this.#forPlace(place).map((n) => values[n].subarray(0, size)),
+          size,
+        );
         for (let i = 0; i < size; i++) mean[i] += own[i] / places.length;
       }
       multiply(plane, mean);
@@ -51,7 +54,10 @@ export class Shading {
     for (let colour = 0; colour < 3; colour++) {
       const ofColour = this.#ofColour(colour, values, size);
       for (const place of this.#places(colour)) {
-        const gains = product(this.#forPlace(place).map((n) => values[n].subarray(0, size)), size);
+        const gains = product(
+          this.#forPlace(place).map((n) => values[n].subarray(0, size)),
+          size,
+        );
         multiply(gains, ofColour);
         const [y, x] = place.map((n, i) => (((n - this.leftOut[i]) % cell) + cell) % cell);
         found.push({ y, x, colour, gains });
@@ -66,7 +72,8 @@ export class Shading {
 
   /** The numbers of the maps that are for a place. */
   #forPlace(place) {
-    const fits = (one) => place.every((n, i) => (((n - one.area[i]) % one.pitch[i]) + one.pitch[i]) % one.pitch[i] === 0);
+    const fits = (one) =>
+      place.every((n, i) => (((n - one.area[i]) % one.pitch[i]) + one.pitch[i]) % one.pitch[i] === 0);
     return this.maps.flatMap((one, n) => (one.ofMosaic && fits(one) ? [n] : []));
   }
 

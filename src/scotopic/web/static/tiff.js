@@ -80,7 +80,7 @@ export class Page {
 
   /** A tag's text without what follows its first zero; empty where there is none. */
   text(code) {
-    if (this.tags.get(code)?.type !== ASCII) return '';
+    if (this.tags.get(code)?.type !== ASCII) return "";
     const bytes = this.bytes(code);
     const end = bytes.indexOf(0);
     return decodeText(end < 0 ? bytes : bytes.subarray(0, end)).trim();
@@ -89,23 +89,23 @@ export class Page {
   /** The directory to which a tag points (EXIF, GPS); null where there is none. */
   directory(code) {
     const at = this.number(code);
-    return at ? readPage(this.view, at, this.little, false)?.page ?? null : null;
+    return at ? (readPage(this.view, at, this.little, false)?.page ?? null) : null;
   }
 }
 
 /** UTF-8, or Latin 1 where that does not fit. */
 export function decodeText(bytes) {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return Array.from(bytes, (b) => String.fromCharCode(b)).join('');
+    return Array.from(bytes, (b) => String.fromCharCode(b)).join("");
   }
 }
 
 /** Whether the bytes begin as a classic or big TIFF. */
 export function isTiff(bytes) {
   const head = String.fromCharCode(...bytes.subarray(0, 4));
-  return head === 'II*\0' || head === 'MM\0*' || head === 'II+\0' || head === 'MM\0+';
+  return head === "II*\0" || head === "MM\0*" || head === "II+\0" || head === "MM\0+";
 }
 
 /** A TIFF's pages in their chain, each with its sub-pages in `subpages`, and where the first should stand (`first`);
@@ -116,8 +116,8 @@ export function openTiff(bytes, anyMark = false) {
   if (bytes.length < 8) return null;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const order = String.fromCharCode(bytes[0], bytes[1]);
-  if (!isTiff(bytes) && !(anyMark && (order === 'II' || order === 'MM'))) return null;
-  const little = order === 'II';
+  if (!isTiff(bytes) && !(anyMark && (order === "II" || order === "MM"))) return null;
+  const little = order === "II";
   const big = view.getUint16(2, little) === 43;
   if (big && bytes.length < 16) return null;
   const pages = [];
@@ -161,7 +161,8 @@ export function readPage(view, at, little, big) {
     }
   }
   const after = at + head + count * length;
-  const next = after + inline > size ? 0 : big ? Number(view.getBigUint64(after, little)) : view.getUint32(after, little);
+  const next =
+    after + inline > size ? 0 : big ? Number(view.getBigUint64(after, little)) : view.getUint32(after, little);
   return { page, next };
 }
 

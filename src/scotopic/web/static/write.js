@@ -2,10 +2,10 @@
  *
  * No canvas: phones limit its size, and it would lose the EXIF. Memory holds one band and what is encoded. */
 
-import { ScotopicError } from './errors.js';
-import { instance } from './libraw.js';
-import { exifBlock, withoutGps } from './metadata.js';
-import { buildPacket } from './xmp.js';
+import { ScotopicError } from "./errors.js";
+import { instance } from "./libraw.js";
+import { exifBlock, withoutGps } from "./metadata.js";
+import { buildPacket } from "./xmp.js";
 
 export const JPEG_QUALITY = 95;
 const JPEG_SIDE_MAX = 65500;
@@ -22,24 +22,40 @@ const JFIF_END = 20;
 /** Rows encoded at a time. */
 const ROWS = 64;
 
-/** Encode a picture: { parts, size }, the bytes in parts, in order, as a Blob takes them.
+/** A picture as a JPEG file: { parts, size }, the bytes in parts, in order, as a Blob takes them.
  *
  * `rows(top, count)` gives (or promises) RGB bytes of `count` rows from `top`, upright. `exif` is what `read` gave;
- * `software` names the program and its version; `icc` the profile's bytes where the picture is not plain sRGB (null
- * leaves it out), `srgb` what EXIF says of it. `onRow(share)` hears of progress. Throws unsupported, memory. */
+ * `software` names the program and its version; `icc` the profile's bytes, `srgb` what EXIF says of it. `onRow(share)`
+ * hears of progress. Throws unsupported for pictures larger than JPEG allows, memory. */
 export async function jpeg(
   rows,
   width,
   height,
   { exif, software, quality = JPEG_QUALITY, icc = null, srgb = true, stripGps = false, enhanced = true, onRow = null },
 ) {
+  const { parts } = await encoded(rows, width, height, quality, onRow);
+  const carried = stripGps ? withoutGps(exif) : exif;
+  const [first] = parts;
+  const whole = [
+    first.subarray(0, JFIF_END),
+    ...heads(carried, width, height, { software, icc, srgb, enhanced }),
+    first.subarray(JFIF_END),
+    ...parts.slice(1),
+  ];
+  return { parts: whole, size: sizeOf(whole) };
+}
+
+const sizeOf = (parts) => parts.reduce((sum, part) => sum + part.length, 0);
+
+/** The same without any metadata: { parts, size }. */
+export async function encoded(rows, width, height, quality, onRow = null) {
   if (Math.max(width, height) > JPEG_SIDE_MAX) {
-    throw new ScotopicError('unsupported', `a JPEG has at most ${JPEG_SIDE_MAX} pixels a side`, { kind: 'JPEG size' });
+    throw new ScotopicError("unsupported", `a JPEG has at most ${JPEG_SIDE_MAX} pixels a side`, { kind: "JPEG size" });
   }
   const exports = await instance();
   const encoder = exports.jpeg_encoder(width, height, quality);
   const band = encoder && exports.malloc(width * ROWS * 3);
-  if (!band) throw new ScotopicError('memory', 'not enough memory to encode the picture');
+  if (!band) throw new ScotopicError("memory", "not enough memory to encode the picture");
   const parts = [];
   const take = () => {
     const from = exports.jpeg_bytes(encoder);
@@ -50,21 +66,13 @@ export async function jpeg(
     const count = Math.min(ROWS, height - top);
     const rgb = await rows(top, count);
     new Uint8Array(exports.memory.buffer).set(rgb.subarray(0, width * count * 3), band);
-    if (!exports.jpeg_rows(encoder, band, count)) throw new ScotopicError('memory', 'the picture could not be encoded');
+    if (!exports.jpeg_rows(encoder, band, count)) throw new ScotopicError("memory", "the picture could not be encoded");
     take();
     onRow?.((top + count) / height);
   }
-  if (!exports.jpeg_finish(encoder)) throw new ScotopicError('memory', 'the picture could not be encoded');
+  if (!exports.jpeg_finish(encoder)) throw new ScotopicError("memory", "the picture could not be encoded");
   take();
-  const carried = stripGps ? withoutGps(exif) : exif;
-  const [first] = parts;
-  const whole = [
-    first.subarray(0, JFIF_END),
-    ...heads(carried, width, height, { software, icc, srgb, enhanced }),
-    first.subarray(JFIF_END),
-    ...parts.slice(1),
-  ];
-  return { parts: whole, size: whole.reduce((sum, part) => sum + part.length, 0) };
+  return { parts, size: sizeOf(parts) };
 }
 
 /** The segments with EXIF, XMP and the ICC profile. */
@@ -72,8 +80,8 @@ function heads(exif, width, height, { software, icc, srgb, enhanced }) {
   const segments = [];
   const block = exifBlock(exif, width, height, software, srgb);
   // Whoever filled 64 kB with EXIF loses it, rather than the picture.
-  if (block.length <= EXIF_MAX) segments.push(segment(0xe1, 'Exif\0\0', block));
-  segments.push(segment(0xe1, 'http://ns.adobe.com/xap/1.0/\0', xmp(exif, enhanced, software)));
+  if (block.length <= EXIF_MAX) segments.push(segment(0xe1, "Exif\0\0", block));
+  segments.push(segment(0xe1, "http://ns.adobe.com/xap/1.0/\0", xmpPacket(exif, enhanced, software)));
   if (icc) {
     const count = Math.ceil(icc.length / ICC_MAX);
     for (let i = 0; i < count; i++) {
@@ -84,14 +92,14 @@ function heads(exif, width, height, { software, icc, srgb, enhanced }) {
   return segments;
 }
 
-/** The XMP packet; of words that do not fit, only rating and label. */
-function xmp(exif, enhanced, tool) {
+/** The XMP packet; of words that do not fit into a JPEG, only rating and label. */
+export function xmpPacket(exif, enhanced, tool) {
   const rating = exif.words.rating ?? exif.main.get(0x4746)?.values[0] ?? null;
   const words = { ...exif.words, rating };
   const marked = { enhanced: enhanced || exif.enhanced, tool };
   const packet = buildPacket(words, marked);
   if (packet.length <= PACKET_MAX) return packet;
-  const least = { title: '', description: '', subjects: [], rights: '', creators: [] };
+  const least = { title: "", description: "", subjects: [], rights: "", creators: [] };
   return buildPacket({ ...least, rating, label: words.label.slice(0, LABEL_MAX) }, marked);
 }
 

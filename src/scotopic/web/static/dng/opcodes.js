@@ -2,7 +2,7 @@
  *
  * Mirrors `scotopic.dng.opcodes`. */
 
-import { rint } from '../levels.js';
+import { rint } from "../levels.js";
 
 const MAP_TABLE = 7;
 const MAP_POLYNOMIAL = 8;
@@ -30,7 +30,7 @@ export function split(bytes) {
     const size = view.getUint32(at + 12);
     found.push({ code: view.getUint32(at), body: new DataView(view.buffer, view.byteOffset + at + 16, size) });
     at += 16 + size;
-    if (at > bytes.length) throw new RangeError('an opcode that is cut short');
+    if (at > bytes.length) throw new RangeError("an opcode that is cut short");
   }
   return found;
 }
@@ -50,7 +50,7 @@ export function toneMaps(opcodes) {
     if (code !== MAP_TABLE && code !== MAP_POLYNOMIAL) continue;
     const [top, left, bottom, right, plane, planes, rowStep, columnStep, length] = longs(body, 9);
     const isTable = code === MAP_TABLE;
-    if (CURVE_HEAD + length * (isTable ? 2 : 8) > body.byteLength) throw new RangeError('a curve that is cut short');
+    if (CURVE_HEAD + length * (isTable ? 2 : 8) > body.byteLength) throw new RangeError("a curve that is cut short");
     const bend = Float64Array.from({ length: isTable ? length : length + 1 }, (_, n) =>
       isTable ? body.getUint16(CURVE_HEAD + 2 * n) : body.getFloat64(CURVE_HEAD + 8 * n),
     );
@@ -72,7 +72,7 @@ function gainMap(body, cell) {
   const [spacingDown, spacingAcross, originDown, originAcross] = [40, 48, 56, 64].map((at) => body.getFloat64(at));
   const deep = body.getUint32(72);
   const points = down * across * deep;
-  if (!(top < bottom && left < right && planes)) throw new RangeError('a gain map for no pixels');
+  if (!(top < bottom && left < right && planes)) throw new RangeError("a gain map for no pixels");
   if ([rowPitch, columnPitch].some((pitch) => !pitch || (cell ?? 1) % pitch)) {
     throw new RangeError(`a gain map for every ${rowPitch}th row and ${columnPitch}th column`);
   }
@@ -81,7 +81,7 @@ function gainMap(body, cell) {
   }
   const places = [spacingDown, spacingAcross, originDown, originAcross];
   if (!places.every(Number.isFinite) || Math.min(spacingDown, spacingAcross) <= 0) {
-    throw new RangeError('a gain map without a place');
+    throw new RangeError("a gain map without a place");
   }
   const grid = Float32Array.from({ length: points }, (_, i) => body.getFloat32(GAIN_HEAD + 4 * i));
   if (!grid.every((gain) => gain > 0 && gain <= GAIN_MAX)) {

@@ -2,12 +2,12 @@
  *
  * Mirrors `scotopic.dng.page`. */
 
-import { ScotopicError, damaged, unsupported } from '../errors.js';
-import { DNG_VERSION } from '../identify.js';
-import { allPages, isTiff, layout, openTiff } from '../tiff.js';
-import { gainMaps, leadingGains, split, toneMaps } from './opcodes.js';
-import * as tagsOf from './tags.js';
-import { Tags } from './tags.js';
+import { ScotopicError, damaged, unsupported } from "../errors.js";
+import { DNG_VERSION } from "../identify.js";
+import { allPages, isTiff, layout, openTiff } from "../tiff.js";
+import { gainMaps, leadingGains, split, toneMaps } from "./opcodes.js";
+import * as tagsOf from "./tags.js";
+import { Tags } from "./tags.js";
 
 /** The photometric interpretations of raw pictures: a mosaic, and all colours at a pixel. */
 const CFA = 32803;
@@ -72,7 +72,10 @@ function described(tiff, page) {
   checkSize(page, width, height);
   const isMosaic = stored.photometric === CFA;
   if (!(isMosaic ? [1] : [1, 3]).includes(samples)) {
-    throw unsupported('samples', `holds ${samples} values a pixel; mosaics of one, and pictures of one or three are known`);
+    throw unsupported(
+      "samples",
+      `holds ${samples} values a pixel; mosaics of one, and pictures of one or three are known`,
+    );
   }
   const cfa = isMosaic ? tagsOf.cell(tags) : null;
   const area = tagsOf.activeArea(tags, width, height);
@@ -81,19 +84,19 @@ function described(tiff, page) {
   const interleave = [tagsOf.ROW_FIELDS, tagsOf.COLUMN_FIELDS].map((code) => Math.max(1, page.number(code, 1)));
   if (Math.max(...interleave) > FIELDS_MAX) throw damaged(`claims that its rows lie in ${interleave} fields`);
   const { maps, gains, notes } = opcodes(page, cfa?.length ?? null);
-  const baseline = cfa ? { ev: 0, note: '' } : tagsOf.baselineEv(tags);
+  const baseline = cfa ? { ev: 0, note: "" } : tagsOf.baselineEv(tags);
   const others = rawPages(tiff).filter((other) => other !== page && rank(other)[2] <= rank(page)[2]);
   const reasons = {
-    'JPEG XL': compression === JPEG_XL,
-    'lossy JPEG': compression === LOSSY_JPEG,
-    'floats, which LibRaw rounds': isFloat,
-    'more than 16 bits': bits > 16,
-    'stored in several fields': interleave.join() !== '1,1',
-    'integers in deflate': DEFLATE.includes(compression),
-    'a curve in its opcodes': maps.length > 0,
-    'an active area beyond the picture': tagsOf.statesOtherArea(tags, area),
+    "JPEG XL": compression === JPEG_XL,
+    "lossy JPEG": compression === LOSSY_JPEG,
+    "floats, which LibRaw rounds": isFloat,
+    "more than 16 bits": bits > 16,
+    "stored in several fields": interleave.join() !== "1,1",
+    "integers in deflate": DEFLATE.includes(compression),
+    "a curve in its opcodes": maps.length > 0,
+    "an active area beyond the picture": tagsOf.statesOtherArea(tags, area),
     BigTIFF: tiff.big,
-    'several raw pictures': others.length > 0,
+    "several raw pictures": others.length > 0,
   };
   const stated = tags.numbers(274)?.[0];
   return {
@@ -131,7 +134,10 @@ function described(tiff, page) {
 /** Curves and gains of the opcodes; a word on what is broken, which is left out. */
 function opcodes(page, cell) {
   const found = { maps: [], gains: [], notes: [] };
-  for (const [code, name] of [[tagsOf.OPCODE_LIST_2, 'OpcodeList2'], [tagsOf.OPCODE_LIST_3, 'OpcodeList3']]) {
+  for (const [code, name] of [
+    [tagsOf.OPCODE_LIST_2, "OpcodeList2"],
+    [tagsOf.OPCODE_LIST_3, "OpcodeList3"],
+  ]) {
     if (!page.has(code)) continue;
     try {
       const listed = split(page.bytes(code));

@@ -3,11 +3,11 @@
  * Deflate and plain values are decoded here, lossy JPEG by libjpeg-turbo, lossless JPEG by LibRaw, which is handed
  * the one page that is wanted as a DNG of its own. JPEG XL is not read in the page. */
 
-import { ScotopicError, damaged, unsupported } from '../errors.js';
-import { Raw, instance } from '../libraw.js';
-import { directoryBytes, joined } from '../metadata.js';
-import { ASCII, BYTE, LONG, SHORT } from '../tiff.js';
-import { DEFLATE, JPEG_XL, LOSSY_JPEG } from './page.js';
+import { ScotopicError, damaged, unsupported } from "../errors.js";
+import { Raw, instance } from "../libraw.js";
+import { directoryBytes, joined } from "../metadata.js";
+import { ASCII, BYTE, LONG, SHORT } from "../tiff.js";
+import { DEFLATE, JPEG_XL, LOSSY_JPEG } from "./page.js";
 
 const UNCOMPRESSED = 1;
 const LOSSLESS_JPEG = 7;
@@ -30,7 +30,8 @@ export async function readPixels(bytes, dng) {
   let found;
   if (stored.compression === LOSSLESS_JPEG) found = await byLibraw(bytes, dng);
   else found = { values: await decoded(bytes, dng), stride: samples };
-  if (dng.interleave.join() !== '1,1') found.values = inOrder(found.values, width, height, found.stride, dng.interleave);
+  if (dng.interleave.join() !== "1,1")
+    found.values = inOrder(found.values, width, height, found.stride, dng.interleave);
   if (dng.table !== null && !(found.values instanceof Float32Array)) {
     const last = dng.table.length - 1;
     found.values = Uint16Array.from(found.values, (v) => dng.table[Math.min(v, last)]);
@@ -39,10 +40,22 @@ export async function readPixels(bytes, dng) {
 }
 
 /** Refuse before decoding what cannot be whole, or would fill the memory with nothing. */
-function checkSegments({ compression, width, height, samples, separate, bits, segmentWidth, segmentHeight, offsets, lengths }) {
-  if (compression === JPEG_XL) throw unsupported('JPEG XL', 'its picture is stored as JPEG XL, which the page does not read');
+function checkSegments({
+  compression,
+  width,
+  height,
+  samples,
+  separate,
+  bits,
+  segmentWidth,
+  segmentHeight,
+  offsets,
+  lengths,
+}) {
+  if (compression === JPEG_XL)
+    throw unsupported("JPEG XL", "its picture is stored as JPEG XL, which the page does not read");
   if (!(compression in EXPANSION_MAX)) {
-    throw unsupported('compression', `its compression (number ${compression}) is none that can be decoded here`);
+    throw unsupported("compression", `its compression (number ${compression}) is none that can be decoded here`);
   }
   const needed = Math.ceil(width / segmentWidth) * Math.ceil(height / segmentHeight) * (separate ? samples : 1);
   const there = lengths.slice(0, needed).filter((n) => n > 0).length;
@@ -68,8 +81,8 @@ async function byLibraw(bytes, { stored, cfa, samples, width, height }) {
     [258, short(...new Array(samples).fill(s.bits))],
     [259, short(LOSSLESS_JPEG)],
     [262, short(s.photometric)],
-    [271, { type: ASCII, values: 'any' }],
-    [272, { type: ASCII, values: 'any' }],
+    [271, { type: ASCII, values: "any" }],
+    [272, { type: ASCII, values: "any" }],
     [277, short(samples)],
     [284, short(1)],
     [s.isTiled ? 324 : 273, long(...s.offsets)],
@@ -151,7 +164,7 @@ function segmentValues(content, stored, each, rowsHere, little, exports) {
 
 function inflated(content, room, exports) {
   const [from, to] = [exports.malloc(content.length), exports.malloc(room)];
-  if (!from || !to) throw new ScotopicError('memory', 'not enough memory to decode the RAW file');
+  if (!from || !to) throw new ScotopicError("memory", "not enough memory to decode the RAW file");
   new Uint8Array(exports.memory.buffer).set(content, from);
   const written = exports.inflated(from, content.length, to, room);
   if (written < 0) throw damaged("the RAW file's picture does not decode");
@@ -166,7 +179,7 @@ function lossy(content, { segmentWidth, segmentHeight, separate }, each, rowsHer
   if (!tail.some((b, i) => b === 0xff && tail[i + 1] === 0xd9)) throw damaged("the RAW file's picture breaks off");
   const size = segmentWidth * segmentHeight * each;
   const [from, to] = [exports.malloc(content.length), exports.malloc(size)];
-  if (!from || !to) throw new ScotopicError('memory', 'not enough memory to decode the RAW file');
+  if (!from || !to) throw new ScotopicError("memory", "not enough memory to decode the RAW file");
   new Uint8Array(exports.memory.buffer).set(content, from);
   // Tiles are whole; the last strip may be as short as the picture.
   const done = [segmentHeight, rowsHere].some((rows) =>

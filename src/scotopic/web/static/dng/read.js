@@ -2,18 +2,18 @@
  *
  * Where Python computes in single precision, so does this: the values come out the same to the last bit. */
 
-import { damaged } from '../errors.js';
-import { greyWorld, greyWorldOfLight, saturation } from '../levels.js';
-import { LIGHT_MAX, bent } from './opcodes.js';
-import { SIDE_MIN } from './page.js';
-import { Shading } from '../shading.js';
-import { grid } from './tags.js';
+import { damaged } from "../errors.js";
+import { greyWorld, greyWorldOfLight, saturation } from "../levels.js";
+import { LIGHT_MAX, bent } from "./opcodes.js";
+import { SIDE_MIN } from "./page.js";
+import { Shading } from "../shading.js";
+import { grid } from "./tags.js";
 
 /** Floats with a white level below the one become counts by the other, a power of two. */
 const COUNTS_FROM = 256;
 const COUNTS = 65536;
-const GREY_WORLD = 'grey world (the file gives none)';
-const NO_FILTERS = 'none (no colour filters)';
+const GREY_WORLD = "grey world (the file gives none)";
+const NO_FILTERS = "none (no colour filters)";
 
 const most = (values) => values.reduce((a, b) => Math.max(a, b), -Infinity);
 const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
@@ -28,9 +28,11 @@ export function captured(stored, dng, fields) {
   checkSide(dng);
   const cell = dng.cfa?.length ?? 1;
   const black = dng.black.isStated || !dng.masked.length ? dng.black : blackOfMasked(stored, dng, cell);
-  const highest = most(black.values) + [dng.rowDelta, dng.columnDelta]
-    .filter((d) => d !== null)
-    .reduce((sum, d) => sum + (dng.cfa ? mean(d) : most(d)), 0);
+  const highest =
+    most(black.values) +
+    [dng.rowDelta, dng.columnDelta]
+      .filter((d) => d !== null)
+      .reduce((sum, d) => sum + (dng.cfa ? mean(d) : most(d)), 0);
   const white = Math.min(...dng.white);
   if (!(white > highest)) throw damaged(`its white level ${white} is not above its black level ${highest}`);
   const all = { ...fields, noise: dng.noise, orientation: dng.orientation, pixelAspect: dng.pixelAspect };
@@ -59,7 +61,7 @@ export function checkWhole({ values, stride, storedWidth, top, left, height, wid
       highest = Math.max(highest, row(0, x, s));
     }
   }
-  if (lowest !== highest) throw damaged('the RAW file is cut short or damaged, its last rows repeat');
+  if (lowest !== highest) throw damaged("the RAW file is cut short or damaged, its last rows repeat");
 }
 
 /** The mean of the pixels that see no light, for each place of the cell. */
@@ -121,11 +123,11 @@ function mosaic(seen, dng, black, fields) {
   const isStraight = dng.table === null && !dng.maps.length;
   const levels = { data, height, width, cfa, black: places, white };
   return {
-    kind: 'mosaic',
+    kind: "mosaic",
     ...levels,
     saturation: isStraight ? saturation(data, most(places.flat()), white) : white,
     wb: dng.wb ?? greyWorld(levels),
-    wbSource: dng.wb ? 'camera' : GREY_WORLD,
+    wbSource: dng.wb ? "camera" : GREY_WORLD,
     ...fields,
   };
 }
@@ -228,7 +230,7 @@ function linear(seen, dng, black, fields) {
   const monochrome = samples === 1;
   const wb = monochrome ? [1, 1, 1] : dng.wb;
   return {
-    kind: 'linear',
+    kind: "linear",
     data,
     height,
     width,
@@ -236,7 +238,7 @@ function linear(seen, dng, black, fields) {
     ratio: 1,
     monochrome,
     wb: wb ?? greyWorldOfLight(data),
-    wbSource: monochrome ? NO_FILTERS : wb ? 'camera' : GREY_WORLD,
+    wbSource: monochrome ? NO_FILTERS : wb ? "camera" : GREY_WORLD,
     ...fields,
   };
 }
@@ -259,9 +261,8 @@ function lightOf({ values, stride, storedWidth, top, left, height, width }, dng,
     const span = dng.white[s] - (most(level.flat()) + deltas);
     const isCounts = values instanceof Uint16Array || values instanceof Uint8Array;
     const isEverywhere = black.rows === 1 && black.columns === 1 && !rowDelta && !columnDelta && !maps.length;
-    const table = isCounts && isEverywhere
-      ? Float32Array.from({ length: 65536 }, (_, v) => (v - level[0][0]) / span)
-      : null;
+    const table =
+      isCounts && isEverywhere ? Float32Array.from({ length: 65536 }, (_, v) => (v - level[0][0]) / span) : null;
     for (let y = 0; y < height; y++) {
       const from = ((top + y) * storedWidth + left) * stride + s;
       const to = s * size + y * width;

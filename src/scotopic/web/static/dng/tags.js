@@ -2,8 +2,8 @@
  *
  * Numbers of tags and the meaning of their values are those of the Digital Negative Specification 1.7.1. */
 
-import { damaged, unsupported } from '../errors.js';
-import { determinant, times, timesVector } from '../matrix.js';
+import { damaged, unsupported } from "../errors.js";
+import { determinant, times, timesVector } from "../matrix.js";
 
 /** EXIF light sources in the order in which LibRaw wants its matrix: D65, daylight, D55, D75, D50, flash. */
 const DAYLIGHTS = [21, 1, 20, 22, 23, 4];
@@ -75,8 +75,8 @@ export function pixelAspect(tags) {
 /** BaselineExposure in stops, 0 where there is none; and a word where it makes no sense. */
 export function baselineEv(tags) {
   const stated = tags.numbers(BASELINE_EXPOSURE);
-  if (!stated?.length) return { ev: 0, note: '' };
-  if (Math.abs(stated[0]) <= BASELINE_EV_MAX) return { ev: stated[0], note: '' };
+  if (!stated?.length) return { ev: 0, note: "" };
+  if (Math.abs(stated[0]) <= BASELINE_EV_MAX) return { ev: stated[0], note: "" };
   return { ev: 0, note: `its BaselineExposure of ${stated[0]} stops makes no sense and is left out` };
 }
 
@@ -85,18 +85,18 @@ export function cell(tags) {
   const [codes, dims, planes] = [tags.numbers(33422), tags.numbers(33421), tags.numbers(50710)];
   const kind = tags.numbers(50711);
   if (kind !== null && kind[0] !== 1) {
-    throw unsupported('staggered pixels', 'its sensor has staggered pixels, such as Fujifilm\'s SuperCCD');
+    throw unsupported("staggered pixels", "its sensor has staggered pixels, such as Fujifilm's SuperCCD");
   }
   if (codes === null || dims?.length !== 2) {
-    throw unsupported('no colour pattern', 'does not say which colours its sensor\'s pixels see');
+    throw unsupported("no colour pattern", "does not say which colours its sensor's pixels see");
   }
   const [rows, columns] = dims;
   if (codes.length !== rows * columns || !codes.length) {
     throw damaged(`its colour pattern has ${codes.length} entries; ${rows}x${columns} are needed`);
   }
-  const isPlain = planes === null || planes.join() === '0,1,2';
+  const isPlain = planes === null || planes.join() === "0,1,2";
   if (!isPlain || codes.some((c) => c > 2)) {
-    throw unsupported('colour filters', 'its colour filters are not red, green and blue alone');
+    throw unsupported("colour filters", "its colour filters are not red, green and blue alone");
   }
   for (const size of [2, 6]) {
     const fits = rows % size === 0 && columns % size === 0;
@@ -105,7 +105,7 @@ export function cell(tags) {
       return grid(size, size, at);
     }
   }
-  throw unsupported('colour pattern', `its colour pattern repeats every ${rows}x${columns} pixels`);
+  throw unsupported("colour pattern", `its colour pattern repeats every ${rows}x${columns} pixels`);
 }
 
 export const grid = (rows, columns, value) =>
@@ -176,7 +176,11 @@ export function matrix(tags) {
     const values = tags.numbers(code);
     return values?.length === 9 && finite(values) ? grid(3, 3, (y, x) => values[3 * y + x]) : null;
   };
-  const known = MATRIX_TAGS.map(([m, light, c]) => ({ matrix: nine(m), light: tags.numbers(light)?.[0] ?? 0, c: nine(c) }))
+  const known = MATRIX_TAGS.map(([m, light, c]) => ({
+    matrix: nine(m),
+    light: tags.numbers(light)?.[0] ?? 0,
+    c: nine(c),
+  }))
     .filter((entry) => entry.matrix !== null)
     .reverse(); // Where neither light is daylight LibRaw takes the last.
   if (!known.length) return null;
