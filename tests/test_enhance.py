@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from conftest import BAYER_PHASES
+from scotopic.balance import rebalanced
 from scotopic.develop import develop
-from scotopic.enhance import enhance, plan
+from scotopic.enhance import Prepared, enhance, finished, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
@@ -46,8 +49,6 @@ def test_every_phase_gives_the_same_picture_in_its_place(model, photo, cfa):
 
 
 def test_black_levels_per_place_are_taken_out(model, photo):
-    from dataclasses import replace
-
     even = sony_a7s2(400)
     uneven = replace(even, black_dn=(512.0, 530.0, 500.0, 540.0))
     for cfa in BAYER_PHASES:
@@ -71,8 +72,6 @@ def test_a_lamp_keeps_its_light_and_a_saturated_one_turns_white(model, photo, rn
 
 
 def test_hot_pixels_do_not_pass_for_lamps(model, rng):
-    from dataclasses import replace
-
     sensor = replace(sony_a7s2(1600), hot_share=2e-4)
     linear = enhance(expose(np.full((320, 320, 3), 0.05), sensor, 200, rng), model, ratio=200)
     light = balanced(linear)
@@ -130,6 +129,46 @@ def test_a_picture_of_another_kind_of_sensor_than_the_models_is_refused_in_words
     mosaic = expose(photo[:252, :318], sony_a7s2(400), 20, rng, cfa=X_TRANS)
     with pytest.raises(ModelError, match="for bayer sensors, this picture is of the xtrans kind"):
         enhance(mosaic, model)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"bits": 16, "look": "libraw"},
+        {"space": "p3", "wb": "daylight"},
+        {"strength": 0.5, "wb": (1.8, 1.0, 1.4)},
+        {"bits": 16, "space": "rec2020-linear"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_finished_piece_by_piece_is_the_one_developed_from_the_whole_light(
+    model, dark, more, orientation
+):
+    dark = dark.with_changes(orientation=orientation, data=dark.data[:129, :98])
+    made = plan(dark, ratio=100)
+    piecewise = finished(dark, model, plan_made=made, tile=64, **more)
+    more = dict(more)
+    light = enhance(dark, model, plan_made=made, strength=more.pop("strength", 1.0), tile=64)
+    whole = develop(rebalanced(light, more.pop("wb", "camera")), **more)
+    assert piecewise.data.shape == whole.data.shape
+    assert piecewise.icc == whole.icc
+    assert piecewise.exif == whole.exif
+    assert piecewise.data.flags.c_contiguous
+    apart = np.abs(piecewise.data.astype(int) - whole.data)
+    # The last bit of a float may fall on the other side of a step.
+    assert apart.max() <= 2
+    assert (apart > 0).mean() < 1e-3
+
+
+def test_what_is_prepared_once_is_not_taken_for_another_picture(model, dark, photo, rng):
+    made = plan(dark, ratio=100)
+    prepared = dark.with_changes(data=dark.data.astype(np.float32) + 3)
+    carried = replace(made, prepared=Prepared(dark.data, prepared))
+    assert carried.mosaic_of(dark.with_changes(make="another")).data is prepared.data
+    other = expose(photo, sony_a7s2(3200), 100, rng)
+    assert carried.mosaic_of(other).data is other.data
 
 
 def test_a_strength_out_of_range_is_refused(model, dark):

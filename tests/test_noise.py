@@ -51,6 +51,15 @@ def test_the_factor_of_flat_blocks_is_what_a_draw_gives():
     assert pytest.approx(noise._flat_factor(), rel=0.01) == noise._FLAT_FACTOR
 
 
+def test_fewer_blocks_tell_the_noise_of_a_large_picture_as_well(photo, rng, monkeypatch):
+    mosaic = expose(np.tile(photo, (5, 5, 1)), sony_a7s2(1600), 100, rng)
+    every, counted = noise.blind_fit(mosaic), noise._all_blocks(mosaic)[0].size
+    monkeypatch.setattr(noise, "BLOCKS_MAX", counted // 2)
+    assert noise._all_blocks(mosaic)[0].size == pytest.approx(counted / 2, rel=0.05)
+    few, level = noise.blind_fit(mosaic), noise.typical_level(mosaic)
+    assert float(few.variance(level, 1) / every.variance(level, 1)) == pytest.approx(1, abs=0.06)
+
+
 def test_a_stated_profile_is_used_when_the_picture_bears_it_out(dark):
     true = sony_a7s2(3200).noise_profile()
     estimate = noise.estimate(dark.with_changes(noise=true))

@@ -13,6 +13,7 @@ from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.scenes import load_all
 from scotopic.models import available, find, load_card
+from scotopic.pattern import extended
 from scotopic.run import GraphInputs, Model, spans
 from scotopic.sensor import expose, sony_a7s2
 
@@ -44,6 +45,47 @@ def test_the_size_of_tiles_does_not_change_the_result(model, rng, ratio, iso):
     large = model.run(mosaic.data, inputs, tile=640)
     difference = np.abs(small - large) / np.maximum(np.abs(large), 1)
     assert difference.max() < 1e-3
+
+
+@pytest.mark.parametrize("size", [(33, 65), (97, 130), (64, 96), (2, 70), (161, 34)])
+@pytest.mark.parametrize("before", [(0, 0), (1, 0), (0, 1), (1, 1)])
+@pytest.mark.parametrize("halo", [0, 96])
+def test_edges_of_tiles_are_as_if_the_whole_mosaic_had_been_extended_first(model, dark, size, before, halo):
+    inputs = graph_inputs(dark, plan(dark, ratio=100))
+    data = dark.data[: size[0], : size[1]]
+    margins = [(first, -(n + first) % 32) for n, first in zip(size, before, strict=True)]
+    whole = data
+    for part in (0, 1):
+        one = [tuple(n * (place == part) for place, n in enumerate(m)) for m in margins]
+        whole = extended(whole, one, 2)
+    expected = model.run(whole, inputs, tile=64, halo=halo)
+    cut = expected[before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
+    assert np.array_equal(model.run(data, inputs, before=before, tile=64, halo=halo), cut)
+
+
+def test_edges_of_x_trans_tiles_are_as_if_the_whole_mosaic_had_been_extended_first(rng):
+    model = Model("xtrans-fast", device="cpu")
+    multiple = model.card.size_multiple
+    data = rng.integers(500, 900, (multiple * 3 + 7, multiple * 2 + 4)).astype(np.uint16)
+    inputs = GraphInputs((512.0,) * 3, (16383.0,) * 3, (1.0,) * 3, (1e-4,) * 3, (1e-7,) * 3, 20.0)
+    before = (4, 5)
+    whole = extended(data, [(n, 0) for n in before], 6)
+    whole = extended(whole, [(0, -n % multiple) for n in whole.shape], 6)
+    expected = model.run(whole, inputs, tile=multiple)[before[0] :, before[1] :]
+    found = model.run(data, inputs, before=before, tile=multiple)
+    assert np.array_equal(found, expected[: data.shape[0], : data.shape[1]])
+
+
+@pytest.mark.parametrize("tile", [64, 2208])
+def test_pieces_cover_the_picture_once(model, dark, tile):
+    covered = np.zeros(dark.data.shape, int)
+
+    def put(top, left, light):
+        assert light.shape[0] == 3
+        covered[top : top + light.shape[1], left : left + light.shape[2]] += 1
+
+    model.run_into(put, dark.data, graph_inputs(dark, plan(dark, ratio=100)), before=(1, 1), tile=tile)
+    assert (covered == 1).all()
 
 
 def test_without_a_halo_tiles_would_disagree(model, dark):
