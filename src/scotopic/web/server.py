@@ -172,7 +172,8 @@ def serve(serving: Serving, ready: Callable[[str], None]) -> None:
             ssl_keyfile=serving.key,
         )
         port = sockets[0].getsockname()[1]
-        host = f"[{serving.host}]" if ":" in serving.host else serving.host
+        host = socket.gethostname() if serving.host in ("0.0.0.0", "::") else serving.host
+        host = f"[{host}]" if ":" in host else host
         try:
             settings.load()
         except OSError as error:

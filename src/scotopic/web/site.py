@@ -209,17 +209,20 @@ def _fill(folder: Path, files: dict[str, SiteFile], compress: bool) -> int | Non
     def place(file: SiteFile) -> tuple[int, dict[str, str]]:
         target = folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        forms = {"": file.content}
+        content = file.content
+        if not _mark(content).startswith(file.hash):
+            raise WriteError(f"{file.source}: was changed while the page was written; write it again")
+        forms = {"": content}
         if compress and file.squeezes:
             level = BROTLI_LEVEL if file.first else BROTLI_LEVEL_LATER
             forms |= {
                 ".br": brotli(file.content, level),
                 ".gz": gzip.compress(file.content, GZIP_LEVEL, mtime=0),
             }
-        for ending, content in forms.items():
-            target.with_name(target.name + ending).write_bytes(content)
-        marks = {file.path + ending: _mark(content) for ending, content in forms.items()}
-        return len(forms.get(".br", file.content)) if file.first else 0, marks
+        for ending, form in forms.items():
+            target.with_name(target.name + ending).write_bytes(form)
+        marks = {file.path + ending: _mark(form) for ending, form in forms.items()}
+        return len(forms.get(".br", content)) if file.first else 0, marks
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         placed = list(threads.map(place, files.values()))
