@@ -299,6 +299,9 @@ def test_tiles_cover_the_picture_once_with_their_halo_and_never_read_more_than_i
     assert results["tight"]["rows"] > 1, "what cannot be met is met as nearly as it can be"
 
 
+QUICK = ("RGGB", "BGGR", "x-trans", "linear", "monochrome")
+"""Of these the quick picture is looked at."""
+
 SETTINGS: dict[str, dict[str, Any]] = {
     "half": {"strength": 0.5},
     "plain": {"strength": 0},
@@ -354,6 +357,10 @@ def enhanced(node, pictures, files, reddish) -> dict[str, Any]:
             "ratio": 20,
             "settings": {"wb": "auto"},
         },
+        *(
+            {"name": f"quick {n}", "call": "preview", "captured": p, "ratio": 50, "most": 12_000}
+            for n, p in [*((n, pictures[n]) for n in QUICK), ("phone", {"file": str(files["phone 0"])})]
+        ),
         {"name": "endless", "call": "refused", "captured": endless, "ratio": 100, "pixels": 1e9},
         {"name": "cancelled", "cancelAfter": 1, **tiled},
         {"name": "whole", **tiled},
@@ -372,6 +379,19 @@ def test_every_kind_of_picture_is_enhanced_as_by_python(node, pictures, enhanced
             check_same(shown(node, name, got), develop(linear).data)
         except AssertionError as error:
             raise AssertionError(f"{name}: {error}") from error
+
+
+def test_the_quick_picture_has_the_light_of_the_whole(enhanced):
+    for name in (*QUICK, "phone"):
+        quick, whole = enhanced[f"quick {name}"]["quick"], enhanced[f"quick {name}"]["whole"]
+        assert quick["size"][0] * quick["size"][1] <= 12_000, name
+        assert quick["size"][1] / quick["size"][0] == pytest.approx(
+            whole["size"][1] / whole["size"][0], rel=0.1
+        )
+        # Clean and plain, by colour; its few pixels leave out some of the edges.
+        assert np.array(quick["light"]) == pytest.approx(np.array(whole["light"]), rel=0.06, abs=0.005), (
+            name
+        )
 
 
 def test_tiles_and_their_progress_are_told(enhanced):

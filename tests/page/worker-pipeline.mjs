@@ -8,7 +8,7 @@ import * as ort from "onnxruntime-web";
 
 import { described, gainsFor } from "../../src/scotopic/web/static/balance.js";
 import { developed, developer, uprightSize } from "../../src/scotopic/web/static/develop.js";
-import { enhance, graphInputs, plan, prepared } from "../../src/scotopic/web/static/enhance.js";
+import { enhance, graphInputs, plan, prepared, preview } from "../../src/scotopic/web/static/enhance.js";
 import { farthestApart } from "../../src/scotopic/web/static/engines.js";
 import { binnedLight } from "../../src/scotopic/web/static/exposure.js";
 import { LIGHT_OF_HALF, narrow } from "../../src/scotopic/web/static/half.js";
@@ -76,6 +76,23 @@ const calls = {
     developed(developer(light, { gains, gain: 2 ** ev, look }, constants), mixed, width * height, shown);
     await writeFile(join(folder, `${job.name}.out`), shown);
     return { width, height, ratio: made.exposure.ratio, noise: made.noise, clip: light.clip, gains, shares };
+  },
+  // Size and mean light of the quick picture and of the whole.
+  async preview(job) {
+    const picture = await captured(job.captured);
+    const made = plan(picture, constants, job.ratio);
+    const means = ({ height, width, rgb, plain }) => ({
+      size: [height, width],
+      light: [rgb, plain].map((halves) =>
+        [0, 1, 2].map((c) => {
+          const plane = halves.subarray(c * height * width, (c + 1) * height * width);
+          return plane.reduce((sum, half) => sum + Math.min(LIGHT_OF_HALF[half], 1), 0) / plane.length;
+        }),
+      ),
+    });
+    const quick = await preview(picture, made, network, { constants, most: job.most });
+    const light = await enhance(picture, made, network, { constants, pixels: 1e9 });
+    return { quick: quick && means(quick), whole: means(light) };
   },
   async develop(job) {
     const floats = new Float32Array((await bytesOf(job.data)).slice().buffer);

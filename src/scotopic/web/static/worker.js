@@ -38,19 +38,23 @@ async function configure({ base, engine: wanted = "auto" }) {
   const readConstants = async () => JSON.parse(new TextDecoder().decode(await readFrom(base, "constants.json")));
   const ready = (async () => {
     page = { base, constants: await readConstants() };
-    engine = await Engine.start(base, wanted === "wasm-single" ? wanted : "wasm");
+    // Phones of this maker end pages that take many threads' memory.
+    const single = wanted === "wasm-single" || (wanted === "auto" && onIos());
+    engine = await Engine.start(base, single ? "wasm-single" : "wasm");
     const name = defaultModel();
     const tried = wanted === "webgpu" ? await graphics(name, { auto: false }) : null;
     post({ type: "ready", engine: engine.kind, threads: engine.threads, refused: tried?.refused });
-    // Without being asked a graphics processor is tried beside the work, which waits for nothing.
-    if (wanted === "auto" && !onIos())
-      graphics(name, { auto: true }).then(({ refused }) => {
-        if (!refused) post({ type: "ready", engine: engine.kind, threads: engine.threads });
-      });
-    else engine.open(name).catch(() => {});
+    engine.open(name).catch(() => {});
+    if (wanted === "auto" && !single) beside(name);
   })();
   turn = ready.catch(() => {});
   await ready;
+}
+
+/** Tries a graphics processor without being asked, beside the work, which does not wait for it. */
+async function beside(name) {
+  const { refused } = await graphics(name, { auto: true });
+  if (!refused) post({ type: "ready", engine: engine.kind, threads: engine.threads });
 }
 
 /** Puts the graphics processor in the engine's place where it gives the same; {refused} says why not. */
