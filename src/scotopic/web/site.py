@@ -211,13 +211,13 @@ def _fill(folder: Path, files: dict[str, SiteFile], compress: bool) -> int | Non
         target.parent.mkdir(parents=True, exist_ok=True)
         content = file.content
         if not _mark(content).startswith(file.hash):
-            raise WriteError(f"{file.source}: was changed while the page was written; write it again")
+            raise WriteError(f"{file.path}: was changed while the page was written; write it again")
         forms = {"": content}
         if compress and file.squeezes:
             level = BROTLI_LEVEL if file.first else BROTLI_LEVEL_LATER
             forms |= {
-                ".br": brotli(file.content, level),
-                ".gz": gzip.compress(file.content, GZIP_LEVEL, mtime=0),
+                ".br": brotli(content, level),
+                ".gz": gzip.compress(content, GZIP_LEVEL, mtime=0),
             }
         for ending, form in forms.items():
             target.with_name(target.name + ending).write_bytes(form)
