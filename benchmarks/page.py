@@ -4,6 +4,8 @@
 
 The worker is asked as the page asks it: open, enhance, draw, save. Memory is the proportional share (PSS) of the
 process that holds the page, its worker and the network's, at its most; `browser` that of all of Chromium's.
+`cpu_s` are the processor's seconds that this process took for one picture, starting included: where others use
+the machine too, they tell more than the clock, though threads that wait for each other count as well.
 The engine webgpu is a simulated graphics processor here, slower by orders than a real one: few megapixels.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -53,14 +56,15 @@ class Memory(threading.Thread):
     def __init__(self, root: int) -> None:
         super().__init__(daemon=True)
         self.root = root
-        self.page = self.browser = 0.0
+        self.page = self.browser = self.cpu_s = 0.0
         self.over = threading.Event()
 
     def run(self) -> None:
         while not self.over.wait(EVERY_S):
             shares = {pid: pss(pid) for pid in below(self.root) if "chrom" in words(pid)}
-            pages = [share for pid, share in shares.items() if "--type=renderer" in words(pid)]
-            self.page = max([self.page, *pages])
+            pages = [pid for pid in shares if "--type=renderer" in words(pid)]
+            self.page = max([self.page, *(shares[pid] for pid in pages)])
+            self.cpu_s = max([self.cpu_s, *map(cpu_s, pages)])
             self.browser = max(self.browser, sum(shares.values()))
 
 
@@ -89,6 +93,15 @@ def words(pid: int) -> str:
         return ""
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of the processor that a process has taken."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def pss(pid: int) -> float:
     """A process's proportional share of memory in bytes."""
     try:
@@ -113,7 +126,11 @@ def measure(url: str, path: Path, engine: str, runs: int) -> dict[str, Any]:
     result = json.loads(said)
     rounds = result.pop("rounds")
     seconds = {key: round(statistics.median(r[key] for r in rounds), 3) for key in rounds[0]}
-    most = {"page_mb": round(memory.page / MB), "browser_mb": round(memory.browser / MB)}
+    most = {
+        "cpu_s": round(memory.cpu_s / runs, 1),
+        "page_mb": round(memory.page / MB),
+        "browser_mb": round(memory.browser / MB),
+    }
     return {
         "asked": engine,
         **result,
