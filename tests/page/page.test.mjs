@@ -363,7 +363,7 @@ test("on a plain host the page isolates itself, works with the host gone, takes 
     await reloaded;
     await ready(visitor.page);
     const names = await visitor.page.evaluate(() => caches.keys());
-    assert.ok(names.includes("scotopic-page-another") && !names.includes(`scotopic-page-${version}`), names.join());
+    assert.ok(names.includes(`scotopic-page ${plain.url} another`) && !names.includes(`scotopic-page ${plain.url} ${version}`), names.join());
     assert.deepEqual(visitor.errors, []);
   } finally {
     await visitor.context.close();

@@ -15,7 +15,7 @@ import { Renders } from "./render.js";
 import { applyTheme, keep, load } from "./settings.js";
 import { cameraLine, planLine, showFailure, takenLine } from "./status.js";
 import { Strip, thumbOf } from "./strip.js";
-import { View } from "./view.js";
+import { canvasOf, View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -99,7 +99,10 @@ function heard(message) {
   if (!picture) return;
   queue.heard(message);
   if (message.type === "opened" && picture === queue.selected) showOpened(picture);
-  if (message.type === "preview" && picture === queue.selected) showPreview(picture);
+  if (message.type === "preview") {
+    if (picture === queue.selected) showPreview(picture);
+    else takeThumb(picture, canvasOf(message.image));
+  }
   if (message.type === "enhanced" && picture === queue.selected) renders.wish();
 }
 

@@ -48,7 +48,7 @@ export function listen({ input, drop, took }) {
   });
 }
 
-const SHARED = "scotopic-shared"; // The service worker's name for what came by Share.
+const SHARED = `scotopic-shared ${new URL("./", import.meta.url).href}`; // sw.js's name for what came by Share.
 
 /** Files that another app shared: the service worker has put them by. */
 export async function takeShared() {

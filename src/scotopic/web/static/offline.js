@@ -45,5 +45,5 @@ export function isolateOnce(busy) {
 /** Whether the page is stored whole. */
 export async function stored() {
   if (!("caches" in window)) return false;
-  return (await caches.keys()).some((name) => name.startsWith("scotopic-page-"));
+  return (await caches.keys()).some((name) => name.startsWith(`scotopic-page ${new URL("./", import.meta.url).href} `));
 }

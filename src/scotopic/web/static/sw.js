@@ -3,12 +3,14 @@
 
 importScripts("precache.js");
 
-const PAGE = "scotopic-page-";
+// A host may hold several such pages: each keeps to stores of its own.
+const SCOPE = self.registration.scope;
+const PAGE = `scotopic-page ${SCOPE} `;
 const CURRENT = PAGE + self.PRECACHE.version;
-const LATER = "scotopic-later"; // Large files that only some devices need (WebGPU), kept when first used.
-const SHARED = "scotopic-shared"; // Files that another app shared, until the page takes them.
+const LATER = `scotopic-later ${SCOPE}`; // Large files that only some devices need (WebGPU), kept when first used.
+const SHARED = `scotopic-shared ${SCOPE}`; // Files that another app shared, until the page takes them.
 
-const HASHES = new Map(self.PRECACHE.files.map(([path, hash]) => [new URL(path, self.registration.scope).href, hash]));
+const HASHES = new Map(self.PRECACHE.files.map(([path, hash]) => [new URL(path, SCOPE).href, hash]));
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
@@ -44,7 +46,7 @@ self.addEventListener("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (url.origin !== location.origin) return;
-  const path = url.href.startsWith(self.registration.scope) ? url.href.slice(self.registration.scope.length) : null;
+  const path = url.href.startsWith(SCOPE) ? url.href.slice(SCOPE.length) : null;
   if (path === "api/status") event.respondWith(fetch(request).catch(() => new Response(null, { status: 204 })));
   if (path === null || path.startsWith("api/")) return;
   if (request.method === "POST" && url.pathname.endsWith("/share-target")) event.respondWith(takeShared(request));
@@ -54,7 +56,7 @@ self.addEventListener("fetch", (event) => {
 /** From the store, or from the host; isolated either way. */
 async function answer(request, url) {
   const bare = url.origin + url.pathname;
-  const named = request.mode === "navigate" && !HASHES.has(bare) ? self.registration.scope : bare;
+  const named = request.mode === "navigate" && !HASHES.has(bare) ? SCOPE : bare;
   const store = await caches.open(CURRENT);
   const kept = HASHES.has(named) ? await store.match(named) : null;
   if (kept) return isolated(kept);
@@ -91,8 +93,8 @@ async function takeShared(request) {
   const form = await request.formData();
   const files = [...form.values()].filter((value) => value instanceof File && value.size > 0);
   const store = await caches.open(SHARED);
-  await Promise.all(files.map((file, at) => store.put(`${self.registration.scope}shared/${at}`, new Response(file, {
+  await Promise.all(files.map((file, at) => store.put(`${SCOPE}shared/${at}`, new Response(file, {
     headers: { "content-type": file.type || "application/octet-stream", "x-name": encodeURIComponent(file.name) },
   }))));
-  return Response.redirect(`${self.registration.scope}?shared=${files.length}`, 303);
+  return Response.redirect(`${SCOPE}?shared=${files.length}`, 303);
 }

@@ -10,6 +10,15 @@ const TAP_MS = 320; // Two taps within this are a double tap.
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
+/** A canvas that shows an image {width, height, data}. */
+export function canvasOf({ width, height, data }) {
+  const canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
+  return canvas;
+}
+
 /** One development's pixels: the whole at the size of the stage (`base`) and the part zoomed to (`detail`). */
 class Layer {
   base = null;
@@ -55,14 +64,7 @@ export class View {
 
   /** Lay an image {width, height, data} or a canvas over `rect`, as the whole or as the part zoomed to. */
   lay(which, role, image, rect) {
-    let canvas = image;
-    if (image.data) {
-      canvas = document.createElement("canvas");
-      canvas.width = image.width;
-      canvas.height = image.height;
-      const data = image.data instanceof Uint8ClampedArray ? image.data : new Uint8ClampedArray(image.data);
-      canvas.getContext("2d").putImageData(new ImageData(data, image.width, image.height), 0, 0);
-    }
+    const canvas = image.data ? canvasOf(image) : image;
     this.layers[which][role] = { canvas, ...rect };
     this.draw();
     return canvas;
