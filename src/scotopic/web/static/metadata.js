@@ -65,7 +65,8 @@ function collect(content, only, found) {
 function valueOf(page, code) {
   const { type, count } = page.tags.get(code);
   if (type === ASCII) {
-    const bytes = page.bytes(code);
+    // Letters take four bytes at most; what follows may be the whole file.
+    const bytes = page.bytes(code).subarray(0, 4 * LONGEST_TEXT);
     const end = bytes.indexOf(0);
     const text = decodeText(end < 0 ? bytes : bytes.subarray(0, end)).replace(/[\0 ]+$/, "");
     return text ? { type, values: [...text].slice(0, LONGEST_TEXT).join("") } : null;

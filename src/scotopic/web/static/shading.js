@@ -1,15 +1,14 @@
 /** Lens shading: the fall of light and the tints towards the corners, evened out by the maps that phones write.
  *
- * Mirrors `scotopic.shading`. Pictures are planes here: (3, rows, width). */
-
-/** Rows evened out at a time; a multiple of 2 and 6. */
-const ROWS = 126;
+ * Mirrors `scotopic.shading`, row by row. */
 
 /** Maps for a whole picture: its gain at a pixel is the product of theirs.
  *
  * `maps` are those of `gainMaps`; `height` and `width` those of the picture they were made for, of which `leftOut`
  * (rows, columns) before the first have been cut off; `cell` the colours of its mosaic, null for finished colours. */
 export class Shading {
+  #columns = new Map();
+
   constructor(maps, height, width, cell, leftOut = [0, 0]) {
     Object.assign(this, { maps, height, width, cell, leftOut });
   }
@@ -20,117 +19,135 @@ export class Shading {
     return new Shading(this.maps, this.height, this.width, this.cell, leftOut);
   }
 
-  /** Of each colour, for demosaiced pixels from row `top` to `bottom`: planes (3, rows, width).
-   *
-   * A mosaic's colour has the mean of its places in the cell: the two greens have maps of their own. */
+  /** Of each colour from row `top` to `bottom`, for demosaiced pixels: planes (3, rows, width). */
   gains(top, bottom, width) {
-    const values = this.#all(top, bottom, width);
-    const size = (bottom - top) * width;
-    const out = new Float32Array(3 * size).fill(1);
+    const rows = bottom - top;
+    const out = new Float32Array(3 * rows * width);
     for (let colour = 0; colour < 3; colour++) {
-      const plane = out.subarray(colour * size, (colour + 1) * size);
-      multiply(plane, this.#ofColour(colour, values, size));
-      const places = this.#places(colour);
-      if (!places.length) continue;
-      const mean = new Float32Array(size);
-      for (const place of places) {
-        const own = product(
-          this.#forPlace(place).map((n) => values[n].subarray(0, size)),
-          size,
-        );
-        for (let i = 0; i < size; i++) mean[i] += own[i] / places.length;
-      }
-      multiply(plane, mean);
+      for (let y = 0; y < rows; y++) out.set(this.gainsOfRow(colour, top + y, width), (colour * rows + y) * width);
     }
     return out;
   }
 
-  /** Of each place of the cell, as it lies at the picture's top-left corner: [{ y, x, gains }], (rows, width). */
-  gainsOfPlaces(top, bottom, width) {
-    const values = this.#all(top, bottom, width);
-    const size = (bottom - top) * width;
-    const cell = this.cell?.length ?? 0;
-    const found = [];
-    for (let colour = 0; colour < 3; colour++) {
-      const ofColour = this.#ofColour(colour, values, size);
-      for (const place of this.#places(colour)) {
-        const gains = product(
-          this.#forPlace(place).map((n) => values[n].subarray(0, size)),
-          size,
-        );
-        multiply(gains, ofColour);
-        const [y, x] = place.map((n, i) => (((n - this.leftOut[i]) % cell) + cell) % cell);
-        found.push({ y, x, colour, gains });
-      }
-    }
-    return found;
+  /** Of a colour in row `y`, for demosaiced pixels.
+   *
+   * A mosaic's colour has the mean of its places in the cell: the two greens have maps of their own. */
+  gainsOfRow(colour, y, width) {
+    const row = { y, first: 0, step: 1, count: width };
+    const out = this.#ofColour(colour, row);
+    const groups = this.#groups(colour);
+    if (groups.length) multiply(out, this.#mean(groups, row));
+    return out;
   }
 
-  #places(colour) {
-    return (this.cell ?? []).flatMap((row, y) => row.flatMap((seen, x) => (seen === colour ? [[y, x]] : [])));
+  /** What makes the pixels (y, first + i * step) of a mosaic even, of which `step` is the cell's size; null for
+   * nothing to do. Not `whole`: only what their place has more than the mean of its colour. */
+  gainsOfPlace(y, first, count, whole) {
+    const step = this.cell.length;
+    const place = [(y + this.leftOut[0]) % step, (first + this.leftOut[1]) % step];
+    const colour = this.cell[place[0]][place[1]];
+    const row = { y, first, step, count };
+    const groups = this.#groups(colour);
+    if (!whole && groups.length === 1) return null;
+    const own = this.#product(this.#forPlace(place), row);
+    if (whole) multiply(own, this.#ofColour(colour, row));
+    else {
+      const mean = this.#mean(groups, row);
+      for (let i = 0; i < count; i++) own[i] /= mean[i];
+    }
+    return own;
+  }
+
+  /** The places of a colour, those together that the same maps are for: { numbers, share }. */
+  #groups(colour) {
+    const places = (this.cell ?? []).flatMap((row, y) => row.flatMap((seen, x) => (seen === colour ? [[y, x]] : [])));
+    const found = new Map();
+    for (const place of places) {
+      const numbers = this.#forPlace(place);
+      const group = found.get(numbers.join()) ?? { numbers, share: 0 };
+      found.set(numbers.join(), { numbers, share: group.share + 1 / places.length });
+    }
+    return [...found.values()];
   }
 
   /** The numbers of the maps that are for a place. */
   #forPlace(place) {
-    const fits = (one) =>
-      place.every((n, i) => (((n - one.area[i]) % one.pitch[i]) + one.pitch[i]) % one.pitch[i] === 0);
+    const fits = (one) => place.every((n, i) => (n - one.area[i]) % one.pitch[i] === 0);
     return this.maps.flatMap((one, n) => (one.ofMosaic && fits(one) ? [n] : []));
   }
 
-  /** The product of the maps that are made for colours. */
-  #ofColour(colour, values, size) {
-    const factors = this.maps.flatMap((one, n) => {
-      const plane = colour - one.planes[0];
-      if (one.ofMosaic || plane < 0 || plane >= one.planes[1]) return [];
-      const at = Math.min(plane, one.points[2] - 1) * size;
-      return [values[n].subarray(at, at + size)];
-    });
-    return product(factors, size);
-  }
-
-  #all(top, bottom, width) {
-    return this.maps.map((one) => this.#values(one, top + this.leftOut[0], bottom + this.leftOut[0], width));
-  }
-
-  /** A map's gains, planes (P, rows, width), 1 outside its area. */
-  #values(one, first, last, width) {
-    const [down, across, deep] = one.points;
-    const [top, left, bottom, right] = one.area;
-    const rows = last - first;
-    const skip = this.leftOut[1];
-    const out = new Float32Array(deep * rows * width).fill(1);
-    const columns = Array.from({ length: width }, (_, x) => place((x + skip + 0.5) / this.width, one, 1, across));
-    for (let y = 0; y < rows; y++) {
-      const row = first + y;
-      // The first row and column of a place in the cell are inside.
-      if (row < top - (top % one.pitch[0]) || row >= bottom) continue;
-      const [above, below, share] = place((row + 0.5) / this.height, one, 0, down);
-      for (let x = 0; x < width; x++) {
-        if (x + skip < left - (left % one.pitch[1]) || x + skip >= right) continue;
-        const [before, behind, part] = columns[x];
-        for (let p = 0; p < deep; p++) {
-          const at = (v, h) => one.grid[(v * across + h) * deep + p];
-          const upper = at(above, before) * (1 - part) + at(above, behind) * part;
-          const lower = at(below, before) * (1 - part) + at(below, behind) * part;
-          out[(p * rows + y) * width + x] = upper * (1 - share) + lower * share;
-        }
-      }
+  #mean(groups, row) {
+    const mean = new Float32Array(row.count);
+    for (const { numbers, share } of groups) {
+      const own = this.#product(numbers, row);
+      for (let i = 0; i < row.count; i++) mean[i] += own[i] * share;
     }
+    return mean;
+  }
+
+  /** The product of a mosaic's maps. */
+  #product(numbers, row) {
+    const out = new Float32Array(row.count).fill(1);
+    for (const n of numbers) this.#multiplyBy(out, n, 0, row);
     return out;
   }
+
+  /** The product of the maps that are made for colours. */
+  #ofColour(colour, row) {
+    const out = new Float32Array(row.count).fill(1);
+    this.maps.forEach((one, n) => {
+      const plane = colour - one.planes[0];
+      if (one.ofMosaic || plane < 0 || plane >= one.planes[1]) return;
+      this.#multiplyBy(out, n, Math.min(plane, one.points[2] - 1), row);
+    });
+    return out;
+  }
+
+  /** Multiply by a map's gains along a row; they are 1 outside its area. */
+  #multiplyBy(out, n, plane, { y, first, step }) {
+    const one = this.maps[n];
+    const [down, across, deep] = one.points;
+    const [top, , bottom] = one.area;
+    const row = y + this.leftOut[0];
+    // The first row and column of a place in the cell are inside.
+    if (row < top - (top % one.pitch[0]) || row >= bottom) return;
+    const [above, part] = place((row + 0.5) / this.height, one, 0, down);
+    const below = Math.min(above + 1, down - 1);
+    const line = new Float32Array(across + 1);
+    for (let h = 0; h < across; h++) {
+      const at = (v) => one.grid[(v * across + h) * deep + plane];
+      line[h] = at(above) * (1 - part) + at(below) * part;
+    }
+    line[across] = line[across - 1];
+    const { low, share, inside } = this.#columnsOf(n);
+    for (let i = 0, x = first + this.leftOut[1]; i < out.length; i++, x += step) {
+      if (!inside[x]) continue;
+      const h = low[x];
+      out[i] *= line[h] + (line[h + 1] - line[h]) * share[x];
+    }
+  }
+
+  /** For each column the point before it, how far it is to the next, and whether it lies in the map's area. */
+  #columnsOf(n) {
+    const one = this.maps[n];
+    if (!this.#columns.has(n)) {
+      const [, left, , right] = one.area;
+      const [low, share] = [new Uint16Array(this.width), new Float64Array(this.width)];
+      const inside = new Uint8Array(this.width);
+      for (let x = 0; x < this.width; x++) {
+        [low[x], share[x]] = place((x + 0.5) / this.width, one, 1, one.points[1]);
+        inside[x] = x >= left - (left % one.pitch[1]) && x < right ? 1 : 0;
+      }
+      this.#columns.set(n, { low, share, inside });
+    }
+    return this.#columns.get(n);
+  }
 }
 
-/** The two points between which a place lies, and how far it is to the second. */
+/** The point before a place, and how far it is to the next. */
 function place(at, one, axis, points) {
   const index = Math.min(points - 1, Math.max(0, (at - one.origin[axis]) / one.spacing[axis]));
-  const low = Math.min(Math.floor(index), Math.max(0, points - 2));
-  return [low, Math.min(low + 1, points - 1), index - low];
-}
-
-function product(factors, size) {
-  const whole = new Float32Array(size).fill(1);
-  for (const factor of factors) multiply(whole, factor);
-  return whole;
+  return [Math.floor(index), index - Math.floor(index)];
 }
 
 function multiply(values, by) {
@@ -140,14 +157,10 @@ function multiply(values, by) {
 /** Demosaiced light, planes (3, height, width), times the shading's gains, in place. */
 export function evened(light, height, width, shading) {
   if (!shading) return light;
-  const size = height * width;
-  for (let top = 0; top < height; top += ROWS) {
-    const bottom = Math.min(top + ROWS, height);
-    const gains = shading.gains(top, bottom, width);
-    const count = (bottom - top) * width;
-    for (let colour = 0; colour < 3; colour++) {
-      const from = colour * size + top * width;
-      multiply(light.subarray(from, from + count), gains.subarray(colour * count, (colour + 1) * count));
+  for (let colour = 0; colour < 3; colour++) {
+    for (let y = 0; y < height; y++) {
+      const from = (colour * height + y) * width;
+      multiply(light.subarray(from, from + width), shading.gainsOfRow(colour, y, width));
     }
   }
   return light;
@@ -158,20 +171,13 @@ export function evened(light, height, width, shading) {
 export function evenedMosaic({ data, height, width, black, saturation, shading }, { whole }) {
   const size = black.length;
   const out = Float32Array.from(data);
-  for (let top = 0; top < height; top += ROWS) {
-    const bottom = Math.min(top + ROWS, height);
-    const ofColours = whole ? null : shading.gains(top, bottom, width);
-    const count = (bottom - top) * width;
-    for (const { y, x, colour, gains } of shading.gainsOfPlaces(top, bottom, width)) {
-      const level = Math.fround(black[y][x]);
-      for (let row = y; row < bottom - top; row += size) {
-        for (let column = x; column < width; column += size) {
-          const i = row * width + column;
-          const at = top * width + i;
-          if (data[at] >= saturation) continue;
-          const factor = whole ? gains[i] : gains[i] / ofColours[colour * count + i];
-          out[at] = Math.fround((out[at] - level) * factor) + level;
-        }
+  for (let y = 0; y < height; y++) {
+    for (let first = 0; first < size; first++) {
+      const factor = shading.gainsOfPlace(y, first, Math.ceil((width - first) / size), whole);
+      if (!factor) continue;
+      const level = Math.fround(black[y % size][first]);
+      for (let i = 0, at = y * width + first; i < factor.length; i++, at += size) {
+        if (data[at] < saturation) out[at] = Math.fround((out[at] - level) * factor[i]) + level;
       }
     }
   }

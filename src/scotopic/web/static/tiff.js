@@ -11,6 +11,9 @@ const PAGES_MAX = 64;
 const ENTRIES_MAX = 4096;
 const SUB_DIRECTORIES = 330;
 
+/** No pixel has more values. */
+const SAMPLES_MAX = 16;
+
 const READERS = {
   1: (v, at) => v.getUint8(at),
   2: (v, at) => v.getUint8(at),
@@ -183,7 +186,7 @@ export function layout(page) {
   return {
     width,
     height,
-    bits: Math.max(...(page.numbers(258, 16) ?? [1])),
+    bits: Math.max(...(page.numbers(258, SAMPLES_MAX) ?? [1])),
     compression: page.number(259, 1),
     photometric: page.number(262, -1),
     samples: page.number(277, 1),

@@ -51,8 +51,7 @@ export function parsePacket(bytes) {
   if (bytes.length > LARGEST_PACKET || text.includes("<!DOCTYPE") || text.includes("<!ENTITY"))
     return { words, enhanced };
   const [start, stop] = [text.indexOf(OPENS), text.lastIndexOf(CLOSES)];
-  const body =
-    start >= 0 && start < stop ? text.slice(start, stop + CLOSES.length) : text.replace(/^[\0\s]+|[\0\s]+$/g, "");
+  const body = start >= 0 && start < stop ? text.slice(start, stop + CLOSES.length) : text.replaceAll("\0", " ").trim();
   let root;
   try {
     root = parseXml(body);
@@ -130,7 +129,7 @@ function fail(what) {
  * first child. Throws SyntaxError. */
 function parseXml(text) {
   const token =
-    /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|<\/([^\s>]+)\s*>|<([^\s/>]+)((?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>|([^<]+)/g;
+    /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|<\/([^\s>]+)\s*>|<([^\s/>]+)((?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>|([^<]+)/y;
   const top = { children: [], text: "", scope: { xml: XML } };
   const open = [top];
   let at = 0;
