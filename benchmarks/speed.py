@@ -1,8 +1,11 @@
 """Seconds from a 12 MP RAW file to a JPEG, stage by stage, beside rawpy and the paper's U-Net.
 
-    python benchmarks/speed.py [--runs 3] [-o speed.json]
+    python benchmarks/speed.py [--runs 3] [--beside src-of-another-version] [-o speed.json] [--figure speed.svg]
 
-Everything is measured in turn in one run on the same cores, so that ratios hold on a busy machine.
+Everything is measured in turn in one run on the same cores, so that ratios hold on a busy machine. Each lap of
+scotopic is a process of its own: it tells the time of imports and of opening the model, treats one picture to get
+warm, and times the second. `--beside` measures another source tree alike, such as an older version's, which
+`git worktree add DIR COMMIT` gives (DIR/src); the figure then shows both.
 The paper's U-Net has random weights (its time does not depend on them) and is run in ONNX Runtime on
 the whole frame; exporting it needs the train extra. The picture is simulated.
 """
@@ -10,7 +13,9 @@ the whole frame; exporting it needs the train extra. The picture is simulated.
 from __future__ import annotations
 
 import argparse
+import html
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -23,34 +28,52 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from frames import ENHANCE, HEIGHT, RATIO, WIDTH, export_paper, make_raw, peak_mb
 
-from scotopic import develop, enhance, plan, read, write
-from scotopic.dng.write import write_mosaic
-from scotopic.evaluate.scenes import load_all
-from scotopic.run import Model, usable_cores
-from scotopic.sensor import expose, sony_a7s2
+from scotopic import read
+from scotopic.models import find
+from scotopic.run import usable_cores
 from scotopic.traditional import develop_traditional
 
-HEIGHT, WIDTH = 2848, 4256
-RATIO, ISO = 100, 3200
+PAPER = "paper's U-Net alone"
 
+STAGES = ("import", "open the model", "read", "plan", "network", "develop", "write")
+"""In order; the first two come once a process, the others with each picture. What a picture is developed in beside
+the network: its pieces, white balance, colours and curve."""
 
-def make_raw(path: Path) -> None:
-    """A dark photo of the size of the paper's camera, tiled from a held-out scene."""
-    scene = load_all(limit=1)[0].camera
-    repeats = (-(-HEIGHT // scene.shape[0]), -(-WIDTH // scene.shape[1]), 1)
-    frame = np.tile(scene.astype(np.float32), repeats)[:HEIGHT, :WIDTH]
-    write_mosaic(path, expose(frame, sony_a7s2(ISO), RATIO, np.random.default_rng(0)))
-
-
-def export_paper(path: Path) -> None:
-    """The paper's network as ONNX, in a process of its own: torch must not share the memory figure."""
-    code = (
-        "import sys, torch; from scotopic.train.paper import PaperUNet; "
-        "torch.onnx.export(PaperUNet().eval(), (torch.zeros(1, 4, 64, 64),), sys.argv[1], "
-        "input_names=['packed'], dynamic_axes={'packed': {2: 'h', 3: 'w'}}, dynamo=False)"
-    )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(path)], check=True, capture_output=True)
+LAP = """
+import json, sys, time
+start = time.perf_counter()
+import scotopic.cli, scotopic.batch
+from scotopic import plan, read, write
+from scotopic.enhance import finished
+from scotopic.run import Model
+from pathlib import Path
+raw, target, name, ratio = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+seconds = {"import": time.perf_counter() - start}
+def timed(stage, work):
+    start = time.perf_counter()
+    made = work()
+    seconds[stage] = time.perf_counter() - start
+    return made
+model = timed("open the model", lambda: Model(name, device="cpu"))
+inner, spent = Model._tile, []
+def tile(self, *words, **more):
+    start = time.perf_counter()
+    made = inner(self, *words, **more)
+    spent.append(time.perf_counter() - start)
+    return made
+Model._tile = tile
+for _ in range(2):
+    spent.clear()
+    mosaic = timed("read", lambda: read(raw))
+    made = timed("plan", lambda: plan(mosaic, ratio=ratio))
+    picture = timed("develop", lambda: finished(mosaic, model, plan_made=made))
+    timed("write", lambda: write(target, picture, "jpg", overwrite=True))
+seconds["network"] = sum(spent)
+seconds["develop"] -= seconds["network"]
+print(json.dumps(seconds))
+"""
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -59,31 +82,56 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def once(raw: Path, target: Path, model: Model) -> dict[str, float]:
-    """One picture, file to file: seconds by stage."""
-    seconds: dict[str, float] = {}
-    seconds["read"], mosaic = timed(lambda: read(raw))
-    seconds["plan"], made = timed(lambda: plan(mosaic, ratio=RATIO))
-    seconds["enhance"], linear = timed(lambda: enhance(mosaic, model, plan_made=made))
-    seconds["develop"], shown = timed(lambda: develop(linear))
-    seconds["write"], _ = timed(lambda: write(target, shown, "jpg", overwrite=True))
-    seconds["whole"] = sum(seconds.values())
-    return seconds
-
-
-def peak_mb(code: str, *words: str) -> float:
-    """Peak resident memory of a Python process of its own.
-
-    Linux keeps the parent's peak in ru_maxrss across fork and exec, so its own high-water mark is read.
-    """
-    probe = code + (
-        "\nimport pathlib, re, resource, sys\n"
-        "status = pathlib.Path('/proc/self/status')\n"
-        "if status.exists(): print(int(re.search(r'VmHWM:\\s+(\\d+)', status.read_text())[1]) / 1024)\n"
-        "else: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
+def lap(raw: Path, target: Path, model: str, tree: Path | None) -> dict[str, float]:
+    """One warm picture, file to file: seconds by stage. `tree` is another version's src folder."""
+    more = {"PYTHONPATH": str(tree.resolve())} if tree else {}
+    done = subprocess.run(
+        [sys.executable, "-c", LAP, str(raw), str(target), model, str(RATIO)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **more},
     )
-    done = subprocess.run([sys.executable, "-c", probe, *words], check=True, capture_output=True, text=True)
-    return round(float(done.stdout.split()[-1]), 1)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    found["whole"] = sum(found[stage] for stage in STAGES[2:])
+    return found
+
+
+def medians(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
+
+
+def over_paper(rows: list[dict[str, float]], papers: list[float], key: str) -> float:
+    return round(statistics.median(r[key] / p for r, p in zip(rows, papers, strict=True)), 3)
+
+
+def figure(bars: dict[str, dict[str, float]], paper: float) -> str:
+    """Where the time goes, one bar a version, beside the paper's network: a file of its own."""
+    colours = ("#999", "#c9c9c9", "#0b62b8", "#7a5195", "#b35900", "#2a7f3f", "#c2185b")
+    rows = {**{name: [bar[stage] for stage in STAGES] for name, bar in bars.items()}, PAPER: [paper]}
+    left, width, high = 150, 700, 34
+    scale = (width - left - 60) / max(sum(row) for row in rows.values())
+    marks = []
+    for place, (name, row) in enumerate(rows.items()):
+        y, x = 12 + place * high, float(left)
+        marks.append(f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{html.escape(name)}</text>')
+        for seconds, colour in zip(row, colours if len(row) > 1 else ("#444",), strict=False):
+            marks.append(
+                f'<rect x="{x:.1f}" y="{y}" width="{seconds * scale:.1f}" height="20" fill="{colour}"/>'
+            )
+            x += seconds * scale
+        marks.append(f'<text x="{x + 6:.1f}" y="{y + 15}">{sum(row):.2f} s</text>')
+    bottom = 12 + len(rows) * high
+    for place, (stage, colour) in enumerate(zip(STAGES, colours, strict=True)):
+        x, y = left + place % 4 * 135, bottom + place // 4 * 20
+        marks.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{colour}"/>')
+        marks.append(f'<text x="{x + 17}" y="{y + 11}">{stage}</text>')
+    words = "; ".join(f"{name}: {sum(row):.2f} s" for name, row in rows.items())
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 46}" role="img" '
+        f'aria-label="Seconds by stage. {html.escape(words)}"><style>text{{font:13px sans-serif;fill:#1b1b1b}}'
+        f"svg{{background:#fff}}</style>{''.join(marks)}</svg>\n"
+    )
 
 
 def main() -> None:
@@ -92,57 +140,57 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--model", default="bayer-fast")
+    parser.add_argument("--beside", type=Path, help="the src folder of another version")
     parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--figure", type=Path, help="an SVG file")
     options = parser.parse_args()
+    card = find(options.model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        raw, paper_file = folder / "frame.dng", folder / "paper.onnx"
+        raw, target, paper_file = folder / "frame.dng", folder / "out.jpg", folder / "paper.onnx"
         make_raw(raw)
         export_paper(paper_file)
-        model = Model(options.model, device="cpu")
         session_options = ort.SessionOptions()
         session_options.intra_op_num_threads = usable_cores()
         paper = ort.InferenceSession(str(paper_file), session_options, providers=["CPUExecutionProvider"])
-        packed = np.random.default_rng(0).random((1, 4, HEIGHT // 2, WIDTH // 2), np.float32)
-        packed = packed[..., : packed.shape[2] // 16 * 16, : packed.shape[3] // 16 * 16]
+        packed = np.random.default_rng(0).random((1, 4, HEIGHT // 32 * 16, WIDTH // 32 * 16), np.float32)
         mosaic = read(raw)
-        rows: list[dict[str, float]] = []
+        trees = {"now": None, **({"before": options.beside} if options.beside else {})}
+        rows: dict[str, list[dict[str, float]]] = {version: [] for version in trees}
+        papers: list[float] = []
+        rawpys: list[float] = []
         for run in range(options.runs + 1):
-            row = once(raw, folder / "out.jpg", model)
-            row["rawpy alone"], _ = timed(lambda: develop_traditional(raw, mosaic, ratio=RATIO))
-            row["paper's U-Net alone"], _ = timed(lambda: paper.run(None, {"packed": packed}))
+            told = {version: lap(raw, target, options.model, tree) for version, tree in trees.items()}
+            rawpy_s, _ = timed(lambda: develop_traditional(raw, mosaic, ratio=RATIO))
+            paper_s, _ = timed(lambda: paper.run(None, {"packed": packed}))
             if run:
-                rows.append(row)
+                for version, row in told.items():
+                    rows[version].append(row)
+                rawpys.append(rawpy_s)
+                papers.append(paper_s)
         result = {
             "benchmark": "speed",
             "megapixels": round(HEIGHT * WIDTH / 1e6, 2),
             "cores": usable_cores(),
             "machine": platform.processor() or platform.machine(),
-            "model": f"{model.card.name} {model.card.version}",
+            "model": f"{card.name} {card.version}",
             "runs": options.runs,
-            "median_s": {k: round(statistics.median(r[k] for r in rows), 3) for k in rows[0]},
-            "whole_over_paper": round(
-                statistics.median(r["whole"] / r["paper's U-Net alone"] for r in rows), 3
-            ),
-            "enhance_over_paper": round(
-                statistics.median(r["enhance"] / r["paper's U-Net alone"] for r in rows), 3
-            ),
+            "median_s": {
+                **medians(rows["now"]),
+                "rawpy alone": round(statistics.median(rawpys), 3),
+                PAPER: round(statistics.median(papers), 3),
+            },
+            "whole_over_paper": over_paper(rows["now"], papers, "whole"),
+            "network_over_paper": over_paper(rows["now"], papers, "network"),
             "peak_mb": {
                 "scotopic, file to file": peak_mb(
-                    "import sys; from scotopic.cli import app; "
-                    "failed = app(['enhance', *sys.argv[1:], '--overwrite'], standalone_mode=False); "
-                    "assert not failed",
-                    str(raw),
-                    "-o",
-                    str(folder / "out.jpg"),
-                    "--model",
-                    options.model,
+                    ENHANCE, str(raw), "-o", str(target), "--model", options.model
                 ),
                 "rawpy alone": peak_mb(
                     "import sys, rawpy; rawpy.imread(sys.argv[1]).postprocess(use_camera_wb=True)",
                     str(raw),
                 ),
-                "paper's U-Net alone": peak_mb(
+                PAPER: peak_mb(
                     "import sys, numpy as np, onnxruntime as ort; "
                     "s = ort.InferenceSession(sys.argv[1], providers=['CPUExecutionProvider']); "
                     f"s.run(None, {{'packed': np.zeros({packed.shape}, np.float32)}})",
@@ -150,9 +198,23 @@ def main() -> None:
                 ),
             },
         }
-    text = json.dumps(result, indent=2)
+        if options.beside:
+            result["before"] = {
+                "median_s": medians(rows["before"]),
+                "whole_over_paper": over_paper(rows["before"], papers, "whole"),
+                "now_over_before": round(
+                    statistics.median(
+                        n["whole"] / b["whole"] for n, b in zip(rows["now"], rows["before"], strict=True)
+                    ),
+                    3,
+                ),
+            }
+    text = json.dumps(result, indent=1)
     if options.output:
         options.output.write_text(text + "\n")
+    if options.figure:
+        bars = {version: medians(found) for version, found in reversed(rows.items())}
+        options.figure.write_text(figure(bars, statistics.median(papers)))
     print(text)
 
 
