@@ -32,7 +32,10 @@ lint: $(VENV)/.full
 	$(BIN)/mypy
 
 bench: $(VENV)/.full
-	$(BIN)/python benchmarks/speed.py
+	@mkdir -p out
+	$(BIN)/python benchmarks/speed.py -o out/speed.json --figure out/speed.svg
+	$(BIN)/python benchmarks/memory.py -o out/memory.json
+	$(BIN)/python benchmarks/peers.py -o out/peers.json --figure out/peers.svg
 
 evaluate: $(VENV)/.full
 	$(BIN)/scotopic evaluate synthetic -o out/synthetic.json
