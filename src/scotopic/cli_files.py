@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import typer
 
@@ -138,6 +139,7 @@ def _on_cluster(
     with (
         Journal(course.journal or _cluster_journal(output), words, resume=course.resume) as journal,
         progress_of(len(jobs), course.as_json) as screen,
+        _others_silenced(screen) as (screen, stream),
     ):
         failed = _report(
             treat_remote(
@@ -145,11 +147,25 @@ def _on_cluster(
             ),
             course,
             screen,
+            stream,
         )
         journal.finish()
     if failed:
         errors.print(f"{failed} of {len(jobs)} files failed")
         raise typer.Exit(1)
+
+
+@contextmanager
+def _others_silenced(screen: Screen) -> Iterator[tuple[Screen, TextIO]]:
+    """Ray tells of machines that went on standard output, which is for results: there only ours go."""
+    own = sys.stdout
+
+    def say(line: str, is_error: bool) -> None:
+        with redirect_stdout(own):
+            screen.say(line, is_error)
+
+    with redirect_stdout(sys.stderr):
+        yield replace(screen, say=say), own
 
 
 def _cluster_journal(output: str) -> Path:
@@ -227,7 +243,10 @@ def _session(
 
 
 def _report(
-    outcomes: Generator[batch.Outcome] | Generator[RemoteOutcome], course: Course, screen: Screen
+    outcomes: Generator[batch.Outcome] | Generator[RemoteOutcome],
+    course: Course,
+    screen: Screen,
+    stream: TextIO | None = None,
 ) -> int:
     """Tell of each file; gives the number of those that failed."""
     failed = 0
@@ -236,7 +255,7 @@ def _report(
             failed += outcome.status == "failed"
             screen.count(outcome.job)
             if course.as_json:
-                typer.echo(json.dumps(outcome.to_json()))
+                typer.echo(json.dumps(outcome.to_json()), file=stream)
             elif outcome.status == "failed":
                 screen.say(f"{outcome.job.source}: FAILED: {outcome.error}", True)
             else:

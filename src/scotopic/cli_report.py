@@ -62,15 +62,20 @@ def line_of(outcome: Any) -> str:
     return f"{outcome.job.name} {words} {outcome.job.target}  ({how}{outcome.seconds:.1f} s)"
 
 
+def _say(line: str, is_error: bool) -> None:
+    if is_error:
+        errors.print(line)
+    else:
+        typer.echo(line)
+
+
 @dataclass(frozen=True)
 class Screen:
     """What a run tells with."""
 
     tell: Callable[[Any, float], None] = lambda _job, _share: None
     """How far a file is, 0..1."""
-    say: Callable[[str, bool], None] = lambda line, is_error: (
-        errors.print(line) if is_error else typer.echo(line)
-    )
+    say: Callable[[str, bool], None] = _say
     """A line, and whether it is about an error."""
     count: Callable[[Any], None] = lambda _job: None
     """A file has ended."""
