@@ -538,6 +538,7 @@ def test_even_a_killed_server_leaves_no_pictures(own, large):
     wait_until(lambda: not any(lives(child) for child in children))
 
 
+@pytest.mark.slow
 def test_a_start_sweeps_up_what_a_power_cut_left_and_spares_the_living(own, raw, tmp_path):
     living = own()
     id = living.send(raw).json["id"]
@@ -559,6 +560,7 @@ def test_a_start_sweeps_up_what_a_power_cut_left_and_spares_the_living(own, raw,
     assert second.temporary.joinpath("scotopic-serve-notes.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_port_in_use_and_a_missing_certificate_are_told_in_a_line(server):
     for options, words in (
         (["--port", str(server.port)], "in use"),
@@ -571,6 +573,7 @@ def test_a_port_in_use_and_a_missing_certificate_are_told_in_a_line(server):
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_serving_to_others_warns_and_knows_addresses_but_no_foreign_names(own):
     server = own("--host", "0.0.0.0", "--allow-host", "dark.example")
     for host, status in (("192.168.1.5", 200), ("dark.example", 200), ("evil.example", 403)):

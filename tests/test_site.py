@@ -192,6 +192,7 @@ def test_a_page_that_was_not_built_says_how_to_build_it(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page_and_refuses_with_a_word(built, tmp_path):
     command = [sys.executable, "-m", "scotopic", "site", "--no-compress", str(tmp_path / "page")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=ROOT)
