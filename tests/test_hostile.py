@@ -25,10 +25,11 @@ from conftest import ROOT, SAMPLE
 from dng_files import write
 from fuzz import hostile, mutate, seeds
 from fuzz.examine import examined
+from scotopic import xmp
 from scotopic.calibration import profile as profiles
 from scotopic.errors import DatasetError, ModelError, ReadError, SettingsError
 from scotopic.identify import PAGES_MAX, all_pages
-from scotopic.metadata import read_exif
+from scotopic.metadata import Words, read_exif
 from scotopic.models import CARD_MAX, INPUTS, find, load_card, verify
 from scotopic.read import read
 from scotopic.run import Model
@@ -119,6 +120,23 @@ def test_exif_of_the_wrong_kind_is_left_out_and_the_rest_is_kept(tmp_path):
     assert 0x010E not in exif.main
     assert exif.main[0x013B]
     assert exif.to_bytes(96, 64, "test")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_words_that_unfold_themselves_are_left_out(encoding):
+    """Ten levels of ten: a thousand bytes that stand for ten thousand million letters."""
+    levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 10))
+    rdf = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+    body = (
+        f'<r:RDF xmlns:r="{rdf}" xmlns:d="http://purl.org/dc/elements/1.1/"><r:Description><d:title>'
+        "&e{};</d:title></r:Description></r:RDF>"
+    )
+    head = f'<?xml version="1.0" encoding="{encoding}"?>'
+    entities = f'<!DOCTYPE r [<!ENTITY e0 "words words ">{levels}]>'
+    for deep in (0, 9):
+        assert xmp.parse((head + entities + body.format(deep)).encode(encoding)) == (Words(), False)
+    plain = body.replace("&e{};", "Night")
+    assert encoding != "utf-8" or xmp.parse((head + plain).encode())[0].title == "Night"
 
 
 def test_a_folder_of_mutants_gives_whole_pictures_and_named_errors_in_the_sandbox(tmp_path, whole):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).parent.parent
-MEMORY_MIB, INPUT_MAX, INPUT_S = 3000, 60_000, 25
+MEMORY_MIB, INPUT_MAX, INPUT_S = 3000, 60_000, 60
 PIXELS_MAX = 1_000_000
 """Larger pictures are decoded slowly and teach nothing more."""
 

@@ -23,7 +23,8 @@ class Limits:
     """What decoding one file may take. Raises SettingsError for what no decoder can work with."""
 
     memory_bytes: int = 4 << 30
-    """Address space of the child: a mosaic of 150 million pixels fits in, all colours of 50 million."""
+    """Address space of the child. A mosaic of 150 million pixels, and all colours of 60 million, are read within
+    half of it."""
     cpu_s: int = 120
     wall_s: float = 180.0
     open_files: int = 64
