@@ -6,12 +6,14 @@ import { Computer, findComputer } from "./computer.js";
 import { Controls } from "./controls.js";
 import { Device } from "./device.js";
 import { settingsDialog, openDialog, wipeDemo } from "./dialogs.js";
+import { Hands } from "./hands.js";
 import { choose, fill, number, say } from "./i18n.js";
 import { listen, takeShared } from "./incoming.js";
 import { isolateOnce, register, stored } from "./offline.js";
-import { canShare, download, share } from "./outgoing.js";
+import { canShare } from "./outgoing.js";
 import { Queue, START } from "./queue.js";
 import { Renders } from "./render.js";
+import { Saving } from "./saving.js";
 import { applyTheme, keep, load } from "./settings.js";
 import { cameraLine, planLine, showFailure, takenLine } from "./status.js";
 import { Strip, thumbOf } from "./strip.js";
@@ -25,13 +27,13 @@ let worker = null;
 let computer = null; // What the server's API said, where there is one.
 const SLOW_MS = 700; // What takes longer than this to be drawn is said to be under way.
 let slow = null;
-const saves = new Map(); // Picture's number -> what waits for its file.
 
 const queue = new Queue({ ask: (message) => worker.ask(message), changed, chosen });
 const view = new View(
   { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
   { changed: () => renders?.wish(), wiped: (at) => $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) })) },
 );
+const hands = new Hands(view);
 const renders = new Renders(view, (message) => worker.ask(message), { laid, turned });
 const strip = new Strip($("strip"), $("strip-list"), queue);
 const controls = new Controls($("controls"), (chosenNow, moving) => {
@@ -77,8 +79,7 @@ function heard(message) {
       if (picture && picture === queue.selected && message.wb && message.which === "enhanced") controls.showBalance(message.wb);
       return;
     case "saved":
-      saves.get(message.id)?.resolve(message);
-      saves.delete(message.id);
+      saving.saved(message);
       break;
     case "failed":
       if (message.id === undefined) {
@@ -86,10 +87,7 @@ function heard(message) {
         for (const each of queue.pictures) if (each.working) heard({ ...message, id: each.id, code: "engine" });
         return;
       }
-      if (saves.has(message.id) && picture?.state === "done") {
-        saves.get(message.id).reject(message);
-        saves.delete(message.id);
-      }
+      if (picture?.state === "done") saving.failed(message);
       if (message.serial !== undefined) {
         renders.failed(message); // One view of the picture could not be drawn: it stays as it was.
         return;
@@ -217,63 +215,25 @@ function toast(words) {
 
 // ---- out
 
-/** The picture as a file, written once for the same settings. */
-async function written(picture, format = "jpg") {
-  const wish = { settings: { ...picture.settings }, format, quality: Number(settings.quality) };
-  const key = JSON.stringify(wish);
-  if (picture.saved?.key === key) return picture.saved;
-  toast(say("saving"));
-  const answer = await new Promise((resolve, reject) => {
-    saves.set(picture.id, { resolve, reject });
-    worker.ask({ type: "save", id: picture.id, ...wish });
-  });
-  picture.saved = { key, blob: answer.blob, name: answer.name };
-  return picture.saved;
-}
-
-async function save(picture, format) {
-  try {
-    const { blob, name } = await written(picture, format);
-    download(blob, name);
-    toast(say("saved", { name }));
-    return true;
-  } catch (failure) {
-    toast(`${say(`failed${(failure.code ?? "internal").replace(/^./, (c) => c.toUpperCase())}Title`)} ${failure.words ?? failure.message ?? ""}`);
-    return false;
-  }
-}
-
-async function shareNow(picture) {
-  try {
-    const { blob, name } = await written(picture);
-    if ((await share(blob, name)) === "late") toast(say("shareReady"));
-  } catch (failure) {
-    toast(say("shareFailed", { words: failure.words ?? failure.message ?? "" }));
-  }
-}
-
-/** Every picture in turn, whatever of them the memory holds. */
-async function saveAll() {
-  $("save-all").disabled = true;
-  let count = 0;
-  const all = [...queue.pictures];
-  for (const picture of all) {
-    if (!queue.pictures.includes(picture)) continue;
-    if (picture !== queue.selected) queue.select(picture);
-    if ((await queue.settled(picture)) === "done" && (await save(picture))) count += 1;
-  }
-  $("save-all").disabled = false;
-  toast(count === all.length ? say("savedAll", { count }) : say("savedSome", { count, all: all.length }));
-}
+const saving = new Saving({
+  queue,
+  say: toast,
+  quality: () => Number(settings.quality),
+  ask: (message) => worker.ask(message),
+});
 
 // ---- hands
 
 const pick = () => $("file").click();
 for (const id of ["pick", "add", "notice-pick"]) $(id).addEventListener("click", pick);
-$("save").addEventListener("click", () => save(queue.selected, "jpg"));
-$("save-dng").addEventListener("click", () => save(queue.selected, "dng"));
-$("share").addEventListener("click", () => shareNow(queue.selected));
-$("save-all").addEventListener("click", saveAll);
+$("save").addEventListener("click", () => saving.save(queue.selected, "jpg"));
+$("save-dng").addEventListener("click", () => saving.save(queue.selected, "dng"));
+$("share").addEventListener("click", () => saving.share(queue.selected));
+$("save-all").addEventListener("click", async () => {
+  $("save-all").disabled = true;
+  await saving.saveAll();
+  $("save-all").disabled = false;
+});
 $("cancel").addEventListener("click", () => {
   const picture = queue.selected;
   if (picture.state === "cancelled") queue.restart(picture);
@@ -297,12 +257,12 @@ document.addEventListener("keydown", (event) => {
     pick();
   } else if (command && key === "s" && queue.selected) {
     event.preventDefault();
-    if (!$("save").disabled) save(queue.selected, "jpg");
+    if (!$("save").disabled) saving.save(queue.selected, "jpg");
   }
   const { target } = event;
   const typing = target.matches?.("select, textarea, input:not([type=range]):not([type=radio])");
   if (command || event.altKey || typing || document.querySelector("dialog[open]") || !queue.selected) return;
-  if (view.zoomKey(event.key)) event.preventDefault();
+  if (hands.zoomKey(event.key)) event.preventDefault();
   else if (key === "b") view.hold(true);
   else if (key === "n") queue.step(1);
   else if (key === "p") queue.step(-1);

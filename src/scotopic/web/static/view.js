@@ -4,9 +4,6 @@
 
 export const SCALE_MAX = 8;
 const FIT_MAX = 2; // A small picture is not blown up further than this to fill the stage.
-const STEP = 1.25; // One press of + or one notch of a wheel.
-const NEAR_EDGE = 24; // How near to the line, in CSS pixels, a finger takes hold of it.
-const TAP_MS = 320; // Two taps within this are a double tap.
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -32,13 +29,11 @@ export class View {
     this.changed = changed;
     this.wiped = wiped;
     this.pen = parts.canvas.getContext("2d", { alpha: false });
-    this.pointers = new Map();
     this.wipe = 0.5;
     this.held = false; // The traditional alone, while a key is held.
     this.compare = true;
     this.clear();
     new ResizeObserver(() => this.resize()).observe(parts.stage);
-    this.listen();
     this.resize();
   }
 
@@ -53,7 +48,7 @@ export class View {
     this.width = width;
     this.height = height;
     this.layers = { traditional: new Layer(), enhanced: new Layer() };
-    if (place) Object.assign(this, place);
+    if (place && !place.fitted) Object.assign(this, place);
     else this.fit();
     this.moved();
   }
@@ -267,150 +262,5 @@ export class View {
   hold(on) {
     this.held = on;
     this.draw();
-  }
-
-  // ---- hands: mouse, pen, fingers, wheel, keys
-
-  listen() {
-    const { canvas, edge } = this.parts;
-    for (const target of [canvas, edge]) {
-      target.addEventListener("pointerdown", (event) => this.down(event, target));
-      target.addEventListener("pointermove", (event) => this.move(event));
-      for (const end of ["pointerup", "pointercancel"]) {
-        target.addEventListener(end, (event) => this.up(event));
-      }
-      target.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
-    }
-    canvas.addEventListener("keydown", (event) => this.key(event));
-    edge.addEventListener("keydown", (event) => this.edgeKey(event));
-  }
-
-  at(event) {
-    const box = this.parts.canvas.getBoundingClientRect();
-    return { x: (event.clientX - box.left) * this.dpr, y: (event.clientY - box.top) * this.dpr };
-  }
-
-  down(event, target) {
-    if (!this.width || event.button > 0) return;
-    const at = this.at(event);
-    target.setPointerCapture(event.pointerId);
-    this.pointers.set(event.pointerId, at);
-    if (this.pointers.size === 2) {
-      this.gesture = "pinch";
-      return;
-    }
-    const near = Math.abs(at.x - this.edgeAt) <= NEAR_EDGE * this.dpr && !this.parts.edge.hidden;
-    this.gesture = target === this.parts.edge || near || !this.zoomed ? "wipe" : "pan";
-    this.started = { ...at, time: event.timeStamp };
-    this.grip = near || target === this.parts.edge ? at.x - this.edgeAt : 0;
-    this.travelled = false;
-  }
-
-  move(event) {
-    const before = this.pointers.get(event.pointerId);
-    if (!before) return;
-    const at = this.at(event);
-    if (this.gesture === "pinch") {
-      const other = [...this.pointers.entries()].find(([id]) => id !== event.pointerId)?.[1];
-      this.pointers.set(event.pointerId, at);
-      if (other) this.pinch(before, at, other);
-      return;
-    }
-    this.pointers.set(event.pointerId, at);
-    if (Math.hypot(at.x - this.started.x, at.y - this.started.y) > 4 * this.dpr) this.travelled = true;
-    if (!this.travelled) return;
-    if (this.gesture === "wipe") this.wipeTo(at.x - this.grip);
-    else this.pan(at.x - before.x, at.y - before.y);
-  }
-
-  pinch(before, now, other) {
-    const spread = (a) => Math.max(1, Math.hypot(a.x - other.x, a.y - other.y));
-    const middle = (a) => ({ x: (a.x + other.x) / 2, y: (a.y + other.y) / 2 });
-    const [from, to] = [middle(before), middle(now)];
-    this.x -= (to.x - from.x) / this.scale;
-    this.y -= (to.y - from.y) / this.scale;
-    this.zoomTo(this.scale * (spread(now) / spread(before)), to);
-  }
-
-  up(event) {
-    if (!this.pointers.delete(event.pointerId)) return;
-    if (this.gesture === "pinch") {
-      // The finger that stays goes on panning.
-      if (this.pointers.size === 1) {
-        this.gesture = "pan";
-        this.started = [...this.pointers.values()][0];
-        this.travelled = true;
-      }
-      return;
-    }
-    if (event.type === "pointercancel" || this.travelled) return;
-    const at = this.at(event);
-    const last = this.tapped;
-    this.tapped = { ...at, time: event.timeStamp };
-    const close = last && Math.hypot(at.x - last.x, at.y - last.y) < 30 * this.dpr;
-    if (close && event.timeStamp - last.time < TAP_MS) {
-      this.tapped = null;
-      this.toggle(at);
-    }
-  }
-
-  /** Between the whole and 100% (200% where the whole is 100% already). */
-  toggle(at) {
-    if (this.zoomed) this.showAll();
-    else this.zoomTo(this.fitScale < 1 ? 1 : 2 * this.fitScale, at);
-  }
-
-  wheel(event) {
-    if (!this.width) return;
-    event.preventDefault();
-    const pixels = event.deltaMode === 1 ? event.deltaY * 16 : event.deltaY;
-    this.zoomBy(STEP ** clamp(-pixels / 60, -3, 3), this.at(event));
-  }
-
-  /** Keys that zoom, wherever the focus is; true when this was one. */
-  zoomKey(key) {
-    switch (key) {
-      case "+":
-      case "=":
-        this.zoomBy(STEP);
-        return true;
-      case "-":
-      case "_":
-        this.zoomBy(1 / STEP);
-        return true;
-      case "0":
-        this.showAll();
-        return true;
-      case "1":
-        this.zoomTo(1);
-        return true;
-      default:
-        return false;
-    }
-  }
-
-  key(event) {
-    const step = 0.15;
-    const ways = {
-      ArrowLeft: [step * this.stageWidth, 0],
-      ArrowRight: [-step * this.stageWidth, 0],
-      ArrowUp: [0, step * this.stageHeight],
-      ArrowDown: [0, -step * this.stageHeight],
-    };
-    const way = ways[event.key];
-    if (!way || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();
-    this.pan(...way);
-  }
-
-  edgeKey(event) {
-    const step = event.shiftKey ? 0.1 : 0.02;
-    const moves = {
-      ArrowLeft: -step, ArrowDown: -step, ArrowRight: step, ArrowUp: step, PageDown: -0.1, PageUp: 0.1,
-      Home: -1, End: 1,
-    };
-    if (!(event.key in moves)) return;
-    event.preventDefault();
-    this.setWipe(this.wipe + moves[event.key]);
   }
 }

@@ -76,6 +76,7 @@ export default {
   saved: "{name} ist gesichert",
   savedAll: "{count} Bilder sind gesichert",
   savedSome: "{count} von {all} Bildern sind gesichert",
+  saveFailed: "Sichern ging nicht: {words}",
   shareFailed: "Teilen ging nicht: {words}",
   shareReady: "Das Bild ist bereit: noch einmal auf „Teilen“ tippen",
   reopening: "Wird wieder geöffnet",

@@ -76,6 +76,7 @@ export default {
   saved: "{name} is saved",
   savedAll: "{count} pictures are saved",
   savedSome: "{count} of {all} pictures are saved",
+  saveFailed: "Saving did not work: {words}",
   shareFailed: "Sharing did not work: {words}",
   shareReady: "The picture is ready: press Share once more",
   reopening: "Opening it again",
