@@ -4,6 +4,7 @@ import { launchFor, startWorker } from "./worker-driver.mjs";
 
 const [url, path, engine, laps] = process.argv.slice(2);
 const SCREEN = [1200, 800];
+const PATIENCE_MS = 1_800_000;
 
 const browser = await launchFor(engine);
 const worker = await startWorker(browser, url, engine);
@@ -14,7 +15,7 @@ const rounds = [];
 async function lap(message, type, id) {
   const start = await worker.page.evaluate(() => performance.now());
   await (typeof message === "function" ? message() : worker.ask(message));
-  const found = await worker.heard([type, "failed"], id);
+  const found = await worker.heard([type, "failed"], id, PATIENCE_MS);
   if (found.type === "failed") throw new Error(`${engine}: ${found.code}: ${found.words}`);
   return [(found.at - start) / 1000, found];
 }

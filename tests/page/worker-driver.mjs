@@ -45,7 +45,7 @@ export async function startWorker(browser, url, engine, routes = {}) {
   const ask = (message) => page.evaluate((message) => self.worker.postMessage(message), message);
 
   /** The first message not heard before that is one of the types and of the picture; pixels as an array. */
-  const heard = async (types, id = undefined, timeout = 180_000) => {
+  const heard = async (types, id = undefined, timeout = 300_000) => {
     const handle = await page.waitForFunction(
       ([types, id]) => {
         const at = self.messages.findIndex(

@@ -1,6 +1,7 @@
-"""The files that the worker's test opens, and what Python makes of them: worker-pictures.py DIR.
+"""The files that the worker's test opens, and what Python makes of them.
 
-Beside each DNG lies Python's picture as plain RGB; its size and numbers are printed as JSON.
+worker-pictures.py make DIR           beside each DNG lies Python's picture as plain RGB; its size and numbers as JSON
+worker-pictures.py compare A.dng B    how far B's light is from that of A enhanced by Python, a stop brighter
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from pathlib import Path
 import numpy as np
 
 import scotopic
+from scotopic.develop import turned
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import plan
-from scotopic.frame import Mosaic
+from scotopic.frame import Linear, Mosaic
 
 SAMPLE = Path(__file__).parent.parent.parent / "examples" / "dark_eagles.dng"
 
 
-def main(folder: Path) -> dict[str, object]:
+def make(folder: Path) -> dict[str, object]:
     mosaic = scotopic.read(SAMPLE)
     assert isinstance(mosaic, Mosaic)
     cuts = {"small": (slice(360, 680), slice(200, 616), 6), "tiny": (slice(400, 496), slice(300, 396), 1)}
@@ -52,5 +54,16 @@ def main(folder: Path) -> dict[str, object]:
     return found
 
 
+def compare(source: Path, written: Path) -> dict[str, float]:
+    enhanced = scotopic.enhance(scotopic.read(source), scotopic.Model(device="cpu"))
+    light = np.asarray(turned(enhanced.data, enhanced.orientation)) * 2
+    found = scotopic.read(written)
+    assert isinstance(found, Linear)
+    assert found.orientation == 1
+    off = np.abs(found.data - np.maximum(light, 0)) / np.maximum(light, 1)
+    return {"mean": float(off.mean()), "most": float(off.max())}
+
+
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]))))
+    verb, *paths = sys.argv[1], *map(Path, sys.argv[2:])
+    print(json.dumps({"make": make, "compare": compare}[verb](*paths)))

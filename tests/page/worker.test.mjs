@@ -13,11 +13,13 @@ import { launchFor, startWorker } from "./worker-driver.mjs";
 const root = new URL("../../", import.meta.url).pathname;
 const python = process.env.PYTHON ?? join(root, ".venv/bin/python");
 
+const pictures = join(root, "tests/page/worker-pictures.py");
+
 let folder, site, browser, files;
 
 before(async () => {
   folder = await temporary();
-  const { stdout } = await promisify(execFile)(python, [join(root, "tests/page/worker-pictures.py"), folder]);
+  const { stdout } = await promisify(execFile)(python, [pictures, "make", folder]);
   files = JSON.parse(stdout);
   site = await serve("--page-only");
   browser = await launchFor("wasm");
@@ -110,6 +112,13 @@ test("a picture is opened, shown at once, enhanced as by Python, and saved", asy
   await writeFile(path, jpeg);
   const { stdout } = await promisify(execFile)(python, ["-c", code, path, file.rgb]);
   assert.ok(Number(stdout) < 2, `the JPEG shows Python's picture: off by ${stdout}`);
+  await worker.ask({ type: "save", id: 1, settings: { ...settings, ev: 1 }, format: "dng" });
+  const dng = await worker.heard(["saved", "failed"], 1);
+  assert.equal(dng.name, "small-scotopic.dng", dng.words);
+  const target = join(folder, "saved.dng");
+  await writeFile(target, await worker.bytes());
+  const { mean, most } = JSON.parse((await promisify(execFile)(python, [pictures, "compare", file.path, target])).stdout);
+  assert.ok(mean < 1e-3 && most < 0.02, `the DNG holds Python's light, a stop brighter: off by ${mean}, ${most}`);
   // Another amplification: the counts are read from the file again.
   await worker.ask({ type: "enhance", id: 1, ratio: file.ratio / 4 });
   assert.equal((await worker.heard(["enhanced", "failed"], 1)).type, "enhanced");

@@ -169,37 +169,59 @@ async function withEngine(piece) {
   }
 }
 
+/** Files that are written, and their kinds. */
+const FORMATS = { jpg: "image/jpeg", dng: "image/x-adobe-dng" };
+
 async function save({ id, settings = {}, format = "jpg", quality }) {
   const picture = pictureOf(id);
-  if (format !== "jpg") throw unsupported(format, `the page writes JPEG; ${format} is written by the computer`);
-  const { jpeg } = await import("./write.js");
+  if (!(format in FORMATS)) throw unsupported(format, `the page writes JPEG and DNG; ${format} is written by the computer`);
   if (!picture.full) await work({ id });
   const { light, file } = picture;
   const [width, height] = uprightSize(light);
-  const develop = developer(light, { gains: gainsOf(picture, settings), gain: 2 ** (settings.ev ?? 0) }, page.constants);
-  const strength = settings.strength ?? 1;
+  const [gains, gain, strength] = [gainsOf(picture, settings), 2 ** (settings.ev ?? 0), settings.strength ?? 1];
+  const develop = developer(light, { gains, gain }, page.constants);
   let rested = performance.now();
-  const rows = async (top, count) => {
+  const strip = async (top, count) => {
     if (performance.now() - rested > BREATH_MS) {
       // Whoever moves a slider or cancels is heard meanwhile.
       await new Promise((heard) => setTimeout(heard));
-      post({ type: "progress", id, share: top / height, stage: "encode" });
       rested = performance.now();
     }
     goOn(picture);
     const view = { x: 0, y: top, width, height: count };
-    const strip = (which) => sampled([light], light, which, view, width, count);
+    return blended((which) => sampled([light], light, which, view, width, count), strength);
+  };
+  const shown = async (top, count) => {
     const rgb = new Uint8Array(3 * width * count);
-    developed(develop, blended(strip, strength), width * count, rgb);
+    developed(develop, await strip(top, count), width * count, rgb);
     return rgb;
   };
+  const onRow = (share) => post({ type: "progress", id, share, stage: "encode" });
   const { version, develop: known } = page.constants;
-  const icc = Uint8Array.from(atob(known.profile), (c) => c.charCodeAt(0));
-  const words = { exif: picture.exif, quality, icc, software: `scotopic ${version}` };
-  const { parts } = await jpeg(rows, width, height, words);
+  const software = `scotopic ${version}`;
+  const written = async () => {
+    if (format === "jpg") {
+      const { jpeg } = await import("./write.js");
+      const icc = Uint8Array.from(atob(known.profile), (c) => c.charCodeAt(0));
+      return jpeg(shown, width, height, { exif: picture.about.exif, quality, icc, software, onRow });
+    }
+    const { linearDng } = await import("./dng/write.js");
+    // As the sensor saw it, before any white balance; amplified, and brightened as on the screen.
+    const seen = async (top, count) => {
+      const planes = new Float32Array(3 * width * count);
+      (await strip(top, count)).forEach((plane, c) => {
+        const scale = gain / light.wb[c];
+        for (let i = 0; i < plane.length; i++) planes[c * width * count + i] = plane[i] * scale;
+      });
+      return planes;
+    };
+    const capture = { ...picture.about, wb: gains, pixelAspect: 1 };
+    return linearDng(seen, shown, width, height, { capture, clip: light.clip * gain, software, strength, onRow });
+  };
+  const { parts } = await written();
   goOn(picture);
-  const name = `${file.name.replace(/\.[^.]*$/, "") || "picture"}-scotopic.jpg`;
-  post({ type: "saved", id, blob: new Blob(parts, { type: "image/jpeg" }), name });
+  const name = `${file.name.replace(/\.[^.]*$/, "") || "picture"}-scotopic.${format}`;
+  post({ type: "saved", id, blob: new Blob(parts, { type: FORMATS[format] }), name });
 }
 
 // ---- what the screen shows
@@ -259,9 +281,12 @@ function gainsOf(picture, { wb = "camera", strength = 1 }) {
 function infoOf(picture) {
   const { captured, made, file } = picture;
   const [width, height] = uprightSize(captured);
-  picture.exif = captured.exif;
+  // All that a result is to say of how it was taken; the counts themselves are given up.
+  const { data, ...about } = captured;
+  picture.about = about;
   return {
     name: file.name,
+    dng: true,
     make: captured.make ?? "",
     model: captured.model ?? "",
     iso: captured.iso ?? null,
