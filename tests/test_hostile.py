@@ -33,6 +33,7 @@ from scotopic.metadata import Words, read_exif
 from scotopic.models import CARD_MAX, INPUTS, find, load_card, verify
 from scotopic.read import read
 from scotopic.run import Model
+from scotopic.sandbox import Limits, try_graph
 from scotopic.train import checkpoint
 from scotopic.train.weights import load_run, load_start
 
@@ -351,6 +352,34 @@ def test_a_graph_with_a_constant_beyond_all_measure_is_refused_before_it_fills_t
     folder = placed(tmp_path / "model", graph_of(nodes, [shape]))
     with pytest.raises(ModelError, match=r"model\.onnx"):
         Model(folder, device="cpu")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="uses the limits that Linux holds")
+def test_a_graph_with_a_loop_without_end_meets_the_limits(tmp_path):
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Sin", ["x"], ["y"])],
+        "body",
+        [
+            helper.make_tensor_value_info("n", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, [4]),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, [4]),
+        ],
+    )
+    weights = [
+        helper.make_tensor("times", TensorProto.INT64, [], [2**62]),
+        helper.make_tensor("true", TensorProto.BOOL, [], [True]),
+    ]
+    nodes = [
+        helper.make_node("Loop", ["times", "true", "wb"], ["rgb"], body=body),
+        helper.make_node("Identity", ["rgb"], ["plain"]),
+    ]
+    folder = placed(tmp_path / "model", graph_of(nodes, weights))
+    with pytest.raises(ModelError, match="computing allowed"):
+        try_graph(folder / "model.onnx", 4, 64, Limits(cpu_s=1))
 
 
 def test_a_graph_that_is_none_and_one_of_unknown_operators_are_refused(tmp_path):
