@@ -42,7 +42,8 @@ def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: 
     SettingsError for addresses that cannot be used.
     """
     names = Names(Path(), kind, way)
-    base = address(output).rstrip("/")
+    home, below = _system(output)
+    base = home.unstrip_protocol(below).rstrip("/")
     jobs: list[RemoteJob] = []
     for source in sources:
         files, where = _system(source)
