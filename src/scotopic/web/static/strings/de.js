@@ -53,7 +53,6 @@ export default {
   megapixels: "{count} MP",
   amplified: "{ratio}-fach aufgehellt, {ev} Blendenstufen",
   doneIn: "Fertig in {seconds} s",
-  doneEngine: "Fertig in {seconds} s ({engine})",
 
   exposure: "Belichtung",
   stops: "{ev} EV",
@@ -67,7 +66,6 @@ export default {
   kelvin: "{kelvin} K",
   tint: "Farbton",
   reset: "Zurücksetzen",
-  apply: "Neu berechnen",
   save: "JPEG sichern",
   saveDng: "DNG sichern",
   saveAll: "Alle sichern",
@@ -79,7 +77,6 @@ export default {
   saveFailed: "Sichern ging nicht: {words}",
   shareFailed: "Teilen ging nicht: {words}",
   shareReady: "Das Bild ist bereit: noch einmal auf „Teilen“ tippen",
-  reopening: "Wird wieder geöffnet",
 
   stateWaiting: "wartet",
   stateWorking: "in Arbeit",
@@ -128,7 +125,6 @@ export default {
   pickOther: "Andere Datei wählen",
   tryComputer: "Den Rechner arbeiten lassen",
   cancelledTitle: "Angehalten",
-  cancelledWords: "Nichts wurde verändert. Die Vorschau bleibt, bis du es noch einmal versuchst.",
   failedJpegTitle: "Das ist ein JPEG, keine RAW-Datei",
   failedJpegWords: "Ein entwickeltes Bild enthält das nötige Licht nicht mehr. Wähle die RAW-Datei der Kamera (.ARW, .CR2, .NEF, .DNG …). Auf dem iPhone gibt „Fotos“ auch dann ein JPEG heraus, wenn es .DNG heißt: In „Fotos“ auf Teilen, dann „In Dateien sichern“ tippen, und es hier aus „Dateien“ wählen.",
   "failedToo-largeTitle": "Dieses Foto ist zu groß für dieses Gerät",

@@ -53,7 +53,6 @@ export default {
   megapixels: "{count} MP",
   amplified: "Brightened {ratio} times, {ev} stops",
   doneIn: "Done in {seconds} s",
-  doneEngine: "Done in {seconds} s ({engine})",
 
   exposure: "Exposure",
   stops: "{ev} EV",
@@ -67,7 +66,6 @@ export default {
   kelvin: "{kelvin} K",
   tint: "Tint",
   reset: "Reset",
-  apply: "Work it out again",
   save: "Save JPEG",
   saveDng: "Save DNG",
   saveAll: "Save all",
@@ -79,7 +77,6 @@ export default {
   saveFailed: "Saving did not work: {words}",
   shareFailed: "Sharing did not work: {words}",
   shareReady: "The picture is ready: press Share once more",
-  reopening: "Opening it again",
 
   stateWaiting: "waiting",
   stateWorking: "working",
@@ -128,7 +125,6 @@ export default {
   pickOther: "Choose another file",
   tryComputer: "Let the computer do it",
   cancelledTitle: "Stopped",
-  cancelledWords: "Nothing was changed. The preview stays until you try again.",
   failedJpegTitle: "This is a JPEG, not a RAW file",
   failedJpegWords: "A developed picture no longer holds the light that is needed. Choose the camera's own RAW file (.ARW, .CR2, .NEF, .DNG …). On an iPhone, Photos hands over a JPEG even when it is named .DNG: in Photos, use Share, then Save to Files, and choose it here from Files.",
   "failedToo-largeTitle": "This photo is too large for this device",
