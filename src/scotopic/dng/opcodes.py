@@ -102,7 +102,7 @@ def tone_maps(opcodes: list[Opcode]) -> tuple[ToneMap, ...]:
 
     Raises ValueError for one that is broken.
     """
-    maps = []
+    maps: list[ToneMap] = []
     for code, body in opcodes:
         if code not in (_MAP_TABLE, _MAP_POLYNOMIAL):
             continue
