@@ -10,7 +10,7 @@ const [folder, file] = process.argv.slice(2);
 const { read } = await import(pathToFileURL(`${folder}/read.js`));
 const bytes = new Uint8Array(await readFile(file));
 
-for (let i = 0; i < 30; i++) {
+for (let i = 0; i < 20; i++) {
   await read(bytes);
   await new Promise((done) => setTimeout(done));
   collect();
