@@ -50,6 +50,7 @@ def page_graph(card: Card) -> PageGraph:
         model = onnx.load(card.graph, load_external_data=False)
     except Exception as error:
         raise ModelError(f"{card.graph}: is no ONNX graph ({error})") from error
+    _widen(model.graph)
     pieces: list[bytes] = []
     offset = 0
     for tensor in model.graph.initializer:
@@ -70,6 +71,20 @@ def page_graph(card: Card) -> PageGraph:
         pieces.append(values.astype("<f2").tobytes())
         offset += values.nbytes
     return PageGraph(model.SerializeToString(), b"".join(pieces))
+
+
+def _widen(graph: onnx.GraphProto) -> None:
+    """Weights that the package stores as float16 behind a Cast, as the float32 that they stand for.
+
+    WebGPU without its float16 option would refuse them.
+    """
+    halves = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT16}
+    casts = [n for n in graph.node if n.op_type == "Cast" and n.input[0] in halves]
+    for node in casts:
+        tensor = halves[node.input[0]]
+        full = numpy_helper.to_array(tensor).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(full, node.output[0]))
+        graph.node.remove(node)
 
 
 def widened(weights: bytes) -> bytes:
