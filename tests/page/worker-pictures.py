@@ -24,7 +24,7 @@ SAMPLE = Path(__file__).parent.parent.parent / "examples" / "dark_eagles.dng"
 def make(folder: Path) -> dict[str, object]:
     mosaic = scotopic.read(SAMPLE)
     assert isinstance(mosaic, Mosaic)
-    cuts = {"small": (slice(360, 680), slice(200, 616), 6), "tiny": (slice(400, 496), slice(300, 396), 1)}
+    cuts = {"small": (slice(360, 680), slice(200, 616), 6), "tiny": (slice(400, 464), slice(300, 364), 1)}
     model = scotopic.Model(device="cpu")
     found: dict[str, object] = {}
     for name, (rows, columns, orientation) in cuts.items():
