@@ -13,7 +13,7 @@ import rawpy
 
 from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.dng.page import read_tags
+from scotopic.dng.page import Dng, read_tags
 from scotopic.dng.read import captured, check_side, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
@@ -49,7 +49,7 @@ def read(path: Path | str) -> Captured:
     try:
         with _decoded(path) as raw:
             values = raw.raw_image
-            if values is None or values.shape[:2] != (dng.height, dng.width):
+            if values is None or not _is_what_tags_say(values, dng):
                 return read_dng(path, dng, libraw.described(path, raw, dng))
             if values.ndim == 3:
                 values = values[..., : dng.samples]
@@ -65,6 +65,13 @@ def read(path: Path | str) -> Captured:
             return read_dng(path, dng, libraw.described(path, dng=dng))
         except ReadError:
             raise refusal from None
+
+
+def _is_what_tags_say(values: npt.NDArray[Any], dng: Dng) -> bool:
+    """Whether LibRaw has decoded the picture that the tags describe, of that size and so many samples."""
+    deep = values.ndim == 3 and values.shape[2] >= dng.samples
+    fits = deep if dng.samples == 3 else values.ndim == 2 or (deep and dng.cell is None)
+    return fits and values.shape[:2] == (dng.height, dng.width)
 
 
 def read_mosaic(path: Path | str) -> Mosaic:

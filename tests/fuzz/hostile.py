@@ -66,6 +66,8 @@ def worker(folder: Path, seed: int, start: int, stop: int, most: int | None) -> 
     out = folder / "out"
     out.mkdir(exist_ok=True)
     for number in range(start, stop):
+        for left in out.iterdir():
+            left.unlink()
         source, content, how = case(number, seed, files)
         # The name says nothing of what it is, as ever.
         path = folder / f"case{source.suffix}"

@@ -48,7 +48,7 @@ def stored_values(path: Path, dng: Dng) -> npt.NDArray[Any]:
             values = _decoded(page, tiff)
             if values.ndim == 3 and int(page.planarconfig) == 2:
                 values = np.moveaxis(values, 0, -1)
-        except (ReadError, MemoryError, OSError):
+        except (ReadError, MemoryError):
             raise
         except Exception as error:
             words = " ".join(str(error).split())[:120] or type(error).__name__
@@ -96,6 +96,8 @@ def _check_segments(page: Any, name: str) -> None:
 def _check_ends(page: Any, tiff: Any, name: str) -> None:
     """Raise DamagedFileError where a JPEG breaks off, which its decoder fills up with grey unasked."""
     for offset, size in zip(page.dataoffsets, page.databytecounts, strict=False):
+        if offset + size > tiff.filehandle.size:
+            raise DamagedFileError(f"{name}: the RAW file is cut short; copy it from the card again")
         tiff.filehandle.seek(offset + max(0, size - _END_WITHIN))
         if _JPEG_END not in tiff.filehandle.read(min(size, _END_WITHIN)):
             raise DamagedFileError(
