@@ -29,7 +29,7 @@ NAME = ".scotopic-journal.jsonl"
 
 FORMAT = 1
 
-_NOT_OF_THE_PICTURES = ("overwrite", "skip_existing", "dry_run", "tile")
+_NOT_OF_THE_PICTURES = ("overwrite", "skip_existing", "dry_run", "tile", "sandbox")
 """Settings that change no picture."""
 
 
