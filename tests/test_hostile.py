@@ -123,6 +123,33 @@ def test_exif_of_the_wrong_kind_is_left_out_and_the_rest_is_kept(tmp_path):
     assert exif.to_bytes(96, 64, "test")
 
 
+def test_a_file_that_states_its_samples_twice_is_read_as_its_first_word_has_it(tmp_path, rng):
+    """LibRaw takes the last: one value a pixel where there are three."""
+    data = rng.integers(0, 9000, (64, 96, 3)).astype(np.uint16)
+    path = write(tmp_path / "a.dng", data, cell=None)
+    light = read(path).data
+    content = bytearray(path.read_bytes())
+    found = mutate.directories(bytes(content))
+    assert found is not None
+    entry = next(e for e in found.entries if e.tag == 282)
+    struct.pack_into(found.order + "H", content, entry.at, 277)
+    path.write_bytes(content)
+    assert np.array_equal(read(path).data, light)
+
+
+def test_a_place_beyond_all_files_is_damage(tmp_path, rng):
+    data = rng.integers(0, 255, (64, 96)).astype(np.uint8)
+    options = {"compression": 34892, "compressionargs": {"level": 98}, "bigtiff": True}
+    path = write(tmp_path / "a.dng", data, **options)
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        strips = tiff.pages[0].tags[273]
+        struct.pack_into("<Q", content, strips.valueoffset, 2**63 + 10)
+    path.write_bytes(content)
+    with pytest.raises(ReadError, match=r"a\.dng"):
+        read(path)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_words_that_unfold_themselves_are_left_out(encoding):
     """Ten levels of ten: a thousand bytes that stand for ten thousand million letters."""
