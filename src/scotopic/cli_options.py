@@ -157,7 +157,7 @@ AddressOption = Annotated[
     str | None,
     typer.Option(
         "--address",
-        help="Of the Ray cluster, such as ray://head:10001, or auto. Default: one of this machine alone.",
+        help="Of the Ray cluster that this machine is part of: auto, or HOST:6379. Default: one of this machine alone.",
     ),
 ]
 LookOption = Annotated[
