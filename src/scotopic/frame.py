@@ -147,8 +147,8 @@ class Linear(Capture):
     above it is kept. `clip` is the value at which the sensor saturated. `ratio` is the amplification.
 
     Files that hold finished colours a pixel (linear DNG, ProRAW) are read as one with ratio 1: 0 is black,
-    1 display white, which is the file's white level unless its BaselineExposure says otherwise. `monochrome` says that the sensor has no colour filters; its three planes
-    are the same.
+    1 display white, which is the file's white level unless its BaselineExposure says otherwise. `monochrome` says
+    that the sensor has no colour filters; its three planes are the same.
     """
 
     data: npt.NDArray[np.float32]
