@@ -5,22 +5,52 @@ from __future__ import annotations
 import importlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import cached_property
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from scotopic.errors import ScotopicError, SettingsError
 
-errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-results = Console(soft_wrap=True, highlight=False, markup=False)
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Voice:
+    """A rich console that is made when first spoken to: `rich` takes a tenth of the time to start, and most runs
+    into a file or a pipe never need it."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+
+    @cached_property
+    def console(self) -> Console:
+        """The console itself."""
+        from rich.console import Console
+
+        return Console(stderr=self._stderr, soft_wrap=True, highlight=False, markup=False)
+
+    def print(self, *words: object, style: str | None = None) -> None:
+        """Say a line."""
+        self.console.print(*words, style=style)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether somebody looks on; what environment variables force, rich knows."""
+        stream = sys.stderr if self._stderr else sys.stdout
+        forced = {"FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"} & os.environ.keys()
+        return (bool(forced) or stream.isatty()) and self.console.is_terminal
+
+
+errors = Voice(stderr=True)
+results = Voice()
 
 
 class DeviceName(StrEnum):
@@ -87,13 +117,16 @@ def progress_of(total: int | None, quiet: bool) -> Iterator[Screen]:
     if quiet or not errors.is_terminal:
         yield Screen()
         return
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = [
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     ]
-    with Progress(*columns, console=errors, transient=True) as bar:
+    with Progress(*columns, console=errors.console, transient=True) as bar:
         task = bar.add_task("", total=total)
         finished = [0]
         shares: dict[Any, float] = {}
@@ -161,12 +194,15 @@ def training_progress() -> Iterator[tuple[Callable[[Any], None], Callable[[str],
     if not errors.is_terminal:
         yield (lambda p: typer.echo(f"{p.share_done:6.1%}  {words(p)}")), typer.echo
         return
+
+    from rich.progress import BarColumn, Progress, TextColumn
+
     columns = [
         BarColumn(),
         TextColumn("{task.percentage:5.1f}%"),
         TextColumn("{task.description}", markup=False),
     ]
-    with Progress(*columns, console=errors) as bar:
+    with Progress(*columns, console=errors.console) as bar:
         task = bar.add_task("starting", total=1)
 
         def tell(progress: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 from collections.abc import Callable
@@ -12,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 import tifffile
-from PIL import Image, features
+from PIL import features
 
-from scotopic import avif, jxl, png
+from scotopic import avif, jpeg, jxl, png
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
@@ -236,17 +235,9 @@ def _encoded(picture: Rendered, kind: Format) -> bytes:
         packet = xmp_packet(
             replace(picture.exif, words=Words(rating=spoken.rating, label=spoken.label[:100]))
         )
-    buffer = io.BytesIO()
-    Image.fromarray(picture.data).save(
-        buffer,
-        "JPEG",
-        quality=JPEG_QUALITY,
-        subsampling="4:4:4",
-        exif=b"Exif\0\0" + exif,
-        icc_profile=picture.icc,
-        xmp=packet,
+    return jpeg.encode(
+        np.asarray(picture.data, np.uint8), JPEG_QUALITY, exif=exif, icc=picture.icc, xmp=packet
     )
-    return buffer.getvalue()
 
 
 def _write_tiff(path: Path, picture: Rendered) -> None:
