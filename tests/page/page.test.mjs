@@ -358,10 +358,11 @@ test("on a plain host the page isolates itself, works with the host gone, takes 
     await writeFile(precache, words.replace(version, "another"));
     await visitor.page.evaluate(() => navigator.serviceWorker.getRegistration().then((found) => found.update()));
     await visitor.page.waitForSelector("#update:not([hidden])");
-    const reloaded = visitor.page.waitForEvent("load");
+    await visitor.page.evaluate(() => {
+      window.before = true;
+    });
     await visitor.page.click("#update-now");
-    await reloaded;
-    await ready(visitor.page);
+    await visitor.page.waitForFunction(() => !window.before && document.documentElement.dataset.ready);
     const names = await visitor.page.evaluate(() => caches.keys());
     assert.ok(names.includes(`scotopic-page ${plain.url} another`) && !names.includes(`scotopic-page ${plain.url} ${version}`), names.join());
     assert.deepEqual(visitor.errors, []);
