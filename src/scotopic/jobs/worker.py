@@ -2,19 +2,21 @@
 
     python -P -m scotopic.jobs.worker
 
-Both ways go pickled objects: first a `Start`, then `Ticket`s; back come `Ready`, `Share`s and `Ended`s. When
-standard input ends, so does the process, and leaves nothing half-written: then its parent is done or dead.
+In go pickled objects: first a `Start`, then `Ticket`s. Back come lines of JSON (`Answer`): a
+process that a hostile file has taken over can say no more than what became of a file. When standard input ends, so
+does the process, and leaves nothing half-written: then its parent is done or dead.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pickle
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
@@ -58,24 +60,50 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """The process is there."""
+class Answer:
+    """What a process says: that it is ready (no ticket), how far a ticket is, or what became of it."""
+
+    number: int | None = None
+    share: float = 0.0
+    """How far the network is, 0..1."""
+    ended: dict[str, Any] | None = None
+    """The fields of an `Outcome` but its job, which the parent knows."""
+
+    def line(self) -> bytes:
+        """As it goes through the pipe."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def parsed(cls, line: bytes) -> Answer:
+        """The inverse of `line`. Raises ValueError for anything else, a line cut short included."""
+        values = json.loads(line)
+        if not line.endswith(b"\n") or not isinstance(values, dict) or values.keys() != _FIELDS:
+            raise ValueError("no answer of a worker")
+        number, share, ended = values["number"], values["share"], values["ended"]
+        sound = isinstance(number, int | None) and isinstance(share, float | int)
+        if not sound:
+            raise ValueError("no answer of a worker")
+        if ended is not None and not _is_ended(ended):
+            raise ValueError("no outcome of a worker")
+        return cls(number, float(share), ended)
+
+    def outcome(self, job: Job) -> Outcome:
+        """What became of the job."""
+        assert self.ended is not None
+        return Outcome(job, **self.ended)
 
 
-@dataclass(frozen=True)
-class Share:
-    """How far the network is with a ticket, 0..1."""
-
-    number: int
-    share: float
+_FIELDS = {"number", "share", "ended"}
+_OUTCOME = {"status": str, "seconds": float, "facts": dict, "error": str, "fault": str}
 
 
-@dataclass(frozen=True)
-class Ended:
-    """What became of a ticket."""
-
-    number: int
-    outcome: Outcome
+def _is_ended(ended: object) -> bool:
+    return (
+        isinstance(ended, dict)
+        and ended.keys() == _OUTCOME.keys()
+        and all(isinstance(ended[name], kind) for name, kind in _OUTCOME.items())
+        and ended["status"] in ("done", "planned", "skipped", "failed")
+    )
 
 
 def main() -> None:
@@ -108,7 +136,7 @@ class _Desk:
 
     def serve(self, tickets: IO[bytes]) -> None:
         threads = ThreadPoolExecutor(self._start.at_once)
-        self._tell(Ready())
+        self._tell(Answer())
         try:
             while True:
                 ticket: Ticket = pickle.load(tickets)
@@ -119,14 +147,15 @@ class _Desk:
 
     def _work(self, ticket: Ticket) -> None:
         def tell(share: float) -> None:
-            self._tell(Share(ticket.number, share))
+            self._tell(Answer(ticket.number, share))
 
         outcome = treated(ticket.job, self._start.settings, self._models, tell, self._turn)
-        self._tell(Ended(ticket.number, outcome))
+        ended = {name: getattr(outcome, name) for name in _OUTCOME}
+        self._tell(Answer(ticket.number, 1.0, ended))
 
-    def _tell(self, message: Any) -> None:
+    def _tell(self, answer: Answer) -> None:
         with self._voice, contextlib.suppress(BrokenPipeError):
-            pickle.dump(message, self._answers)
+            self._answers.write(answer.line())
             self._answers.flush()
 
 

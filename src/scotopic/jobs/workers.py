@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from scotopic.batch import Job, Outcome, Settings
 from scotopic.errors import ScotopicError, SettingsError
-from scotopic.jobs.worker import Ended, ModelChoice, Ready, Share, Start, Ticket, remove_parts
+from scotopic.jobs.worker import Answer, ModelChoice, Start, Ticket, remove_parts
 from scotopic.run import usable_cores
 
 _CHILD = (sys.executable, "-P", "-m", "scotopic.jobs.worker")
@@ -37,6 +37,9 @@ STARTS = 3
 
 GRACE_S = 10.0
 """What a process that is told to end may take."""
+
+ANSWER_MAX = 1 << 20
+"""Bytes of an answer; a longer one is none."""
 
 PAUSE_S = 0.5
 """Between two looks for new files, where they come one by one."""
@@ -56,7 +59,9 @@ class _Try:
 class _Process:
     """One worker process and what it has in hand."""
 
-    def __init__(self, start: Start, threads: int, events: queue.Queue[tuple[_Process, Any]]) -> None:
+    def __init__(
+        self, start: Start, threads: int, events: queue.Queue[tuple[_Process, Answer | None]]
+    ) -> None:
         self.in_hand: dict[int, _Try] = {}
         self.alone = False
         """It has a file that may be to blame for a crash, and takes no other."""
@@ -83,17 +88,19 @@ class _Process:
             pickle.dump(message, self.popen.stdin)
             self.popen.stdin.flush()
 
-    def _listen(self, events: queue.Queue[tuple[_Process, Any]]) -> None:
+    def _listen(self, events: queue.Queue[tuple[_Process, Answer | None]]) -> None:
         assert self.popen.stdout is not None
         with self.popen.stdout as answers:
             while True:
                 try:
-                    message = pickle.load(answers)
-                except Exception:
-                    # The end, or an answer cut short by it.
+                    answer = Answer.parsed(answers.readline(ANSWER_MAX))
+                    if answer.number is not None and answer.number not in self.in_hand:
+                        raise ValueError("an answer to no ticket")
+                except ValueError:
+                    # The end, an answer cut short by it, or a process that is not itself any more.
                     events.put((self, None))
                     return
-                events.put((self, message))
+                events.put((self, answer))
 
     def end(self, *, now: bool) -> int:
         """End it; `now`: in the middle of what it does. Nothing half-written is left. Gives its exit status."""
@@ -134,7 +141,7 @@ class Workers:
         self._threads = max(1, usable_cores() // count)
         self._start = Start(settings, choice, at_once)
         self._progress, self._begin = progress, begin
-        self._events: queue.Queue[tuple[_Process, Any]] = queue.Queue()
+        self._events: queue.Queue[tuple[_Process, Answer | None]] = queue.Queue()
         self._processes: list[_Process] = []
         self._suspects: deque[_Try] = deque()
         self._number = 0
@@ -201,14 +208,14 @@ class Workers:
         except queue.Empty:
             return
         match message:
-            case Ready():
+            case Answer(number=None):
                 process.ready, self._failed_starts = True, 0
-            case Share(number, share):
-                self._progress(process.in_hand[number].job, share)
-            case Ended(number, outcome):
-                del process.in_hand[number]
+            case Answer(number=int(number), ended=None):
+                self._progress(process.in_hand[number].job, message.share)
+            case Answer(number=int(number)):
+                job = process.in_hand.pop(number).job
                 process.alone = False
-                yield outcome
+                yield message.outcome(job)
             case None:
                 yield from self._bury(process)
 
