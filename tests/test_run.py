@@ -201,7 +201,7 @@ def test_a_card_of_another_format_is_refused(tmp_path):
 
 
 def test_unknown_models_devices_and_tiles_are_refused(model, dark):
-    with pytest.raises(ModelError, match="known are bayer-fast"):
+    with pytest.raises(ModelError, match="known are bayer-best"):
         Model("no-such-model")
     with pytest.raises(SettingsError, match="device"):
         Model("bayer-fast", device="abacus")

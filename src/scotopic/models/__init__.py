@@ -21,7 +21,11 @@ OUTPUTS: dict[str, tuple[str, ...]] = {"linear": ("rgb", "plain"), "srgb": ("rgb
 """By the model's kind."""
 Tier = Literal["fast", "best"]
 DEFAULT = "bayer-fast"
-DEFAULTS: dict[tuple[Sensor, Tier], str] = {("bayer", "fast"): DEFAULT, ("xtrans", "fast"): "xtrans-fast"}
+DEFAULTS: dict[tuple[Sensor, Tier], str] = {
+    ("bayer", "fast"): DEFAULT,
+    ("bayer", "best"): "bayer-best",
+    ("xtrans", "fast"): "xtrans-fast",
+}
 """The packaged model for a kind of sensor, by tier."""
 
 GRAPH_MAX = 1 << 28
