@@ -4,10 +4,12 @@ import dataclasses
 import json
 import math
 import zlib
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError
 from scotopic.evaluate import peers, protocols, report
@@ -15,6 +17,8 @@ from scotopic.evaluate.conditions import CONDITIONS, LAMP_LIGHT, SONY, condition
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.models import find
+
+PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
 
 
 def test_psnr_agrees_with_scikit_image_and_ssim_with_its_definition(photo, rng):
@@ -96,7 +100,11 @@ def test_unknown_conditions_and_methods_are_errors_that_name_the_known():
 
 
 def test_the_table_holds_every_method_and_the_figures_are_sane(model, tmp_path):
-    result = protocols.synthetic([model], limit=1, conditions=SONY[:1], variants=True)
+    # A small one: BM3D takes 90 s a megapixel.
+    with Image.open(PHOTOS / "18f-site__IMG_3995.jpg") as photo:
+        left, top = photo.width // 3, photo.height // 3
+        photo.crop((left, top, left + 360, top + 300)).save(tmp_path / "small.png")
+    result = protocols.synthetic([model], scenes=tmp_path, conditions=SONY[:1], variants=True)
     methods = result["settings"][0]["methods"]
     assert list(methods) == [
         "LibRaw",
@@ -109,7 +117,7 @@ def test_the_table_holds_every_method_and_the_figures_are_sane(model, tmp_path):
     ]
     for name, row in methods.items():
         assert 10 < row["psnr_median"] < 45, name
-        off = 0.3 if "automatic" in name else 0.1
+        off = 0.6 if "automatic" in name else 0.1
         assert row["brightness_median"] == pytest.approx(1, abs=off), name
     assert methods["LibRaw"]["psnr_median"] == min(
         row["psnr_median"] for name, row in methods.items() if "automatic" not in name

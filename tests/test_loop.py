@@ -203,6 +203,7 @@ def two_machines(photos: Path, folders: list[Path], *more: str) -> list[subproce
     ]
 
 
+@pytest.mark.slow
 def test_two_machines_give_the_weights_of_one_even_when_stopped_on_the_way(photos, tmp_path):
     alone = train(
         dataclasses.replace(TINY, accumulate=2, deterministic=True), find_data([photos]), tmp_path / "alone"
