@@ -216,6 +216,15 @@ def test_a_truncated_file_is_an_error_of_ours(tmp_path, share):
         read(path)
 
 
+def test_a_dng_cut_before_its_tags_is_said_to_be_cut(tmp_path):
+    whole = (Path(__file__).parents[1] / "examples" / "dark_eagles.dng").read_bytes()
+    assert int.from_bytes(whole[4:8], "little") > 900_000
+    path = tmp_path / "cut.dng"
+    path.write_bytes(whole[:900_000])
+    with pytest.raises(DamagedFileError, match="900000 bytes are there"):
+        read(path)
+
+
 def test_random_bytes_are_an_error_of_ours(tmp_path):
     path = tmp_path / "noise.nef"
     path.write_bytes(np.random.default_rng(0).bytes(20_000))

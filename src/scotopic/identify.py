@@ -6,7 +6,7 @@ import logging
 import os
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tifffile
 
@@ -71,6 +71,12 @@ def _check_tiff_extents(path: Path, head: bytes) -> None:
     if head[:4] not in TIFF_HEADS:
         return
     size = path.stat().st_size
+    first = _first_directory(head)
+    if first is not None and first >= size:
+        raise DamagedFileError(
+            f"{path.name}: the RAW file is cut short before the directory of what it holds ({size} bytes are there, "
+            f"{first} and more needed); copy it from the card again"
+        )
     try:
         with tifffile.TiffFile(path) as tiff:
             extents = [(_area(p), _end(p)) for p in all_pages(tiff)]
@@ -83,6 +89,14 @@ def _check_tiff_extents(path: Path, head: bytes) -> None:
             f"{path.name}: the RAW file is cut short ({size} bytes are there, "
             f"{max(end for _, end in extents)} needed); copy it from the card again"
         )
+
+
+def _first_directory(head: bytes) -> int | None:
+    """Where the first directory of a TIFF-like file begins; None where the head itself is cut."""
+    order: Literal["little", "big"] = "little" if head[:2] == b"II" else "big"
+    big = b"+" in head[:4]
+    place = head[8:16] if big else head[4:8]
+    return int.from_bytes(place, order) if len(place) == (8 if big else 4) else None
 
 
 def all_pages(tiff: Any) -> list[Any]:
