@@ -228,8 +228,11 @@ def test_a_second_run_into_the_same_folder_waits_for_its_turn_in_words(card):
     out = card.parent / "out"
     with Run(card, "-o", out) as first:
         until(lambda: begun(out, "IMG_0.dng"))
+        # Held, so that it is not done before the second has looked.
+        first.process.send_signal(signal.SIGSTOP)
         with Run(card, "-o", out) as second:
             status, told, words = second.ended()
+        first.process.send_signal(signal.SIGCONT)
         assert status == 1
         assert not told
         assert "another scotopic is at work" in words
