@@ -25,8 +25,8 @@ from scotopic.run import usable_cores
 _CHILD = (sys.executable, "-P", "-m", "scotopic.jobs.worker")
 
 AT_ONCE = 2
-"""Files a process has in hand: one in the network, one being read or written. benchmarks/folder.py: a third
-brings nothing and takes its memory."""
+"""Files a process has in hand: one in the network, one being read or written. A third gained 3% in
+benchmarks/folder.py on a busy machine, for a tenth more memory."""
 
 TRIES = 2
 """How often a file may be in hand when a process dies. The second time it is alone there, which shows whether it is
