@@ -149,6 +149,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(photos, undistu
     assert steps[-1] == 12
 
 
+@pytest.mark.slow
 def test_a_run_killed_while_it_saves_ends_with_the_same_weights(photos, undisturbed, tmp_path):
     out, marker = tmp_path / "run", tmp_path / "saving"
     stuck = (
@@ -324,6 +325,7 @@ def test_a_run_becomes_a_model_that_enhances(run, tmp_path, dark):
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_smaller_precisions_are_smaller_and_give_the_same_picture(run, tmp_path, dark, photos):
 
     from scotopic.enhance import enhance
