@@ -5,13 +5,14 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import SettingsError
 from scotopic.evaluate.scenes import Scene
-from scotopic.sensor import Sensor, eld_camera, phone, sony_a7s2
+from scotopic.sensor import Sensor, calibrations, eld_camera, phone, sony_a7s2
 
 LAMP_LIGHT = 30.0
 """How far above display white the lamps are that a condition puts into the scenes."""
@@ -37,13 +38,14 @@ class Condition:
     @property
     def head(self) -> str:
         """For people: the ratio, the ISO, and the name where it is not just these."""
-        words = f"x{self.ratio:g} ISO {self.iso:g}"
+        words = _setting(self.ratio, self.iso)
         return words if self.name == words else f"{self.name}, {words}"
 
     def seed(self, scene: Scene) -> int:
         """Of the noise: by the scene's name, the ratio, the ISO and what makes the condition special."""
-        special = "" if self.name == f"x{self.ratio:g} ISO {self.iso:g}" else f" {self.name}"
-        return zlib.crc32(f"{scene.name} x{self.ratio:g} ISO {self.iso:g}{special}".encode())
+        words = _setting(self.ratio, self.iso)
+        special = "" if self.name == words else f" {self.name}"
+        return zlib.crc32(f"{scene.name} {words}{special}".encode())
 
     def scene(self, scene: Scene) -> Scene:
         """The scene as this condition has it."""
@@ -63,21 +65,21 @@ def with_lamps(scene: Scene) -> npt.NDArray[np.float64]:
     return light
 
 
+def _setting(ratio: float, iso: float) -> str:
+    return f"x{ratio:g} ISO {iso:g}"
+
+
 def _sony(ratio: float, iso: float) -> Condition:
-    return Condition(f"x{ratio:g} ISO {iso:g}", ratio, iso)
+    return Condition(_setting(ratio, iso), ratio, iso)
 
 
 def _hot_sony(iso: float) -> Sensor:
     return replace(sony_a7s2(iso), hot_share=HOT_SHARE)
 
 
-def _nikon_d850(iso: float) -> Sensor:
-    # The calibration's gains are those of ISO 100 upwards.
-    return eld_camera("NikonD850", 0.4150 * iso / 100)
-
-
-def _canon_700d(iso: float) -> Sensor:
-    return eld_camera("CanonEOS700D", 0.4476 * iso / 100)
+def _eld(name: str, iso: float) -> Sensor:
+    # The calibration's least gain is that of ISO 100.
+    return eld_camera(name, calibrations()["eld"][name]["K_min"] * iso / 100)
 
 
 def _imx686(iso: float) -> Sensor:
@@ -100,8 +102,8 @@ SONY = (_sony(100, 250), _sony(250, 8000), _sony(300, 320), _sony(300, 6400))
 CONDITIONS = (
     *SONY,
     _sony(300, 25600),
-    Condition("Nikon D850", 30, 3200, _nikon_d850),
-    Condition("Canon 700D", 60, 1600, _canon_700d),
+    Condition("Nikon D850", 30, 3200, partial(_eld, "NikonD850")),
+    Condition("Canon 700D", 60, 1600, partial(_eld, "CanonEOS700D")),
     Condition("phone, Reno 10x", 16, 3200, phone),
     Condition("phone, IMX686", 4, 6400, _imx686),
     Condition("lamps", 100, 250, lamps=True),

@@ -105,6 +105,7 @@ def synthetic(
         result["settings"].append(
             {
                 "condition": condition.name,
+                "head": condition.head,
                 "ratio": condition.ratio,
                 "iso": condition.iso,
                 "methods": {name: row.summary() for name, row in rows.items()},

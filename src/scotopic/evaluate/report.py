@@ -131,18 +131,12 @@ def _cell(row: dict[str, Any]) -> str:
     return words if row["measured"] == row["pairs"] else f"{words} [only {row['measured']}]"
 
 
-def _condition(setting: dict[str, Any]) -> str:
-    words = f"x{setting['ratio']:g} ISO {setting['iso']:g}"
-    name = setting["condition"]
-    return words if name == words else f"{name}, {words}"
-
-
 def _synthetic_table(result: dict[str, Any]) -> str:
     """Median PSNR, SSIM and brightness of every method at every setting, in Markdown."""
     settings = result["settings"]
     # Not every way is for every condition.
     methods = list(dict.fromkeys(name for s in settings for name in s["methods"]))
-    head = [_condition(s) for s in settings]
+    head = [s["head"] for s in settings]
     lines = [
         f"Median of {len(result['scenes'])} scenes: PSNR dB / SSIM (brightness, truth = 1)",
         "",
