@@ -37,7 +37,7 @@ from scotopic.train.filters import PACKINGS  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
 from scotopic.train.networks import MosaicGraph  # noqa: E402
-from scotopic.train.prune import prune, pruned  # noqa: E402
+from scotopic.train.resize import resize, resized  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.sources import Data, Simulated, find_data  # noqa: E402
 from scotopic.train.weights import load_run, load_start  # noqa: E402
@@ -465,7 +465,7 @@ def test_a_network_without_its_idle_channels_gives_the_same_and_trains_on(run, p
             graph.net.get_submodule(name).weight[10:] = 0
             graph.net.get_submodule(name).bias[10:] = 0
         smaller = dataclasses.replace(SMALL, coarse=10, inner=(16, 4, 16, 4))
-        start = prune(graph, smaller, [batch.inputs()])
+        start = resize(graph, smaller, [batch.inputs()])
         small = MosaicGraph(recipe.packing, smaller).eval()
         small.net.load_state_dict(start)
         assert torch.allclose(small(*batch.inputs())[0], graph(*batch.inputs())[0], atol=1e-5)
@@ -474,20 +474,42 @@ def test_a_network_without_its_idle_channels_gives_the_same_and_trains_on(run, p
     export(tmp_path / "on", tmp_path / "model", name="small", version="1")
     parameters = sum(v.numel() for v in graph.net.state_dict().values())
     assert json.loads((tmp_path / "model" / "card.json").read_text())["parameters"] < 0.9 * parameters
-    with pytest.raises(SettingsError, match="only takes away"):
-        prune(graph, dataclasses.replace(SMALL, fine=32), [batch.inputs()])
+    with pytest.raises(SettingsError, match="blocks at the bottom"):
+        resize(graph, dataclasses.replace(SMALL, bottom_blocks=2), [batch.inputs()])
     with pytest.raises(SettingsError, match="4 numbers"):
         dataclasses.replace(SMALL, inner=(1, 2))
 
 
-def test_a_model_is_pruned_by_command_and_the_weights_are_a_start(photos, tmp_path, run):
+def test_a_network_with_more_channels_and_blocks_gives_the_same_and_learns_in_all_of_them(run, photos):
+    stored, graph = load_run(run)
+    recipe = Recipe.from_dict(stored["recipe"])
+    batch = Simulated(find_data([photos]).photos, recipe, torch.device("cpu"), 1).draw(5)
+    larger = dataclasses.replace(SMALL, fine=24, middle=20, coarse=40, inner=(8, 24, 20, 16), fine_encoder=12)
+    fewer_inside = dataclasses.replace(SMALL, inner=(8, 16, 16, 16))
+    half_way = MosaicGraph(recipe.packing, fewer_inside)
+    half_way.net.load_state_dict(resize(graph, fewer_inside, [batch.inputs()]))
+    large = MosaicGraph(recipe.packing, larger)
+    large.net.load_state_dict(resize(graph, larger, [batch.inputs()]))
+    with torch.no_grad():
+        expected, found = half_way(*batch.inputs())[0], large(*batch.inputs())[0]
+    assert torch.allclose(found, expected, atol=1e-5)
+    for _ in range(2):  # What is drawn at random learns once something is taken of it.
+        large.net.zero_grad()
+        (large(*batch.inputs())[0] - batch.target).square().mean().backward()
+        with torch.no_grad():
+            for p in large.net.parameters():
+                p -= 1e-2 * p.grad
+    assert all((p.grad != 0).any() for p in large.net.parameters())
+
+
+def test_a_model_is_resized_by_command_and_the_weights_are_a_start(photos, tmp_path, run):
     words = ["architecture.fine=8", "architecture.inner=[16,8,16,8]"]
     command = [
         sys.executable,
         "-m",
         "scotopic",
         "models",
-        "prune",
+        "resize",
         str(run),
         str(tmp_path / "a.safetensors"),
     ]
@@ -495,7 +517,7 @@ def test_a_model_is_pruned_by_command_and_the_weights_are_a_start(photos, tmp_pa
     done = subprocess.run([*command, *options], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     assert "--set architecture.inner=[16,8,16,8]" in done.stdout
-    _, weights_of = pruned(str(run), words, photos)
+    _, weights_of = resized(str(run), words, photos)
     assert same(load_start(str(tmp_path / "a.safetensors")), weights_of)
     assert subprocess.run([*command, *options], capture_output=True, env=ENVIRONMENT).returncode == 1
 

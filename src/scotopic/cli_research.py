@@ -103,8 +103,8 @@ def models_export(
         typer.echo(str(folder))
 
 
-@models_app.command("prune")
-def models_prune(
+@models_app.command("resize")
+def models_resize(
     start: Annotated[str, typer.Argument(help="A run's folder, a model's name or folder.")],
     output: Annotated[Path, typer.Argument(help="The file of weights to write: `train --from` takes it.")],
     data: Annotated[
@@ -116,18 +116,18 @@ def models_prune(
     ],
     overwrite: Overwrite = False,
 ) -> None:
-    """Leave out the channels of a network that it uses least: a start for training a faster one.
+    """A trained network in other sizes: a start for training a faster one, or a better one.
 
-    Needs the train extra.
+    Of fewer channels those are left out that are used least; more give the same pictures at first. Needs the train extra.
     """
     with told():
         need(("torch", "safetensors", "onnx"), "train")
         from safetensors.torch import save
 
-        from scotopic.train.prune import pruned
+        from scotopic.train.resize import resized
         from scotopic.write import place_bytes
 
-        recipe, weights = pruned(start, changes, data)
+        recipe, weights = resized(start, changes, data)
         place_bytes(output, save(weights), overwrite=overwrite)
         sizes = " ".join(
             f"--set architecture.{name}={_without_spaces(value)}"

@@ -19,7 +19,8 @@ class Architecture:
     Channels at the resolution of the packed places, at a half and at a quarter of it; `bottom_blocks`
     residual blocks stand at the last. `inner` are the channels inside the residual blocks in the order of the
     way through (encode_middle, the bottom's, decode_middle, decode_fine), where they are not those around them:
-    a pruned network needs few (prune.py).
+    a pruned network needs few (resize.py). `fine_encoder` are those inside one more block at the finest level on
+    the way in; 0 for none.
     """
 
     fine: int = 48
@@ -27,11 +28,14 @@ class Architecture:
     coarse: int = 128
     bottom_blocks: int = 2
     inner: tuple[int, ...] = ()
+    fine_encoder: int = 0
 
     def __post_init__(self) -> None:
         for name in ("fine", "middle", "coarse", "bottom_blocks"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} {getattr(self, name)} must be at least 1")
+        if self.fine_encoder < 0:
+            raise SettingsError(f"fine_encoder {self.fine_encoder} must not be below 0")
         if self.inner and (len(self.inner) != self.bottom_blocks + 3 or min(self.inner) < 1):
             raise SettingsError(
                 f"inner {list(self.inner)} must be empty or {self.bottom_blocks + 3} numbers of at least 1"

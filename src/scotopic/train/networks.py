@@ -81,6 +81,8 @@ class PackedUNet(nn.Module):
         super().__init__()
         fine, middle, coarse = architecture.fine, architecture.middle, architecture.coarse
         self.stem = nn.Conv2d(inputs, fine, 3, padding=1)
+        encoder = architecture.fine_encoder
+        self.encode_fine = ResidualBlock(fine, encoder) if encoder else nn.Identity()
         self.down_middle = nn.Conv2d(fine, middle, 2, stride=2)
         first, *bottom, last, finest = architecture.inside
         self.encode_middle = ResidualBlock(middle, first)
@@ -95,7 +97,7 @@ class PackedUNet(nn.Module):
             self.head.weight.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        fine = self.stem(x)
+        fine = self.encode_fine(self.stem(x))
         middle = self.encode_middle(self.down_middle(F.relu(fine)))
         bottom = self.bottom(self.down_coarse(F.relu(middle)))
         middle = self.decode_middle(middle + self.up_middle(F.relu(bottom)))

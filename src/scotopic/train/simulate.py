@@ -36,7 +36,7 @@ class NoiseRange:
     """At a full well of 2000 electrons; it grows with the fourth root of the full well, as sensors at
     low gain read out with more noise."""
     tukey_lambda: tuple[float, float] = (-0.25, 0.2)
-    row_share_max: float = 0.3
+    row_share_max: float = 0.5
     """Standard deviation of row noise, as a share of read noise."""
     black_error_share: float = 0.05
     """Standard deviation of the black level's error, as a share of read noise."""
