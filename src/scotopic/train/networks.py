@@ -47,8 +47,7 @@ def bend(light: Tensor) -> Tensor:
     mean of noise around black is not bent. In these units neither way needs a constant, which saves
     passes over the pixels.
     """
-    above = light.relu()
-    return (above + 0.25).sqrt() + (light - above) - 0.5
+    return (light.relu() + 0.25).sqrt() + light.clamp_max(0) - 0.5
 
 
 def unbend(bent: Tensor) -> Tensor:
@@ -172,7 +171,9 @@ class MosaicGraph(nn.Module):
         # One packed place of margin all around, for the 3x3 filters.
         x = (self._packed(mosaic) - by_pixel(black)) * by_pixel(1 / (white - black))
         y = x * by_pixel(gain)
-        plain = F.conv2d(y, self.demosaic)
+        # In units of four knees, which `bend` takes.
+        unit = 4 * green_knee
+        plain = F.conv2d(y * (1 / unit), self.demosaic)
 
         lamp_starts = lamp_threshold(slope[:, GREEN : GREEN + 1], offset[:, GREEN : GREEN + 1])
         # Hot pixels must not pass for light.
@@ -185,9 +186,8 @@ class MosaicGraph(nn.Module):
         means = [encode(m, green_knee) for m in self._local_means(core(tame))]
         out = in_precision(self.net, (torch.cat([own, noise, *means], dim=1),), self.autocast)
         values, gates, scores = torch.split(out, [3 * pixels, pixels, len(MEAN_SCALES)], dim=1)
-        clean = self._mix(plain, means, values, gates, scores, green_knee)
-        rgb = (keep * (4 * green_knee))[:, None] * clean + (1 - keep)[:, None] * by_colour(plain)
-        return unpack(rgb.flatten(1, 2), cell), unpack(plain, cell)
+        rgb = self._mix(plain, means, values, gates, scores, keep, bend_of_one(green_knee))
+        return unpack(rgb * unit, cell), unpack(plain * unit, cell)
 
     def _packed(self, mosaic: Tensor) -> Tensor:
         """Packed, with one place more on each side: mirrored about the edge pixels where that keeps the
@@ -204,16 +204,19 @@ class MosaicGraph(nn.Module):
         values: Tensor,
         gates: Tensor,
         scores: Tensor,
-        knee: Tensor,
+        keep: Tensor,
+        one: Tensor,
     ) -> Tensor:
-        """mean + gate * (plain - mean) + value, all bent; returns light in units of four knees, (B, 3, P, h, w)."""
-        one = bend_of_one(knee)
+        """plain + keep * (gate * (mean - plain) + value), all bent; light in units of four knees, (B, 3*P, h, w).
+
+        Each operation here is a pass over three values a pixel, which is what the graph's time goes into
+        beside the convolutions.
+        """
         mean = F.conv2d(replicate(shared(means, scores) * one), self.upsample)
-        detail = bend(plain * (0.25 / knee))
-        # v - relu(v - most) is a minimum; ORT's own takes twice as long.
-        detail = detail - (detail - ENCODED_MAX * one).relu()
-        base, step = by_colour(values * one + mean), by_colour(detail - mean)
-        return unbend(base + torch.sigmoid(gates)[:, None] * step)
+        detail = bend(plain)
+        pull = (keep * torch.sigmoid(-gates))[:, None] * by_colour(mean - detail)
+        added = (keep * one)[:, None] * by_colour(values)
+        return unbend(detail + (pull + added).flatten(1, 2))
 
     def _keep(self, x: Tensor, tame: Tensor, lamp_starts: Tensor) -> Tensor:
         """How much of the network's work to keep, (B, P, h, w) in 0..1.

@@ -29,7 +29,7 @@ PROFILE_MARGIN = 1.1
 class NoiseRange:
     """What sensors the training draws; each strength log-uniform between the bounds."""
 
-    electrons_at_white: tuple[float, float] = (1.5, 40_000.0)
+    electrons_at_white: tuple[float, float] = (1.5, 100_000.0)
     """Electrons of a green pixel at display white, after exposure, before amplification."""
     full_well_e: tuple[float, float] = (500.0, 150_000.0)
     read_std_e: tuple[float, float] = (0.4, 8.0)
