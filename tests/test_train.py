@@ -281,6 +281,30 @@ def test_the_recipes_are_those_of_the_article_and_the_paper():
         recipe_named("other")
 
 
+def test_the_paper_network_to_linear_light_gives_its_own_and_leaves_lamps_to_the_plain_demosaic():
+    recipe = Recipe(network="paper-linear")
+    assert recipe.kind == "linear"
+    graph = build(recipe).eval()
+    batch = simulator(3).expose(torch.rand(2, 3, 96, 96).clamp_min(0.2), torch.eye(3).repeat(2, 1, 1))
+    level = batch.black[:, :1, None, None]
+    mosaic = level + (batch.mosaic - level) * 0.5
+    mosaic[:, :, 32:64, 32:64] = batch.white[:, :1, None, None]
+    own = torch.rand(2, 3, 96, 96)
+
+    class Given(torch.nn.Module):
+        def forward(self, planes):
+            assert planes.shape == (2, 4, 48, 48)
+            assert planes.min() >= 0
+            assert planes.max() <= 1
+            return own
+
+    graph.net = Given()
+    with torch.no_grad():
+        rgb, plain = graph(mosaic, *batch.inputs()[1:])
+    torch.testing.assert_close(rgb[..., :24, :24], own[..., :24, :24], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(rgb[..., 40:56, 40:56], plain[..., 40:56, 40:56], rtol=1e-4, atol=1e-4)
+
+
 def test_a_checkpoint_that_was_damaged_is_known_and_the_one_before_is_used(tmp_path):
     for step in (1, 2, 3):
         checkpoint.save(tmp_path, step, Checkpoint({"a": torch.full((64,), float(step))}, {"step": step}))

@@ -118,7 +118,8 @@ def models_resize(
 ) -> None:
     """A trained network in other sizes: a start for training a faster one, or a better one.
 
-    Of fewer channels those are left out that are used least; more give the same pictures at first. Needs the train extra.
+    Of fewer channels those are left out that are used least; more give the same pictures at first. Needs the
+    train extra.
     """
     with told():
         need(("torch", "safetensors", "onnx"), "train")

@@ -23,7 +23,7 @@ from scotopic.models import CARD_FORMAT, INPUTS, OUTPUTS, sha256
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.filters import Packing
-from scotopic.train.networks import size_multiple
+from scotopic.train.networks import MosaicGraph, size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
@@ -36,9 +36,9 @@ mean."""
 TILE_AGREEMENT = 1e-3
 """Share of the display's range by which two tilings may differ."""
 
-HALO_MAX = {"linear": 96, "srgb": 192, "int8": 192}
-"""By kind. The paper's U-Net, taken as it is, sees 184 pixels far; in int8 the least change far off may tip a
-value over to the next step, so that all a network sees counts."""
+HALO_MAX, HALO_MAX_OTHERS = 96, 192
+"""Of ours in floats; of the paper's U-Net, which sees 184 pixels far as it is, and in int8, where the least change
+far off may tip a value over to the next step, so that all a network sees counts."""
 
 OPSET = 18
 
@@ -130,7 +130,8 @@ def export(
         card["onnx_parity"] = _check_parity(graph, part / "model.onnx", recipe, precision)
         write_card(part, card)
         report("measuring how far the tiles must overlap")
-        card["halo"] = measure_halo(part, HALO_MAX["int8" if precision == "int8" else recipe.kind])
+        most = HALO_MAX if isinstance(graph, MosaicGraph) and precision != "int8" else HALO_MAX_OTHERS
+        card["halo"] = measure_halo(part, most)
         write_card(part, {**card, **stored, **(facts or {})})
         for file in ("model.onnx", "card.json"):
             (part / file).replace(folder / file)

@@ -7,6 +7,8 @@ G2, B for Bayer, R, G, B for X-Trans.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -105,38 +107,52 @@ class PackedUNet(nn.Module):
         return out
 
 
-class MosaicGraph(nn.Module):
-    """The whole graph of the contract for mosaics of one packing: RGGB, or X-Trans in our phase.
+@dataclass(frozen=True)
+class Seen:
+    """A packed mosaic as a network sees it; `y` and `tame` have a margin of one place all around."""
+
+    y: Tensor
+    """Amplified and balanced light, (B, P, h + 2, w + 2)."""
+    tame: Tensor
+    """The same with hot pixels held down."""
+    plain: Tensor
+    """The fixed demosaic in units of four knees, which `bend` takes: (B, 3*P, h, w)."""
+    keep: Tensor
+    """How much of the network's work to keep, (B, P, h, w) in 0..1."""
+    slope: Tensor
+    """Variance of y = slope * y + offset, by plane: (B, planes, 1, 1)."""
+    knee: Tensor
+    """Where noise turns from read to shot noise, by plane."""
+
+    @property
+    def green_knee(self) -> Tensor:
+        """Of the plane whose noise sets the encoding."""
+        return self.knee[:, GREEN : GREEN + 1]
+
+    @property
+    def unit(self) -> Tensor:
+        """Light in which `bend` counts."""
+        return 4 * self.green_knee
+
+
+class PackedGraph(nn.Module):
+    """What all graphs of kind `linear` share: the contract's arithmetic up to the network, on packed pixels.
 
     Inputs: `mosaic` (B, 1, H, W) in DN, H and W multiples of `size_multiple`; `black`, `white`, `wb`,
     `shot`, `read` (B, 4) for R, G1, G2, B, or (B, 3) for R, G, B; `ratio` (B, 1). Outputs `rgb` and
     `plain`, both (B, 3, H, W), linear, white-balanced, amplified, 1.0 = display white.
-
-    For each pixel the network mixes the plain demosaic with local means of the light over 1 to 8
-    places, and adds what neither holds. The means are taken in linear light, so where little is to be
-    seen the colour is right by construction, however short the training.
-
-    All of it happens on packed pixels (see `filters`): for Bayer, a tensor of 48 channels at a quarter of
-    the resolution is three colours of 16 pixels.
     """
 
     demosaic: Tensor
     binomial: Tensor
-    cell_mean: Tensor
-    upsample: Tensor
     autocast: torch.dtype | None = None
     """What the network alone calculates in while it is trained; None for float32."""
 
-    def __init__(self, packing: Packing, architecture: Architecture) -> None:
+    def __init__(self, packing: Packing) -> None:
         super().__init__()
         self.packing = packing
-        self.architecture = architecture
-        outputs = 4 * packing.pixels + len(MEAN_SCALES)
-        self.net = PackedUNet(packing.pixels + 4 + 3 * len(MEAN_SCALES), outputs, architecture)
         self.register_buffer("demosaic", demosaic_weights(packing), persistent=False)
         self.register_buffer("binomial", binomial_weights(packing), persistent=False)
-        self.register_buffer("cell_mean", cell_mean_weights(packing), persistent=False)
-        self.register_buffer("upsample", upsample_weights(packing), persistent=False)
 
     @property
     def size_multiple(self) -> int:
@@ -153,41 +169,37 @@ class MosaicGraph(nn.Module):
         read: Tensor,
         ratio: Tensor,
     ) -> tuple[Tensor, Tensor]:
+        """As the class says."""
+
         def spread_out(values: Tensor) -> Tensor:
             return values[:, :, None, None]
 
-        def by_pixel(planes: Tensor) -> Tensor:
-            """Values of the planes to the pixels of the packing: (B, planes, 1, 1) to (B, P, 1, 1)."""
-            return planes[:, self.packing.plane_of_pixel]
-
         black, white, wb, shot, read, ratio = map(spread_out, (black, white, wb, shot, read, ratio))
         gain = ratio * wb
-        # Noise of y: variance = slope * y + offset.
         slope = (gain * shot).clamp_min(1 / FLOOR_ELECTRONS)
         offset = gain.square() * read
         knee = 0.375 * slope + offset / slope
-        green_knee = knee[:, GREEN : GREEN + 1]
 
         # One packed place of margin all around, for the 3x3 filters.
-        x = (self._packed(mosaic) - by_pixel(black)) * by_pixel(1 / (white - black))
-        y = x * by_pixel(gain)
-        # In units of four knees, which `bend` takes.
-        unit = 4 * green_knee
+        x = (self._packed(mosaic) - self._by_pixel(black)) * self._by_pixel(1 / (white - black))
+        y = x * self._by_pixel(gain)
+        unit = 4 * knee[:, GREEN : GREEN + 1]
         plain = F.conv2d(y * (1 / unit), self.demosaic)
-
         lamp_starts = lamp_threshold(slope[:, GREEN : GREEN + 1], offset[:, GREEN : GREEN + 1])
         # Hot pixels must not pass for light.
         tame = y.minimum(5 * lamp_starts)
         keep = self._keep(x, tame, lamp_starts)
-
-        own = encode(core(y), by_pixel(knee))
-        noise = noise_features(slope, knee).expand(-1, -1, own.shape[2], own.shape[3])
-        pixels, cell = self.packing.pixels, self.packing.cell
-        means = [encode(m, green_knee) for m in self._local_means(core(tame))]
-        out = in_precision(self.net, (torch.cat([own, noise, *means], dim=1),), self.autocast)
-        values, gates, scores = torch.split(out, [3 * pixels, pixels, len(MEAN_SCALES)], dim=1)
-        rgb = self._mix(plain, means, values, gates, scores, keep, bend_of_one(green_knee))
+        rgb = self._enhanced(Seen(y, tame, plain, keep, slope, knee))
+        cell = self.packing.cell
         return unpack(rgb * unit, cell), unpack(plain * unit, cell)
+
+    def _enhanced(self, seen: Seen) -> Tensor:
+        """The result in units of four knees, (B, 3*P, h, w): the plain demosaic where `keep` is 0."""
+        raise NotImplementedError
+
+    def _by_pixel(self, planes: Tensor) -> Tensor:
+        """Values of the planes to the pixels of the packing: (B, planes, 1, 1) to (B, P, 1, 1)."""
+        return planes[:, self.packing.plane_of_pixel]
 
     def _packed(self, mosaic: Tensor) -> Tensor:
         """Packed, with one place more on each side: mirrored about the edge pixels where that keeps the
@@ -196,27 +208,6 @@ class MosaicGraph(nn.Module):
         if self.packing.pattern == BAYER:
             return pack(F.pad(mosaic, (cell, cell, cell, cell), mode="reflect"), cell)
         return replicate(pack(mosaic, cell))
-
-    def _mix(
-        self,
-        plain: Tensor,
-        means: list[Tensor],
-        values: Tensor,
-        gates: Tensor,
-        scores: Tensor,
-        keep: Tensor,
-        one: Tensor,
-    ) -> Tensor:
-        """plain + keep * (gate * (mean - plain) + value), all bent; light in units of four knees, (B, 3*P, h, w).
-
-        Each operation here is a pass over three values a pixel, which is what the graph's time goes into
-        beside the convolutions.
-        """
-        mean = F.conv2d(replicate(shared(means, scores) * one), self.upsample)
-        detail = bend(plain)
-        pull = (keep * torch.sigmoid(-gates))[:, None] * by_colour(mean - detail)
-        added = (keep * one)[:, None] * by_colour(values)
-        return unbend(detail + (pull + added).flatten(1, 2))
 
     def _keep(self, x: Tensor, tame: Tensor, lamp_starts: Tensor) -> Tensor:
         """How much of the network's work to keep, (B, P, h, w) in 0..1.
@@ -228,6 +219,53 @@ class MosaicGraph(nn.Module):
         lamp = smoothstep(F.conv2d(tame, self.binomial), lamp_starts, 2 * lamp_starts)
         saturated = F.conv2d(smoothstep(x, *NEAR_SATURATION), self.binomial)
         return (1 - lamp) * (1 - smoothstep(saturated, *SATURATED_SHARE))
+
+
+class MosaicGraph(PackedGraph):
+    """Ours, for mosaics of one packing: RGGB, or X-Trans in our phase.
+
+    For each pixel the network mixes the plain demosaic with local means of the light over 1 to 8
+    places, and adds what neither holds. The means are taken in linear light, so where little is to be
+    seen the colour is right by construction, however short the training.
+
+    All of it happens on packed pixels (see `filters`): for Bayer, a tensor of 48 channels at a quarter of
+    the resolution is three colours of 16 pixels.
+    """
+
+    cell_mean: Tensor
+    upsample: Tensor
+
+    def __init__(self, packing: Packing, architecture: Architecture) -> None:
+        super().__init__(packing)
+        self.architecture = architecture
+        outputs = 4 * packing.pixels + len(MEAN_SCALES)
+        self.net = PackedUNet(packing.pixels + 4 + 3 * len(MEAN_SCALES), outputs, architecture)
+        self.register_buffer("cell_mean", cell_mean_weights(packing), persistent=False)
+        self.register_buffer("upsample", upsample_weights(packing), persistent=False)
+
+    def _enhanced(self, seen: Seen) -> Tensor:
+        own = encode(core(seen.y), self._by_pixel(seen.knee))
+        noise = noise_features(seen.slope, seen.knee).expand(-1, -1, own.shape[2], own.shape[3])
+        means = [encode(m, seen.green_knee) for m in self._local_means(core(seen.tame))]
+        out = in_precision(self.net, (torch.cat([own, noise, *means], dim=1),), self.autocast)
+        pixels = self.packing.pixels
+        values, gates, scores = torch.split(out, [3 * pixels, pixels, len(MEAN_SCALES)], dim=1)
+        return self._mix(seen, means, values, gates, scores)
+
+    def _mix(
+        self, seen: Seen, means: list[Tensor], values: Tensor, gates: Tensor, scores: Tensor
+    ) -> Tensor:
+        """plain + keep * (gate * (mean - plain) + value), all bent.
+
+        Each operation here is a pass over three values a pixel, which is what the graph's time goes into
+        beside the convolutions.
+        """
+        one = bend_of_one(seen.green_knee)
+        mean = F.conv2d(replicate(shared(means, scores) * one), self.upsample)
+        detail = bend(seen.plain)
+        pull = (seen.keep * torch.sigmoid(-gates))[:, None] * by_colour(mean - detail)
+        added = (seen.keep * one)[:, None] * by_colour(values)
+        return unbend(detail + (pull + added).flatten(1, 2))
 
     def _local_means(self, y: Tensor) -> list[Tensor]:
         """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w)."""

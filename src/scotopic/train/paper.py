@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scotopic.train.networks import in_precision
+from scotopic.train.blocks import by_colour, core
+from scotopic.train.filters import PACKINGS, unpack
+from scotopic.train.networks import PackedGraph, Seen, in_precision
 
 WIDTHS = (32, 64, 128, 256, 512)
 SLOPE = 0.2
@@ -75,3 +77,24 @@ class PaperGraph(nn.Module):
         black, white, ratio = (v[:, :, None, None] for v in (black, white, ratio))
         y = ratio * (F.pixel_unshuffle(mosaic, 2) - black) / (white - black)
         return (in_precision(self.net, (y.clamp(0, 1),), self.autocast),)
+
+
+class PaperLinearGraph(PackedGraph):
+    """The same network to linear light, by the contract of kind `linear`: the yardstick for ours.
+
+    It sees amplified and balanced light up to display white, as the paper's, and nothing of the noise. Lamps
+    fade to the plain demosaic, as in ours.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(PACKINGS["bayer"])
+        self.net = PaperUNet()
+
+    def _enhanced(self, seen: Seen) -> Tensor:
+        cell = self.packing.cell
+        planes = F.pixel_unshuffle(unpack(core(seen.y), cell), 2).clamp(0, 1)
+        light = in_precision(self.net, (planes,), self.autocast)
+        # Packed by columns and rows as the plain demosaic is.
+        packed = F.pixel_unshuffle(light / seen.unit, cell)
+        change = seen.keep[:, None] * by_colour(packed - seen.plain)
+        return seen.plain + change.flatten(1, 2)

@@ -13,7 +13,7 @@ from scotopic.train.filters import PACKINGS, Packing
 from scotopic.train.networks import size_multiple
 from scotopic.train.simulate import NoiseRange
 
-Network = Literal["bayer", "xtrans", "paper"]
+Network = Literal["bayer", "xtrans", "paper", "paper-linear"]
 Kind = Literal["linear", "srgb"]
 Loss = Literal["encoded", "l1", "mse"]
 Schedule = Literal["cosine", "step", "constant"]
@@ -36,7 +36,8 @@ class Recipe:
     name: str = "scotopic"
     network: Network = "bayer"
     """`bayer` and `xtrans` are ours, for either kind of sensor (networks.py), `paper` is the U-Net of
-    "Learning to See in the Dark" (paper.py), for Bayer sensors."""
+    "Learning to See in the Dark" (paper.py) straight to sRGB, `paper-linear` the same to linear light; both for Bayer
+    sensors."""
     architecture: Architecture = field(default_factory=Architecture)
     """The sizes of our network."""
     loss: Loss = "encoded"

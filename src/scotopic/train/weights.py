@@ -18,10 +18,10 @@ from scotopic.errors import DatasetError, ScotopicError, WriteError
 from scotopic.models import find, verified
 from scotopic.train.checkpoint import refuse_pickle
 from scotopic.train.networks import MosaicGraph
-from scotopic.train.paper import PaperGraph
+from scotopic.train.paper import PaperGraph, PaperLinearGraph
 from scotopic.train.recipes import Recipe
 
-Graph = MosaicGraph | PaperGraph
+Graph = MosaicGraph | PaperGraph | PaperLinearGraph
 
 IN_ONNX = "graph.net."
 """How the names of the network's weights begin in an exported file."""
@@ -35,6 +35,8 @@ def build(recipe: Recipe) -> Graph:
     match recipe.network:
         case "paper":
             return PaperGraph()
+        case "paper-linear":
+            return PaperLinearGraph()
         case "bayer" | "xtrans":
             return MosaicGraph(recipe.packing, recipe.architecture)
 
