@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
@@ -28,9 +29,13 @@ from scotopic.models import (
 from scotopic.pattern import PATTERNS, Sensor, extended
 from scotopic.sandbox import try_graph
 
-DEFAULT_TILE = 2208
+DEFAULT_TILE = 1536
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
-experiments.md, 2026-11-22."""
+experiments.md, 2026-11-28."""
+
+LANES = 2
+"""Tiles under way at a time on a processor, with as many cores each: one's passes over memory fill the time in which
+the other calculates, and each develops what it has while the other goes on (experiments.md, 2026-11-28)."""
 
 STRIP_PIXELS = 24576
 """Pixels that a thread works on at a time: three colours of them stay in its processor's cache, and BLAS
@@ -107,13 +112,16 @@ class Model:
         if not is_packaged(self.card):
             side = -(-TRIAL_SIDE // self.card.size_multiple) * self.card.size_multiple
             try_graph(self.card.graph, len(self.pattern.colour_of_plane), side)
+        providers = _providers(device)
+        cores = threads or usable_cores()
+        self._lanes = min(LANES, cores) if providers[0] == _PROVIDERS["cpu"] else 1
+        self._cores = -(-cores // self._lanes)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or usable_cores()
+        options.intra_op_num_threads = self._cores
         options.log_severity_level = 3
         # A plan of memory for each size of tile is kept beside the memory that the first tile took: twice
         # as much for nothing gained.
         options.enable_mem_pattern = False
-        providers = _providers(device)
         try:
             self._session = ort.InferenceSession(graph, options, providers=providers)
         except Exception as error:
@@ -184,23 +192,33 @@ class Model:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
         lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
-        binding = self._session.io_binding()
-        for name, values in inputs.feed().items():
-            binding.bind_cpu_input(name, values)
-        largest = max(s.read_length for s in rows) * max(s.read_length for s in columns)
-        buffers = {name: np.empty(3 * largest, np.float32) for name in _outputs_for(strength)}
-        counts = np.empty(largest, np.float32)
         places = [(row, column) for row in rows for column in columns]
-        for done, (row, column) in enumerate(places, 1):
-            piece = self._piece(mosaic, row, column, before, multiple)
-            held = counts[: piece.size].reshape(piece.shape)
-            np.copyto(held, piece)
-            tiles = self._tile(binding, held, buffers)
-            keep, top = row.kept(lengths[0], before[0])
-            cut, left = column.kept(lengths[1], before[1])
-            light = {name: values[:, keep, cut] for name, values in tiles.items()}
-            self._hand_out(put, top, left, light, strength, np.array(multiply, np.float32))
-            progress(done / len(places))
+        largest = max(s.read_length for s in rows) * max(s.read_length for s in columns)
+        count = min(self._lanes, len(places))
+        idle: SimpleQueue[_Lane] = SimpleQueue()
+        for _ in range(count):
+            idle.put(_Lane(self._session, inputs, _outputs_for(strength), largest))
+
+        def through(row: Span, column: Span) -> None:
+            lane = idle.get()
+            try:
+                tiles = self._tile(lane, self._piece(mosaic, row, column, before, multiple))
+                keep, top = row.kept(lengths[0], before[0])
+                cut, left = column.kept(lengths[1], before[1])
+                light = {name: values[:, keep, cut] for name, values in tiles.items()}
+                self._hand_out(put, top, left, light, strength, np.array(multiply, np.float32))
+            finally:
+                idle.put(lane)
+
+        with ThreadPoolExecutor(count) as threads:
+            tasks = [threads.submit(through, row, column) for row, column in places]
+            try:
+                for done, task in enumerate(as_completed(tasks), 1):
+                    task.result()
+                    progress(done / len(places))
+            finally:
+                # After an error, or Ctrl-C, no other tile is begun.
+                threads.shutdown(wait=False, cancel_futures=True)
 
     def _piece(
         self, mosaic: Counts, row: Span, column: Span, before: tuple[int, int], multiple: int
@@ -235,7 +253,7 @@ class Model:
         strength: float,
         multiply: npt.NDArray[np.float32],
     ) -> None:
-        """Blend one tile's outputs (3, h, w), scale them and hand them to `put` in strips, on all cores."""
+        """Blend one tile's outputs (3, h, w), scale them and hand them to `put` in strips, on this lane's cores."""
         _, height, width = next(iter(tiles.values())).shape
         strip_rows = max(1, STRIP_PIXELS // width)
         scaled = bool((multiply != 1).any())
@@ -254,23 +272,20 @@ class Model:
                 )
             put(top + start, left, blend)
 
-        with ThreadPoolExecutor(usable_cores()) as threads:
-            list(threads.map(strip, range(0, height, strip_rows)))
+        starts = range(0, height, strip_rows)
+        if self._cores == 1:
+            for start in starts:
+                strip(start)
+        else:
+            with ThreadPoolExecutor(self._cores) as threads:
+                list(threads.map(strip, starts))
 
-    def _tile(
-        self, binding: ort.IOBinding, mosaic: npt.NDArray[np.float32], buffers: dict[str, Linear32]
-    ) -> dict[str, Linear32]:
-        """One tile's outputs (3, h, w), written to the buffers: fresh memory for each would cost time."""
-        shape = (1, 3, *mosaic.shape)
-        views = {name: memory[: 3 * mosaic.size].reshape(shape) for name, memory in buffers.items()}
-        binding.bind_cpu_input("mosaic", mosaic[None, None])
-        for name, view in views.items():
-            binding.bind_output(name, "cpu", 0, np.float32, shape, view.ctypes.data)
+    def _tile(self, lane: _Lane, piece: Counts) -> dict[str, Linear32]:
+        """One tile's outputs (3, h, w), which lie in the lane's memory until its next."""
         try:
-            self._session.run_with_iobinding(binding)
+            return lane.run(self._session, piece)
         except Exception as error:
             raise ModelError(f"{self.card.name}: ONNX Runtime failed on {self.device} ({error})") from error
-        return {name: view[0] for name, view in views.items()}
 
     def _check_contract(self) -> None:
         inputs = {node.name for node in self._session.get_inputs()}
@@ -281,6 +296,31 @@ class Model:
                 f"{self.card.graph}: has inputs {sorted(inputs)} and outputs {sorted(outputs)}; the "
                 f"contract of kind {self.card.kind} is {list(INPUTS)} and {list(needed)}"
             )
+
+
+class _Lane:
+    """What one tile after another goes through: memory that is used again, since fresh memory costs time."""
+
+    def __init__(
+        self, session: ort.InferenceSession, inputs: GraphInputs, outputs: list[str], largest: int
+    ) -> None:
+        self._binding = session.io_binding()
+        for name, values in inputs.feed().items():
+            self._binding.bind_cpu_input(name, values)
+        self._buffers = {name: np.empty(3 * largest, np.float32) for name in outputs}
+        self._counts = np.empty(largest, np.float32)
+
+    def run(self, session: ort.InferenceSession, piece: Counts) -> dict[str, Linear32]:
+        """The outputs (3, h, w) of the graph for a piece (h, w) of at most `largest` pixels."""
+        mosaic = self._counts[: piece.size].reshape(1, 1, *piece.shape)
+        np.copyto(mosaic, piece)
+        shape = (1, 3, *piece.shape)
+        views = {name: memory[: 3 * piece.size].reshape(shape) for name, memory in self._buffers.items()}
+        self._binding.bind_cpu_input("mosaic", mosaic)
+        for name, view in views.items():
+            self._binding.bind_output(name, "cpu", 0, np.float32, shape, view.ctypes.data)
+        session.run_with_iobinding(self._binding)
+        return {name: view[0] for name, view in views.items()}
 
 
 class Models:
