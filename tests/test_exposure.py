@@ -34,6 +34,18 @@ def test_a_lamp_hardly_moves_the_automatic_ratio(photo, rng):
     assert off < 0.3
 
 
+def test_windows_that_burn_over_a_tenth_of_the_pictures_hardly_darken_the_rest(rng):
+    moved = []
+    for scene in load_all():
+        light = scene.camera
+        height, width = light.shape[:2]
+        lit = light.copy()
+        lit[height // 4 : height // 2, width // 8 : width // 2] = 20
+        moved.append(stops_off(lit, 60, 1600, rng) - stops_off(light, 60, 1600, rng))
+    assert np.median(np.abs(moved)) < 1.3, "by their brightest 3% alone it would be 3.7"
+    assert min(moved) > -2.3
+
+
 def test_a_bright_picture_is_not_darkened_and_a_black_one_not_pulled_without_end(rng):
     assert exposure.automatic_ratio(expose(np.ones((64, 64, 3)), sony_a7s2(100), 1, rng)) == 1
     assert exposure.automatic_ratio(expose(np.zeros((64, 64, 3)), sony_a7s2(100), 1, rng)) == 300

@@ -228,6 +228,11 @@ def test_cameras_of_the_table_have_pythons_noise_at_any_iso(node, rng):
     assert told > 20, "most of these are told by the table"
 
 
+def test_the_points_of_the_cameras_noise_are_told_apart_in_logarithms():
+    for camera in constants()["noise"]["cameras"]:
+        assert np.diff(np.log(camera["iso"])).min() > 1e-7, camera["names"]
+
+
 def test_the_mosaic_goes_into_the_graph_as_pythons_does(node, pictures):
     mosaics = {n: as_mosaic(p) for n, p in pictures.items()}
     multiple = {"bayer": 32, "xtrans": 48}

@@ -24,15 +24,17 @@ EV_RANGE = (-2, 16)
 RATIO_MAX_AUTOMATIC = 300.0
 """The longest exposure that the automatic asks for, as in the paper."""
 
-BRIGHT_SHARE, BRIGHT_TARGET = 0.97, 0.69
-"""The brightest 3% of a well exposed picture begin at this share of display white: the median
-over the training photos; experiments.md, 2026-11-22."""
+BRIGHT_SHARE, BRIGHT_TARGET = 0.97, 0.707
+"""The brightest 3% of a well exposed picture begin at this share of display white: chosen on the training photos
+and HDR scenes; experiments.md, 2026-11-28."""
 
 MEAN_TARGET = 0.232
-"""The mean light of a well exposed picture, clipped at display white; the same source."""
+"""The mean light of a well exposed picture, clipped at display white: the median over the training photos;
+experiments.md, 2026-11-22."""
 
-BRIGHT_WEIGHT = 0.65
-"""The bright share predicts better, the clipped mean bears lamps better: the same source."""
+BRIGHT_REACH = (-0.5, 0.7)
+"""Stops by which the bright share may move what the clipped mean says. It predicts photos better, but knows nothing of
+where lamps, windows and skies are to burn: experiments.md, 2026-11-28."""
 
 LUMINANCE = (0.3, 0.6, 0.1)
 """Weights of R, G, B in the light that is judged, of any camera."""
@@ -90,7 +92,8 @@ def automatic_ratio(mosaic: Mosaic) -> float:
     bright = max(float(np.quantile(light, BRIGHT_SHARE)), floor)
     by_bright = math.log2(BRIGHT_TARGET / bright)
     by_mean = _stops_to_mean(light, MEAN_TARGET)
-    stops = BRIGHT_WEIGHT * by_bright + (1 - BRIGHT_WEIGHT) * by_mean
+    low, high = BRIGHT_REACH
+    stops = by_mean + min(max(by_bright - by_mean, low), high)
     return float(min(max(2.0**stops, 1.0), RATIO_MAX_AUTOMATIC))
 
 

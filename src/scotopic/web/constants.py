@@ -48,7 +48,7 @@ def constants() -> dict[str, Any]:
             "brightShare": exposure.BRIGHT_SHARE,
             "brightTarget": exposure.BRIGHT_TARGET,
             "meanTarget": exposure.MEAN_TARGET,
-            "brightWeight": exposure.BRIGHT_WEIGHT,
+            "brightReach": exposure.BRIGHT_REACH,
             "luminance": exposure.LUMINANCE,
         },
         "noise": {
@@ -136,7 +136,8 @@ def _cameras() -> list[dict[str, Any]]:
 def _camera(names: list[str], isos: list[float]) -> dict[str, Any]:
     """One camera's names and its values at the ISOs between which a line in logarithms serves."""
     steps = round(ISO_STEPS_PER_STOP * np.log2(isos[-1] / isos[0])) + 1
-    between = np.geomspace(isos[0], isos[-1], steps)[1:-1].tolist()
+    # Processors differ in a power's last bit: a point beside the calibrated one would have no line between them.
+    between = np.round(np.geomspace(isos[0], isos[-1], steps)[1:-1], 6).tolist()
     all_isos = sorted({float(i) for i in [*isos, *between, *(i * _BEFORE for i in isos[1:])]})
     found = [s for s in (_named(names[0], iso) for iso in all_isos) if s is not None]
     return {

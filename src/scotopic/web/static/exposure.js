@@ -21,7 +21,8 @@ export function automaticRatio(mosaic, constants) {
   const bright = Math.max(quantile(sorted, k.brightShare), 1e-7);
   const byBright = Math.log2(k.brightTarget / bright);
   const byMean = stopsToMean(light, k.meanTarget);
-  const stops = k.brightWeight * byBright + (1 - k.brightWeight) * byMean;
+  const [low, high] = k.brightReach;
+  const stops = byMean + Math.min(Math.max(byBright - byMean, low), high);
   return Math.min(Math.max(2 ** stops, 1), k.ratioMaxAutomatic);
 }
 
