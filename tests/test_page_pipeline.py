@@ -198,6 +198,12 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
         assert got["inputs"]["ratio"] == pytest.approx(wanted.ratio, rel=RELATIVE), name
 
 
+def test_no_iso_stands_in_the_cameras_table_twice_but_for_rounding():
+    for camera in constants()["noise"]["cameras"]:
+        apart = np.diff(np.log(camera["iso"]))
+        assert apart.min() > 5e-7, camera["names"]
+
+
 def test_cameras_of_the_table_have_pythons_noise_at_any_iso(node, rng):
     names = [("SONY", "ILCE-7SM2"), ("NIKON CORPORATION", "NIKON D850"), ("Canon", "Canon EOS REBEL T5i")]
     names += [("OPPO", "PCCM00"), ("Canon", "Canon EOS 5D Mark IV"), ("Leica", "Q")]
