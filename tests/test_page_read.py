@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -380,6 +381,19 @@ def test_memory_goes_back_when_a_picture_is_closed() -> None:
     assert len(held) == 20
     # Each reading takes some 20 MB while it lasts.
     assert max(held[10:]) < min(held[:10]) + 40
+
+
+def test_the_wasm_is_what_its_sources_gave() -> None:
+    web = STATIC.parent
+    told = [line.split() for line in (web / "libraw/SHA256SUMS").read_text().splitlines() if line[0] != "#"]
+    for digest, name in told:
+        seen = hashlib.sha256((web / name).read_bytes()).hexdigest()
+        assert seen == digest, f"{name} is another than when the wasm was compiled: run make wasm"
+    sources = {p.relative_to(web).as_posix() for p in (web / "libraw").rglob("*") if p.is_file()}
+    assert {name for _, name in told} == sources - {"libraw/SHA256SUMS"} | {
+        "static/libraw.wasm",
+        "static/libraw.licences.txt",
+    }
 
 
 def test_the_wasm_is_small_and_asks_for_nothing_but_memory() -> None:

@@ -204,6 +204,120 @@ visiting("the keyboard alone picks, zooms, moves the line and saves", {}, async 
   await coming;
 });
 
+/** Dispatches what the browser does on Ctrl+V, with a file as from a file manager, or with words. */
+async function paste(page, { path, name, words }) {
+  const base64 = path ? (await readFile(path)).toString("base64") : null;
+  await page.evaluate(([base64, name, words]) => {
+    const clipboardData = new DataTransfer();
+    if (base64) clipboardData.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], name));
+    else clipboardData.setData("text/plain", words);
+    document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  }, [base64, name, words]);
+}
+
+visiting("a pasted RAW photo is enhanced, a second one waits beside it, and pasted words do nothing", { viewport: { width: 1280, height: 900 } }, async ({ page }) => {
+  await paste(page, { words: "small.dng" });
+  assert.equal(await page.isVisible("#start"), true);
+  await paste(page, { path: files.small, name: "pasted.dng" });
+  await settled(page);
+  assert.equal(await page.textContent("#picture-name"), "pasted.dng");
+  await agree(page, "small", SMALL);
+  await paste(page, { path: files.turned, name: "again.dng" });
+  await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
+  assert.equal(await page.textContent("#picture-name"), "again.dng");
+});
+
+visiting("files that the system opens with the installed page are enhanced in their order", { viewport: { width: 1280, height: 900 } }, async ({ page, context }) => {
+  // Handles as the system's are, of files in the browser's own store; headless Chromium opens no page with files.
+  for (const [name, path] of [["first.dng", files.small], ["second.dng", files.turned]]) {
+    const base64 = (await readFile(path)).toString("base64");
+    await page.evaluate(async ([name, base64]) => {
+      const folder = await navigator.storage.getDirectory();
+      const writable = await (await folder.getFileHandle(name, { create: true })).createWritable();
+      await writable.write(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)));
+      await writable.close();
+    }, [name, base64]);
+  }
+  await context.addInitScript(() => {
+    const launched = async (consumer) => {
+      const folder = await navigator.storage.getDirectory();
+      consumer({ targetURL: location.href, files: [] }); // Opened from the home screen, without a file.
+      consumer({ targetURL: location.href, files: await Promise.all(["first.dng", "second.dng"].map((name) => folder.getFileHandle(name))) });
+    };
+    Object.defineProperty(window, "launchQueue", { value: { setConsumer: launched } });
+  });
+  await page.reload();
+  await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
+  assert.equal(await page.textContent("#picture-name"), "first.dng");
+  await agree(page, "small", SMALL);
+  await page.click("li:nth-child(2) .thumb");
+  assert.equal(await page.textContent("#picture-name"), "second.dng");
+  assert.equal(await page.locator("li .thumb").count(), 2);
+});
+
+visiting("Share hands the whole JPEG to another app; closing it is no failure, and without it there is no button", {}, async ({ page, context }) => {
+  await page.setInputFiles("#file", files.small);
+  await settled(page);
+  assert.equal(await page.evaluate(() => "canShare" in navigator), false, "headless Chromium shares nothing itself");
+  assert.equal(await page.isVisible("#save"), true);
+  assert.equal(await page.isVisible("#share"), false);
+
+  // The system's Share, which keeps what it was given or ends as it is told.
+  await context.addInitScript(() => {
+    window.shares = [];
+    navigator.canShare = ({ files = [] }) => files.length > 0 && files.every((file) => file instanceof File && file.type === "image/jpeg");
+    navigator.share = async (given) => {
+      if (!navigator.canShare(given)) throw new TypeError("no files that can be shared");
+      if (!navigator.userActivation.isActive) throw new DOMException("no press", "NotAllowedError");
+      window.shares.push(given);
+      if (window.ends) throw new DOMException("as told", window.ends);
+    };
+  });
+  await page.reload();
+  await ready(page);
+  await page.setInputFiles("#file", files.dark_eagles);
+  await page.waitForSelector('#stage[data-state="enhancing"]');
+  assert.equal(await page.isVisible("#share"), true);
+  assert.equal(await page.isEnabled("#share"), false);
+  await settled(page);
+  const pressed = async (ends) => {
+    const before = await page.evaluate((ends) => {
+      window.ends = ends;
+      return window.shares.length;
+    }, ends);
+    await page.click("#share");
+    await page.waitForFunction((before) => window.shares.length > before, before);
+    await page.waitForTimeout(100);
+    return page.evaluate(() => (document.querySelector("#toast.shown") ? document.querySelector("#toast").textContent : ""));
+  };
+  // A press counts for five seconds, and writing the file may take longer: then the page asks for another.
+  await page.click("#share");
+  await page.waitForFunction(() => window.shares.length || /once more/.test(document.querySelector("#toast").textContent));
+  if (!(await page.evaluate(() => window.shares.length))) assert.equal(await pressed(null), "");
+  const [name, type, base64] = await page.evaluate(async () => {
+    const [file] = window.shares[0].files;
+    const url = await new Promise((done) => {
+      const reader = new FileReader();
+      reader.onload = () => done(reader.result);
+      reader.readAsDataURL(file);
+    });
+    return [file.name, file.type, url.slice(url.indexOf(",") + 1)];
+  });
+  assert.deepEqual([name, type], ["dark_eagles-scotopic.jpg", "image/jpeg"]);
+  const path = join(folder, "shared.jpg");
+  await writeFile(path, Buffer.from(base64, "base64"));
+  const told = await pictures("describe", path);
+  assert.equal(told.format, "JPEG");
+  assert.deepEqual(told.size, WHOLE);
+  assert.equal(told.exif["EXIF ISOSpeedRatings"], "320");
+  const apart = await pictures("compare", path, join(folder, "dark_eagles.png"));
+  assert.ok(apart.mean < 3, JSON.stringify(apart));
+
+  assert.equal(await pressed("AbortError"), "");
+  assert.match(await pressed("NotAllowedError"), /once more/);
+  assert.match(await pressed("DataError"), /Sharing did not work: as told/);
+});
+
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, hasTouch: true, isMobile: true };
 
 visiting("a phone shows all of it, in German, with room for fingers, and two of them zoom", { ...phone, locale: "de-DE" }, async ({ page, context }) => {

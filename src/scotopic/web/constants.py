@@ -136,8 +136,12 @@ def _cameras() -> list[dict[str, Any]]:
 def _camera(names: list[str], isos: list[float]) -> dict[str, Any]:
     """One camera's names and its values at the ISOs between which a line in logarithms serves."""
     steps = round(ISO_STEPS_PER_STOP * np.log2(isos[-1] / isos[0])) + 1
-    # Processors differ in a power's last bit: a point beside the calibrated one would have no line between them.
-    between = np.round(np.geomspace(isos[0], isos[-1], steps)[1:-1], 6).tolist()
+    # One that is a camera's own setting but for rounding, which machines do differently, would part it from itself.
+    between = [
+        i
+        for i in np.geomspace(isos[0], isos[-1], steps)[1:-1].tolist()
+        if min(abs(i / known - 1) for known in isos) > 1 - _BEFORE
+    ]
     all_isos = sorted({float(i) for i in [*isos, *between, *(i * _BEFORE for i in isos[1:])]})
     found = [s for s in (_named(names[0], iso) for iso in all_isos) if s is not None]
     return {

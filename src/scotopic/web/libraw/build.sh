@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # static/libraw.wasm from its sources: LibRaw, zlib and libjpeg-turbo, with our two small files.
 #
-# Needs Debian's emscripten (3.1.6), nodejs, npm and the sources of Debian's packages. LibRaw and zlib come unmodified
-# in the npm package lightdrift-libraw; libjpeg-turbo is Debian's source package. One line of LibRaw is mended below.
-# The same sources and the same emscripten give the same bytes. JOBS=n compiles n files at a time.
+# Needs Debian's emscripten (3.1.6), Node and npm of any origin, and the sources of Debian's packages. LibRaw and zlib
+# come unmodified in the npm package lightdrift-libraw; libjpeg-turbo is Debian's source package. One line of LibRaw is
+# mended below.
+# The same sources and the same emscripten give the same bytes, in any folder. JOBS=n compiles n files at a time.
+# SHA256SUMS says what came out of what, and by which compiler; a test holds the files to it.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 static=$here/../static
@@ -101,4 +103,10 @@ rule=$(printf '%.0s-' {1..78})
         cat $text
     done
 } > "$static/libraw.licences.txt"
-sha256sum "$static/libraw.wasm"
+
+cd "$here/.."
+{
+    echo "# Written by build.sh. emscripten $(emcc -dumpversion); $PACKAGE, ${JPEG_FILE%.orig.tar.gz}."
+    sha256sum static/libraw.wasm static/libraw.licences.txt libraw/{NOTICES,build.sh,scotopic.cpp,jpeg.cpp} libraw/jpeg/*.h
+} > libraw/SHA256SUMS
+cat libraw/SHA256SUMS
