@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--hdr", type=Path, help="a folder of EXR scenes")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    result = {"benchmark": "exposure"}
+    result: dict[str, Any] = {"benchmark": "exposure"}
     result["photos"] = measured([(s.name, s.camera) for s in load_all(options.photos)])
     if options.hdr:
         result["hdr"] = measured(list(hdr_scenes(options.hdr)))

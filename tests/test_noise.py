@@ -108,6 +108,24 @@ def scenes():
     return [*list(found.values())[1:14:6], found[wall]]
 
 
+@pytest.mark.parametrize(("ratio", "iso"), [(300, 6400), (250, 8000), (100, 3200)])
+def test_the_noise_of_files_cut_at_black_is_found(scenes, rng, ratio, iso):
+    off = []
+    for scene in scenes:
+        mosaic = expose(scene, sony_a7s2(iso), ratio, rng)
+        cut = mosaic.with_changes(
+            data=np.maximum(mosaic.data.astype(np.int32) - 512, 0).astype(np.uint16),
+            black=np.zeros((2, 2)),
+            white=mosaic.white - 512,
+            saturation=mosaic.saturation - 512,
+        )
+        level = noise.typical_level(mosaic)
+        true = sony_a7s2(iso).noise_profile().variance(level, 1)
+        off.append(float(np.log2(noise.blind_fit(cut).variance(level, 1) / true)))
+    assert np.median(np.abs(off)) < 0.3, off
+    assert np.max(np.abs(off)) < 1.0, off
+
+
 @pytest.mark.parametrize(("iso", "ratio"), [(100, 1), (1600, 30)])
 def test_a_phone_whose_noise_profile_is_wrong_by_four_is_noticed_and_a_right_one_left_alone(
     scenes, iso, ratio

@@ -155,6 +155,15 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
     found["odd"] = base.with_changes(data=base.data[:97, :131])
     uneven = expose(scene, sony_a7s2(800), 40, rng, cfa=BAYER_PHASES[1])
     found["black by place"] = uneven.with_changes(black=np.array([[512.0, 520.5], [505.0, 512.0]]))
+    darkest = expose(scene, sony_a7s2(6400), 300, rng)
+    found["cut at black"] = darkest.with_changes(
+        data=np.maximum(darkest.data.astype(np.int32) - 512, 0).astype(np.uint16),
+        black=np.zeros((2, 2)),
+        white=15871.0,
+        saturation=15871.0,
+        make="",
+        model="",
+    )
     torn = base.data.copy()
     torn[:, :40] = 0
     torn[100] = 3

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +26,13 @@ FLAT_QUANTILE = 0.02
 
 CLIPPED_MAX = 0.01
 """A block with more clipped values than this share tells nothing of its noise."""
+
+CUT_MAX = 0.7
+"""A block of which more was cut off at 0 DN is not worth putting right."""
+
+WHOLE_LEAST = 0.1
+"""Where fewer of the usable blocks are whole than this, those that were cut at 0 DN are put right and used too. Where
+there are enough, the whole ones tell more: experiments.md, 2026-11-28."""
 
 BLOCKS_MAX = 16_000
 """So many blocks tell the noise as well as all of a large picture, about; of more, every second, third, ... row
@@ -180,7 +189,7 @@ def _all_blocks(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
     blocks = mosaic.data.size // BLOCK**2
     step = max(1, blocks // BLOCKS_MAX)
 
-    def of_place(place: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def of_place(place: int) -> _Blocks:
         dy, dx = divmod(place, size)
         return _block_statistics(
             mosaic.data[dy::size, dx::size],
@@ -191,39 +200,73 @@ def _all_blocks(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
         )
 
     with ThreadPoolExecutor(usable_cores()) as threads:
-        means, variances = zip(*threads.map(of_place, range(size * size)), strict=True)
-    return np.concatenate(means), np.concatenate(variances)
+        parts = zip(*threads.map(of_place, range(size * size)), strict=True)
+    mean, variance, cut = (np.concatenate(part) for part in parts)
+    if np.count_nonzero(~cut) >= WHOLE_LEAST * cut.size:
+        return mean[~cut], variance[~cut]
+    return mean, variance
 
 
 def _profile(shot: float, read: float) -> NoiseProfile:
     return NoiseProfile((shot,) * 3, (read,) * 3, "measured on the picture")
 
 
-def _block_statistics(
-    counted: Counts, black: float, white: float, saturation: float, step: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and noise variance of each block of a plane that is clipped neither at 0 DN nor at saturation.
+_Blocks = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]
+"""Mean and noise variance of blocks, and which of them were cut at 0 DN."""
 
-    Of every `step`-th row of blocks.
+
+def _block_statistics(counted: Counts, black: float, white: float, saturation: float, step: int) -> _Blocks:
+    """Of each block of a plane, of every `step`-th row of blocks; without those near saturation or cut too much.
+
+    Those of which more than CLIPPED_MAX is at 0 DN are put right: what is seen is taken for a normal
+    distribution cut there (Cohen 1950), whose zeros tell how much.
     """
     height, width = (n - n % BLOCK for n in counted.shape)
     if not height or not width:
-        return np.empty(0), np.empty(0)
+        return np.empty(0), np.empty(0), np.empty(0, dtype=bool)
     rows = counted[:height, :width].reshape(height // BLOCK, BLOCK, width)[::step]
     shape = (len(rows), BLOCK, width // BLOCK, BLOCK)
-    unclipped = np.ones((shape[0], shape[2]), dtype=bool)
-    if rows.min() <= 0 or rows.max() >= saturation:
-        clipped = ((rows == 0) | (rows >= saturation)).astype(np.float32).reshape(shape)
-        unclipped = _block_sums(clipped) < CLIPPED_MAX * BLOCK**2
+    usable = np.ones((shape[0], shape[2]), dtype=bool)
+    zeros = np.zeros(usable.shape, dtype=np.intp)
+    limit = CLIPPED_MAX * BLOCK**2
+    if rows.max() >= saturation:
+        usable = _block_sums((rows >= saturation).astype(np.float32).reshape(shape)) < limit
+    if rows.min() <= 0:
+        zeros = _block_sums((rows == 0).astype(np.float32).reshape(shape)).astype(np.intp)
+        usable &= zeros <= CUT_MAX * BLOCK**2
+    scale = 1 / (white - black)
     values = rows.astype(np.float32)
     values -= np.float32(black)
-    values *= np.float32(1 / (white - black))
+    values *= np.float32(scale)
     values = values.reshape(shape)
     second = values[..., :-2] - 2 * values[..., 1:-1]
     second += values[..., 2:]
     np.square(second, out=second)
-    variance = _block_sums(second) / (6 * BLOCK * (BLOCK - 2))
-    return (_block_sums(values) / BLOCK**2)[unclipped], variance[unclipped]
+    variance = (_block_sums(second) / (6 * BLOCK * (BLOCK - 2)))[usable]
+    mean = (_block_sums(values) / BLOCK**2)[usable]
+    cut = zeros[usable] >= limit
+    sigmas, shares = (np.array(column) for column in zip(*cut_normal(), strict=True))
+    variance[cut] /= shares[zeros[usable][cut]]
+    mean[cut] = sigmas[zeros[usable][cut]] * np.sqrt(variance[cut]) - black * scale
+    return mean, variance, cut
+
+
+@cache
+def cut_normal() -> list[tuple[float, float]]:
+    """For each number of zeros in a block, up to CUT_MAX of it: how many standard deviations its mean lies
+    above 0 DN, and the share of the variance that is left when what is below is 0.
+
+    >>> [round(v, 2) for v in cut_normal()[64]]
+    [0.67, 0.63]
+    """
+    normal, found = NormalDist(), []
+    for zeros in range(int(CUT_MAX * BLOCK**2) + 1):
+        below = max(zeros, 0.5) / BLOCK**2
+        sigmas = -normal.inv_cdf(below)
+        density, above = normal.pdf(sigmas), 1 - below
+        mean = density + sigmas * above
+        found.append((sigmas, (1 + sigmas**2) * above + sigmas * density - mean**2))
+    return found
 
 
 def _block_sums(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -90,10 +90,10 @@ export function allBlocks(mosaic, constants) {
 }
 
 /**
- * Of each block of one colour that is clipped neither at 0 DN nor at saturation; of large pictures every second, third,
- * ... row of blocks.
+ * Of each block of one colour that is not clipped at saturation; of large pictures every second, third, ... row of
+ * blocks. Those cut at 0 DN are put right as Python's are, and used where few others are whole.
  */
-function blockStatistics(mosaic, { block, blocksMax, clippedMax }) {
+function blockStatistics(mosaic, { block, blocksMax, clippedMax, cutMax, wholeLeast, cutNormal }) {
   const { data, width, cfa, saturation } = mosaic;
   const step = Math.max(1, Math.floor(Math.floor(data.length / (block * block)) / blocksMax));
   const size = cfa.length;
@@ -103,7 +103,8 @@ function blockStatistics(mosaic, { block, blocksMax, clippedMax }) {
   const mean = new Float64Array(most);
   const variance = new Float64Array(most);
   const clippedLimit = clippedMax * block * block;
-  let found = 0;
+  const cut = new Uint8Array(most);
+  let [found, whole] = [0, 0];
   for (let dy = 0; dy < size; dy++)
     for (let dx = 0; dx < size; dx++) {
       const black = mosaic.black[dy][dx];
@@ -112,14 +113,15 @@ function blockStatistics(mosaic, { block, blocksMax, clippedMax }) {
         for (let column = 0; column < columns[dx]; column++) {
           let sum = 0;
           let squares = 0;
-          let clipped = 0;
+          let [high, zeros] = [0, 0];
           for (let y = 0; y < block; y++) {
             let at = ((row * block + y) * size + dy) * width + column * block * size + dx;
             let last = 0;
             let before = 0;
             for (let x = 0; x < block; x++, at += size) {
               const value = data[at];
-              if (value === 0 || value >= saturation) clipped++;
+              if (value === 0) zeros++;
+              if (value >= saturation) high++;
               sum += value;
               if (x > 1) {
                 const second = value - 2 * last + before;
@@ -129,12 +131,22 @@ function blockStatistics(mosaic, { block, blocksMax, clippedMax }) {
               last = value;
             }
           }
-          if (clipped >= clippedLimit) continue;
+          if (high >= clippedLimit || zeros > cutMax * block * block) continue;
           mean[found] = (sum / (block * block) - black) * scale;
           variance[found] = ((squares / (block * (block - 2))) * scale * scale) / 6;
+          if (zeros >= clippedLimit) {
+            const [sigmas, share] = cutNormal[zeros];
+            variance[found] /= share;
+            mean[found] = sigmas * Math.sqrt(variance[found]) - black * scale;
+            cut[found] = 1;
+          } else whole++;
           found++;
         }
     }
+  if (whole >= wholeLeast * found) {
+    const wholes = (values) => values.subarray(0, found).filter((_, i) => !cut[i]);
+    return { mean: wholes(mean), variance: wholes(variance) };
+  }
   return { mean: mean.subarray(0, found), variance: variance.subarray(0, found) };
 }
 
