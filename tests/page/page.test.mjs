@@ -246,6 +246,11 @@ visiting("files that the system opens with the installed page are enhanced in th
     };
     Object.defineProperty(window, "launchQueue", { value: { setConsumer: launched } });
   });
+  // They come before the page knows who is to work on them.
+  await context.route("**/api/status", async (route) => {
+    await page.waitForSelector("#work:not([hidden])");
+    await route.continue();
+  });
   await page.reload();
   await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
   assert.equal(await page.textContent("#picture-name"), "first.dng");

@@ -28,7 +28,8 @@ let computer = null; // What the server's API said, where there is one.
 const SLOW_MS = 700; // What takes longer than this to be drawn is said to be under way.
 let slow = null;
 
-const queue = new Queue({ ask: (message) => worker.ask(message), changed, chosen });
+// Files may come before anyone is there to work on them, as from the system's "Open with": startWorker asks again.
+const queue = new Queue({ ask: (message) => worker?.ask(message), changed, chosen });
 const view = new View(
   { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
   { changed: () => renders?.wish(), wiped: (at) => $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) })) },

@@ -50,8 +50,10 @@ export class Engine {
     return this.ask("open", { name });
   }
 
-  tile(name, mosaic, size, inputs, cut, monochrome) {
-    return this.ask("tile", { name, mosaic, size, inputs, cut, monochrome }, [mosaic.buffer]);
+  tile(name, mosaic, size, inputs, cut, monochrome, spare = null) {
+    const halves = spare && { rgb: spare.rgb, plain: spare.plain };
+    const transfer = [mosaic, ...Object.values(halves ?? {})].map(({ buffer }) => buffer);
+    return this.ask("tile", { name, mosaic, size, inputs, cut, monochrome, spare: halves }, transfer);
   }
 
   /** Ends the worker and gives its memory back; what is under way fails. */

@@ -5,6 +5,7 @@ import { decide } from "./exposure.js";
 import { narrow, widened } from "./half.js";
 import { estimate } from "./noise.js";
 import { missing, paddedAxis, patternOf } from "./pattern.js";
+import { reused } from "./release.js";
 import { asMosaic } from "./remosaic.js";
 import { tiling } from "./run.js";
 import { evenedMosaic } from "./shading.js";
@@ -44,7 +45,7 @@ export function graphInputs({ mosaic, exposure, noise }, constants) {
 }
 
 /**
- * The mosaic as the graph wants it, piece by piece: (rows, columns) spans to a Float32Array.
+ * The mosaic as the graph wants it, piece by piece: (rows, columns) spans to a Float32Array, in a spare one's memory.
  *
  * The picture begins with the models' phase, is as large as the size multiple wants, has one black level a
  * plane, and black where a value is too far below black to be a count of light.
@@ -75,9 +76,9 @@ export function prepared(made, multiple, constants) {
     shift[place] = black - planes[plane];
   }
   const placeOf = columnOf.map((x) => x % size);
-  const piece = (rows, columns) => {
+  const piece = (rows, columns, spare = null) => {
     const [height, length] = [rows.readStop - rows.readStart, columns.readStop - columns.readStart];
-    const out = new Float32Array(height * length);
+    const out = reused(Float32Array, spare, height * length);
     let at = 0;
     for (let row = rows.readStart; row < rows.readStop; row++) {
       const start = rowOf[row] * width;
@@ -116,6 +117,7 @@ export async function enhance(captured, plan, network, { constants, pixels, prog
   const { rows, columns } = tiling(source.height, source.width, card, pixels);
   let done = 0;
   let finite = true;
+  let tile = null;
   for (const row of rows)
     for (const column of columns) {
       go();
@@ -126,7 +128,8 @@ export async function enhance(captured, plan, network, { constants, pixels, prog
         right: Math.min(column.stop, source.left + width) - column.readStart,
       };
       const size = [row.readStop - row.readStart, column.readStop - column.readStart];
-      const tile = await network.tile(name, source.piece(row, column), size, inputs, cut, captured.monochrome);
+      const counts = source.piece(row, column, tile?.mosaic);
+      tile = await network.tile(name, counts, size, inputs, cut, captured.monochrome, tile);
       finite &&= tile.finite;
       const place = {
         top: cut.top + row.readStart - source.top,

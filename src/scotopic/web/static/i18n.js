@@ -26,11 +26,11 @@ export function say(key, values = {}) {
 /** Whether there is a sentence of this key. */
 export const known = (key) => key in LANGUAGES.en;
 
-/** A number in the user's manner: 1,5 or 1.5. */
+/** A number in the user's manner: 1,5 or 1.5; below zero with a minus, which is as wide as a plus. */
 export function number(value, digits = 0, options = {}) {
   return new Intl.NumberFormat(chosen, {
     minimumFractionDigits: digits, maximumFractionDigits: digits, ...options,
-  }).format(value);
+  }).format(value).replace("-", "−");
 }
 
 /** Put the sentences into every marked element below `root`. */

@@ -14,9 +14,9 @@ const work = {
   async open({ name }) {
     return [await network.open(name)];
   },
-  async tile({ name, mosaic, size, inputs, cut, monochrome }) {
-    const tile = await network.tile(name, mosaic, size, inputs, cut, monochrome);
-    return [tile, [tile.rgb.buffer, tile.plain.buffer]];
+  async tile({ name, mosaic, size, inputs, cut, monochrome, spare }) {
+    const tile = await network.tile(name, mosaic, size, inputs, cut, monochrome, spare);
+    return [tile, [tile.rgb.buffer, tile.plain.buffer, tile.mosaic.buffer]];
   },
 };
 

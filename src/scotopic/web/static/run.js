@@ -2,6 +2,7 @@
 
 import { ScotopicError } from "./errors.js";
 import { narrow, widened } from "./half.js";
+import { release, reused } from "./release.js";
 
 /** Names that the graph's contract gives to inputs, and to the outputs of models of kind linear. */
 const BY_PLANE = ["black", "white", "wb", "shot", "read"];
@@ -86,22 +87,23 @@ export class Network {
   }
 
   /**
-   * One tile through a model: {rgb, plain, finite}, halves of the part `cut` ({top, left, bottom, right}) of its
-   * three planes. `mosaic` holds [height, width] values in DN; of `monochrome` pictures the colours' mean counts.
+   * One tile through a model: {rgb, plain, finite, mosaic}, halves of the part `cut` ({top, left, bottom, right}) of
+   * its three planes. `mosaic` holds [height, width] values in DN; of `monochrome` pictures the colours' mean counts.
+   * `spare` is an earlier tile, whose memory is used again.
    */
-  async tile(name, mosaic, [height, width], inputs, cut, monochrome = false) {
+  async tile(name, mosaic, [height, width], inputs, cut, monochrome = false, spare = null) {
     await this.open(name);
     const { session } = await this.models.get(name);
     const tensor = (values, dims) => new this.ort.Tensor("float32", values, dims);
     const feeds = { mosaic: tensor(mosaic, [1, 1, height, width]), ratio: tensor(Float32Array.of(inputs.ratio), [1]) };
     for (const key of BY_PLANE) feeds[key] = tensor(Float32Array.from(inputs[key]), [inputs[key].length]);
     const outputs = await session.run(feeds, OUTPUTS);
-    const result = { finite: true };
+    const result = { finite: true, mosaic };
     for (const key of OUTPUTS) {
       const light = await outputs[key].getData();
       if (monochrome && key === "rgb") evenOut(light);
       const size = (cut.bottom - cut.top) * (cut.right - cut.left);
-      const halves = new Uint16Array(3 * size);
+      const halves = reused(Uint16Array, spare?.[key], 3 * size);
       let at = 0;
       for (let c = 0; c < 3; c++)
         for (let y = cut.top; y < cut.bottom; y++) {
@@ -111,6 +113,7 @@ export class Network {
         }
       result[key] = halves;
       outputs[key].dispose();
+      release(light);
     }
     return result;
   }

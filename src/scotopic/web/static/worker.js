@@ -7,13 +7,14 @@ import { Engine, hasGraphics, trial } from "./engines.js";
 import { ScotopicError, unsupported } from "./errors.js";
 import { decide } from "./exposure.js";
 import { read } from "./read.js";
+import { release } from "./release.js";
 import { readFrom } from "./run.js";
 import { levels, sampled } from "./sample.js";
 
 /** Mosaic pixels in the quick picture of the whole. */
 const PREVIEW_PIXELS = 400_000;
 
-/** Mosaic pixels in a tile with its halo: the network takes about 200 bytes for each while it works. */
+/** Mosaic pixels in a tile with its halo: the network takes about 100 bytes for each while it works. */
 const TILE_PIXELS = 1_350_000;
 const SMALL_TILE_PIXELS = 400_000;
 
@@ -148,11 +149,12 @@ async function work({ id, ratio = null }) {
       progress: (share) => post({ type: "progress", id, share, stage: "network" }),
     }),
   );
+  // The counts are read again from the file should another ratio be asked for.
+  release(picture.captured.data, made.mosaic.data);
+  picture.captured = null;
+  made.mosaic = null;
   Object.assign(picture, { made, light, like: light, full: true });
   picture.stack = levels(light);
-  // The counts are read again from the file should another ratio be asked for.
-  picture.captured = null;
-  picture.made.mosaic = null;
   views.length = 0;
   post({ type: "enhanced", id, engine: engine.kind, seconds: (performance.now() - start) / 1000 });
 }
@@ -193,7 +195,9 @@ async function save({ id, settings = {}, format = "jpg", quality }) {
   };
   const shown = async (top, count) => {
     const rgb = new Uint8Array(3 * width * count);
-    developed(develop, await strip(top, count), width * count, rgb);
+    const planes = await strip(top, count);
+    developed(develop, planes, width * count, rgb);
+    release(...planes);
     return rgb;
   };
   const onRow = (share) => post({ type: "progress", id, share, stage: "encode" });
@@ -346,6 +350,7 @@ self.addEventListener("message", ({ data: message }) => {
   else if (type === "cancel" && picture) picture.cancelled = true;
   else if (type === "close") {
     pictures.delete(id);
+    for (const { rgb, plain } of picture?.stack ?? []) release(rgb, plain);
     views.length = 0;
   } else if (type === "render") {
     try {
