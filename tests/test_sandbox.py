@@ -190,6 +190,7 @@ def started(before: set[int]) -> int:
         for pid in set(children()) - before:
             limits = Path(f"/proc/{pid}/limits").read_text()
             if "Max file size             0" in limits:
+                time.sleep(0.5)  # It says so only after the last of them.
                 return pid
         time.sleep(0.1)
     raise AssertionError("no decoder was started")
