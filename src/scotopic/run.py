@@ -29,7 +29,7 @@ from scotopic.models import (
 from scotopic.pattern import PATTERNS, Sensor, extended
 from scotopic.sandbox import try_graph
 
-DEFAULT_TILE = 1536
+DEFAULT_TILE = 1152
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
 experiments.md, 2026-11-28."""
 

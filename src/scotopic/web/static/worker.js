@@ -15,7 +15,7 @@ import { levels, sampled } from "./sample.js";
 const PREVIEW_PIXELS = 400_000;
 
 /** Mosaic pixels in a tile with its halo: the network takes about 100 bytes for each while it works. */
-const TILE_PIXELS = 1_350_000;
+const TILE_PIXELS = 1_200_000;
 const SMALL_TILE_PIXELS = 400_000;
 
 /** Megapixels that a device bears, by the memory that browsers tell of (at most 8 GB) or by its kind. */
