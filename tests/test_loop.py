@@ -37,8 +37,8 @@ from scotopic.train.filters import PACKINGS  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
 from scotopic.train.networks import MosaicGraph  # noqa: E402
-from scotopic.train.resize import resize, resized  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
+from scotopic.train.resize import resize, resized  # noqa: E402
 from scotopic.train.sources import Data, Simulated, find_data  # noqa: E402
 from scotopic.train.weights import load_run, load_start  # noqa: E402
 
@@ -484,7 +484,9 @@ def test_a_network_with_more_channels_and_blocks_gives_the_same_and_learns_in_al
     stored, graph = load_run(run)
     recipe = Recipe.from_dict(stored["recipe"])
     batch = Simulated(find_data([photos]).photos, recipe, torch.device("cpu"), 1).draw(5)
-    larger = dataclasses.replace(SMALL, fine=24, middle=20, coarse=40, inner=(8, 24, 20, 16), fine_encoder=12)
+    larger = dataclasses.replace(
+        SMALL, fine=24, middle=20, coarse=40, inner=(8, 24, 20, 16), fine_encoder=12
+    )
     fewer_inside = dataclasses.replace(SMALL, inner=(8, 16, 16, 16))
     half_way = MosaicGraph(recipe.packing, fewer_inside)
     half_way.net.load_state_dict(resize(graph, fewer_inside, [batch.inputs()]))
