@@ -15,7 +15,7 @@ demo: $(VENV)/.core
 	@$(BIN)/scotopic enhance $(SAMPLE) -o $(OUT)/enhanced.jpg
 	@$(BIN)/scotopic compare $(SAMPLE) -o $(OUT) > /dev/null
 	@echo
-	@echo "A dark RAW photo (simulated from a clean one: no camera took it), brightened 300 times:"
+	@echo "A dark RAW photo (simulated from a clean one: no camera took it), 300 times too dark:"
 	@echo "  the traditional way   $(OUT)/traditional.jpg"
 	@echo "  enhanced              $(OUT)/enhanced.jpg"
 	@echo "  side by side          $(OUT)/dark_eagles-compare.jpg"
