@@ -43,7 +43,7 @@ def resized(start: str, changes: list[str], photos: Path) -> tuple[Recipe, Weigh
         recipe = Recipe.from_dict(facts.get("recipe", facts))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{start}: does not say by what recipe it was trained ({error})") from error
-    if recipe.kind != "linear":
+    if recipe.network not in ("bayer", "xtrans"):
         raise SettingsError(f"{start}: is the paper's network; only ours can be resized")
     graph = MosaicGraph(recipe.packing, recipe.architecture).eval()
     try:
