@@ -21,6 +21,7 @@ from scotopic.batch import Job, Settings, treated
 from scotopic.dng.write import write_mosaic
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import NAME_BYTES
+from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sensor import expose, sony_a7s2
 
@@ -189,23 +190,22 @@ def test_a_target_that_vanishes_ends_the_run_and_coming_back_it_goes_on(tmp_path
     assert {Path(r["output"]).name for r in rows if r["status"] == "skipped"} == set(kept)
 
 
-def test_a_source_that_changes_while_it_is_read_is_no_picture_yet(tmp_path, photo):
+def test_a_source_that_changes_while_it_is_read_is_no_picture_yet(tmp_path, photo, monkeypatch):
     source, target = tmp_path / "IMG_1.dng", tmp_path / "a.jpg"
-    put(photo, source, size=LARGE)
-    writer = subprocess.Popen(
-        ["sh", "-c", 'while :; do printf x >> "$0"; sleep 0.001; done', source], process_group=0
-    )
-    try:
-        size = source.stat().st_size
-        while source.stat().st_size == size:
-            time.sleep(0.001)
-        outcome = treated(Job(source, target), Settings(), Models())
-    finally:
-        os.killpg(writer.pid, signal.SIGKILL)
-        writer.wait()
+    put(photo, source)
+
+    def read_while_it_is_copied(path):
+        frame = read(path)
+        subprocess.run(["sh", "-c", 'printf x >> "$0"', path], check=True)
+        return frame
+
+    monkeypatch.setattr("scotopic.batch.read", read_while_it_is_copied)
+    outcome = treated(Job(source, target), Settings(), Models())
     assert outcome.status == "failed"
     assert "changed while it was read" in outcome.error
     assert not target.exists()
+    monkeypatch.undo()
+    assert treated(Job(source, target), Settings(), Models()).status == "done"
 
 
 def test_odd_names_and_links_are_done_or_named_each_on_its_own(tmp_path, photo):
