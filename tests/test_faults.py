@@ -7,7 +7,6 @@ import ctypes
 import json
 import os
 import resource
-import signal
 import subprocess
 import sys
 import time

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import uniform_filter
 
 from conftest import BAYER_PHASES
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, plan, sensor_of
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import WB, load_all, render
-from scotopic.frame import Capture, Linear
+from scotopic.frame import Capture, Linear, NoiseProfile
 from scotopic.read import libraw_truth
-from scotopic.remosaic import WHITE_DN, as_mosaic
+from scotopic.remosaic import EXPLAINED, KEPT_WORDS, WHITE_DN, as_mosaic, take_noise
 from scotopic.sensor import expose, sony_a7s2
 
 
@@ -53,6 +54,49 @@ def test_finished_colours_are_cleaned_almost_as_well_as_their_mosaic(model, tmp_
         won.append(ours - plain)
     assert np.median(lost) < 0.6
     assert np.median(won) > 3
+
+
+def test_finished_colours_without_noise_keep_their_detail(model, rng):
+    scene = load_all(limit=1)[0]
+    light = scene.camera / np.array(WB)
+    noise = NoiseProfile((1e-7,) * 3, (1e-8,) * 3, "a tag")
+    clean = Linear(
+        data=rng.normal(light, np.sqrt(noise.variance(light, 0))).astype(np.float32),
+        clip=1.0,
+        ratio=1.0,
+        wb=WB,
+        noise=noise,
+    )
+    made = plan(clean, ratio=1)
+    assert KEPT_WORDS in made.noise.warning
+    before, after = (
+        psnr(render(v.data * np.array(WB)), scene.shown())
+        for v in (clean, enhance(clean, model, plan_made=made))
+    )
+    assert before > 50, "a mosaic of it, cleaned, is at 30 to 40"
+    assert after > before - 0.5
+    assert KEPT_WORDS not in plan(clean, ratio=100).noise.warning
+
+
+def test_only_changes_that_noise_explains_are_made(rng):
+    own = rng.uniform(0, 1, (150, 70, 3)).astype(np.float32)
+    change = rng.normal(0, 0.02, own.shape).astype(np.float32)
+    change[40:90, 20:50] *= 10
+    noise, ratio = NoiseProfile((1e-4, 2e-4, 3e-4), (1e-6,) * 3, "a tag"), 4.0
+
+    def means(values):
+        return uniform_filter(values.astype(np.float64), (5, 5, 0), mode="nearest")
+
+    light = means(own + change)
+    variance = np.stack([noise.variance(light[..., c] / ratio, c) * ratio**2 for c in range(3)], -1)
+    excess = (means(change**2) / variance).mean(axis=-1, keepdims=True)
+    wanted = own + 0.5 * np.minimum(EXPLAINED / excess, 1) * change
+    got = own.copy()
+    take_noise(got, own + change, noise, ratio, 0.5)
+    assert np.allclose(got, wanted, atol=1e-5)
+    kept = np.abs((got - own) / change)
+    assert np.median(kept[:30]) > 0.45
+    assert np.median(kept[50:80, 25:45]) < 0.1
 
 
 def test_strength_nought_leaves_finished_colours_as_they_were_but_amplified(model, dark, tmp_path):

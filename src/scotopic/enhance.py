@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
 from scotopic.frame import Capture, Captured, Counts, Linear, Mosaic, Rendered
 from scotopic.models import Card
 from scotopic.pattern import Sensor, missing, pattern_of
-from scotopic.remosaic import as_mosaic
+from scotopic.remosaic import as_mosaic, said_of, take_noise
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.shading import evened, evened_mosaic
 
@@ -86,6 +86,9 @@ def plan(
         # How bright the picture is to be is judged as it will be seen.
         seen = _evened(seen, whole=True)
     amplification = exposure.decide(seen, ratio=ratio, ev=ev)
+    if isinstance(captured, Linear):
+        kept = said_of(estimate.profile, amplification.ratio)
+        estimate = replace(estimate, warning="; ".join(filter(None, [estimate.warning, kept])))
     ready = found.mosaic is captured
     prepared = None if ready else Prepared(captured.data, found.mosaic)
     return Plan(amplification, estimate, found.profile, prepared)
@@ -121,9 +124,9 @@ def enhance(
     """Give the picture that a longer exposure would have given, as linear camera RGB.
 
     `strength` 0..1 blends from the plain demosaic to the full effect; what came with finished colours keeps
-    its own in place of the plain demosaic. The result has the picture's height and width. Raises
-    SettingsError for settings out of range, UnsupportedRawError for patterns that no model knows, ModelError
-    for a model of another sensor's kind, or of kind `srgb`, which knows no linear light.
+    its own in place of the plain demosaic, and all that noise does not explain (`take_noise`). The result has the
+    picture's height and width. Raises SettingsError for settings out of range, UnsupportedRawError for patterns that
+    no model knows, ModelError for a model of another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
     check_settings(model.card, strength, None)
     if model.card.kind != "linear":
@@ -148,10 +151,7 @@ def enhance(
         rgb = _through(mosaic, model, made, 1.0, unbalance, tile, progress)
         if captured.monochrome:
             rgb = np.repeat(rgb.mean(axis=2, keepdims=True), 3, axis=2)
-        # In place: the network's result is not needed any more.
-        rgb -= own
-        rgb *= np.float32(strength)
-        own += rgb
+        take_noise(own, rgb, made.noise.profile, amplification, strength)
     evened(own, shading)
     return Linear(data=own, clip=clip, ratio=amplification, monochrome=captured.monochrome, **capture)
 

@@ -20,7 +20,7 @@ class Architecture:
     residual blocks stand at the last. `inner` are the channels inside the residual blocks in the order of the
     way through (encode_middle, the bottom's, decode_middle, decode_fine), where they are not those around them:
     a pruned network needs few (resize.py). `fine_encoder` are those inside one more block at the finest level on
-    the way in; 0 for none.
+    the way in; 0 for none. `head` is the side of the last convolution's filters, in packed places.
     """
 
     fine: int = 48
@@ -29,6 +29,7 @@ class Architecture:
     bottom_blocks: int = 2
     inner: tuple[int, ...] = ()
     fine_encoder: int = 0
+    head: int = 3
 
     def __post_init__(self) -> None:
         for name in ("fine", "middle", "coarse", "bottom_blocks"):
@@ -36,6 +37,8 @@ class Architecture:
                 raise SettingsError(f"{name} {getattr(self, name)} must be at least 1")
         if self.fine_encoder < 0:
             raise SettingsError(f"fine_encoder {self.fine_encoder} must not be below 0")
+        if self.head not in (1, 3):
+            raise SettingsError(f"head {self.head} must be 1 or 3")
         if self.inner and (len(self.inner) != self.bottom_blocks + 3 or min(self.inner) < 1):
             raise SettingsError(
                 f"inner {list(self.inner)} must be empty or {self.bottom_blocks + 3} numbers of at least 1"

@@ -93,7 +93,7 @@ class PackedUNet(nn.Module):
         self.decode_middle = ResidualBlock(middle, last)
         self.up_fine = nn.ConvTranspose2d(middle, fine, 2, stride=2)
         self.decode_fine = ResidualBlock(fine, finest)
-        self.head = nn.Conv2d(fine, outputs, 3, padding=1)
+        self.head = nn.Conv2d(fine, outputs, architecture.head, padding=architecture.head // 2)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 

@@ -119,6 +119,7 @@ def resize(graph: MosaicGraph, target: Architecture, inputs: Iterable[tuple[Tens
     if target.fine_encoder and not of.fine_encoder:
         weights |= _idle_encoder(graph, target.fine_encoder)
         energy["encode_fine.first"] = energy["down_middle"]
+    weights["head.weight"] = _cut_or_framed(weights["head.weight"], target.head)
     fresh = MosaicGraph(graph.packing, target).net.state_dict()
     groups = [(g, len(weights[f"{g.made_by[0]}.bias"])) for g in channels_of(target)]
     for group, have in groups:
@@ -135,6 +136,12 @@ def _idle_encoder(graph: MosaicGraph, inner: int) -> Weights:
     fresh = MosaicGraph(graph.packing, replace(graph.architecture, fine_encoder=inner)).net.state_dict()
     block = {k: v for k, v in fresh.items() if k.startswith("encode_fine.")}
     return block | {k: torch.zeros_like(v) for k, v in block.items() if ".second." in k}
+
+
+def _cut_or_framed(filters: Tensor, side: int) -> Tensor:
+    """Filters (N, C, s, s) of another odd side: their middle, or with zeros around."""
+    margin = (side - filters.shape[-1]) // 2
+    return nn.functional.pad(filters, (margin,) * 4)
 
 
 def _narrow(weights: Weights, energy: dict[str, Tensor], group: Channels) -> None:

@@ -80,7 +80,15 @@ def constants() -> dict[str, Any]:
             "noLight": NO_LIGHT,
             "kneeMax": KNEE_MAX,
         },
-        "remosaic": {"whiteDn": remosaic.WHITE_DN, "rggb": frame.RGGB},
+        "remosaic": {
+            "whiteDn": remosaic.WHITE_DN,
+            "rggb": frame.RGGB,
+            "explained": remosaic.EXPLAINED,
+            "reach": remosaic.REACH,
+            "tiny": remosaic.TINY,
+            "littleNoise": remosaic.LITTLE_NOISE,
+            "keptWords": remosaic.KEPT_WORDS,
+        },
         "balance": {
             "gainMin": balance.GAIN_MIN,
             "gainMax": balance.GAIN_MAX,

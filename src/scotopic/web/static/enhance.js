@@ -6,7 +6,7 @@ import { narrow, widened } from "./half.js";
 import { estimate } from "./noise.js";
 import { missing, paddedAxis, patternOf } from "./pattern.js";
 import { reused } from "./release.js";
-import { asMosaic } from "./remosaic.js";
+import { asMosaic, saidOf, takeNoise } from "./remosaic.js";
 import { tiling } from "./run.js";
 import { evenedMosaic } from "./shading.js";
 
@@ -17,7 +17,10 @@ export function plan(captured, constants, ratio = null) {
   // How bright the picture is to be is judged as it will be seen, behind a lens without shading.
   const asSeen = ratio === null && captured.kind === "mosaic" && mosaic.shading;
   const seen = asSeen ? { ...mosaic, data: evenedMosaic(mosaic, { whole: true }) } : mosaic;
-  return { mosaic, exposure: decide(seen, constants, ratio), noise };
+  const exposure = decide(seen, constants, ratio);
+  const kept = captured.kind === "linear" ? saidOf(noise.profile, exposure.ratio, constants) : "";
+  const warning = [noise.warning, kept].filter(Boolean).join("; ");
+  return { mosaic, exposure, noise: { ...noise, warning } };
 }
 
 /**
@@ -147,6 +150,7 @@ export async function enhance(captured, plan, network, { constants, pixels, prog
       "engine",
       `${name}: gave no picture, this one's noise or light is beyond what it was made for; amplify less`,
     );
+  if (!ofMosaic) takeNoise(plain, rgb, { height, width }, made.noise.profile, exposure.ratio, mosaic.wb, constants);
   if (captured.shading) {
     // Behind the network, which has learnt noise as sensors have it, the same from corner to corner.
     const gains = (row) => captured.shading.gains(row, row + 1, width);
