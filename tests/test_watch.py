@@ -40,36 +40,54 @@ def watched(tmp_path) -> Path:
     return folder
 
 
-def started(*words: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "scotopic", "enhance", "--watch", *map(str, words), "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Watching:
+    """A run that watches; its rows may be read while it goes on."""
 
+    def __init__(self, rows: Path, *words: object) -> None:
+        self._rows = rows
+        with rows.open("w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "scotopic", "enhance", "--watch", *map(str, words), "--json"],
+                stdout=file,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
 
-def until(holds) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.05)
+    def __enter__(self) -> Watching:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
 
-def stopped(process: subprocess.Popen[str]) -> tuple[list[dict[str, object]], str]:
-    process.send_signal(signal.SIGINT)
-    told, words = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130
-    assert "Traceback" not in words
-    return [json.loads(line) for line in told.splitlines()], words
+    @property
+    def rows(self) -> list[dict[str, object]]:
+        lines = self._rows.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def told(self, status: str) -> list[str]:
+        """The names of the files whose rows bear that status."""
+        return [Path(str(row["file"])).name for row in self.rows if row["status"] == status]
+
+    def until(self, status: str, *names: str) -> None:
+        end = time.monotonic() + PATIENCE_S
+        while not set(names) <= set(self.told(status)):
+            assert time.monotonic() < end, f"{names} never were {status}: {self.rows}"
+            time.sleep(0.05)
+
+    def stopped(self) -> str:
+        self.process.send_signal(signal.SIGINT)
+        _, words = self.process.communicate(timeout=PATIENCE_S)
+        assert self.process.returncode == 130
+        assert "Traceback" not in words
+        return words
 
 
 def test_files_are_taken_when_they_are_whole_each_once(watched, photos):
     out = watched.parent / "out"
     (watched / "IMG_0.dng").write_bytes(photos[0])
-    process = started(watched, "-o", out)
-    try:
-        until(lambda: (out / "IMG_0-scotopic.jpg").exists())
+    with Watching(watched.parent / "rows", watched, "-o", out) as run:
+        run.until("done", "IMG_0.dng")
         # A camera's cable: a piece now and then, for longer than a file has to be quiet.
         with (watched / "IMG_1.dng").open("wb") as file:
             step = len(photos[1]) // 6 + 1
@@ -83,15 +101,11 @@ def test_files_are_taken_when_they_are_whole_each_once(watched, photos):
         (watched / "sub").mkdir()
         (watched / "IMG_2.part").rename(watched / "sub" / "IMG_2.dng")
         (watched / "notes.txt").write_text("no photo")
-        until(lambda: all((out / f"{n}-scotopic.jpg").exists() for n in ("IMG_1", "sub/IMG_2")))
-        rows, words = stopped(process)
-    finally:
-        process.kill()
-    assert "watching" in words
-    done = sorted(Path(str(row["file"])).name for row in rows if row["status"] == "done")
-    assert done == ["IMG_0.dng", "IMG_1.dng", "IMG_2.dng"]
+        run.until("done", "IMG_1.dng", "IMG_2.dng")
+        assert "watching" in run.stopped()
+    assert sorted(run.told("done")) == ["IMG_0.dng", "IMG_1.dng", "IMG_2.dng"]
     # On a machine so busy that the copy stood still a piece may have been tried; it was no picture.
-    assert {Path(str(row["file"])).name for row in rows if row["status"] == "failed"} <= {"IMG_1.dng"}
+    assert set(run.told("failed")) <= {"IMG_1.dng"}
     found = sorted(str(p.relative_to(out)) for p in out.rglob("*") if p.is_file() and p.name != NAME)
     assert found == ["IMG_0-scotopic.jpg", "IMG_1-scotopic.jpg", "sub/IMG_2-scotopic.jpg"]
     for path in out.rglob("*.jpg"):
@@ -99,32 +113,26 @@ def test_files_are_taken_when_they_are_whole_each_once(watched, photos):
             image.load()
     # Once more: nothing is done a second time.
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.jpg")}
-    process = started(watched, "-o", out)
-    try:
+    with Watching(watched.parent / "rows", watched, "-o", out) as run:
         (watched / "IMG_3.dng").write_bytes(photos[0])
-        until(lambda: (out / "IMG_3-scotopic.jpg").exists())
-        rows, _ = stopped(process)
-    finally:
-        process.kill()
-    assert [Path(str(row["file"])).name for row in rows] == ["IMG_3.dng"]
+        run.until("done", "IMG_3.dng")
+        run.stopped()
+    assert [Path(str(row["file"])).name for row in run.rows] == ["IMG_3.dng"]
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_a_copy_that_pauses_is_tried_again_once_it_is_whole(watched, photos):
     out = watched.parent / "out"
-    process = started(watched, "-o", out)
-    try:
+    with Watching(watched.parent / "rows", watched, "-o", out) as run:
         slow = watched / "IMG_0.dng"
         slow.write_bytes(photos[0][: len(photos[0]) // 2])
-        until(lambda: (out / NAME).exists() and '"failed"' in (out / NAME).read_text())
+        run.until("failed", "IMG_0.dng")
         with slow.open("ab") as file:
             file.write(photos[0][len(photos[0]) // 2 :])
-        until(lambda: (out / "IMG_0-scotopic.jpg").exists())
-        rows, _ = stopped(process)
-    finally:
-        process.kill()
-    assert [row["status"] for row in rows][-2:] == ["failed", "done"]
-    assert "IMG_0.dng" in str(rows[0]["error"])
+        run.until("done", "IMG_0.dng")
+        run.stopped()
+    assert [row["status"] for row in run.rows][-2:] == ["failed", "done"]
+    assert "IMG_0.dng" in str(run.rows[0]["error"])
 
 
 def test_only_folders_can_be_watched(watched):
