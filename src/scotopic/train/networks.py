@@ -64,14 +64,16 @@ def bend_of_one(knee: Tensor) -> Tensor:
     return 0.5 / (root * ((1 + knee).sqrt() + root))
 
 
-def encode(linear: Tensor, knee: Tensor) -> Tensor:
-    """Light as the network sees it: bent by the noise, 0 at 0, 1 at 1, at most ENCODED_MAX."""
-    return (bend(linear * (0.25 / knee)) / bend_of_one(knee)).clamp_max(ENCODED_MAX)
+def encode(light: Tensor, knee: Tensor) -> Tensor:
+    """Light as the network sees it: bent by the noise, 0 at 0, 1 at display white, at most ENCODED_MAX.
+
+    `light` in units of four times its `knee`.
+    """
+    return (bend(light) / bend_of_one(knee)).clamp_max(ENCODED_MAX)
 
 
-def smoothstep(value: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:
-    """0 below `low`, 1 above `high`, a smooth cubic between."""
-    t = ((value - low) / (high - low)).clamp(0, 1)
+def smooth(t: Tensor) -> Tensor:
+    """A cubic from 0 at 0 to 1 at 1, even at both ends."""
     return t * t * (3 - 2 * t)
 
 
@@ -109,18 +111,22 @@ class PackedUNet(nn.Module):
 
 @dataclass(frozen=True)
 class Seen:
-    """A packed mosaic as a network sees it; `y` and `tame` have a margin of one place all around."""
+    """A packed mosaic as a network sees it.
 
-    y: Tensor
-    """Amplified and balanced light, (B, P, h + 2, w + 2)."""
+    All light is amplified and balanced, in units of four knees of `green_knee`, which `bend` takes; `light` and
+    `tame` have a margin of one place all around.
+    """
+
+    light: Tensor
+    """(B, P, h + 2, w + 2)."""
     tame: Tensor
     """The same with hot pixels held down."""
     plain: Tensor
-    """The fixed demosaic in units of four knees, which `bend` takes: (B, 3*P, h, w)."""
+    """The fixed demosaic, (B, 3*P, h, w)."""
     keep: Tensor
     """How much of the network's work to keep, (B, P, h, w) in 0..1."""
     slope: Tensor
-    """Variance of y = slope * y + offset, by plane: (B, planes, 1, 1)."""
+    """Of the noise: the variance of light y, 1 at display white, is slope * y + offset; by plane, (B, planes, 1, 1)."""
     knee: Tensor
     """Where noise turns from read to shot noise, by plane."""
 
@@ -131,7 +137,7 @@ class Seen:
 
     @property
     def unit(self) -> Tensor:
-        """Light in which `bend` counts."""
+        """What `light` counts in, 1 at display white."""
         return 4 * self.green_knee
 
 
@@ -180,18 +186,17 @@ class PackedGraph(nn.Module):
         offset = gain.square() * read
         knee = 0.375 * slope + offset / slope
 
+        unit = 4 * knee[:, GREEN : GREEN + 1]
         # One packed place of margin all around, for the 3x3 filters.
         x = (self._packed(mosaic) - self._by_pixel(black)) * self._by_pixel(1 / (white - black))
-        y = x * self._by_pixel(gain)
-        unit = 4 * knee[:, GREEN : GREEN + 1]
-        plain = F.conv2d(y * (1 / unit), self.demosaic)
-        lamp_starts = lamp_threshold(slope[:, GREEN : GREEN + 1], offset[:, GREEN : GREEN + 1])
+        light = x * self._by_pixel(gain / unit)
+        lamp_starts = lamp_threshold(slope[:, GREEN : GREEN + 1], offset[:, GREEN : GREEN + 1]) / unit
         # Hot pixels must not pass for light.
-        tame = y.minimum(5 * lamp_starts)
-        keep = self._keep(x, tame, lamp_starts)
-        rgb = self._enhanced(Seen(y, tame, plain, keep, slope, knee))
+        tame = light.minimum(5 * lamp_starts)
+        keep = self._keep(x, tame * (1 / lamp_starts))
+        seen = Seen(light, tame, F.conv2d(light, self.demosaic), keep, slope, knee)
         cell = self.packing.cell
-        return unpack(rgb * unit, cell), unpack(plain * unit, cell)
+        return unpack(self._enhanced(seen) * unit, cell), unpack(seen.plain * unit, cell)
 
     def _enhanced(self, seen: Seen) -> Tensor:
         """The result in units of four knees, (B, 3*P, h, w): the plain demosaic where `keep` is 0."""
@@ -209,16 +214,25 @@ class PackedGraph(nn.Module):
             return pack(F.pad(mosaic, (cell, cell, cell, cell), mode="reflect"), cell)
         return replicate(pack(mosaic, cell))
 
-    def _keep(self, x: Tensor, tame: Tensor, lamp_starts: Tensor) -> Tensor:
-        """How much of the network's work to keep, (B, P, h, w) in 0..1.
+    def _keep(self, x: Tensor, lamps: Tensor) -> Tensor:
+        """How much of the network's work to keep, (B, P, h, w) in 0..1; `lamps` is light of which lamps begin at 1.
 
         None where the sensor is at or near saturation, and none where the light is far above display
         white with the noise far below it: lamps are not the network's business. A hot pixel alone
-        weighs 0.14 in the 5x5 binomial and so passes for no lamp.
+        weighs 0.14 in the 5x5 binomial and so passes for no lamp. The filters themselves do what they can, as each
+        operation beside them is a pass over all pixels.
         """
-        lamp = smoothstep(F.conv2d(tame, self.binomial), lamp_starts, 2 * lamp_starts)
-        saturated = F.conv2d(smoothstep(x, *NEAR_SATURATION), self.binomial)
-        return (1 - lamp) * (1 - smoothstep(saturated, *SATURATED_SHARE))
+        below_lamps = self._blurred(lamps, -1.0, 2.0)
+        low, high = NEAR_SATURATION
+        near = ((x - low) * (1 / (high - low))).clamp(0, 1)
+        some, many = SATURATED_SHARE
+        below_saturation = self._blurred(near, -1 / (many - some), many / (many - some))
+        return smooth(below_lamps.minimum(below_saturation))
+
+    def _blurred(self, values: Tensor, factor: float, offset: float) -> Tensor:
+        """factor * (values in the 5x5 binomial) + offset, held in 0..1."""
+        bias = torch.full((self.packing.pixels,), offset, device=values.device)
+        return F.conv2d(values, self.binomial * factor, bias).clamp(0, 1)
 
 
 class MosaicGraph(PackedGraph):
@@ -244,7 +258,8 @@ class MosaicGraph(PackedGraph):
         self.register_buffer("upsample", upsample_weights(packing), persistent=False)
 
     def _enhanced(self, seen: Seen) -> Tensor:
-        own = encode(core(seen.y), self._by_pixel(seen.knee))
+        own_units = self._by_pixel(seen.green_knee / seen.knee)
+        own = encode(core(seen.light) * own_units, self._by_pixel(seen.knee))
         noise = noise_features(seen.slope, seen.knee).expand(-1, -1, own.shape[2], own.shape[3])
         means = [encode(m, seen.green_knee) for m in self._local_means(core(seen.tame))]
         out = in_precision(self.net, (torch.cat([own, noise, *means], dim=1),), self.autocast)
@@ -267,9 +282,9 @@ class MosaicGraph(PackedGraph):
         added = (seen.keep * one)[:, None] * by_colour(values)
         return unbend(detail + (pull + added).flatten(1, 2))
 
-    def _local_means(self, y: Tensor) -> list[Tensor]:
+    def _local_means(self, light: Tensor) -> list[Tensor]:
         """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w)."""
-        finest = F.conv2d(y, self.cell_mean)
+        finest = F.conv2d(light, self.cell_mean)
         return [
             finest if scale == 1 else enlarge(F.avg_pool2d(finest, scale), scale) for scale in MEAN_SCALES
         ]

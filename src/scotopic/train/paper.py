@@ -92,7 +92,7 @@ class PaperLinearGraph(PackedGraph):
 
     def _enhanced(self, seen: Seen) -> Tensor:
         cell = self.packing.cell
-        planes = F.pixel_unshuffle(unpack(core(seen.y), cell), 2).clamp(0, 1)
+        planes = F.pixel_unshuffle(unpack(core(seen.light) * seen.unit, cell), 2).clamp(0, 1)
         light = in_precision(self.net, (planes,), self.autocast)
         # Packed by columns and rows as the plain demosaic is.
         packed = F.pixel_unshuffle(light / seen.unit, cell)
