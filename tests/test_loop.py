@@ -504,6 +504,22 @@ def test_a_network_with_more_channels_and_blocks_gives_the_same_and_learns_in_al
     assert all((p.grad != 0).any() for p in large.net.parameters())
 
 
+def test_the_last_layers_filters_are_cut_to_their_middle_or_framed(run, photos):
+    stored, graph = load_run(run)
+    recipe = Recipe.from_dict(stored["recipe"])
+    batch = Simulated(find_data([photos]).photos, recipe, torch.device("cpu"), 1).draw(5)
+    pixelwise = dataclasses.replace(SMALL, head=1)
+    small = MosaicGraph(recipe.packing, pixelwise)
+    small.net.load_state_dict(resize(graph, pixelwise, [batch.inputs()]))
+    assert torch.equal(small.net.head.weight, graph.net.head.weight[..., 1:2, 1:2])
+    back = MosaicGraph(recipe.packing, SMALL)
+    back.net.load_state_dict(resize(small, SMALL, [batch.inputs()]))
+    with torch.no_grad():
+        assert torch.allclose(back(*batch.inputs())[0], small(*batch.inputs())[0], atol=1e-6)
+    with pytest.raises(SettingsError, match="head 2 must be 1 or 3"):
+        dataclasses.replace(SMALL, head=2)
+
+
 def test_a_model_is_resized_by_command_and_the_weights_are_a_start(photos, tmp_path, run):
     words = ["architecture.fine=8", "architecture.inner=[16,8,16,8]"]
     command = [
