@@ -1,6 +1,7 @@
 """What users have, side by side: seconds, memory and quality of each way from a dark RAW file to a picture.
 
-    python benchmarks/peers.py [--laps 3] [--scenes 6] [--no-bm3d] [-o peers.json] [--figure peers.svg]
+    python benchmarks/peers.py [--model bayer-fast] [--paper FOLDER] [--laps 3] [--scenes 6] [--no-bm3d]
+        [-o peers.json] [--figure peers.svg]
 
 Seconds and peak memory: one simulated 12 MP frame, each way in a process of its own, start-up and writing the
 result included, in turn in one run; medians, and ratios to the paper's network of the same lap. Quality: medians
@@ -9,7 +10,8 @@ over held-out scenes taken with the same camera, ratio and ISO (`scotopic evalua
 - darktable and RawTherapee get the frame amplified already, and write a 16-bit TIFF: see scotopic.evaluate.external.
 - BM3D runs on a part of the frame, and its seconds are scaled to all of it; it is told the true noise.
 - The paper's network is run in ONNX Runtime on the whole frame with random weights, on which its time does not depend:
-  the network alone, without reading, developing or writing. Its quality is that of its weights, which are not here.
+  the network alone, without reading, developing or writing. Its quality is that of its weights: `--paper` names a
+  model trained with `network=paper-linear`.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from scotopic.dng.write import write_mosaic
 from scotopic.evaluate import external
 from scotopic.evaluate.conditions import Condition
 from scotopic.evaluate.plots import quality_against_cost
-from scotopic.evaluate.protocols import NAMES, PEERS, synthetic
+from scotopic.evaluate.protocols import NAMES, PEERS, label, synthetic
 from scotopic.read import read_mosaic
 from scotopic.run import Model, usable_cores
 from scotopic.sensor import sony_a7s2
@@ -94,7 +96,7 @@ def watched(command: list[str | Path]) -> tuple[float, float]:
     return time.perf_counter() - start, peak
 
 
-def commands(folder: Path, model: str) -> dict[str, list[str | Path]]:
+def commands(folder: Path, models: list[Model]) -> dict[str, list[str | Path]]:
     """Each way by its name, ready to run on a frame in `folder`."""
     raw, out, paper = folder / "frame.dng", folder / "out.jpg", folder / "paper.onnx"
     make_raw(raw)
@@ -102,8 +104,9 @@ def commands(folder: Path, model: str) -> dict[str, list[str | Path]]:
     python = sys.executable
     packed = [str(n // 32 * 16) for n in (HEIGHT, WIDTH)]
     own: list[str | Path] = [raw, "-o", out, "--ratio", str(RATIO), "--overwrite"]
+    enhance: list[str | Path] = [python, "-m", "scotopic", "enhance", *own, "--device", "cpu", "--model"]
     found: dict[str, list[str | Path]] = {
-        model: [python, "-m", "scotopic", "enhance", *own, "--model", model, "--device", "cpu"],
+        **{model.card.name: [*enhance, model.card.folder] for model in models},
         PAPER: [python, "-c", _PAPER, paper, *packed],
         NAMES["libraw"]: [python, "-m", "scotopic", "develop", *own],
         NAMES["fbdd"]: [python, "-c", _FBDD, raw, out, str(RATIO)],
@@ -122,12 +125,12 @@ def commands(folder: Path, model: str) -> dict[str, list[str | Path]]:
     return found
 
 
-def costs(model: str, laps: int, bm3d: bool) -> dict[str, dict[str, Any]]:
+def costs(models: list[Model], laps: int, bm3d: bool) -> dict[str, dict[str, Any]]:
     """Seconds and memory of every way."""
     rows: dict[str, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as words:
         folder = Path(words)
-        ways = commands(folder, model)
+        ways = commands(folder, models)
         for lap in range(laps):
             for name, command in ways.items():
                 print(f"lap {lap + 1}: {name}", file=sys.stderr, flush=True)
@@ -161,7 +164,9 @@ def costs(model: str, laps: int, bm3d: bool) -> dict[str, dict[str, Any]]:
     return found
 
 
-def qualities(model: Model, scenes: int, bm3d: bool) -> dict[str, dict[str, float]]:
+def qualities(
+    models: list[Model], paper: Model | None, scenes: int, bm3d: bool
+) -> dict[str, dict[str, float]]:
     """PSNR and SSIM of every way that has them, medians over scenes."""
     condition = Condition(f"x{RATIO:g} ISO {ISO:g}", RATIO, ISO)
     wanted = [
@@ -169,23 +174,26 @@ def qualities(model: Model, scenes: int, bm3d: bool) -> dict[str, dict[str, floa
         for name in PEERS
         if name in ("libraw", "fbdd", *external.PROGRAMS) or (bm3d and name == "bm3d")
     ]
+    measured = [*models, *([paper] if paper else [])]
     result = synthetic(
-        [model],
+        measured,
         limit=scenes,
         conditions=(condition,),
         methods=wanted,
         progress=lambda words: print(words, file=sys.stderr, flush=True),
     )
-    return {
+    found = {
         name: {"psnr": round(row["psnr_median"], 2), "ssim": round(row["ssim_median"], 4)}
         for name, row in result["settings"][0]["methods"].items()
     }
+    yardstick = label(paper, measured) if paper else None
+    return {PAPER if name == yardstick else name: row for name, row in found.items()}
 
 
 def figure(rows: dict[str, dict[str, Any]]) -> str:
     """Quality against seconds a megapixel, as a file of its own."""
     megapixels = HEIGHT * WIDTH / 1e6
-    shown = {name: row for name, row in rows.items() if "psnr" in row}
+    shown = {name: row for name, row in rows.items() if {"psnr", "seconds"} <= row.keys()}
     drawn = quality_against_cost(
         {
             "ways": ["one"],
@@ -209,15 +217,17 @@ def main() -> None:
     )
     parser.add_argument("--laps", type=int, default=3)
     parser.add_argument("--scenes", type=int, default=6)
-    parser.add_argument("--model", default="bayer-fast")
+    parser.add_argument("--model", action="append", help="may be repeated; default bayer-fast")
+    parser.add_argument("--paper", type=Path, help="the paper's network, trained: a model's folder")
     parser.add_argument("--no-bm3d", action="store_true", help="leave out what takes minutes")
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--figure", type=Path, help="an SVG file")
     options = parser.parse_args()
-    model = Model(options.model, device="cpu")
+    models = [Model(name, device="cpu") for name in options.model or ["bayer-fast"]]
+    paper = Model(options.paper, device="cpu") if options.paper else None
     bm3d = not options.no_bm3d
-    rows = costs(model.card.name, options.laps, bm3d)
-    for name, row in qualities(model, options.scenes, bm3d).items():
+    rows = costs(models, options.laps, bm3d)
+    for name, row in qualities(models, paper, options.scenes, bm3d).items():
         rows.setdefault(name, {}).update(row)
     result = {
         "benchmark": "peers",
@@ -226,7 +236,7 @@ def main() -> None:
         "iso": ISO,
         "cores": usable_cores(),
         "machine": platform.processor() or platform.machine(),
-        "model": f"{model.card.name} {model.card.version}",
+        "models": [f"{m.card.name} {m.card.version}" for m in models],
         "laps": options.laps,
         "scenes": options.scenes,
         "left_out": [p for n, p in external.PROGRAMS.items() if external.missing(n)],
