@@ -106,7 +106,7 @@ def commands(folder: Path, models: list[Model]) -> dict[str, list[str | Path]]:
     own: list[str | Path] = [raw, "-o", out, "--ratio", str(RATIO), "--overwrite"]
     enhance: list[str | Path] = [python, "-m", "scotopic", "enhance", *own, "--device", "cpu", "--model"]
     found: dict[str, list[str | Path]] = {
-        **{model.card.name: [*enhance, model.card.folder] for model in models},
+        **{label(model, models): [*enhance, model.card.folder] for model in models},
         PAPER: [python, "-c", _PAPER, paper, *packed],
         NAMES["libraw"]: [python, "-m", "scotopic", "develop", *own],
         NAMES["fbdd"]: [python, "-c", _FBDD, raw, out, str(RATIO)],
@@ -186,8 +186,10 @@ def qualities(
         name: {"psnr": round(row["psnr_median"], 2), "ssim": round(row["ssim_median"], 4)}
         for name, row in result["settings"][0]["methods"].items()
     }
-    yardstick = label(paper, measured) if paper else None
-    return {PAPER if name == yardstick else name: row for name, row in found.items()}
+    names = {label(model, measured): label(model, models) for model in models}
+    if paper:
+        names[label(paper, measured)] = PAPER
+    return {names.get(name, name): row for name, row in found.items()}
 
 
 def figure(rows: dict[str, dict[str, Any]]) -> str:
@@ -237,6 +239,7 @@ def main() -> None:
         "cores": usable_cores(),
         "machine": platform.processor() or platform.machine(),
         "models": [f"{m.card.name} {m.card.version}" for m in models],
+        "paper": paper and paper.card.raw["sha256"],
         "laps": options.laps,
         "scenes": options.scenes,
         "left_out": [p for n, p in external.PROGRAMS.items() if external.missing(n)],

@@ -348,6 +348,12 @@ def test_smaller_precisions_are_smaller_and_give_the_same_picture(run, tmp_path,
     differences = {p: float(np.abs(pictures[p] - pictures["float32"]).mean()) for p in pictures}
     assert 0 < differences["float16"] < 1e-4
     assert 0 < differences["int8"] < 0.02
+    bytes_of = {t.name for t in onnx_initialisers(tmp_path / "int8" / "model.onnx") if t.data_type == 3}
+    for name in ("stem", "head", "decode_fine.second"):
+        assert not any(f"graph.net.{name}." in t for t in bytes_of), (
+            "what is seen and given stays in floats"
+        )
+    assert any("graph.net.decode_fine.first." in t for t in bytes_of)
     with pytest.raises(SettingsError, match="--calibrate"):
         export(run, tmp_path / "x", name="mine", version="1", precision="int8")
 
@@ -515,7 +521,7 @@ def test_the_last_layers_filters_are_cut_to_their_middle_or_framed(run, photos):
     back = MosaicGraph(recipe.packing, SMALL)
     back.net.load_state_dict(resize(small, SMALL, [batch.inputs()]))
     with torch.no_grad():
-        assert torch.allclose(back(*batch.inputs())[0], small(*batch.inputs())[0], atol=1e-6)
+        assert torch.allclose(back(*batch.inputs())[0], small(*batch.inputs())[0], atol=1e-5)
     with pytest.raises(SettingsError, match="head 2 must be 1 or 3"):
         dataclasses.replace(SMALL, head=2)
 

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import maximum_filter, uniform_filter
 
 from conftest import BAYER_PHASES
+from scotopic.batch import HARDLY_NOISY, describe
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, plan, sensor_of
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import WB, load_all, render
 from scotopic.frame import Capture, Linear, NoiseProfile
 from scotopic.read import libraw_truth
-from scotopic.remosaic import EXPLAINED, KEPT_WORDS, WHITE_DN, as_mosaic, take_noise
+from scotopic.remosaic import DEFECT, EXPLAINED, ISOLATED, WHITE_DN, as_mosaic, hardly_noisy, take_noise
 from scotopic.sensor import expose, sony_a7s2
 
 
@@ -68,35 +69,67 @@ def test_finished_colours_without_noise_keep_their_detail(model, rng):
         noise=noise,
     )
     made = plan(clean, ratio=1)
-    assert KEPT_WORDS in made.noise.warning
+    assert hardly_noisy(made.noise.profile, 1)
+    assert HARDLY_NOISY in describe(clean, made)["warning"]
+    assert not describe(clean, made, enhancing=False)["warning"]
     before, after = (
         psnr(render(v.data * np.array(WB)), scene.shown())
         for v in (clean, enhance(clean, model, plan_made=made))
     )
     assert before > 50, "a mosaic of it, cleaned, is at 30 to 40"
     assert after > before - 0.5
-    assert KEPT_WORDS not in plan(clean, ratio=100).noise.warning
+    assert not describe(clean, plan(clean, ratio=100))["warning"]
 
 
-def test_only_changes_that_noise_explains_are_made(rng):
+def test_only_changes_that_noise_explains_are_made_and_those_of_defects(rng):
     own = rng.uniform(0, 1, (150, 70, 3)).astype(np.float32)
-    change = rng.normal(0, 0.02, own.shape).astype(np.float32)
-    change[40:90, 20:50] *= 10
     noise, ratio = NoiseProfile((1e-4, 2e-4, 3e-4), (1e-6,) * 3, "a tag"), 4.0
+    spread = np.sqrt(np.stack([noise.variance(own[..., c] / ratio, c) for c in range(3)], -1)) * ratio
+    change = (rng.normal(0, 1, own.shape) * spread).astype(np.float32)
+    change[40:90, 20:50] *= 10
+    hot = [(10, 10), (64, 65), (128, 30), (149, 69)]
+    for y, x in hot:
+        change[y - 1 : y + 2, x - 1 : x + 2] -= 0.3
+        change[y, x] -= 5
 
-    def means(values):
-        return uniform_filter(values.astype(np.float64), (5, 5, 0), mode="nearest")
+    edge = ((7, 7), (7, 7), (0, 0))
+    far = np.pad(change, edge, mode="edge").astype(np.float64)
 
-    light = means(own + change)
+    def means(values, side):
+        return uniform_filter(values, (side, side, 0)[: values.ndim], mode="nearest")
+
+    light = means(np.pad(own, edge, mode="edge") + far, 5)
     variance = np.stack([noise.variance(light[..., c] / ratio, c) * ratio**2 for c in range(3)], -1)
-    excess = (means(change**2) / variance).mean(axis=-1, keepdims=True)
-    wanted = own + 0.5 * np.minimum(EXPLAINED / excess, 1) * change
+    excess = (far**2 / variance).mean(axis=-1)
+    near = means(excess, 3)
+    ring = (25 * means(excess, 5) - 9 * near) / 16
+    alone = np.clip(2 - ring / np.maximum(EXPLAINED, ISOLATED * near), 0, 1)
+    defect = maximum_filter(np.clip(near / DEFECT - 1, 0, 1) * alone, 3)
+    judged = means((1 - defect) * excess + defect * np.minimum(excess, 1), 5)
+    share = ((1 - defect) * np.minimum(EXPLAINED / judged, 1) + defect)[7:-7, 7:-7, None]
     got = own.copy()
     take_noise(got, own + change, noise, ratio, 0.5)
-    assert np.allclose(got, wanted, atol=1e-5)
-    kept = np.abs((got - own) / change)
-    assert np.median(kept[:30]) > 0.45
-    assert np.median(kept[50:80, 25:45]) < 0.1
+    assert np.allclose(got, own + 0.5 * share * change, atol=1e-4)
+    done = np.abs((got - own) / change)
+    assert np.median(done[:30]) > 0.45
+    assert np.median(done[50:80, 25:45]) < 0.1
+    assert [done[y, x].min() > 0.49 for y, x in hot[:3]] == [True] * 3
+
+
+def test_hot_pixels_are_taken_out_of_finished_colours(model, rng, tmp_path):
+    scene = np.full((160, 192, 3), 0.2)
+    mosaic = expose(scene, sony_a7s2(6400), 300, rng, wb=WB)
+    hot = [(40, 41), (41, 120), (100, 60), (121, 121)]
+    for y, x in hot:
+        mosaic.data[y, x] += 1500
+    linear = demosaiced(mosaic, tmp_path)
+    before, after = (
+        enhance(linear, model, ratio=300, strength=s).data * np.array(WB, np.float32) for s in (0, 1)
+    )
+    for y, x in hot:
+        around = slice(y - 2, y + 3), slice(x - 2, x + 3)
+        assert np.abs(before[around] - 0.2).max() > 3
+        assert np.abs(after[around] - 0.2).max() < 0.25
 
 
 def test_strength_nought_leaves_finished_colours_as_they_were_but_amplified(model, dark, tmp_path):

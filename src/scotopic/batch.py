@@ -21,10 +21,13 @@ from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.frame import Capture, Captured, Linear, Mosaic
 from scotopic.models import Card
 from scotopic.read import read
+from scotopic.remosaic import hardly_noisy
 from scotopic.run import DEFAULT_TILE, Model, Models
 from scotopic.sandbox import read_origin_sandboxed, read_sandboxed
 from scotopic.traditional import develop_traditional
 from scotopic.write import SUFFIXES, Format, bits_of, check_place, check_space, refusal, write
+
+HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they are kept nearly as they are"
 
 EV_WORTH_A_WORD = 0.5
 """From so many stops of BaselineExposure on the user is told."""
@@ -220,7 +223,7 @@ def _treat(
         check_fresh(captured)
     sensor = sensor_of(captured)
     made = plan(captured, ratio=settings.ratio, ev=settings.ev, profiles=settings.profiles)
-    facts.update(describe(captured, made))
+    facts.update(describe(captured, made, enhancing=settings.way == "scotopic"))
     if settings.dry_run:
         return "planned"
     if settings.way == "traditional":
@@ -368,8 +371,8 @@ def _make_folder(job: Job) -> None:
         raise WriteError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
-def describe(captured: Captured, made: Plan | None) -> dict[str, Any]:
-    """What a file holds and what would be done with it, as plain values."""
+def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -> dict[str, Any]:
+    """What a file holds and what would be done with it, as plain values; enhanced, or only developed."""
     height, width = captured.data.shape[:2]
     facts: dict[str, Any] = {
         "make": captured.make or None,
@@ -393,6 +396,9 @@ def describe(captured: Captured, made: Plan | None) -> dict[str, Any]:
         facts["cfa"] = "none (monochrome)" if captured.monochrome else "none (finished colours)"
     warnings = [made.noise.warning if made is not None else "", *captured.notes]
     if made is not None:
+        finished_colours = enhancing and isinstance(captured, Linear)
+        if finished_colours and hardly_noisy(made.noise.profile, made.exposure.ratio):
+            warnings.append(HARDLY_NOISY)
         facts |= {
             "ratio": round(made.exposure.ratio, 3),
             "ev": round(made.exposure.stops, 2),

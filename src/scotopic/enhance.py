@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
 from scotopic.frame import Capture, Captured, Counts, Linear, Mosaic, Rendered
 from scotopic.models import Card
 from scotopic.pattern import Sensor, missing, pattern_of
-from scotopic.remosaic import as_mosaic, said_of, take_noise
+from scotopic.remosaic import as_mosaic, take_noise
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.shading import evened, evened_mosaic
 
@@ -86,9 +86,6 @@ def plan(
         # How bright the picture is to be is judged as it will be seen.
         seen = _evened(seen, whole=True)
     amplification = exposure.decide(seen, ratio=ratio, ev=ev)
-    if isinstance(captured, Linear):
-        kept = said_of(estimate.profile, amplification.ratio)
-        estimate = replace(estimate, warning="; ".join(filter(None, [estimate.warning, kept])))
     ready = found.mosaic is captured
     prepared = None if ready else Prepared(captured.data, found.mosaic)
     return Plan(amplification, estimate, found.profile, prepared)

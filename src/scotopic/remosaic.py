@@ -4,6 +4,7 @@ models' work on it becomes of the finished colours."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +17,18 @@ WHITE_DN = 65535.0
 
 EXPLAINED = 2.0
 """Noise explains a change whose mean square is up to so many times its variance. Chosen, experiments.md, 2026-11-28: 1
-leaves noise behind where the noise is told too low, 4 loses 0.5 to 1 dB of detail."""
+leaves noise behind where the noise is told too low, 4 loses detail."""
 
 REACH = 2
 """Changes are judged over the squares of pixels this far around, 5x5."""
 
+DEFECT, ISOLATED = 4.0, 0.05
+"""A change is of a hot or dead pixel, which demosaicing has spread over 3x3, where its mean square there is above the
+first number of variances, and around them explained, or below that share of it; wholly so from twice the number on,
+not at all where there is twice as much around. Soft, since a difference in the last bit must not decide."""
+
 LITTLE_NOISE = 0.005
 """Noise on 18% grey, as a share of display white, below which most of what a network would change is left out."""
-
-KEPT_WORDS = "hardly any noise is in the finished colours of this file: they are kept nearly as they are"
 
 STRIP_ROWS = 64
 
@@ -94,11 +98,10 @@ def _noise(plane: npt.NDArray[np.float32]) -> float:
     return float(np.median(np.square(second))) if second.size else 0.0
 
 
-def said_of(noise: NoiseProfile, ratio: float) -> str:
-    """A word where finished colours of that noise will hardly be changed, else ''."""
+def hardly_noisy(noise: NoiseProfile, ratio: float) -> bool:
+    """Whether finished colours of that noise, amplified so, will hardly be changed."""
     grey = np.array(0.18 / ratio)
-    told = float(np.sqrt(noise.variance(grey, GREEN))) * ratio
-    return KEPT_WORDS if told < LITTLE_NOISE else ""
+    return float(np.sqrt(noise.variance(grey, GREEN))) * ratio < LITTLE_NOISE
 
 
 def take_noise(
@@ -109,7 +112,8 @@ def take_noise(
     In place: `own` is the result, `cleaned` is used up. Two thirds of what a file of finished colours holds is
     not in the mosaic sampled back from it. Where a network takes more out of a square of pixels than there is noise,
     it has taken detail, and that share of the change is left out: of a file without noise all of it, in the dark none.
-    `strength` 0..1 is how much of the rest is done. The noise is that of the samples, x = value / ratio.
+    Hot and dead pixels are taken as the network takes them. `strength` 0..1 is how much of the rest is done. The
+    noise is that of the samples, x = value / ratio.
     """
     change = cleaned
     change -= own
@@ -126,29 +130,53 @@ def take_noise(
 
 
 def _shares(own: Linear32, change: Linear32, noise: NoiseProfile, ratio: float) -> Iterator[Linear32]:
-    """How much of the change noise explains, (rows, W) in 0..1, strip by strip."""
+    """How much of the change noise explains, (rows, W) in 0..1, strip by strip; beyond the edges they go on."""
     height = own.shape[0]
+    margin = 3 * REACH + 1
     for top in range(0, height, STRIP_ROWS):
-        rows = np.arange(top - REACH, min(top + STRIP_ROWS, height) + REACH).clip(0, height - 1)
-        taken = change[rows]
-        light = _means(own[rows] + taken)
+        rows = np.arange(top - margin, min(top + STRIP_ROWS, height) + margin).clip(0, height - 1)
+        around = ((0, 0), (margin, margin), (0, 0))
+        taken = np.pad(change[rows], around, mode="edge")
+        light = _means(np.pad(own[rows], around, mode="edge") + taken, REACH)
+        # The mean square in variances, pixel by pixel.
         excess = np.zeros(light.shape[:2], np.float32)
-        for colour, energy in enumerate(np.moveaxis(_means(np.square(taken)), -1, 0)):
+        for colour, square in enumerate(np.moveaxis(np.square(_inside(taken, REACH)), -1, 0)):
             variance = noise.variance(light[..., colour] / np.float32(ratio), colour) * ratio**2
-            excess += energy / np.maximum(variance, TINY).astype(np.float32)
-        yield np.float32(1) / np.maximum(excess / np.float32(3 * EXPLAINED), 1)
+            excess += square / np.maximum(3 * variance, TINY).astype(np.float32)
+        defect = _defects(excess)
+        judged = _inside(excess, REACH + 1)
+        judged = judged - defect * np.maximum(judged - 1, 0)
+        shares = np.float32(1) / np.maximum(_means(judged, REACH) / np.float32(EXPLAINED), 1)
+        shares += _inside(defect, REACH) * (1 - shares)
+        yield shares
 
 
-def _means(values: Linear32) -> Linear32:
-    """Means over squares, (h + 2 * REACH, W, 3) to (h, W, 3); beyond left and right the outermost counts."""
-    side = 2 * REACH + 1
-    height, width = values.shape[0] - 2 * REACH, values.shape[1]
+def _defects(excess: Linear32) -> Linear32:
+    """How surely hot and dead pixels have spread there, 0..1: (h, w) to (h - 6, w - 6)."""
+    near, wide = _inside(_means(excess, 1), 1), _means(excess, 2)
+    ring = (25 * wide - 9 * near) / 16
+    strong = (near / np.float32(DEFECT) - 1).clip(0, 1)
+    alone = (2 - ring / np.maximum(np.float32(EXPLAINED), np.float32(ISOLATED) * near)).clip(0, 1)
+    found: Linear32 = strong * alone
+    height, width = found.shape
+    row = np.maximum(np.maximum(found[:, : width - 2], found[:, 1 : width - 1]), found[:, 2:])
+    spread: Linear32 = np.maximum(np.maximum(row[: height - 2], row[1 : height - 1]), row[2:])
+    return spread
+
+
+def _means(values: Linear32, reach: int) -> Linear32:
+    """Means over the squares that lie within, of the first two axes, each shorter by 2 * reach."""
+    side = 2 * reach + 1
+    height, width = values.shape[0] - 2 * reach, values.shape[1] - 2 * reach
     rows = values[:height].copy()
     for y in range(1, side):
         rows += values[y : y + height]
-    wide = np.pad(rows, ((0, 0), (REACH, REACH), (0, 0)), mode="edge")
-    means = wide[:, :width].copy()
+    means = rows[:, :width].copy()
     for x in range(1, side):
-        means += wide[:, x : x + width]
+        means += rows[:, x : x + width]
     means *= np.float32(1 / side**2)
     return means
+
+
+def _inside(values: npt.NDArray[Any], margin: int) -> npt.NDArray[Any]:
+    return values[margin:-margin, margin:-margin]

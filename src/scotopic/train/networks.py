@@ -231,7 +231,7 @@ class PackedGraph(nn.Module):
 
     def _blurred(self, values: Tensor, factor: float, offset: float) -> Tensor:
         """factor * (values in the 5x5 binomial) + offset, held in 0..1."""
-        bias = torch.full((self.packing.pixels,), offset, device=values.device)
+        bias = values.new_full((self.packing.pixels,), offset)
         return F.conv2d(values, self.binomial * factor, bias).clamp(0, 1)
 
 

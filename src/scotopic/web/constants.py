@@ -85,9 +85,10 @@ def constants() -> dict[str, Any]:
             "rggb": frame.RGGB,
             "explained": remosaic.EXPLAINED,
             "reach": remosaic.REACH,
+            "defect": remosaic.DEFECT,
+            "isolated": remosaic.ISOLATED,
             "tiny": remosaic.TINY,
             "littleNoise": remosaic.LITTLE_NOISE,
-            "keptWords": remosaic.KEPT_WORDS,
         },
         "balance": {
             "gainMin": balance.GAIN_MIN,

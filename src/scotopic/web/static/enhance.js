@@ -6,11 +6,14 @@ import { narrow, widened } from "./half.js";
 import { estimate } from "./noise.js";
 import { missing, paddedAxis, patternOf } from "./pattern.js";
 import { reused } from "./release.js";
-import { asMosaic, saidOf, takeNoise } from "./remosaic.js";
+import { asMosaic, hardlyNoisy, takeNoise } from "./remosaic.js";
 import { tiling } from "./run.js";
 import { evenedMosaic } from "./shading.js";
 
-/** What will be done to a picture: {mosaic, exposure: {ratio, source}, noise: {profile, warning}}. */
+/**
+ * What will be done to a picture: {mosaic, exposure: {ratio, source}, noise: {profile, warning}, kept}; `kept` says that
+ * finished colours hold hardly any noise and will be kept nearly as they are.
+ */
 export function plan(captured, constants, ratio = null) {
   const mosaic = asMosaic(captured, constants);
   const noise = estimate(mosaic, constants);
@@ -18,9 +21,8 @@ export function plan(captured, constants, ratio = null) {
   const asSeen = ratio === null && captured.kind === "mosaic" && mosaic.shading;
   const seen = asSeen ? { ...mosaic, data: evenedMosaic(mosaic, { whole: true }) } : mosaic;
   const exposure = decide(seen, constants, ratio);
-  const kept = captured.kind === "linear" ? saidOf(noise.profile, exposure.ratio, constants) : "";
-  const warning = [noise.warning, kept].filter(Boolean).join("; ");
-  return { mosaic, exposure, noise: { ...noise, warning } };
+  const kept = captured.kind === "linear" && hardlyNoisy(noise.profile, exposure.ratio, constants);
+  return { mosaic, exposure, noise, kept };
 }
 
 /**
@@ -150,7 +152,8 @@ export async function enhance(captured, plan, network, { constants, pixels, prog
       "engine",
       `${name}: gave no picture, this one's noise or light is beyond what it was made for; amplify less`,
     );
-  if (!ofMosaic) takeNoise(plain, rgb, { height, width }, made.noise.profile, exposure.ratio, mosaic.wb, constants);
+  if (!ofMosaic)
+    takeNoise(plain, rgb, { height, width }, made.noise.profile, { ratio: exposure.ratio, wb: mosaic.wb, constants, go });
   if (captured.shading) {
     // Behind the network, which has learnt noise as sensors have it, the same from corner to corner.
     const gains = (row) => captured.shading.gains(row, row + 1, width);
@@ -168,6 +171,8 @@ export function reduced(captured, made, factor) {
   const [high, wide] = [captured.height, width].map((n) => Math.floor(n / (size * factor)) * size);
   const out = new Float32Array(planes * high * wide);
   const share = 1 / (factor * factor);
+  // What demosaicing made up of its neighbours is as noisy as they are: their mean is less quiet.
+  const noiseLeft = captured.kind === "mosaic" ? share : share * Math.min(factor, 3);
   for (let plane = 0; plane < planes; plane++)
     for (let y = 0; y < high; y++) {
       const cellRow = Math.floor(y / size) * factor * size + (y % size);
@@ -181,7 +186,8 @@ export function reduced(captured, made, factor) {
       }
     }
   const { shot, read } = made.noise.profile;
-  const quieter = { ...made.noise.profile, shot: shot.map((s) => s * share), read: read.map((r) => r * share) };
+  const [shotLeft, readLeft] = [shot, read].map((values) => values.map((v) => v * noiseLeft));
+  const quieter = { ...made.noise.profile, shot: shotLeft, read: readLeft };
   return {
     captured: { ...captured, data: out, height: high, width: wide, shading: null },
     noise: { ...made.noise, profile: quieter },

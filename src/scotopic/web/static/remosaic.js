@@ -33,82 +33,132 @@ export function asMosaic(captured, constants) {
   return { ...captured, kind: "mosaic", data, cfa, black, white: whiteDn, saturation: (clip / ratio) * whiteDn };
 }
 
-/** A word where finished colours of that noise will hardly be changed, else "". */
-export function saidOf({ shot, read }, ratio, constants) {
-  const { littleNoise, keptWords } = constants.remosaic;
-  const told = Math.sqrt((shot[GREEN] * 0.18) / ratio + read[GREEN]) * ratio;
-  return told < littleNoise ? keptWords : "";
+/** Whether finished colours of that noise, amplified so, will hardly be changed. */
+export function hardlyNoisy({ shot, read }, ratio, constants) {
+  return Math.sqrt((shot[GREEN] * 0.18) / ratio + read[GREEN]) * ratio < constants.remosaic.littleNoise;
 }
+
+const STRIP_ROWS = 64;
 
 /**
  * Changes `cleaned` back towards the finished colours `own` where noise does not explain the change: both halves of
- * three planes, amplified and balanced, {height, width}. In place, in `cleaned`.
+ * three planes, amplified and balanced, {height, width}. In place, in `cleaned`. `go` throws where the work is to stop.
  */
-export function takeNoise(own, cleaned, { height, width }, noise, ratio, wb, constants) {
-  const { explained, reach, tiny } = constants.remosaic;
-  const side = 2 * reach + 1;
-  const wide = width + 2 * reach;
-  const spare = { square: new Float32Array(wide), light: new Float32Array(wide) };
-  // The last rows' sums along the row, of squared changes and of light; three colours after each other.
-  const ring = Array.from({ length: side }, () => {
-    return { squares: new Float32Array(3 * width), lights: new Float32Array(3 * width) };
-  });
-  const enter = (row) => {
-    const { squares, lights } = ring[row % side];
-    for (let c = 0; c < 3; c++) {
-      const at = (c * height + row) * width;
-      for (let x = 0; x < wide; x++) {
-        const place = at + Math.min(Math.max(x - reach, 0), width - 1);
-        const light = LIGHT_OF_HALF[cleaned[place]];
-        const change = light - LIGHT_OF_HALF[own[place]];
-        spare.square[x] = change * change;
-        spare.light[x] = light;
-      }
-      alongRow(spare.square, side, squares, c * width, width);
-      alongRow(spare.light, side, lights, c * width, width);
-    }
-  };
-  const excess = new Float32Array(width);
+export function takeNoise(own, cleaned, size, noise, { ratio, wb, constants, go = () => {} }) {
+  const judge = judging(own, cleaned, size, noise, ratio, wb, constants);
+  const { height, width } = size;
+  let ready = judge(0);
   const line = new Float32Array(width);
-  for (let row = 0; row < Math.min(reach, height); row++) enter(row);
-  for (let row = 0; row < height; row++) {
-    if (row + reach < height) enter(row + reach);
-    excess.fill(0);
-    const around = ring.map((_, i) => ring[Math.min(Math.max(row + i - reach, 0), height - 1) % side]);
-    for (let c = 0; c < 3; c++) {
-      const gain = ratio * wb[c];
-      // The variance of light, from the sum of it over the square.
-      const slope = (noise.shot[c] * gain) / (side * side);
-      const floor = noise.read[c] * gain * gain;
-      spare.square.fill(0);
-      spare.light.fill(0);
-      for (const { squares, lights } of around) {
-        addTo(spare.square, squares, c * width, width);
-        addTo(spare.light, lights, c * width, width);
+  for (let top = 0; top < height; top += STRIP_ROWS) {
+    go();
+    // The strip below is judged before this one, which it overlaps, is changed.
+    const below = top + STRIP_ROWS < height ? judge(top + STRIP_ROWS) : null;
+    for (let row = top; row < Math.min(top + STRIP_ROWS, height); row++)
+      for (let c = 0; c < 3; c++) {
+        const at = (c * height + row) * width;
+        const first = (row - top) * width;
+        for (let x = 0; x < width; x++) {
+          const mine = LIGHT_OF_HALF[own[at + x]];
+          line[x] = mine + ready[first + x] * (LIGHT_OF_HALF[cleaned[at + x]] - mine);
+        }
+        narrow(line, cleaned, at);
       }
-      for (let x = 0; x < width; x++)
-        excess[x] += spare.square[x] / Math.max(slope * Math.max(spare.light[x], 0) + floor, tiny);
-    }
-    const most = 3 * explained * side * side;
-    for (let c = 0; c < 3; c++) {
-      const at = (c * height + row) * width;
-      for (let x = 0; x < width; x++) {
-        const mine = LIGHT_OF_HALF[own[at + x]];
-        line[x] = mine + (LIGHT_OF_HALF[cleaned[at + x]] - mine) / Math.max(excess[x] / most, 1);
-      }
-      narrow(line, cleaned, at);
-    }
+    ready = below;
   }
 }
 
-/** Sums of `side` values after each other, to `out` from `start` on. */
-function alongRow(values, side, out, start, width) {
-  out.fill(0, start, start + width);
-  for (let i = 0; i < side; i++) for (let x = 0; x < width; x++) out[start + x] += values[x + i];
+/** How much of the change noise explains, 0..1: top to a strip of it. Beyond the edges the outermost pixels go on. */
+function judging(own, cleaned, { height, width }, { shot, read }, ratio, wb, constants) {
+  const { explained, reach, defect, isolated, tiny } = constants.remosaic;
+  const margin = 3 * reach + 1;
+  const wide = width + 2 * margin;
+  const columns = Int32Array.from({ length: wide }, (_, x) => Math.min(Math.max(x - margin, 0), width - 1));
+  return (top) => {
+    const rows = Math.min(top + STRIP_ROWS, height) - top;
+    const high = rows + 2 * margin;
+    const light = new Float32Array(high * wide);
+    const squares = new Float32Array(high * wide);
+    // The mean square in variances, pixel by pixel.
+    const excess = new Float32Array((high - 2 * reach) * (wide - 2 * reach));
+    for (let c = 0; c < 3; c++) {
+      for (let row = 0, to = 0; row < high; row++) {
+        const at = (c * height + Math.min(Math.max(top + row - margin, 0), height - 1)) * width;
+        for (let x = 0; x < wide; x++, to++) {
+          const value = LIGHT_OF_HALF[cleaned[at + columns[x]]];
+          const change = value - LIGHT_OF_HALF[own[at + columns[x]]];
+          light[to] = value;
+          squares[to] = change * change;
+        }
+      }
+      const mean = means(light, high, wide, reach);
+      const gain = ratio * wb[c];
+      for (let row = 0, to = 0; row < high - 2 * reach; row++)
+        for (let x = 0, at = (row + reach) * wide + reach; x < wide - 2 * reach; x++, to++, at++) {
+          const variance = (shot[c] * Math.max(mean[to] / gain, 0) + read[c]) * gain * gain;
+          excess[to] += squares[at] / Math.max(3 * variance, tiny);
+        }
+    }
+    const [tall, broad] = [high - 2 * reach, wide - 2 * reach];
+    const spoilt = defects(excess, tall, broad, explained, defect, isolated);
+    // One more on each side for defects' spread, as far as `spoilt` reaches.
+    const [h, w] = [tall - 6, broad - 6];
+    const judged = new Float32Array(h * w);
+    for (let y = 0; y < h; y++)
+      for (let x = 0; x < w; x++) {
+        const value = excess[(y + 3) * broad + x + 3];
+        judged[y * w + x] = value - spoilt[y * w + x] * Math.max(value - 1, 0);
+      }
+    const shares = means(judged, h, w, reach);
+    for (let y = 0, at = 0; y < rows; y++)
+      for (let x = 0; x < width; x++, at++) {
+        const share = 1 / Math.max(shares[at] / explained, 1);
+        shares[at] = share + spoilt[(y + reach) * w + x + reach] * (1 - share);
+      }
+    return shares;
+  };
 }
 
-function addTo(sums, values, start, width) {
-  for (let x = 0; x < width; x++) sums[x] += values[start + x];
+/** How surely hot and dead pixels have spread there, 0..1: (h, w) to (h - 6, w - 6). */
+function defects(excess, height, width, explained, defect, isolated) {
+  const near = means(excess, height, width, 1);
+  const wide = means(excess, height, width, 2);
+  const [tall, broad] = [height - 4, width - 4];
+  const found = new Float32Array(tall * broad);
+  const bounded = (value) => Math.min(Math.max(value, 0), 1);
+  for (let y = 0, at = 0; y < tall; y++)
+    for (let x = 0; x < broad; x++, at++) {
+      const inner = near[(y + 1) * (width - 2) + x + 1];
+      const ring = (25 * wide[at] - 9 * inner) / 16;
+      found[at] = bounded(inner / defect - 1) * bounded(2 - ring / Math.max(explained, isolated * inner));
+    }
+  const spread = new Float32Array((tall - 2) * (broad - 2));
+  for (let y = 0, at = 0; y < tall - 2; y++)
+    for (let x = 0; x < broad - 2; x++, at++) {
+      let most = 0;
+      for (let j = 0; j < 3; j++) for (let i = 0; i < 3; i++) most = Math.max(most, found[(y + j) * broad + x + i]);
+      spread[at] = most;
+    }
+  return spread;
+}
+
+/** Means over the squares that lie within: (h, w) to (h - 2 reach, w - 2 reach). */
+function means(values, height, width, reach) {
+  const side = 2 * reach + 1;
+  const [tall, broad] = [height - 2 * reach, width - 2 * reach];
+  const rows = new Float32Array(width);
+  const out = new Float32Array(tall * broad);
+  const even = 1 / (side * side);
+  for (let y = 0; y < tall; y++) {
+    rows.fill(0);
+    for (let j = 0; j < side; j++)
+      for (let x = 0, at = (y + j) * width; x < width; x++, at++) rows[x] += values[at];
+    for (let x = 0, to = y * broad; x < broad; x++, to++) {
+      let sum = 0;
+      for (let i = 0; i < side; i++) sum += rows[x + i];
+      out[to] = sum * even;
+    }
+  }
+  return out;
 }
 
 /** Rows and columns by which RGGB is shifted; 0, 0 where all phases are alike. */

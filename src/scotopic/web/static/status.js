@@ -31,12 +31,13 @@ export function takenLine(info) {
   return parts.join(" · ");
 }
 
-/** By how much it was brightened. */
+/** By how much it was brightened, and whether that is nearly all that happens to it. */
 export function planLine({ info }) {
   if (!(info?.ratio > 0)) return "";
   const { ratio } = info;
   const stops = number(Math.log2(ratio), 1, { signDisplay: "exceptZero" });
-  return say("amplified", { ratio: number(ratio, ratio < 10 ? 1 : 0), ev: stops });
+  const brightened = say("amplified", { ratio: number(ratio, ratio < 10 ? 1 : 0), ev: stops });
+  return info.kept ? `${brightened}. ${say("kept")}` : brightened;
 }
 
 const RETRY = ["memory", "engine", "internal", "network", "busy"];

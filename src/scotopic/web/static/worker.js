@@ -306,6 +306,7 @@ function infoOf(picture) {
     ratioSource: made.exposure.source,
     noiseSource: made.noise.profile.source,
     warning: made.noise.warning,
+    kept: made.kept,
     sensor: captured.kind === "linear" ? "linear" : captured.cfa.length > 2 ? "xtrans" : "bayer",
     megapixels: (width * height) / 1e6,
     wb: described(captured.wb, captured),

@@ -52,6 +52,7 @@ export default {
   seconds: "{seconds} s",
   megapixels: "{count} MP",
   amplified: "{ratio}-fach aufgehellt, {ev} Blendenstufen",
+  kept: "Fertige Farben mit kaum Rauschen: sie bleiben fast, wie sie sind",
   doneIn: "Fertig in {seconds} s",
 
   exposure: "Belichtung",

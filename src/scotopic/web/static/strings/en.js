@@ -52,6 +52,7 @@ export default {
   seconds: "{seconds} s",
   megapixels: "{count} MP",
   amplified: "Brightened {ratio} times, {ev} stops",
+  kept: "Finished colours with hardly any noise: kept nearly as they are",
   doneIn: "Done in {seconds} s",
 
   exposure: "Exposure",
