@@ -38,7 +38,10 @@ export function hardlyNoisy({ shot, read }, ratio, constants) {
   return Math.sqrt((shot[GREEN] * 0.18) / ratio + read[GREEN]) * ratio < constants.remosaic.littleNoise;
 }
 
-const STRIP_ROWS = 64;
+const STRIP_ROWS = 128;
+
+/** No pixel counts for more, so that sums stay exact. */
+const EXCESS_MAX = 1e9;
 
 /**
  * Changes `cleaned` back towards the finished colours `own` where noise does not explain the change: both halves of
@@ -69,17 +72,18 @@ export function takeNoise(own, cleaned, size, noise, { ratio, wb, constants, go 
 
 /** How much of the change noise explains, 0..1: top to a strip of it. Beyond the edges the outermost pixels go on. */
 function judging(own, cleaned, { height, width }, { shot, read }, ratio, wb, constants) {
-  const { explained, reach, defect, isolated, tiny } = constants.remosaic;
+  const { explained, reach, tiny } = constants.remosaic;
   const margin = 3 * reach + 1;
   const wide = width + 2 * margin;
   const columns = Int32Array.from({ length: wide }, (_, x) => Math.min(Math.max(x - margin, 0), width - 1));
+  const plane = () => new Float32Array((Math.min(STRIP_ROWS, height) + 2 * margin) * wide);
+  const [light, squares, mean, excess, near, judged, found, spoilt] = Array.from({ length: 8 }, plane);
   return (top) => {
     const rows = Math.min(top + STRIP_ROWS, height) - top;
     const high = rows + 2 * margin;
-    const light = new Float32Array(high * wide);
-    const squares = new Float32Array(high * wide);
+    const [tall, broad] = [high - 2 * reach, wide - 2 * reach];
     // The mean square in variances, pixel by pixel.
-    const excess = new Float32Array((high - 2 * reach) * (wide - 2 * reach));
+    excess.fill(0);
     for (let c = 0; c < 3; c++) {
       for (let row = 0, to = 0; row < high; row++) {
         const at = (c * height + Math.min(Math.max(top + row - margin, 0), height - 1)) * width;
@@ -90,75 +94,79 @@ function judging(own, cleaned, { height, width }, { shot, read }, ratio, wb, con
           squares[to] = change * change;
         }
       }
-      const mean = means(light, high, wide, reach);
+      means(light, high, wide, reach, mean);
       const gain = ratio * wb[c];
-      for (let row = 0, to = 0; row < high - 2 * reach; row++)
-        for (let x = 0, at = (row + reach) * wide + reach; x < wide - 2 * reach; x++, to++, at++) {
-          const variance = (shot[c] * Math.max(mean[to] / gain, 0) + read[c]) * gain * gain;
-          excess[to] += squares[at] / Math.max(3 * variance, tiny);
+      const [slope, floor] = [3 * shot[c] * gain, 3 * read[c] * gain * gain];
+      for (let row = 0, to = 0; row < tall; row++)
+        for (let x = 0, at = (row + reach) * wide + reach; x < broad; x++, to++, at++) {
+          const variance = slope * Math.max(mean[to], 0) + floor;
+          excess[to] += Math.min(squares[at] / Math.max(variance, tiny), EXCESS_MAX);
         }
     }
-    const [tall, broad] = [high - 2 * reach, wide - 2 * reach];
-    const spoilt = defects(excess, tall, broad, explained, defect, isolated);
-    // One more on each side for defects' spread, as far as `spoilt` reaches.
+    means(excess, tall, broad, 1, near);
+    means(excess, tall, broad, reach, mean);
+    defects(near, mean, tall, broad, constants.remosaic, found, spoilt);
     const [h, w] = [tall - 6, broad - 6];
-    const judged = new Float32Array(h * w);
-    for (let y = 0; y < h; y++)
-      for (let x = 0; x < w; x++) {
-        const value = excess[(y + 3) * broad + x + 3];
-        judged[y * w + x] = value - spoilt[y * w + x] * Math.max(value - 1, 0);
-      }
-    const shares = means(judged, h, w, reach);
+    for (let y = 0, at = 0; y < h; y++)
+      for (let x = 0, from = (y + 3) * broad + 3; x < w; x++, at++, from++)
+        judged[at] = excess[from] - spoilt[at] * Math.max(excess[from] - 1, 0);
+    const shares = new Float32Array(rows * width);
+    means(judged, h, w, reach, shares);
     for (let y = 0, at = 0; y < rows; y++)
-      for (let x = 0; x < width; x++, at++) {
+      for (let x = 0, from = (y + reach) * w + reach; x < width; x++, at++, from++) {
         const share = 1 / Math.max(shares[at] / explained, 1);
-        shares[at] = share + spoilt[(y + reach) * w + x + reach] * (1 - share);
+        shares[at] = share + spoilt[from] * (1 - share);
       }
     return shares;
   };
 }
 
-/** How surely hot and dead pixels have spread there, 0..1: (h, w) to (h - 6, w - 6). */
-function defects(excess, height, width, explained, defect, isolated) {
-  const near = means(excess, height, width, 1);
-  const wide = means(excess, height, width, 2);
+/**
+ * How surely hot and dead pixels have spread there, 0..1, to `spread`: of an excess of (h, w) whose means over 3x3 and
+ * 5x5 are given, (h - 6, w - 6).
+ */
+function defects(near, wide, height, width, { explained, defect, isolated }, found, spread) {
   const [tall, broad] = [height - 4, width - 4];
-  const found = new Float32Array(tall * broad);
-  const bounded = (value) => Math.min(Math.max(value, 0), 1);
   for (let y = 0, at = 0; y < tall; y++)
-    for (let x = 0; x < broad; x++, at++) {
-      const inner = near[(y + 1) * (width - 2) + x + 1];
+    for (let x = 0, from = (y + 1) * (width - 2) + 1; x < broad; x++, at++, from++) {
+      const inner = near[from];
+      if (inner <= defect) {
+        found[at] = 0;
+        continue;
+      }
       const ring = (25 * wide[at] - 9 * inner) / 16;
-      found[at] = bounded(inner / defect - 1) * bounded(2 - ring / Math.max(explained, isolated * inner));
+      const alone = 2 - ring / Math.max(explained, isolated * inner);
+      found[at] = Math.min(inner / defect - 1, 1) * Math.min(Math.max(alone, 0), 1);
     }
-  const spread = new Float32Array((tall - 2) * (broad - 2));
-  for (let y = 0, at = 0; y < tall - 2; y++)
-    for (let x = 0; x < broad - 2; x++, at++) {
-      let most = 0;
-      for (let j = 0; j < 3; j++) for (let i = 0; i < 3; i++) most = Math.max(most, found[(y + j) * broad + x + i]);
-      spread[at] = most;
-    }
-  return spread;
+  const [h, w] = [tall - 2, broad - 2];
+  for (let y = 0; y < tall; y++)
+    for (let x = 0, at = y * broad; x < w; x++, at++)
+      found[at] = Math.max(found[at], found[at + 1], found[at + 2]);
+  for (let y = 0, to = 0; y < h; y++)
+    for (let x = 0, at = y * broad; x < w; x++, at++, to++)
+      spread[to] = Math.max(found[at], found[at + broad], found[at + 2 * broad]);
 }
 
-/** Means over the squares that lie within: (h, w) to (h - 2 reach, w - 2 reach). */
-function means(values, height, width, reach) {
+/** Means over the squares that lie within: (h, w) to (h - 2 reach, w - 2 reach), by sums that run along. */
+function means(values, height, width, reach, out) {
   const side = 2 * reach + 1;
-  const [tall, broad] = [height - 2 * reach, width - 2 * reach];
-  const rows = new Float32Array(width);
-  const out = new Float32Array(tall * broad);
+  const broad = width - 2 * reach;
   const even = 1 / (side * side);
-  for (let y = 0; y < tall; y++) {
-    rows.fill(0);
-    for (let j = 0; j < side; j++)
-      for (let x = 0, at = (y + j) * width; x < width; x++, at++) rows[x] += values[at];
-    for (let x = 0, to = y * broad; x < broad; x++, to++) {
-      let sum = 0;
-      for (let i = 0; i < side; i++) sum += rows[x + i];
+  // In doubles, so that what has been added goes again without a trace.
+  const sums = new Float64Array(width);
+  for (let y = 0; y < height; y++) {
+    const [enters, leaves] = [y * width, (y - side) * width];
+    if (leaves < 0) for (let x = 0; x < width; x++) sums[x] += values[enters + x];
+    else for (let x = 0; x < width; x++) sums[x] += values[enters + x] - values[leaves + x];
+    if (y < side - 1) continue;
+    let sum = 0;
+    for (let x = 0; x < side - 1; x++) sum += sums[x];
+    for (let x = 0, to = (y - side + 1) * broad; x < broad; x++, to++) {
+      sum += sums[x + side - 1];
       out[to] = sum * even;
+      sum -= sums[x];
     }
   }
-  return out;
 }
 
 /** Rows and columns by which RGGB is shifted; 0, 0 where all phases are alike. */
