@@ -23,18 +23,22 @@ import numpy as np
 from scotopic.run import GraphInputs, Model
 
 def peak():
-    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
+    return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) * 1024
 
 four = (1.0,) * 4
 inputs = GraphInputs((512.0,) * 4, (16383.0,) * 4, four, (1e-4,) * 4, (1e-7,) * 4, 50.0)
-model = Model("bayer-fast", device="cpu")
+# One tile at a time: when two reach their peaks together is chance.
+model = Model("bayer-fast", device="cpu", threads=1)
 mosaic = np.full((1024, 1536), 600, np.uint16)
-peaks = []
+peaks = [peak()]
 for _ in range(3):
     model.run_into(lambda *_: None, mosaic, inputs)
     peaks.append(peak())
 print(*peaks)
 """
+
+BYTES_OF_A_TILES_PIXEL = 100
+"""With ONNX Runtime's plans of memory a picture takes twice as much."""
 
 
 def test_a_picture_of_24_megapixels_takes_at_most_600_mb_and_20_bytes_a_pixel(tmp_path):
@@ -48,7 +52,8 @@ def test_a_picture_of_24_megapixels_takes_at_most_600_mb_and_20_bytes_a_pixel(tm
     assert row["peak_mb"] > 5 * row["megapixels"]
 
 
-def test_a_second_picture_of_the_same_size_takes_no_more_memory():
+def test_a_picture_of_one_tile_takes_no_more_than_it_must_nor_does_a_second():
     done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=True)
-    first, *later = map(float, done.stdout.split())
-    assert max(later) < 1.1 * first
+    before, first, *later = map(float, done.stdout.split())
+    assert (first - before) / (1024 * 1536) < BYTES_OF_A_TILES_PIXEL
+    assert max(later) < 1.02 * first
