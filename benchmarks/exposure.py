@@ -12,7 +12,6 @@ and others, unclipped) come with a folder alone. `lamp` is how far the answer mo
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from results import told
 
 from scotopic import exposure
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
@@ -91,10 +91,7 @@ def main() -> None:
     result["photos"] = measured([(s.name, s.camera) for s in load_all(options.photos)])
     if options.hdr:
         result["hdr"] = measured(list(hdr_scenes(options.hdr)))
-    text = json.dumps(result, indent=1)
-    if options.output:
-        options.output.write_text(text + "\n")
-    print(text)
+    told(result, options.output)
 
 
 if __name__ == "__main__":

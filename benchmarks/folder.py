@@ -11,7 +11,6 @@ process takes to start and its first picture are left out. Memory is the peak of
 from __future__ import annotations
 
 import argparse
-import json
 import platform
 import re
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from frames import HEIGHT, RATIO, WIDTH, export_paper, make_raw
+from results import told
 
 from scotopic.batch import Job, Settings
 from scotopic.jobs.worker import ModelChoice
@@ -124,10 +124,7 @@ def main() -> None:
         "over_paper": ratios("paper's U-Net alone"),
         "peak_mb": peaks,
     }
-    text = json.dumps(result, indent=2)
-    if options.output:
-        options.output.write_text(text + "\n")
-    print(text)
+    told(result, options.output)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from frames import ENHANCE, RATIO, make_raw, peak_mb
+from results import told
 
 BASE_MB, BYTES_A_PIXEL = 600, 20
 """At most so much: 600 MB and 20 bytes a pixel, of a million bytes each."""
@@ -66,10 +67,7 @@ def main() -> None:
         "format": options.format,
         "sizes": rows,
     }
-    text = json.dumps(result, indent=1)
-    if options.output:
-        options.output.write_text(text + "\n")
-    print(text)
+    told(result, options.output)
     sys.exit(any(row["peak_mb"] > row["bound_mb"] for row in rows))
 
 

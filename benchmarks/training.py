@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import platform
 import statistics
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from results import told
 from torch.utils.flop_counter import FlopCounterMode
 
 from scotopic.dng.write import write_mosaic
@@ -176,10 +176,7 @@ def main() -> None:
             if options.peak_tflops:
                 row["share_of_peak"] = round(row["tflops"] / options.peak_tflops, 4)
             result["networks"][network] = row
-    text = json.dumps(result, indent=2)
-    if options.output:
-        options.output.write_text(text + "\n")
-    print(text)
+    told(result, options.output)
 
 
 if __name__ == "__main__":

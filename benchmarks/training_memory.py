@@ -10,11 +10,12 @@ paper's, and it is the crop that decides.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from results import told
 
 from scotopic.miniature import write_miniature
 
@@ -55,10 +56,7 @@ def main() -> None:
             peak = peak_mb(tree, out, options.steps)
             cached = sum(p.stat().st_size for p in (out / "cache").iterdir())
             rows.append({"scenes": scenes, "cache_mb": round(cached / 2**20, 1), "peak_mb": peak})
-    text = json.dumps({"benchmark": "training memory", "size": options.size, "runs": rows}, indent=2)
-    if options.output:
-        options.output.write_text(text + "\n")
-    print(text)
+    told({"benchmark": "training memory", "size": options.size, "runs": rows}, options.output)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from scotopic.errors import SettingsError
 from scotopic.metadata import Exif
 from scotopic.shading import Shading
 
-Counts = npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+Linear32 = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.uint16] | Linear32
 """A mosaic's values in DN."""
 
 Shown = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]

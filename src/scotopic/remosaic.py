@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import SettingsError
-from scotopic.frame import GREEN, RGGB, Capture, Captured, Linear, Mosaic, NoiseProfile
+from scotopic.frame import GREEN, RGGB, Capture, Captured, Linear, Linear32, Mosaic, NoiseProfile
 
 WHITE_DN = 65535.0
 """The white level that the samples are given."""
@@ -34,8 +34,6 @@ STRIP_ROWS = 64
 
 TINY = 1e-20
 """A variance, so that none is divided by: a file may have no noise at all."""
-
-Linear32 = npt.NDArray[np.float32]
 
 
 def as_mosaic(captured: Captured) -> Mosaic:

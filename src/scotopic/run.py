@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from scotopic.errors import ModelError, SettingsError
-from scotopic.frame import Counts
+from scotopic.frame import Counts, Linear32
 from scotopic.models import (
     DEFAULT,
     INPUTS,
@@ -43,8 +43,6 @@ starts no threads of its own for so few (OpenBLAS: above 2**18 multiplications).
 
 TRIAL_SIDE = 128
 """Pixels a side of the picture on which a model of somebody's is tried before it is opened here."""
-
-Linear32 = npt.NDArray[np.float32]
 
 Put = Callable[[int, int, Linear32], None]
 """Takes a piece (3, h, w) of the picture and the row and column where it begins."""

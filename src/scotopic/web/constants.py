@@ -58,7 +58,7 @@ def constants() -> dict[str, Any]:
             "clippedMax": noise.CLIPPED_MAX,
             "cutMax": noise.CUT_MAX,
             "wholeLeast": noise.WHOLE_LEAST,
-            "cutNormal": noise.cut_normal(),
+            "cutNormal": noise.cut_normal().tolist(),
             "blocksMax": noise.BLOCKS_MAX,
             "blocksMin": noise.BLOCKS_MIN,
             "bins": noise.BINS,
