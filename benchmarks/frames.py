@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scotopic.dng.write import write_mosaic
+from scotopic.develop import develop
+from scotopic.dng.write import write_linear, write_mosaic
 from scotopic.evaluate.scenes import load_all
+from scotopic.frame import Linear
 from scotopic.sensor import expose, sony_a7s2
 
 HEIGHT, WIDTH = 2848, 4256
@@ -18,15 +20,24 @@ HEIGHT, WIDTH = 2848, 4256
 RATIO, ISO = 100, 3200
 
 
-def make_raw(path: Path, height: int = HEIGHT, width: int = WIDTH) -> None:
-    """A dark photo, tiled from a held-out scene; no larger piece of it than the paper's frame is simulated."""
+def make_raw(path: Path, height: int = HEIGHT, width: int = WIDTH, *, finished: bool = False) -> None:
+    """A dark photo, tiled from a held-out scene; no larger piece of it than the paper's frame is simulated.
+
+    A mosaic, or with `finished` colours a linear DNG, whose three colours are the mosaic's values.
+    """
     scene = load_all(limit=1)[0].camera
     high, wide = min(height, HEIGHT), min(width, WIDTH)
     repeats = (-(-high // scene.shape[0]), -(-wide // scene.shape[1]), 1)
     frame = np.tile(scene.astype(np.float32), repeats)[:high, :wide]
     mosaic = expose(frame, sony_a7s2(ISO), RATIO, np.random.default_rng(0))
     data = np.tile(mosaic.data, (-(-height // high), -(-width // wide)))[:height, :width]
-    write_mosaic(path, mosaic.with_changes(data=data))
+    if not finished:
+        write_mosaic(path, mosaic.with_changes(data=data))
+        return
+    black = np.float32(mosaic.black.mean())
+    light = (np.maximum(data, black) - black) / np.float32(mosaic.white - black)
+    linear = Linear(data=np.repeat(light[..., None], 3, axis=2), clip=1.0, ratio=1.0, wb=mosaic.wb)
+    write_linear(path, linear, develop(linear))
 
 
 def export_paper(path: Path) -> None:

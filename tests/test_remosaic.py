@@ -5,14 +5,24 @@ import pytest
 from scipy.ndimage import maximum_filter, uniform_filter
 
 from conftest import BAYER_PHASES
+from scotopic.balance import balanced
 from scotopic.batch import HARDLY_NOISY, describe
+from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
-from scotopic.enhance import enhance, plan, sensor_of
+from scotopic.enhance import enhance, finished, plan, sensor_of
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import WB, load_all, render
 from scotopic.frame import Capture, Linear, NoiseProfile
 from scotopic.read import libraw_truth
-from scotopic.remosaic import DEFECT, EXPLAINED, ISOLATED, WHITE_DN, as_mosaic, hardly_noisy, take_noise
+from scotopic.remosaic import (
+    DEFECT,
+    EXPLAINED,
+    ISOLATED,
+    WHITE_DN,
+    as_mosaic,
+    hardly_noisy,
+    with_noise_taken,
+)
 from scotopic.sensor import expose, sony_a7s2
 
 
@@ -107,13 +117,40 @@ def test_only_changes_that_noise_explains_are_made_and_those_of_defects(rng):
     defect = maximum_filter(np.clip(near / DEFECT - 1, 0, 1) * alone, 3)
     judged = means((1 - defect) * excess + defect * np.minimum(excess, 1), 5)
     share = ((1 - defect) * np.minimum(EXPLAINED / judged, 1) + defect)[7:-7, 7:-7, None]
-    got = own.copy()
-    take_noise(got, own + change, noise, ratio, 0.5)
+    planes = own.transpose(2, 0, 1), (own + change).transpose(2, 0, 1)
+
+    def taken(rows: slice, columns: slice, origin: tuple[int, int] = (0, 0), end: int | None = None):
+        y, x = origin
+        given = (v[:, y:end, x:] for v in planes)
+        return with_noise_taken(*given, (rows, columns), noise, ratio, 0.5).transpose(1, 2, 0)
+
+    got = taken(slice(0, 150), slice(0, 70))
     assert np.allclose(got, own + 0.5 * share * change, atol=1e-4)
+    # A piece with its margin, or with the picture's edge, tells as much.
+    assert np.allclose(taken(slice(7, 80), slice(7, 60), (10, 10)), got[17:90, 17:70], atol=1e-6)
+    assert np.allclose(taken(slice(7, 60), slice(0, 63), (3, 0), 70), got[10:63, :63], atol=1e-6)
     done = np.abs((got - own) / change)
     assert np.median(done[:30]) > 0.45
     assert np.median(done[50:80, 25:45]) < 0.1
     assert [done[y, x].min() > 0.49 for y, x in hot[:3]] == [True] * 3
+
+
+def test_finished_colours_come_out_the_same_in_pieces_and_as_a_picture_at_once(model, dark, tmp_path):
+    linear = demosaiced(dark, tmp_path)
+    linear = linear.with_changes(data=linear.data[:161, 1:130], orientation=6)
+    made = plan(linear, ratio=100)
+    whole = enhance(linear, model, plan_made=made)
+    pieces = enhance(linear, model, plan_made=made, tile=64)
+    assert np.abs(pieces.data - whole.data).max() < 0.01
+    assert np.abs(pieces.data - whole.data).mean() < 1e-4
+    for more in ({}, {"wb": (1.5, 1.0, 2.0)}, {"strength": 0.5, "bits": 16}):
+        at_once = finished(linear, model, plan_made=made, tile=64, **more)
+        wb, strength = more.pop("wb", "camera"), more.pop("strength", 1)
+        light = enhance(linear, model, plan_made=made, strength=strength, tile=64)
+        apart = np.abs(at_once.data.astype(int) - develop(balanced(light, wb), **more).data)
+        # The last bit of a float may fall on the other side of a step.
+        assert apart.max() <= 2
+        assert (apart > 0).mean() < 1e-3
 
 
 def test_hot_pixels_are_taken_out_of_finished_colours(model, rng, tmp_path):

@@ -15,11 +15,11 @@ from scotopic.calibration.apply import Profiles, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, develop, upright
 from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
-from scotopic.frame import Capture, Captured, Counts, Linear, Mosaic, Rendered
+from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
 from scotopic.models import Card
 from scotopic.pattern import Sensor, missing, pattern_of
-from scotopic.remosaic import as_mosaic, take_noise
-from scotopic.run import DEFAULT_TILE, GraphInputs, Model
+from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
+from scotopic.run import DEFAULT_TILE, GraphInputs, Model, Put
 from scotopic.shading import evened, evened_mosaic
 
 NO_LIGHT_SIGMAS, NO_LIGHT = 6.0, 0.05
@@ -121,7 +121,7 @@ def enhance(
     """Give the picture that a longer exposure would have given, as linear camera RGB.
 
     `strength` 0..1 blends from the plain demosaic to the full effect; what came with finished colours keeps
-    its own in place of the plain demosaic, and all that noise does not explain (`take_noise`). The result has the
+    its own in place of the plain demosaic, and all that noise does not explain (`with_noise_taken`). The result has the
     picture's height and width. Raises SettingsError for settings out of range, UnsupportedRawError for patterns that
     no model knows, ModelError for a model of another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
@@ -132,7 +132,6 @@ def enhance(
         )
     made = plan_made or plan(captured, ratio=ratio, ev=ev)
     mosaic = made.mosaic_of(captured)
-    unbalance = (1 / mosaic.wb[0], 1 / mosaic.wb[1], 1 / mosaic.wb[2])
     amplification, clip = made.exposure.ratio, _clip(mosaic, made)
     capture = {f: getattr(mosaic, f) for f in Capture.__dataclass_fields__}
     capture["exif"] = mosaic.exif.marked()
@@ -140,17 +139,85 @@ def enhance(
     # the two greens apart comes before it, as that would be taken for a pattern.
     shading, capture["shading"] = mosaic.shading, None
     if isinstance(captured, Mosaic):
-        mosaic = _evened(mosaic, whole=False)
-        rgb = evened(_through(mosaic, model, made, strength, unbalance, tile, progress), shading)
-        return Linear(data=rgb, clip=clip, ratio=amplification, **capture)
-    own = captured.data * np.float32(amplification / captured.ratio)
+        data, inputs, before = _fed(_evened(mosaic, whole=False), model, made)
+        light = model.run(
+            data,
+            inputs,
+            strength=strength,
+            multiply=_unbalancing(mosaic),
+            before=before,
+            tile=tile,
+            progress=progress,
+        )
+        return Linear(data=evened(light, shading), clip=clip, ratio=amplification, **capture)
     if strength > 0:
-        rgb = _through(mosaic, model, made, 1.0, unbalance, tile, progress)
+        light = np.empty(captured.data.shape, np.float32)
+
+        def put(top: int, left: int, piece: Linear32) -> None:
+            _, height, width = piece.shape
+            light[top : top + height, left : left + width] = piece.transpose(1, 2, 0)
+
+        _run_finished_colours(put, captured, mosaic, model, made, strength, tile, progress)
+    else:
+        light = captured.data * np.float32(amplification / captured.ratio)
+    return Linear(
+        data=evened(light, shading),
+        clip=clip,
+        ratio=amplification,
+        monochrome=captured.monochrome,
+        **capture,
+    )
+
+
+def _run_finished_colours(
+    put: Put,
+    captured: Linear,
+    mosaic: Mosaic,
+    model: Model,
+    made: Plan,
+    strength: float,
+    tile: int,
+    progress: Callable[[float], None],
+) -> None:
+    """What came with finished colours, amplified and changed as far as noise explains, piece by piece to `put`.
+
+    `mosaic` is the one sampled back from it.
+    """
+    amplify = np.float32(made.exposure.ratio / captured.ratio)
+
+    def change(top: int, left: int, light: Linear32) -> None:
+        _, height, width = light.shape
+
+        def wanted(begin: int, size: int, length: int) -> slice:
+            return slice(MARGIN if begin else 0, size - (MARGIN if begin + size < length else 0))
+
+        rows, columns = (
+            wanted(*a) for a in zip((top, left), (height, width), mosaic.data.shape, strict=True)
+        )
+        given = captured.data[top : top + height, left : left + width].transpose(2, 0, 1)
+        own = np.multiply(given, amplify, order="C")
         if captured.monochrome:
-            rgb = np.repeat(rgb.mean(axis=2, keepdims=True), 3, axis=2)
-        take_noise(own, rgb, made.noise.profile, amplification, strength)
-    evened(own, shading)
-    return Linear(data=own, clip=clip, ratio=amplification, monochrome=captured.monochrome, **capture)
+            light = np.repeat(light.mean(axis=0, keepdims=True), 3, axis=0)
+        noise, ratio = made.noise.profile, made.exposure.ratio
+        piece = with_noise_taken(own, light, (rows, columns), noise, ratio, strength)
+        put(top + rows.start, left + columns.start, piece)
+
+    data, inputs, before = _fed(mosaic, model, made)
+    model.run_into(
+        change,
+        data,
+        inputs,
+        multiply=_unbalancing(mosaic),
+        before=before,
+        tile=tile,
+        margin=MARGIN,
+        progress=progress,
+    )
+
+
+def _unbalancing(mosaic: Mosaic) -> tuple[float, float, float]:
+    red, green, blue = mosaic.wb
+    return 1 / red, 1 / green, 1 / blue
 
 
 def check_fresh(captured: Captured) -> None:
@@ -202,21 +269,23 @@ def finished(
     check_settings(model.card, strength, look, wb, space)
     made = plan_made or plan(captured, ratio=ratio, ev=ev)
     if model.card.kind == "linear":
-        if isinstance(captured, Mosaic) and captured.shading is None and wb != "auto":
+        by_network = isinstance(captured, Mosaic) or strength > 0
+        if by_network and captured.shading is None and wb != "auto":
             return _finished_at_once(captured, model, made, strength, look, wb, space, bits, tile, progress)
         linear = enhance(captured, model, plan_made=made, strength=strength, tile=tile, progress=progress)
         return develop(balanced(linear, wb), look=look, space=space, bits=bits)
     mosaic = made.mosaic_of(captured)
     if isinstance(captured, Mosaic):
         mosaic = _evened(mosaic, whole=True)
-    rgb = _through(mosaic, model, made, 1.0, (1.0, 1.0, 1.0), tile, progress)
+    data, inputs, before = _fed(mosaic, model, made)
+    rgb = model.run(data, inputs, before=before, tile=tile, progress=progress)
     top = 2**bits - 1
     shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
     return upright(shown, captured.with_changes(exif=captured.exif.marked()))
 
 
 def _finished_at_once(
-    mosaic: Mosaic,
+    captured: Captured,
     model: Model,
     made: Plan,
     strength: float,
@@ -229,44 +298,26 @@ def _finished_at_once(
 ) -> Rendered:
     """Each piece is developed as soon as the network gives it: no whole picture of light is kept.
 
-    The same as `develop(balanced(enhance(mosaic, ...), wb), ...)` but for the last bit of a float.
+    The same as `develop(balanced(enhance(captured, ...), wb), ...)` but for the last bit of a float.
     """
-    ready = made.mosaic_of(mosaic)
-    height, width = mosaic.data.shape
+    mosaic = made.mosaic_of(captured)
     canvas = Canvas(
-        rebalanced(mosaic, wb).with_changes(exif=mosaic.exif.marked()),
-        (height, width),
+        rebalanced(captured, wb).with_changes(exif=captured.exif.marked()),
+        mosaic.data.shape,
         _clip(mosaic, made),
-        given=mosaic.wb,
+        given=captured.wb if isinstance(captured, Mosaic) else (1.0, 1.0, 1.0),
         look=look,
         space=space,
         bits=bits,
     )
-    data, inputs, before = _fed(ready, model, made)
-    model.run_into(canvas.put, data, inputs, strength=strength, before=before, tile=tile, progress=progress)
+    if isinstance(captured, Mosaic):
+        data, inputs, before = _fed(mosaic, model, made)
+        model.run_into(
+            canvas.put, data, inputs, strength=strength, before=before, tile=tile, progress=progress
+        )
+    else:
+        _run_finished_colours(canvas.put, captured, mosaic, model, made, strength, tile, progress)
     return canvas.rendered()
-
-
-def _through(
-    mosaic: Mosaic,
-    model: Model,
-    made: Plan,
-    strength: float,
-    multiply: tuple[float, float, float],
-    tile: int,
-    progress: Callable[[float], None],
-) -> npt.NDArray[np.float32]:
-    """The model's (H, W, 3) for a mosaic of any phase, corrected already."""
-    data, inputs, before = _fed(mosaic, model, made)
-    return model.run(
-        data,
-        inputs,
-        strength=strength,
-        multiply=multiply,
-        before=before,
-        tile=tile,
-        progress=progress,
-    )
 
 
 def _clip(mosaic: Mosaic, made: Plan) -> float:

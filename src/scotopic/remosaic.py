@@ -3,7 +3,6 @@ models' work on it becomes of the finished colours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,8 @@ not at all where there is twice as much around. Soft, since a difference in the 
 LITTLE_NOISE = 0.005
 """Noise on 18% grey, as a share of display white, below which most of what a network would change is left out."""
 
-STRIP_ROWS = 64
+MARGIN = 3 * REACH + 1
+"""Pixels around one on which it hangs how much of its change is made."""
 
 TINY = 1e-20
 """A variance, so that none is divided by: a file may have no noise at all."""
@@ -102,51 +102,57 @@ def hardly_noisy(noise: NoiseProfile, ratio: float) -> bool:
     return float(np.sqrt(noise.variance(grey, GREEN))) * ratio < LITTLE_NOISE
 
 
-def take_noise(
-    own: Linear32, cleaned: Linear32, noise: NoiseProfile, ratio: float, strength: float
-) -> None:
-    """Change finished colours towards `cleaned` as far as their noise explains; both (H, W, 3), amplified by `ratio`.
+def with_noise_taken(
+    own: Linear32,
+    cleaned: Linear32,
+    wanted: tuple[slice, slice],
+    noise: NoiseProfile,
+    ratio: float,
+    strength: float,
+) -> Linear32:
+    """Finished colours, changed towards `cleaned` as far as their noise explains: the `wanted` rows and columns.
 
-    In place: `own` is the result, `cleaned` is used up. Two thirds of what a file of finished colours holds is
-    not in the mosaic sampled back from it. Where a network takes more out of a square of pixels than there is noise,
-    it has taken detail, and that share of the change is left out: of a file without noise all of it, in the dark none.
-    Hot and dead pixels are taken as the network takes them. `strength` 0..1 is how much of the rest is done. The
-    noise is that of the samples, x = value / ratio.
+    Both (3, h, w), amplified by `ratio`, with MARGIN pixels around what is wanted, or as many as the picture has. Two
+    thirds of what a file of finished colours holds is not in the mosaic sampled back from it. Where a network takes
+    more out of a square of pixels than there is noise, it has taken detail, and that share of the change is left out:
+    of a file without noise all of it, in the dark none. Hot and dead pixels are taken as the network takes them.
+    `strength` 0..1 is how much of the rest is done. The noise is that of the samples, x = value / ratio.
     """
-    change = cleaned
-    change -= own
-    shares = _shares(own, change, noise, ratio)
-    ready = next(shares)
-    for top in range(0, own.shape[0], STRIP_ROWS):
-        # The strip below is judged before this one, which it overlaps, is changed.
-        below = next(shares, None)
-        rows = slice(top, top + STRIP_ROWS)
-        change[rows] *= (np.float32(strength) * ready)[..., None]
-        own[rows] += change[rows]
-        if below is not None:
-            ready = below
+    lengths = own.shape[1:]
+    near = [
+        slice(max(0, s.start - MARGIN), min(n, s.stop + MARGIN))
+        for s, n in zip(wanted, lengths, strict=True)
+    ]
+    # Beyond the edges the picture goes on as it ends.
+    short = [
+        (n.start - s.start + MARGIN, s.stop + MARGIN - n.stop) for s, n in zip(wanted, near, strict=True)
+    ]
+    own, cleaned = own[:, near[0], near[1]], cleaned[:, near[0], near[1]]
+    change = np.pad(cleaned - own, ((0, 0), *short), mode="edge")
+    share = _share(np.pad(own, ((0, 0), *short), mode="edge"), change, noise, ratio)
+    share *= np.float32(strength)
+    kept = tuple(
+        slice(MARGIN - ahead, MARGIN - ahead + s.stop - s.start)
+        for s, (ahead, _) in zip(wanted, short, strict=True)
+    )
+    changed: Linear32 = own[:, kept[0], kept[1]] + share * _inside(change, MARGIN)
+    return changed
 
 
-def _shares(own: Linear32, change: Linear32, noise: NoiseProfile, ratio: float) -> Iterator[Linear32]:
-    """How much of the change noise explains, (rows, W) in 0..1, strip by strip; beyond the edges they go on."""
-    height = own.shape[0]
-    margin = 3 * REACH + 1
-    for top in range(0, height, STRIP_ROWS):
-        rows = np.arange(top - margin, min(top + STRIP_ROWS, height) + margin).clip(0, height - 1)
-        around = ((0, 0), (margin, margin), (0, 0))
-        taken = np.pad(change[rows], around, mode="edge")
-        light = _means(np.pad(own[rows], around, mode="edge") + taken, REACH)
-        # The mean square in variances, pixel by pixel.
-        excess = np.zeros(light.shape[:2], np.float32)
-        for colour, square in enumerate(np.moveaxis(np.square(_inside(taken, REACH)), -1, 0)):
-            variance = noise.variance(light[..., colour] / np.float32(ratio), colour) * ratio**2
-            excess += square / np.maximum(3 * variance, TINY).astype(np.float32)
-        defect = _defects(excess)
-        judged = _inside(excess, REACH + 1)
-        judged = judged - defect * np.maximum(judged - 1, 0)
-        shares = np.float32(1) / np.maximum(_means(judged, REACH) / np.float32(EXPLAINED), 1)
-        shares += _inside(defect, REACH) * (1 - shares)
-        yield shares
+def _share(own: Linear32, change: Linear32, noise: NoiseProfile, ratio: float) -> Linear32:
+    """How much of the change noise explains, 0..1: (3, h, w) to (h - 2 * MARGIN, w - 2 * MARGIN)."""
+    # The mean square in variances, pixel by pixel.
+    excess = np.zeros([n - 2 * REACH for n in own.shape[1:]], np.float32)
+    for colour, (before, taken) in enumerate(zip(own, change, strict=True)):
+        light = _means(before + taken, REACH)
+        variance = noise.variance(light / np.float32(ratio), colour) * ratio**2
+        excess += np.square(_inside(taken, REACH)) / np.maximum(3 * variance, TINY).astype(np.float32)
+    defect = _defects(excess)
+    judged = _inside(excess, REACH + 1)
+    judged = judged - defect * np.maximum(judged - 1, 0)
+    share: Linear32 = np.float32(1) / np.maximum(_means(judged, REACH) / np.float32(EXPLAINED), 1)
+    share += _inside(defect, REACH) * (1 - share)
+    return share
 
 
 def _defects(excess: Linear32) -> Linear32:
@@ -163,7 +169,7 @@ def _defects(excess: Linear32) -> Linear32:
 
 
 def _means(values: Linear32, reach: int) -> Linear32:
-    """Means over the squares that lie within, of the first two axes, each shorter by 2 * reach."""
+    """Means over the squares that lie within: (h, w) to (h - 2 * reach, w - 2 * reach)."""
     side = 2 * reach + 1
     height, width = values.shape[0] - 2 * reach, values.shape[1] - 2 * reach
     rows = values[:height].copy()
@@ -177,4 +183,4 @@ def _means(values: Linear32, reach: int) -> Linear32:
 
 
 def _inside(values: npt.NDArray[Any], margin: int) -> npt.NDArray[Any]:
-    return values[margin:-margin, margin:-margin]
+    return values[..., margin:-margin, margin:-margin]

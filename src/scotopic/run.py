@@ -44,6 +44,9 @@ starts no threads of its own for so few (OpenBLAS: above 2**18 multiplications).
 TRIAL_SIDE = 128
 """Pixels a side of the picture on which a model of somebody's is tried before it is opened here."""
 
+MARGIN_STRIPS = 8
+"""Pieces that overlap are at least so many times as high as their margins, as all that lies in these is done twice."""
+
 Put = Callable[[int, int, Linear32], None]
 """Takes a piece (3, h, w) of the picture and the row and column where it begins."""
 
@@ -81,10 +84,10 @@ class Span:
         """What is read along the axis."""
         return self.read_stop - self.read_start
 
-    def kept(self, length: int, first: int) -> tuple[slice, int]:
-        """Of what was read what belongs to the picture, and where it begins there; the axis is `length`
-        long, of which the `first` are none of the picture's."""
-        start, stop = max(self.start, first), min(self.stop, length)
+    def kept(self, length: int, first: int, margin: int) -> tuple[slice, int]:
+        """Of what was read what belongs to the picture, with a margin where it goes on, and where that begins there;
+        the axis is `length` long, of which the `first` are none of the picture's."""
+        start, stop = max(self.start - margin, first), min(self.stop + margin, length)
         return slice(start - self.read_start, stop - self.read_start), start - first
 
 
@@ -179,15 +182,20 @@ class Model:
         before: tuple[int, int] = (0, 0),
         tile: int = DEFAULT_TILE,
         halo: int | None = None,
+        margin: int = 0,
         progress: Callable[[float], None] = lambda _: None,
     ) -> None:
         """The same in pieces that together cover the picture once, each handed to `put` while it is in the
         processor's cache: no whole picture in floats is kept. `put` is called by several threads at once.
+
+        Pieces have a `margin` besides, at most the halo, wherever the picture goes on.
         """
         multiple = self.card.size_multiple
         halo = self.card.halo if halo is None else halo
         if tile < multiple or tile % multiple or halo < 0 or halo % multiple:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
+        if not 0 <= margin <= halo:
+            raise SettingsError(f"margin {margin} must be 0 to the halo, {halo}")
         lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
         places = [(row, column) for row in rows for column in columns]
@@ -201,10 +209,13 @@ class Model:
             lane = idle.get()
             try:
                 tiles = self._tile(lane, self._piece(mosaic, row, column, before, multiple))
-                keep, top = row.kept(lengths[0], before[0])
-                cut, left = column.kept(lengths[1], before[1])
+                keep, top = row.kept(lengths[0], before[0], margin)
+                cut, left = column.kept(lengths[1], before[1], margin)
                 light = {name: values[:, keep, cut] for name, values in tiles.items()}
-                self._hand_out(put, top, left, light, strength, np.array(multiply, np.float32))
+                rows = row.start - before[0] - top, row.stop - before[0] - top
+                self._hand_out(
+                    put, top, left, light, rows, margin, strength, np.array(multiply, np.float32)
+                )
             finally:
                 idle.put(lane)
 
@@ -248,16 +259,21 @@ class Model:
         top: int,
         left: int,
         tiles: dict[str, Linear32],
+        own_rows: tuple[int, int],
+        margin: int,
         strength: float,
         multiply: npt.NDArray[np.float32],
     ) -> None:
-        """Blend one tile's outputs (3, h, w), scale them and hand them to `put` in strips, on this lane's cores."""
+        """Blend one tile's outputs (3, h, w), scale them and hand them to `put` in strips of its own rows with their
+        margin, on this lane's cores."""
         _, height, width = next(iter(tiles.values())).shape
-        strip_rows = max(1, STRIP_PIXELS // width)
+        first, end = max(0, own_rows[0]), min(height, own_rows[1])
+        strip_rows = max(1, STRIP_PIXELS // width, MARGIN_STRIPS * margin)
         scaled = bool((multiply != 1).any())
 
         def strip(start: int) -> None:
-            rows = slice(start, start + strip_rows)
+            begin = max(0, start - margin)
+            rows = slice(begin, min(height, min(start + strip_rows, end) + margin))
             blend = tiles["plain" if "plain" in tiles else "rgb"][:, rows]
             if len(tiles) == 2:
                 blend = blend + np.float32(strength) * (tiles["rgb"][:, rows] - blend)
@@ -268,9 +284,9 @@ class Model:
                     f"{self.card.name}: gave no picture, this one's noise or light is beyond what it was made "
                     "for; amplify less, with --ratio or --ev"
                 )
-            put(top + start, left, blend)
+            put(top + begin, left, blend)
 
-        starts = range(0, height, strip_rows)
+        starts = range(first, end, strip_rows)
         if self._cores == 1:
             for start in starts:
                 strip(start)
