@@ -36,6 +36,13 @@ BRIGHT_REACH = (-0.5, 0.7)
 """Stops by which the bright share may move what the clipped mean says. It predicts photos better, but knows nothing of
 where lamps, windows and skies are to burn: experiments.md, 2026-11-28."""
 
+LAMP_TIMES, LAMP_ABOVE, LAMP_SHARE = 8.0, 0.8, 0.05
+"""Blocks brighter than so many times what that share of the picture stays below are lamps and do not count, at most the
+last share of them: what is larger is what the picture is of (experiments.md, 2026-11-28)."""
+
+FLOOR = 1e-7
+"""No light is taken for darker than this share of the sensor's range."""
+
 LUMINANCE = (0.3, 0.6, 0.1)
 """Weights of R, G, B in the light that is judged, of any camera."""
 
@@ -85,11 +92,10 @@ def check(ratio: float | None, ev: float | None) -> None:
 
 def automatic_ratio(mosaic: Mosaic) -> float:
     """The amplification that makes the picture as bright as photographs commonly are, 1 to 300."""
-    light = binned_light(mosaic)
+    light = _without_lamps(binned_light(mosaic))
     if light.size == 0:
         return 1.0
-    floor = 1e-7
-    bright = max(float(np.quantile(light, BRIGHT_SHARE)), floor)
+    bright = max(float(np.quantile(light, BRIGHT_SHARE)), FLOOR)
     by_bright = math.log2(BRIGHT_TARGET / bright)
     by_mean = _stops_to_mean(light, MEAN_TARGET)
     low, high = BRIGHT_REACH
@@ -115,6 +121,16 @@ def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
     if sums is None:
         return np.empty(0)
     return np.maximum(sums.ravel(), 0)
+
+
+def _without_lamps(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The light of all blocks but lamps, in order."""
+    if light.size == 0:
+        return light
+    ordered = np.sort(light)
+    lamps = ordered > LAMP_TIMES * max(float(np.quantile(ordered, LAMP_ABOVE)), FLOOR)
+    count = min(int(lamps.sum()), int(LAMP_SHARE * light.size))
+    return ordered[: light.size - count]
 
 
 def _stops_to_mean(light: npt.NDArray[np.float64], target: float) -> float:

@@ -49,6 +49,10 @@ def constants() -> dict[str, Any]:
             "brightTarget": exposure.BRIGHT_TARGET,
             "meanTarget": exposure.MEAN_TARGET,
             "brightReach": exposure.BRIGHT_REACH,
+            "lampTimes": exposure.LAMP_TIMES,
+            "lampAbove": exposure.LAMP_ABOVE,
+            "lampShare": exposure.LAMP_SHARE,
+            "floor": exposure.FLOOR,
             "luminance": exposure.LUMINANCE,
         },
         "noise": {

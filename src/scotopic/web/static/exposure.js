@@ -15,15 +15,23 @@ export function decide(mosaic, constants, ratio = null) {
 /** The amplification that makes the picture as bright as photographs commonly are, 1 to 300. */
 export function automaticRatio(mosaic, constants) {
   const k = constants.exposure;
-  const light = binnedLight(mosaic, constants);
+  const light = withoutLamps(binnedLight(mosaic, constants), k);
   if (!light.length) return 1;
-  const sorted = light.slice().sort();
-  const bright = Math.max(quantile(sorted, k.brightShare), 1e-7);
+  const bright = Math.max(quantile(light, k.brightShare), k.floor);
   const byBright = Math.log2(k.brightTarget / bright);
   const byMean = stopsToMean(light, k.meanTarget);
   const [low, high] = k.brightReach;
   const stops = byMean + Math.min(Math.max(byBright - byMean, low), high);
   return Math.min(Math.max(2 ** stops, 1), k.ratioMaxAutomatic);
+}
+
+/** The light of all blocks but lamps, in order. */
+function withoutLamps(light, { lampTimes, lampAbove, lampShare, floor }) {
+  if (!light.length) return light;
+  const ordered = light.slice().sort();
+  const least = lampTimes * Math.max(quantile(ordered, lampAbove), floor);
+  const lamps = ordered.reduce((sum, value) => sum + (value > least), 0);
+  return ordered.subarray(0, light.length - Math.min(lamps, Math.floor(lampShare * light.length)));
 }
 
 /** White-balanced luminance of large blocks, Float64Array: 1 = the sensor's white, clipped below at 0. */
