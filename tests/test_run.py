@@ -88,6 +88,35 @@ def test_pieces_cover_the_picture_once(model, dark, tile):
     assert (covered == 1).all()
 
 
+@pytest.mark.parametrize(
+    ("size", "before"), [((193, 225), (1, 1)), ((200, 131), (0, 1)), ((5, 300), (0, 0))]
+)
+@pytest.mark.parametrize("halo", [None, 0])
+def test_pieces_are_changed_with_their_margins_and_cover_the_picture_once(model, dark, size, before, halo):
+    data = np.tile(dark.data, (2, 2))[: size[0], : size[1]]
+    inputs = graph_inputs(dark, plan(dark, ratio=100))
+    whole = model.run(data, inputs, before=before).transpose(2, 0, 1)
+    covered, margin = np.zeros(size, int), 7
+
+    def change(top, left, piece, own):
+        begins = [at + s.start for at, s in zip((top, left), own, strict=True)]
+        ends = [at + s.stop for at, s in zip((top, left), own, strict=True)]
+        assert [top, left] == [max(0, b - margin) for b in begins]
+        assert piece.shape[1:] == tuple(
+            min(n, e + margin) - at for n, e, at in zip(size, ends, (top, left), strict=True)
+        )
+        there = whole[:, top : top + piece.shape[1], left : left + piece.shape[2]]
+        assert halo == 0 or np.abs(piece - there).max() < 1e-2
+        return piece[:, own[0], own[1]] + 1
+
+    def put(top, left, light):
+        covered[top : top + light.shape[1], left : left + light.shape[2]] += 1
+
+    more = {"before": before, "tile": 64, "halo": halo}
+    model.run_into(put, data, inputs, change=change, margin=margin, **more)
+    assert (covered == 1).all()
+
+
 def test_without_a_halo_tiles_would_disagree(model, dark):
     inputs = graph_inputs(dark, plan(dark, ratio=100))
     bare = model.run(dark.data, inputs, tile=128, halo=0)

@@ -137,6 +137,12 @@ class Canvas:
     def put(self, top: int, left: int, light: npt.NDArray[np.float32]) -> None:
         """Develop a piece (3, h, w) of linear camera RGB that begins at row `top` and column `left`."""
         _, height, width = light.shape
+        rows = max(1, STRIP_PIXELS // width)
+        if height > rows:
+            # Larger products wake BLAS's own threads, which then fight with ours for the cores.
+            for start in range(0, height, rows):
+                self.put(top + start, left, light[:, start : start + rows])
+            return
         planes = np.empty((3, height * width), np.float32)
         for plane, given, ceiling in zip(planes, light, self._ceilings, strict=True):
             # Faster than a minimum, which numpy does not vectorise as well.

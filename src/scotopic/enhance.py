@@ -32,7 +32,7 @@ stands in where the read noise of a bright picture is told too low (docs/noise.m
 
 KNEE_MAX = 1e4
 """Read over shot variance, both amplified. Where more is told (a fit that found no shot noise at all), 32-bit
-floats in the graph cancel, to NaN from 1e7 on; the shot noise is then raised to this, which at display white
+floats in the graph cancel, wholly from 1e7 on; the shot noise is then raised to this, which at display white
 is a ten-thousandth of the read noise."""
 
 
@@ -183,33 +183,25 @@ def _run_finished_colours(
 
     `mosaic` is the one sampled back from it.
     """
-    amplify = np.float32(made.exposure.ratio / captured.ratio)
+    noise, ratio = made.noise.profile, made.exposure.ratio
+    amplify = np.float32(ratio / captured.ratio)
 
-    def change(top: int, left: int, light: Linear32) -> None:
+    def change(top: int, left: int, light: Linear32, own: tuple[slice, slice]) -> Linear32:
         _, height, width = light.shape
-
-        def wanted(begin: int, size: int, length: int) -> slice:
-            return slice(MARGIN if begin else 0, size - (MARGIN if begin + size < length else 0))
-
-        rows, columns = (
-            wanted(*a) for a in zip((top, left), (height, width), mosaic.data.shape, strict=True)
-        )
         given = captured.data[top : top + height, left : left + width].transpose(2, 0, 1)
-        own = np.multiply(given, amplify, order="C")
         if captured.monochrome:
             light = np.repeat(light.mean(axis=0, keepdims=True), 3, axis=0)
-        noise, ratio = made.noise.profile, made.exposure.ratio
-        piece = with_noise_taken(own, light, (rows, columns), noise, ratio, strength)
-        put(top + rows.start, left + columns.start, piece)
+        return with_noise_taken(np.multiply(given, amplify, order="C"), light, own, noise, ratio, strength)
 
     data, inputs, before = _fed(mosaic, model, made)
     model.run_into(
-        change,
+        put,
         data,
         inputs,
         multiply=_unbalancing(mosaic),
         before=before,
         tile=tile,
+        change=change,
         margin=MARGIN,
         progress=progress,
     )

@@ -45,10 +45,13 @@ TRIAL_SIDE = 128
 """Pixels a side of the picture on which a model of somebody's is tried before it is opened here."""
 
 MARGIN_STRIPS = 8
-"""Pieces that overlap are at least so many times as high as their margins, as all that lies in these is done twice."""
+"""Pieces with margins are at least so many times as high as these, as all that lies in them is done twice."""
 
 Put = Callable[[int, int, Linear32], None]
-"""Takes a piece (3, h, w) of the picture and the row and column where it begins."""
+"""Takes a piece (3, h, w) of the picture, which begins at the row and column told."""
+
+Change = Callable[[int, int, Linear32, tuple[slice, slice]], Linear32]
+"""Takes such a piece with margins around it, and gives another for the rows and columns of it that are told."""
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -84,11 +87,14 @@ class Span:
         """What is read along the axis."""
         return self.read_stop - self.read_start
 
-    def kept(self, length: int, first: int, margin: int) -> tuple[slice, int]:
-        """Of what was read what belongs to the picture, with a margin where it goes on, and where that begins there;
-        the axis is `length` long, of which the `first` are none of the picture's."""
-        start, stop = max(self.start - margin, first), min(self.stop + margin, length)
-        return slice(start - self.read_start, stop - self.read_start), start - first
+    def kept(self, length: int, first: int, margin: int) -> tuple[slice, int, slice]:
+        """What is kept of what was read: the picture's, with a margin where it goes on; the row or column where that
+        begins in the picture; and what of it is this tile's own. The axis is `length` long, of which the `first` are
+        none of the picture's."""
+        start, stop = max(self.start, first), min(self.stop, length)
+        begin = max(start - margin, first)
+        kept = slice(begin - self.read_start, min(stop + margin, length) - self.read_start)
+        return kept, begin - first, slice(start - begin, stop - begin)
 
 
 class Model:
@@ -182,20 +188,20 @@ class Model:
         before: tuple[int, int] = (0, 0),
         tile: int = DEFAULT_TILE,
         halo: int | None = None,
+        change: Change | None = None,
         margin: int = 0,
         progress: Callable[[float], None] = lambda _: None,
     ) -> None:
         """The same in pieces that together cover the picture once, each handed to `put` while it is in the
         processor's cache: no whole picture in floats is kept. `put` is called by several threads at once.
 
-        Pieces have a `margin` besides, at most the halo, wherever the picture goes on.
+        Each piece goes through `change` before, which sees it with a `margin` wherever the picture goes on.
         """
         multiple = self.card.size_multiple
         halo = self.card.halo if halo is None else halo
         if tile < multiple or tile % multiple or halo < 0 or halo % multiple:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
-        if not 0 <= margin <= halo:
-            raise SettingsError(f"margin {margin} must be 0 to the halo, {halo}")
+        halo = max(halo, margin + -margin % multiple)
         lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
         places = [(row, column) for row in rows for column in columns]
@@ -209,16 +215,25 @@ class Model:
             lane = idle.get()
             try:
                 tiles = self._tile(lane, self._piece(mosaic, row, column, before, multiple))
-                keep, top = row.kept(lengths[0], before[0], margin)
-                cut, left = column.kept(lengths[1], before[1], margin)
+                keep, top, own_rows = row.kept(lengths[0], before[0], margin)
+                cut, left, own_columns = column.kept(lengths[1], before[1], margin)
                 light = {name: values[:, keep, cut] for name, values in tiles.items()}
-                rows = row.start - before[0] - top, row.stop - before[0] - top
-                self._hand_out(
-                    put, top, left, light, rows, margin, strength, np.array(multiply, np.float32)
-                )
+
+                def hand_on(start: int, stop: int) -> None:
+                    begin, end = max(0, start - margin), stop + margin
+                    piece = self._blended(
+                        {name: values[:, begin:end] for name, values in light.items()}, strength, scale
+                    )
+                    if change is not None:
+                        own = slice(start - begin, stop - begin), own_columns
+                        piece = change(top + begin, left, piece, own)
+                    put(top + start, left + own_columns.start, piece)
+
+                self._by_strips(hand_on, own_rows, next(iter(light.values())).shape[2], margin)
             finally:
                 idle.put(lane)
 
+        scale = np.array(multiply, np.float32) if any(factor != 1 for factor in multiply) else None
         with ThreadPoolExecutor(count) as threads:
             tasks = [threads.submit(through, row, column) for row, column in places]
             try:
@@ -253,46 +268,32 @@ class Model:
                 piece = extended(piece, both, self.pattern.cell)
         return piece[cut[0], cut[1]]
 
-    def _hand_out(
-        self,
-        put: Put,
-        top: int,
-        left: int,
-        tiles: dict[str, Linear32],
-        own_rows: tuple[int, int],
-        margin: int,
-        strength: float,
-        multiply: npt.NDArray[np.float32],
-    ) -> None:
-        """Blend one tile's outputs (3, h, w), scale them and hand them to `put` in strips of its own rows with their
-        margin, on this lane's cores."""
-        _, height, width = next(iter(tiles.values())).shape
-        first, end = max(0, own_rows[0]), min(height, own_rows[1])
-        strip_rows = max(1, STRIP_PIXELS // width, MARGIN_STRIPS * margin)
-        scaled = bool((multiply != 1).any())
-
-        def strip(start: int) -> None:
-            begin = max(0, start - margin)
-            rows = slice(begin, min(height, min(start + strip_rows, end) + margin))
-            blend = tiles["plain" if "plain" in tiles else "rgb"][:, rows]
-            if len(tiles) == 2:
-                blend = blend + np.float32(strength) * (tiles["rgb"][:, rows] - blend)
-            if scaled:
-                blend = blend * multiply[:, None, None]
-            if not np.isfinite(blend.sum()):
-                raise ModelError(
-                    f"{self.card.name}: gave no picture, this one's noise or light is beyond what it was made "
-                    "for; amplify less, with --ratio or --ev"
-                )
-            put(top + begin, left, blend)
-
-        starts = range(first, end, strip_rows)
+    def _by_strips(self, hand_on: Callable[[int, int], None], rows: slice, width: int, margin: int) -> None:
+        """Call `hand_on` with the first row and the end of each strip of `rows`, on this lane's cores."""
+        height = max(1, STRIP_PIXELS // width, MARGIN_STRIPS * margin)
+        strips = [(start, min(start + height, rows.stop)) for start in range(rows.start, rows.stop, height)]
         if self._cores == 1:
-            for start in starts:
-                strip(start)
+            for start, stop in strips:
+                hand_on(start, stop)
         else:
             with ThreadPoolExecutor(self._cores) as threads:
-                list(threads.map(strip, starts))
+                list(threads.map(hand_on, *zip(*strips, strict=True)))
+
+    def _blended(
+        self, outputs: dict[str, Linear32], strength: float, scale: npt.NDArray[np.float32] | None
+    ) -> Linear32:
+        """The graph's outputs (3, h, w) in one, times a factor for each colour."""
+        blend = outputs["plain" if "plain" in outputs else "rgb"]
+        if len(outputs) == 2:
+            blend = blend + np.float32(strength) * (outputs["rgb"] - blend)
+        if scale is not None:
+            blend = blend * scale[:, None, None]
+        if not np.isfinite(blend.sum()):
+            raise ModelError(
+                f"{self.card.name}: gave no picture, this one's noise or light is beyond what it was made "
+                "for; amplify less, with --ratio or --ev"
+            )
+        return blend
 
     def _tile(self, lane: _Lane, piece: Counts) -> dict[str, Linear32]:
         """One tile's outputs (3, h, w), which lie in the lane's memory until its next."""
