@@ -90,7 +90,7 @@ def test_what_lies_below_black_stays_black_and_leaves_its_surroundings_alone(mod
     )
     assert np.abs(torn[:, :56]).max() < 0.05
     assert np.abs(torn[:, 80:] - whole[:, 80:])[:80].max() < 0.05
-    assert 0.1 < torn[100, 80:].mean() < 0.32
+    assert 0.05 < torn[100, 80:].mean() < 0.32, "a dead row is dark, or filled in"
     assert mosaic.data[0, 0] > 0
 
 

@@ -364,6 +364,20 @@ def onnx_initialisers(path: Path):
     return onnx.load(path).graph.initializer
 
 
+def test_a_run_in_another_form_of_the_graph_is_a_start_and_no_result(run, photos, tmp_path):
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    recipe = json.loads((old / "recipe.json").read_text())
+    del recipe["graph"]  # as the first form had it
+    (old / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(DatasetError, match="--from"):
+        export(old, tmp_path / "model", name="mine", version="1")
+    assert not (tmp_path / "model").exists()
+    with pytest.raises(SettingsError, match=r"another recipe \(graph\)"):
+        train(Recipe.from_dict(recipe), find_data([photos]), old, Options(resume=True))
+    assert load_start(str(old)).keys() == load_start(str(run)).keys()
+
+
 def test_a_run_is_never_written_over(run, photos):
     before = (run / "weights.safetensors").read_bytes()
     with pytest.raises(WriteError, match="holds a training run"):

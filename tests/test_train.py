@@ -18,7 +18,7 @@ from scotopic.errors import DatasetError, SettingsError  # noqa: E402
 from scotopic.train import checkpoint  # noqa: E402
 from scotopic.train.checkpoint import Checkpoint  # noqa: E402
 from scotopic.train.datasets import CleanPhotos, find_photos, is_held_out, split  # noqa: E402
-from scotopic.train.demosaic import demosaic_weights  # noqa: E402
+from scotopic.train.demosaic import BENT, LINEAR, demosaic_weights  # noqa: E402
 from scotopic.train.filters import (  # noqa: E402
     PACKINGS,
     binomial_weights,
@@ -28,7 +28,7 @@ from scotopic.train.filters import (  # noqa: E402
     upsample_weights,
 )
 from scotopic.train.losses import FLOOR, encode_for_loss, encoded_loss, grid_strength  # noqa: E402
-from scotopic.train.networks import bend, encode, unbend  # noqa: E402
+from scotopic.train.networks import decode, encode  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.simulate import NoiseRange, Simulator, sampled, tukey_std  # noqa: E402
 from scotopic.train.sources import ahead  # noqa: E402
@@ -51,19 +51,20 @@ def flat_colour(cells: int, packing) -> torch.Tensor:
     return torch.tensor([0.2, 0.5, 0.3]).view(1, 3, 1, 1).expand(1, 3, side, side)
 
 
-def demosaiced(mosaic: torch.Tensor, packing) -> torch.Tensor:
+def demosaiced(mosaic: torch.Tensor, packing, share: float = LINEAR) -> torch.Tensor:
     packed = torch.nn.functional.pad(pack(mosaic, packing.cell), (1, 1, 1, 1), mode="replicate")
-    return unpack(torch.nn.functional.conv2d(packed, demosaic_weights(packing)), packing.cell)
+    return unpack(torch.nn.functional.conv2d(packed, demosaic_weights(packing, share)), packing.cell)
 
 
-def test_the_demosaic_keeps_even_colours_and_every_sample(packing):
+@pytest.mark.parametrize("share", [LINEAR, BENT])
+def test_the_demosaic_keeps_even_colours_and_every_sample(packing, share):
     flat = flat_colour(4, packing)
-    assert torch.allclose(demosaiced(sampled(flat, packing), packing), flat, atol=1e-6)
+    assert torch.allclose(demosaiced(sampled(flat, packing), packing, share), flat, atol=1e-6)
     noise = torch.rand(1, 1, 4 * packing.cell, 6 * packing.cell)
-    assert torch.allclose(sampled(demosaiced(noise, packing), packing), noise, atol=1e-5)
+    assert torch.allclose(sampled(demosaiced(noise, packing, share), packing), noise, atol=1e-5)
 
 
-def test_the_demosaic_is_better_than_bilinear_on_photos(packing):
+def test_the_demosaic_is_better_than_bilinear_on_photos_and_better_still_on_bent_light(packing):
     photo = CleanPhotos(find_photos(PHOTOS)[:1], 192, torch.device("cpu"))
     truth = photo.batch(8, torch.Generator().manual_seed(0))[0].clamp(0, 1)
     mosaic = sampled(truth, packing)
@@ -84,12 +85,15 @@ def test_the_demosaic_is_better_than_bilinear_on_photos(packing):
         )
         weight = f.conv2d(own, kernel, padding="same")
         bilinear.append(f.conv2d(mosaic * own, kernel, padding="same") / weight)
+    knee = torch.tensor(1e-3)
+    bent = decode(demosaiced(encode(mosaic / (4 * knee), knee), packing, BENT), knee)
     inner = (..., slice(12, -12), slice(12, -12))
-    ours, theirs = (
+    ours, best, theirs = (
         (v.clamp(0, 1).sqrt() - truth.sqrt())[inner].square().mean().log10().mul(-10).item()
-        for v in (demosaiced(mosaic, packing), torch.cat(bilinear, 1))
+        for v in (demosaiced(mosaic, packing), bent, torch.cat(bilinear, 1))
     )
     assert ours > theirs + 2
+    assert best > ours + 1
 
 
 def test_unpack_inverts_pack(packing):
@@ -121,10 +125,10 @@ def test_sampling_lets_each_pixel_have_its_own_colour(packing):
 
 
 @pytest.mark.parametrize("knee", [1e-5, 1e-2, 1.0, 300.0])
-def test_unbend_inverts_bend_and_white_is_encoded_as_one(knee):
+def test_light_comes_back_from_its_curve_and_white_is_encoded_as_one(knee):
     k = torch.tensor(knee, dtype=torch.float64)
-    v = torch.linspace(-3, 20, 500, dtype=torch.float64) / (4 * k)
-    assert torch.allclose(unbend(bend(v)), v, rtol=1e-9, atol=1e-9)
+    light = torch.linspace(-3, 20, 500, dtype=torch.float64)
+    assert torch.allclose(decode(encode(light / (4 * k), k), k), light, rtol=1e-9, atol=1e-9)
     assert encode(1 / (4 * k), k).item() == pytest.approx(1)
     assert encode(torch.zeros(()).double(), k).item() == 0
 
@@ -149,7 +153,9 @@ def test_cell_means_keep_the_light_of_each_colour(packing):
 
 
 def test_the_simulator_draws_the_noise_it_tells():
-    s = simulator(told_spread=0.0, hot_share=(1e-9, 2e-9), black_error_share=0.0, row_share_max=0.0)
+    s = simulator(
+        told_spread=0.0, told_above=0.0, hot_share=(1e-9, 2e-9), black_error_share=0.0, row_share_max=0.0
+    )
     target = torch.full((48, 3, 64, 64), 0.3)
     batch = s.expose(target, torch.eye(3).expand(48, 3, 3))
     span = batch.white[:, :1] - batch.black[:, :1]
@@ -164,6 +170,17 @@ def test_the_simulator_draws_the_noise_it_tells():
     assert spread.median().item() == pytest.approx(1, abs=0.06)
     off = ((x.mean(1) - level) / told.sqrt())[fair]
     assert off.abs().median().item() < 0.05
+
+
+@pytest.mark.parametrize(("electrons", "most"), [(4000.0, 0.0), (64_000.0, 3.0)])
+def test_half_of_the_cleanest_pictures_are_told_too_much_noise(electrons, most):
+    at_white = (electrons, electrons * (1 + 1e-6))
+    s = simulator(told_spread=0.0, electrons_at_white=at_white, full_well_e=at_white)
+    batch = s.expose(torch.full((256, 3, 8, 8), 0.3), torch.eye(3).expand(256, 3, 3))
+    stops = (batch.shot[:, 0] * electrons).log2()
+    assert stops.min().item() == pytest.approx(0, abs=1e-3)
+    assert stops.max().item() == pytest.approx(most, abs=0.2)
+    assert (stops > 1e-3).float().mean().item() == pytest.approx(0.5 if most else 0, abs=0.1)
 
 
 def test_unprocessing_keeps_white_white_and_goes_above_it():
@@ -296,7 +313,7 @@ def test_the_paper_network_to_linear_light_gives_its_own_and_leaves_lamps_to_the
             assert planes.shape == (2, 4, 48, 48)
             assert planes.min() >= 0
             assert planes.max() <= 1
-            return own
+            return (own,)
 
     graph.net = Given()
     with torch.no_grad():

@@ -76,6 +76,21 @@ class ResidualBlock(nn.Module):
         return added
 
 
+class ConvolutionInParts(nn.Conv2d):
+    """One convolution whose channels are given in parts, each calculated by itself: ONNX Runtime then adds to a part
+    what is added to it afterwards in the same pass."""
+
+    def __init__(self, channels: int, parts: tuple[int, ...], side: int) -> None:
+        super().__init__(channels, sum(parts), side, padding=side // 2)
+        self.parts = list(parts)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """(B, channels, H, W) to a tensor (B, part, H, W) for each part."""
+        assert self.bias is not None
+        layers = zip(torch.split(self.weight, self.parts), torch.split(self.bias, self.parts), strict=True)
+        return tuple(F.conv2d(x, w, b, padding=self.padding) for w, b in layers)
+
+
 MEAN_SCALES = (1, 2, 4, 8)
 """Sides of the squares of local means, in packed places."""
 

@@ -18,12 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from scotopic.enhance import graph_inputs, plan
-from scotopic.errors import FileExistsRefusal, ModelError, SettingsError
+from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
 from scotopic.models import CARD_FORMAT, INPUTS, OUTPUTS, sha256
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.filters import Packing
-from scotopic.train.networks import MosaicGraph, size_multiple
+from scotopic.train.networks import GRAPH, MosaicGraph, size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
@@ -86,7 +86,8 @@ def export(
     torch and ONNX Runtime are compared and the halo is measured first; the folder gets its files only
     when both are well. A README that is there is kept. `facts` goes into the card as it is (data, metrics).
     For int8 `calibration` is a folder of clean photos (not held-out ones) that shows the ranges.
-    Raises ModelError when results disagree, FileExistsRefusal for a model that is there already.
+    Raises ModelError when results disagree, FileExistsRefusal for a model that is there already, DatasetError for
+    a run in another form of the graph.
     """
     if (folder / "card.json").exists() and not overwrite:
         raise FileExistsRefusal(f"{folder}: holds a model already, which is kept; use --overwrite")
@@ -96,6 +97,11 @@ def export(
         )
     stored, graph = load_run(run)
     recipe = Recipe.from_dict(stored["recipe"])
+    if isinstance(graph, MosaicGraph) and stored["recipe"].get("graph", 1) != GRAPH:
+        raise DatasetError(
+            f"{run}: was trained in another form of the graph, in which its weights mean something else; train them "
+            f"on first, with --from {run} and a new --out"
+        )
     if precision == "int8" and recipe.kind == "srgb":
         raise SettingsError("int8 is for models of kind linear")
     clashing = {"name", "version", "kind", "cfa", "halo", "sha256", *stored} & set(facts or {})

@@ -17,6 +17,7 @@ from scotopic.pattern import BAYER
 from scotopic.train.blocks import (
     MEAN_SCALES,
     Architecture,
+    ConvolutionInParts,
     ResidualBlock,
     by_colour,
     core,
@@ -24,7 +25,7 @@ from scotopic.train.blocks import (
     replicate,
     shared,
 )
-from scotopic.train.demosaic import demosaic_weights
+from scotopic.train.demosaic import BENT, LINEAR, demosaic_weights
 from scotopic.train.filters import (
     Packing,
     binomial_weights,
@@ -34,8 +35,17 @@ from scotopic.train.filters import (
     upsample_weights,
 )
 
+GRAPH = 2
+"""Counts the forms that the arithmetic around our network has had: weights learnt in another are a start and no
+result."""
+
 GREEN = 1
-"""Index of the plane (G1, or G) whose noise sets the encoding of the output."""
+"""Index of the plane (G1, or G) whose noise sets the curve in which the network sees and works."""
+
+STRAIGHT_ELECTRONS = 2.0
+"""The curve bends no sooner than this. The mean of bent noise is too dark, by a quarter of an electron at most; without
+read noise, where it would bend at once, by an eighth of the light at most with this. 16 costs 0.2 dB with sensors of
+little read noise (experiments.md, 2026-11-28)."""
 
 FLOOR_ELECTRONS = 1e6
 """No picture is treated as cleaner than this many electrons at white: keeps the encoding finite."""
@@ -46,15 +56,10 @@ def bend(light: Tensor) -> Tensor:
 
     Above 0 it is the generalised Anscombe transform up to scale, so noise of variance a*v + b has the
     same spread everywhere when knee = 3/8 a + b/a; below 0 it goes on as a straight line, so the
-    mean of noise around black is not bent. In these units neither way needs a constant, which saves
-    passes over the pixels.
+    mean of noise around black is not bent. In these units the way back needs no root, which saves passes over the
+    pixels.
     """
     return (light.relu() + 0.25).sqrt() + light.clamp_max(0) - 0.5
-
-
-def unbend(bent: Tensor) -> Tensor:
-    """The inverse of `bend`."""
-    return bent.relu().square() + bent
 
 
 def bend_of_one(knee: Tensor) -> Tensor:
@@ -65,11 +70,14 @@ def bend_of_one(knee: Tensor) -> Tensor:
 
 
 def encode(light: Tensor, knee: Tensor) -> Tensor:
-    """Light as the network sees it: bent by the noise, 0 at 0, 1 at display white, at most ENCODED_MAX.
+    """Light, in units of four times its `knee`, as the network sees it: bent, 0 at 0, 1 at display white."""
+    return bend(light) * (1 / bend_of_one(knee))
 
-    `light` in units of four times its `knee`.
-    """
-    return (bend(light) / bend_of_one(knee)).clamp_max(ENCODED_MAX)
+
+def decode(encoded: Tensor, knee: Tensor) -> Tensor:
+    """The inverse of `encode`, but in units of display white."""
+    one, unit = bend_of_one(knee), 4 * knee
+    return encoded * (encoded.relu() * (one.square() * unit) + one * unit)
 
 
 def smooth(t: Tensor) -> Tensor:
@@ -78,9 +86,9 @@ def smooth(t: Tensor) -> Tensor:
 
 
 class PackedUNet(nn.Module):
-    """A U-Net on packed places, its levels joined by addition."""
+    """A U-Net on packed places, its levels joined by addition; gives so many `values` and `choices`."""
 
-    def __init__(self, inputs: int, outputs: int, architecture: Architecture) -> None:
+    def __init__(self, inputs: int, values: int, choices: int, architecture: Architecture) -> None:
         super().__init__()
         fine, middle, coarse = architecture.fine, architecture.middle, architecture.coarse
         self.stem = nn.Conv2d(inputs, fine, 3, padding=1)
@@ -95,50 +103,34 @@ class PackedUNet(nn.Module):
         self.decode_middle = ResidualBlock(middle, last)
         self.up_fine = nn.ConvTranspose2d(middle, fine, 2, stride=2)
         self.decode_fine = ResidualBlock(fine, finest)
-        self.head = nn.Conv2d(fine, outputs, architecture.head, padding=architecture.head // 2)
+        self.head = ConvolutionInParts(fine, (values, choices), architecture.head)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         fine = self.encode_fine(self.stem(x))
         middle = self.encode_middle(self.down_middle(F.relu(fine)))
         bottom = self.bottom(self.down_coarse(F.relu(middle)))
         middle = self.decode_middle(middle + self.up_middle(F.relu(bottom)))
-        fine = self.decode_fine(fine + self.up_fine(F.relu(middle)))
-        out: Tensor = self.head(F.relu(fine))
-        return out
+        fine = F.relu(self.decode_fine(fine + self.up_fine(F.relu(middle))))
+        parts: tuple[Tensor, ...] = self.head(fine)
+        return parts
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A packed mosaic as a network sees it.
-
-    All light is amplified and balanced, in units of four knees of `green_knee`, which `bend` takes; `light` and
-    `tame` have a margin of one place all around.
-    """
+    """A packed mosaic as a network sees it: amplified and balanced, in units of four times `knee`."""
 
     light: Tensor
-    """(B, P, h + 2, w + 2)."""
+    """With a margin of one place all around, (B, P, h + 2, w + 2)."""
     tame: Tensor
     """The same with hot pixels held down."""
-    plain: Tensor
-    """The fixed demosaic, (B, 3*P, h, w)."""
-    keep: Tensor
-    """How much of the network's work to keep, (B, P, h, w) in 0..1."""
     slope: Tensor
     """Of the noise: the variance of light y, 1 at display white, is slope * y + offset; by plane, (B, planes, 1, 1)."""
-    knee: Tensor
+    knees: Tensor
     """Where noise turns from read to shot noise, by plane."""
-
-    @property
-    def green_knee(self) -> Tensor:
-        """Of the plane whose noise sets the encoding."""
-        return self.knee[:, GREEN : GREEN + 1]
-
-    @property
-    def unit(self) -> Tensor:
-        """What `light` counts in, 1 at display white."""
-        return 4 * self.green_knee
+    knee: Tensor
+    """Of the curve in which the network sees and works, (B, 1, 1, 1)."""
 
 
 class PackedGraph(nn.Module):
@@ -157,7 +149,7 @@ class PackedGraph(nn.Module):
     def __init__(self, packing: Packing) -> None:
         super().__init__()
         self.packing = packing
-        self.register_buffer("demosaic", demosaic_weights(packing), persistent=False)
+        self.register_buffer("demosaic", demosaic_weights(packing, LINEAR), persistent=False)
         self.register_buffer("binomial", binomial_weights(packing), persistent=False)
 
     @property
@@ -184,22 +176,25 @@ class PackedGraph(nn.Module):
         gain = ratio * wb
         slope = (gain * shot).clamp_min(1 / FLOOR_ELECTRONS)
         offset = gain.square() * read
-        knee = 0.375 * slope + offset / slope
+        knees = 0.375 * slope + offset / slope
+        green = slice(GREEN, GREEN + 1)
 
-        unit = 4 * knee[:, GREEN : GREEN + 1]
         # One packed place of margin all around, for the 3x3 filters.
         x = (self._packed(mosaic) - self._by_pixel(black)) * self._by_pixel(1 / (white - black))
-        light = x * self._by_pixel(gain / unit)
-        lamp_starts = lamp_threshold(slope[:, GREEN : GREEN + 1], offset[:, GREEN : GREEN + 1]) / unit
+        y = x * self._by_pixel(gain)
+        knee = knees[:, green].maximum(STRAIGHT_ELECTRONS * slope[:, green])
+        light = y * (1 / (4 * knee))
+        lamp_starts = lamp_threshold(slope[:, green], offset[:, green]) / (4 * knee)
         # Hot pixels must not pass for light.
         tame = light.minimum(5 * lamp_starts)
         keep = self._keep(x, tame * (1 / lamp_starts))
-        seen = Seen(light, tame, F.conv2d(light, self.demosaic), keep, slope, knee)
-        cell = self.packing.cell
-        return unpack(self._enhanced(seen) * unit, cell), unpack(seen.plain * unit, cell)
+        plain = F.conv2d(y, self.demosaic)
+        change = by_colour(self._enhanced(Seen(light, tame, slope, knees, knee)) - plain)
+        rgb = plain + (keep[:, None] * change).flatten(1, 2)
+        return unpack(rgb, self.packing.cell), unpack(plain, self.packing.cell)
 
     def _enhanced(self, seen: Seen) -> Tensor:
-        """The result in units of four knees, (B, 3*P, h, w): the plain demosaic where `keep` is 0."""
+        """The network's result, (B, 3*P, h, w), 1 = display white; fades to the plain demosaic where it is not kept."""
         raise NotImplementedError
 
     def _by_pixel(self, planes: Tensor) -> Tensor:
@@ -238,49 +233,43 @@ class PackedGraph(nn.Module):
 class MosaicGraph(PackedGraph):
     """Ours, for mosaics of one packing: RGGB, or X-Trans in our phase.
 
-    For each pixel the network mixes the plain demosaic with local means of the light over 1 to 8
-    places, and adds what neither holds. The means are taken in linear light, so where little is to be
-    seen the colour is right by construction, however short the training.
+    All of it happens in the curve of `encode`. For each pixel the network mixes a fixed demosaic with local means of
+    the light over 1 to 8 places, and adds what neither holds. By daylight that demosaic is 2.7 dB better than `plain`,
+    since it is ratios of colours that stay along edges, not differences. The means are taken in linear light, so where
+    little is to be seen the colour is right by construction, however short the training.
 
-    All of it happens on packed pixels (see `filters`): for Bayer, a tensor of 48 channels at a quarter of
-    the resolution is three colours of 16 pixels.
+    It happens on packed pixels (see `filters`): for Bayer, a tensor of 48 channels at a quarter of the resolution is
+    three colours of 16 pixels.
     """
 
+    detail: Tensor
     cell_mean: Tensor
     upsample: Tensor
 
     def __init__(self, packing: Packing, architecture: Architecture) -> None:
         super().__init__(packing)
         self.architecture = architecture
-        outputs = 4 * packing.pixels + len(MEAN_SCALES)
-        self.net = PackedUNet(packing.pixels + 4 + 3 * len(MEAN_SCALES), outputs, architecture)
+        pixels, scales = packing.pixels, len(MEAN_SCALES)
+        self.net = PackedUNet(pixels + 4 + 3 * scales, 3 * pixels, pixels + scales, architecture)
+        self.register_buffer("detail", demosaic_weights(packing, BENT), persistent=False)
         self.register_buffer("cell_mean", cell_mean_weights(packing), persistent=False)
         self.register_buffer("upsample", upsample_weights(packing), persistent=False)
 
     def _enhanced(self, seen: Seen) -> Tensor:
-        own_units = self._by_pixel(seen.green_knee / seen.knee)
-        own = encode(core(seen.light) * own_units, self._by_pixel(seen.knee))
-        noise = noise_features(seen.slope, seen.knee).expand(-1, -1, own.shape[2], own.shape[3])
-        means = [encode(m, seen.green_knee) for m in self._local_means(core(seen.tame))]
-        out = in_precision(self.net, (torch.cat([own, noise, *means], dim=1),), self.autocast)
-        pixels = self.packing.pixels
-        values, gates, scores = torch.split(out, [3 * pixels, pixels, len(MEAN_SCALES)], dim=1)
-        return self._mix(seen, means, values, gates, scores)
-
-    def _mix(
-        self, seen: Seen, means: list[Tensor], values: Tensor, gates: Tensor, scores: Tensor
-    ) -> Tensor:
-        """plain + keep * (gate * (mean - plain) + value), all bent.
-
-        Each operation here is a pass over three values a pixel, which is what the graph's time goes into
-        beside the convolutions.
-        """
-        one = bend_of_one(seen.green_knee)
-        mean = F.conv2d(replicate(shared(means, scores) * one), self.upsample)
-        detail = bend(seen.plain)
-        pull = (seen.keep * torch.sigmoid(-gates))[:, None] * by_colour(mean - detail)
-        added = (seen.keep * one)[:, None] * by_colour(values)
-        return unbend(detail + (pull + added).flatten(1, 2))
+        bent = encode(seen.light, seen.knee)
+        lights = self._local_means(core(seen.tame))
+        shown = [core(bent), *(encode(light, seen.knee) for light in lights)]
+        own, *means = (values.clamp_max(ENCODED_MAX) for values in shown)
+        noise = noise_features(seen.slope, seen.knees).expand(-1, -1, *own.shape[2:])
+        inputs = torch.cat([own, noise, *means], dim=1)
+        values, choices = in_precision(self.net, (inputs,), self.autocast)
+        gates, scores = torch.split(choices, [self.packing.pixels, len(MEAN_SCALES)], dim=1)
+        # From here on each operation is a pass over three values a pixel, which is what the graph's time goes into
+        # beside the convolutions.
+        mean = F.conv2d(replicate(encode(shared(lights, scores), seen.knee)), self.upsample)
+        detail = F.conv2d(bent, self.detail)
+        pull = torch.sigmoid(-gates)[:, None] * by_colour(mean - detail)
+        return decode(values + (detail + pull.flatten(1, 2)), seen.knee)
 
     def _local_means(self, light: Tensor) -> list[Tensor]:
         """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w)."""
@@ -290,14 +279,16 @@ class MosaicGraph(PackedGraph):
         ]
 
 
-def in_precision(net: nn.Module, inputs: tuple[Tensor, ...], dtype: torch.dtype | None) -> Tensor:
-    """A network's float32 output, calculated in `dtype` inside; None for float32 throughout."""
+def in_precision(
+    net: nn.Module, inputs: tuple[Tensor, ...], dtype: torch.dtype | None
+) -> tuple[Tensor, ...]:
+    """What a network gives, in float32, calculated in `dtype` inside; None for float32 throughout."""
     if dtype is None:
-        plain: Tensor = net(*inputs)
+        plain: tuple[Tensor, ...] = net(*inputs)
         return plain
     with torch.autocast(inputs[0].device.type, dtype=dtype):
-        mixed: Tensor = net(*inputs)
-    return mixed.float()
+        mixed: tuple[Tensor, ...] = net(*inputs)
+    return tuple(given.float() for given in mixed)
 
 
 def lamp_threshold(slope: Tensor, offset: Tensor) -> Tensor:

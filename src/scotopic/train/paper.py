@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scotopic.train.blocks import by_colour, core
+from scotopic.train.blocks import core
 from scotopic.train.filters import PACKINGS, unpack
 from scotopic.train.networks import PackedGraph, Seen, in_precision
 
@@ -36,7 +36,7 @@ class PaperUNet(nn.Module):
         self.up = nn.ModuleList(_two_convolutions(2 * o, o) for _, o in rising)
         self.last = nn.Conv2d(WIDTHS[0], 12, 1)
 
-    def forward(self, packed: Tensor) -> Tensor:
+    def forward(self, packed: Tensor) -> tuple[Tensor]:
         """As the class says."""
         skips = []
         x = packed
@@ -46,7 +46,7 @@ class PaperUNet(nn.Module):
         skips.pop()
         for widen, level in zip(self.widen, self.up, strict=True):
             x = level(torch.cat([widen(x), skips.pop()], dim=1))
-        return F.pixel_shuffle(self.last(x), 2)
+        return (F.pixel_shuffle(self.last(x), 2),)
 
 
 class PaperGraph(nn.Module):
@@ -72,11 +72,11 @@ class PaperGraph(nn.Module):
         shot: Tensor,
         read: Tensor,
         ratio: Tensor,
-    ) -> tuple[Tensor]:
+    ) -> tuple[Tensor, ...]:
         """As the class says."""
         black, white, ratio = (v[:, :, None, None] for v in (black, white, ratio))
         y = ratio * (F.pixel_unshuffle(mosaic, 2) - black) / (white - black)
-        return (in_precision(self.net, (y.clamp(0, 1),), self.autocast),)
+        return in_precision(self.net, (y.clamp(0, 1),), self.autocast)
 
 
 class PaperLinearGraph(PackedGraph):
@@ -92,9 +92,6 @@ class PaperLinearGraph(PackedGraph):
 
     def _enhanced(self, seen: Seen) -> Tensor:
         cell = self.packing.cell
-        planes = F.pixel_unshuffle(unpack(core(seen.light) * seen.unit, cell), 2).clamp(0, 1)
-        light = in_precision(self.net, (planes,), self.autocast)
+        planes = F.pixel_unshuffle(unpack(core(seen.light) * (4 * seen.knee), cell), 2).clamp(0, 1)
         # Packed by columns and rows as the plain demosaic is.
-        packed = F.pixel_unshuffle(light / seen.unit, cell)
-        change = seen.keep[:, None] * by_colour(packed - seen.plain)
-        return seen.plain + change.flatten(1, 2)
+        return F.pixel_unshuffle(in_precision(self.net, (planes,), self.autocast)[0], cell)

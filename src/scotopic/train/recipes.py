@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from scotopic.errors import SettingsError
 from scotopic.train.blocks import Architecture
 from scotopic.train.filters import PACKINGS, Packing
-from scotopic.train.networks import size_multiple
+from scotopic.train.networks import GRAPH, size_multiple
 from scotopic.train.simulate import NoiseRange
 
 Network = Literal["bayer", "xtrans", "paper", "paper-linear"]
@@ -120,17 +120,18 @@ class Recipe:
         return PACKINGS["xtrans" if self.network == "xtrans" else "bayer"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return dataclasses.asdict(self)
+        """Plain values, for JSON, and which graph they are for."""
+        return {**dataclasses.asdict(self), "graph": GRAPH}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """The inverse of `to_dict`. Raises TypeError or SettingsError for what is no recipe."""
+        """The inverse of `to_dict`, of any graph. Raises TypeError or SettingsError for what is no recipe."""
 
         def frozen(part: dict[str, Any]) -> dict[str, Any]:
             return {k: tuple(v) if isinstance(v, list) else v for k, v in part.items()}
 
         whole = frozen(values)
+        whole.pop("graph", None)
         noise = NoiseRange(**frozen(whole.pop("noise")))
         return cls(
             **whole | {"noise": noise, "architecture": Architecture.from_dict(whole["architecture"])}

@@ -21,6 +21,9 @@ from scotopic.train.filters import PACKINGS, Packing
 GAUSSIAN_LAMBDA = 0.14
 """The shape at which Tukey's distribution is as good as Gaussian."""
 
+CLEAN_ELECTRONS = 8000.0
+"""Electrons at white from which on a noise fit may take texture for noise."""
+
 PROFILE_MARGIN = 1.1
 """A camera's noise is drawn this much wider than its profile says: temperature moves it."""
 
@@ -43,6 +46,9 @@ class NoiseRange:
     hot_share: tuple[float, float] = (1e-7, 5e-4)
     told_spread: float = 0.15
     """Spread of log(told / true) variance: the network must live with a noise fit's errors."""
+    told_above: float = 1.0
+    """Half of the pictures with more electrons at white than CLEAN_ELECTRONS are told too much noise, by up to so many
+    stops for each doubling beyond: at base ISO a fit takes texture for noise, and the network must see for itself."""
     bits: int = 0
     """Of the files; 0 draws what suits the full well."""
 
@@ -73,6 +79,7 @@ class NoiseRange:
             read_std_e=(min(reads) / PROFILE_MARGIN, max(reads) * PROFILE_MARGIN),
             tukey_lambda=(min(shapes), max(shapes)),
             row_share_max=max(shares),
+            told_above=0.0,  # the profile tells
             bits=math.ceil(math.log2(profile.white_dn + 1)),
         )
 
@@ -240,6 +247,11 @@ class Simulator:
         def told() -> Tensor:
             return torch.exp(self._normal(b) * n.told_spread * wide)
 
+        too_much = 2 ** (
+            n.told_above * (at_white_e / CLEAN_ELECTRONS).log2().clamp_min(0) * self._uniform(b)
+        )
+        too_much = torch.where(self._uniform(b) < 0.5, too_much, 1.0)
+
         def by_plane(t: Tensor) -> Tensor:
             return t[:, None].expand(b, self.packing.planes)
 
@@ -248,8 +260,8 @@ class Simulator:
             black=by_plane(black_dn),
             white=by_plane(white_dn),
             wb=wb,
-            shot=by_plane(shot * told()),
-            read=by_plane(read_variance * told()),
+            shot=by_plane(shot * too_much * told()),
+            read=by_plane(read_variance * too_much * told()),
             ratio=ratio[:, None],
             target=target,
             to_srgb=to_srgb,
