@@ -180,13 +180,14 @@ def test_a_target_that_vanishes_ends_the_run_and_coming_back_it_goes_on(tmp_path
     assert "--resume" in words
     assert "Traceback" not in words
     assert not out.exists()
-    kept = whole_pictures(gone)
+    # The picture under way may lie beside them, not yet named: in a folder that went, nobody can take it away.
+    kept = {path.name for path in gone.glob("*.jpg")}
     assert 1 <= len(kept) < 8
     gone.rename(out)
     status, rows, _ = scotopic(card, "-o", out, "--resume")
     assert status == 0
     assert len(whole_pictures(out)) == 8
-    assert {Path(r["output"]).name for r in rows if r["status"] == "skipped"} == set(kept)
+    assert {Path(r["output"]).name for r in rows if r["status"] == "skipped"} == kept
 
 
 def test_a_source_that_changes_while_it_is_read_is_no_picture_yet(tmp_path, photo, monkeypatch):
