@@ -19,7 +19,7 @@ from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, 
 from scotopic.models import Card
 from scotopic.pattern import Sensor, missing, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
-from scotopic.run import DEFAULT_TILE, GraphInputs, Model, Put
+from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.shading import evened, evened_mosaic
 
 NO_LIGHT_SIGMAS, NO_LIGHT = 6.0, 0.05
@@ -138,51 +138,38 @@ def enhance(
     # Behind the network, which has learnt noise as sensors have it, the same from corner to corner. Only what tells
     # the two greens apart comes before it, as that would be taken for a pattern.
     shading, capture["shading"] = mosaic.shading, None
-    if isinstance(captured, Mosaic):
-        data, inputs, before = _fed(_evened(mosaic, whole=False), model, made)
+    own = captured if isinstance(captured, Linear) else None
+    if own is not None and strength == 0:
+        light = own.data * np.float32(amplification / own.ratio)
+    else:
+        ready = mosaic if own is not None else _evened(mosaic, whole=False)
+        data, inputs, before = _fed(ready, model, made)
         light = model.run(
             data,
             inputs,
-            strength=strength,
             multiply=_unbalancing(mosaic),
             before=before,
             tile=tile,
             progress=progress,
+            **_effect(captured, made, strength),
         )
-        return Linear(data=evened(light, shading), clip=clip, ratio=amplification, **capture)
-    if strength > 0:
-        light = np.empty(captured.data.shape, np.float32)
-
-        def put(top: int, left: int, piece: Linear32) -> None:
-            _, height, width = piece.shape
-            light[top : top + height, left : left + width] = piece.transpose(1, 2, 0)
-
-        _run_finished_colours(put, captured, mosaic, model, made, strength, tile, progress)
-    else:
-        light = captured.data * np.float32(amplification / captured.ratio)
     return Linear(
         data=evened(light, shading),
         clip=clip,
         ratio=amplification,
-        monochrome=captured.monochrome,
+        monochrome=own is not None and own.monochrome,
         **capture,
     )
 
 
-def _run_finished_colours(
-    put: Put,
-    captured: Linear,
-    mosaic: Mosaic,
-    model: Model,
-    made: Plan,
-    strength: float,
-    tile: int,
-    progress: Callable[[float], None],
-) -> None:
-    """What came with finished colours, amplified and changed as far as noise explains, piece by piece to `put`.
+def _effect(captured: Captured, made: Plan, strength: float) -> dict[str, Any]:
+    """How the model's work is taken, as arguments of `Model.run`.
 
-    `mosaic` is the one sampled back from it.
+    A mosaic's plain demosaic is blended with it; finished colours, amplified, are changed by it as far as noise
+    explains.
     """
+    if isinstance(captured, Mosaic):
+        return {"strength": strength}
     noise, ratio = made.noise.profile, made.exposure.ratio
     amplify = np.float32(ratio / captured.ratio)
 
@@ -193,18 +180,7 @@ def _run_finished_colours(
             light = np.repeat(light.mean(axis=0, keepdims=True), 3, axis=0)
         return with_noise_taken(np.multiply(given, amplify, order="C"), light, own, noise, ratio, strength)
 
-    data, inputs, before = _fed(mosaic, model, made)
-    model.run_into(
-        put,
-        data,
-        inputs,
-        multiply=_unbalancing(mosaic),
-        before=before,
-        tile=tile,
-        change=change,
-        margin=MARGIN,
-        progress=progress,
-    )
+    return {"change": change, "margin": MARGIN}
 
 
 def _unbalancing(mosaic: Mosaic) -> tuple[float, float, float]:
@@ -293,22 +269,28 @@ def _finished_at_once(
     The same as `develop(balanced(enhance(captured, ...), wb), ...)` but for the last bit of a float.
     """
     mosaic = made.mosaic_of(captured)
+    # A mosaic's light is put balanced, as the model gives it; finished colours are those of the camera.
+    as_given, plain = isinstance(captured, Mosaic), (1.0, 1.0, 1.0)
     canvas = Canvas(
         rebalanced(captured, wb).with_changes(exif=captured.exif.marked()),
         mosaic.data.shape,
         _clip(mosaic, made),
-        given=captured.wb if isinstance(captured, Mosaic) else (1.0, 1.0, 1.0),
+        given=captured.wb if as_given else plain,
         look=look,
         space=space,
         bits=bits,
     )
-    if isinstance(captured, Mosaic):
-        data, inputs, before = _fed(mosaic, model, made)
-        model.run_into(
-            canvas.put, data, inputs, strength=strength, before=before, tile=tile, progress=progress
-        )
-    else:
-        _run_finished_colours(canvas.put, captured, mosaic, model, made, strength, tile, progress)
+    data, inputs, before = _fed(mosaic, model, made)
+    model.run_into(
+        canvas.put,
+        data,
+        inputs,
+        multiply=plain if as_given else _unbalancing(mosaic),
+        before=before,
+        tile=tile,
+        progress=progress,
+        **_effect(captured, made, strength),
+    )
     return canvas.rendered()
 
 

@@ -131,11 +131,8 @@ def with_noise_taken(
     change = np.pad(cleaned - own, ((0, 0), *short), mode="edge")
     share = _share(np.pad(own, ((0, 0), *short), mode="edge"), change, noise, ratio)
     share *= np.float32(strength)
-    kept = tuple(
-        slice(MARGIN - ahead, MARGIN - ahead + s.stop - s.start)
-        for s, (ahead, _) in zip(wanted, short, strict=True)
-    )
-    changed: Linear32 = own[:, kept[0], kept[1]] + share * _inside(change, MARGIN)
+    rows, columns = (slice(s.start - n.start, s.stop - n.start) for s, n in zip(wanted, near, strict=True))
+    changed: Linear32 = own[:, rows, columns] + share * _inside(change, MARGIN)
     return changed
 
 

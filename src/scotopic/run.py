@@ -146,6 +146,8 @@ class Model:
         before: tuple[int, int] = (0, 0),
         tile: int = DEFAULT_TILE,
         halo: int | None = None,
+        change: Change | None = None,
+        margin: int = 0,
         progress: Callable[[float], None] = lambda _: None,
     ) -> Linear32:
         """Linear, white-balanced, amplified RGB (H, W, 3) of a mosaic (H, W) in DN that begins with the
@@ -154,8 +156,8 @@ class Model:
         From a model of kind `srgb`: display sRGB, 0..1, and no strength but 1.
 
         `strength` blends from the plain demosaic (0) to the model's result (1); `multiply` scales the
-        three colours of the result. `halo` is the card's unless given. `progress` is told the share done,
-        0..1. Raises ModelError where the model gives no numbers.
+        three colours of the result. `halo` is the card's unless given; `change` and `margin` are those of
+        `run_into`. `progress` is told the share done, 0..1. Raises ModelError where the model gives no numbers.
         """
         # Planes one after the other in memory: what the graph gives and what development reads.
         planes = np.empty((3, *mosaic.shape), np.float32)
@@ -173,6 +175,8 @@ class Model:
             before=before,
             tile=tile,
             halo=halo,
+            change=change,
+            margin=margin,
             progress=progress,
         )
         return planes.transpose(1, 2, 0)
