@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.scenes import load_all
-from scotopic.models import available, find, load_card
+from scotopic.models import OPTIONAL, available, find, load_card, with_optional
 from scotopic.pattern import extended
 from scotopic.run import GraphInputs, Model, spans
 from scotopic.sensor import expose, sony_a7s2
@@ -142,6 +143,51 @@ def test_the_graph_keeps_its_contract(model):
     assert all(
         v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for v in (*graph.input, *graph.output)
     )
+
+
+def test_what_is_optional_becomes_inputs_that_may_be_left_out(model):
+    graph = onnx.load_from_string(with_optional(model.card.graph.read_bytes())).graph
+    onnx.checker.check_graph(graph)
+    added = graph.input[-len(OPTIONAL) :]
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer if t.name in OPTIONAL}
+    assert [v.name for v in added] == list(OPTIONAL)
+    for value in added:
+        told = value.type.tensor_type
+        assert np.array_equal(constants[value.name], OPTIONAL[value.name])
+        assert onnx.helper.tensor_dtype_to_np_dtype(told.elem_type) == OPTIONAL[value.name].dtype
+        assert tuple(d.dim_value for d in told.shape.dim) == OPTIONAL[value.name].shape
+
+
+@pytest.mark.parametrize("name", [card.name for card in available() if card.edge])
+@pytest.mark.parametrize("kind", ["dark", "hot pixels", "lamp", "saturated"])
+def test_what_is_left_out_changes_nothing_of_the_rest(rng, name, kind):
+    card = find(name)
+    planes, side, edge = (4 if card.cfa == "bayer" else 3), 6 * card.size_multiple, card.edge
+    mosaic = (512 + rng.normal(60, 20, (1, 1, side, side))).astype(np.float32)
+    if kind == "hot pixels":
+        mosaic[..., 50::71, 50::83] = 16383
+    elif kind == "lamp":
+        mosaic[..., 100:140, 90:120] = 4000
+    elif kind == "saturated":
+        mosaic[..., 100:140, 90:120] = 16383
+    inputs = GraphInputs(*((v,) * planes for v in (512.0, 16383.0, 1.0, 1e-4, 1e-7)), 30.0)
+    feed = {"mosaic": mosaic, **inputs.feed()}
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(with_optional(card.graph.read_bytes()), options)
+    whole = dict(zip(("rgb", "plain"), session.run(["rgb", "plain"], feed), strict=True))
+    trim = np.array([0, edge, 2 * edge, 3 * edge])
+    rows, columns = slice(0, side - 3 * edge), slice(2 * edge, side - 4 * edge)
+    for plain in (True, False):
+        told = {"trim": trim, "with_plain": np.array(plain)}
+        rgb, demosaiced = session.run(["rgb", "plain"], {**feed, **told})
+        assert rgb.shape == (1, 3, side - 2 * edge, side - 4 * edge)
+        inside = (..., slice(0, -edge), slice(edge, -edge))
+        assert np.allclose(rgb[inside], whole["rgb"][..., rows, columns], atol=1e-5, rtol=1e-5)
+        if plain or kind in ("lamp", "saturated"):
+            assert np.allclose(demosaiced[inside], whole["plain"][..., rows, columns], atol=1e-5)
+        else:
+            assert demosaiced.size == 0
 
 
 def flat_inputs(ratio: float, wb=(2.0, 1.0, 1.0, 1.6)) -> GraphInputs:

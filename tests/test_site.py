@@ -13,6 +13,7 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
@@ -23,7 +24,7 @@ from scotopic.develop import develop
 from scotopic.enhance import enhance
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import RGGB, X_TRANS
-from scotopic.models import find
+from scotopic.models import OPTIONAL, find, with_optional
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.web import site
@@ -51,7 +52,12 @@ def written(built: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 def as_page_runs_it(name: str, folder: Path) -> Model:
     """The model with the session that the page makes of its own copy."""
     made = page_graph(find(name))
-    (folder / "model.onnx").write_bytes(made.graph)
+    page = onnx.load_from_string(made.graph)
+    # What the page always tells may be left out here.
+    for value in [v for v in page.graph.input if v.name in OPTIONAL]:
+        page.graph.input.remove(value)
+        page.graph.initializer.append(onnx.numpy_helper.from_array(OPTIONAL[value.name], value.name))
+    (folder / "model.onnx").write_bytes(with_optional(page.SerializeToString()))
     (folder / "weights.bin").write_bytes(widened(made.weights))
     model = Model(name, device="cpu")
     model._session = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,6 +26,7 @@ from scotopic.models import (
     find,
     is_packaged,
     verified,
+    with_optional,
 )
 from scotopic.pattern import PATTERNS, Sensor, extended
 from scotopic.sandbox import try_graph
@@ -49,6 +51,9 @@ MARGIN_STRIPS = 8
 
 Put = Callable[[int, int, Linear32], None]
 """Takes a piece (3, h, w) of the picture, which begins at the row and column told."""
+
+Trim = tuple[tuple[int, int], tuple[int, int]]
+"""Pixels of a tile that the graph leaves out: at the top and bottom, at the left and right."""
 
 Change = Callable[[int, int, Linear32, tuple[slice, slice]], Linear32]
 """Takes such a piece with margins around it, and gives another for the rows and columns of it that are told."""
@@ -96,6 +101,13 @@ class Span:
         kept = slice(begin - self.read_start, min(stop + margin, length) - self.read_start)
         return kept, begin - first, slice(start - begin, stop - begin)
 
+    def trimmed(self, kept: slice, edge: int) -> tuple[int, int]:
+        """How much of what was read the graph can leave out at either end, where so much is kept and its card tells
+        that `edge`."""
+        ends = kept.start, self.read_length - kept.stop
+        ahead, after = (max(0, n // edge - 1) * edge if edge else 0 for n in ends)
+        return ahead, after
+
 
 class Model:
     """A verified model with its session; opened once, used for many pictures.
@@ -130,7 +142,9 @@ class Model:
         # as much for nothing gained.
         options.enable_mem_pattern = False
         try:
-            self._session = ort.InferenceSession(graph, options, providers=providers)
+            self._session = ort.InferenceSession(
+                with_optional(graph) if self.card.edge else graph, options, providers=providers
+            )
         except Exception as error:
             raise ModelError(f"{self.card.graph}: ONNX Runtime cannot open it ({error})") from error
         self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
@@ -213,14 +227,19 @@ class Model:
         count = min(self._lanes, len(places))
         idle: SimpleQueue[_Lane] = SimpleQueue()
         for _ in range(count):
-            idle.put(_Lane(self._session, inputs, _outputs_for(strength), largest))
+            idle.put(_Lane(self._session, inputs, _outputs_for(strength), largest, self.card.edge > 0))
 
         def through(row: Span, column: Span) -> None:
             lane = idle.get()
             try:
-                tiles = self._tile(lane, self._piece(mosaic, row, column, before, multiple))
                 keep, top, own_rows = row.kept(lengths[0], before[0], margin)
                 cut, left, own_columns = column.kept(lengths[1], before[1], margin)
+                trim = row.trimmed(keep, self.card.edge), column.trimmed(cut, self.card.edge)
+                tiles = self._tile(lane, self._piece(mosaic, row, column, before, multiple), trim)
+                keep, cut = (
+                    slice(s.start - ahead, s.stop - ahead)
+                    for s, (ahead, _) in zip((keep, cut), trim, strict=True)
+                )
                 light = {name: values[:, keep, cut] for name, values in tiles.items()}
 
                 def hand_on(start: int, stop: int) -> None:
@@ -299,10 +318,10 @@ class Model:
             )
         return blend
 
-    def _tile(self, lane: _Lane, piece: Counts) -> dict[str, Linear32]:
+    def _tile(self, lane: _Lane, piece: Counts, trim: Trim) -> dict[str, Linear32]:
         """One tile's outputs (3, h, w), which lie in the lane's memory until its next."""
         try:
-            return lane.run(self._session, piece)
+            return lane.run(self._session, piece, trim)
         except Exception as error:
             raise ModelError(f"{self.card.name}: ONNX Runtime failed on {self.device} ({error})") from error
 
@@ -321,21 +340,36 @@ class _Lane:
     """What one tile after another goes through: memory that is used again, since fresh memory costs time."""
 
     def __init__(
-        self, session: ort.InferenceSession, inputs: GraphInputs, outputs: list[str], largest: int
+        self,
+        session: ort.InferenceSession,
+        inputs: GraphInputs,
+        outputs: list[str],
+        largest: int,
+        trims: bool,
     ) -> None:
         self._binding = session.io_binding()
         for name, values in inputs.feed().items():
             self._binding.bind_cpu_input(name, values)
+        if trims:
+            self._bind_optional("with_plain", np.array("plain" in outputs))
+        self._trims = trims
         self._buffers = {name: np.empty(3 * largest, np.float32) for name in outputs}
         self._counts = np.empty(largest, np.float32)
 
-    def run(self, session: ort.InferenceSession, piece: Counts) -> dict[str, Linear32]:
-        """The outputs (3, h, w) of the graph for a piece (h, w) of at most `largest` pixels."""
+    def _bind_optional(self, name: str, values: npt.NDArray[np.generic]) -> None:
+        # `bind_cpu_input` knows of the other inputs alone.
+        self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(values))
+
+    def run(self, session: ort.InferenceSession, piece: Counts, trim: Trim) -> dict[str, Linear32]:
+        """The outputs (3, h, w) of the graph, without what is trimmed, for a piece of at most `largest` pixels."""
         mosaic = self._counts[: piece.size].reshape(1, 1, *piece.shape)
         np.copyto(mosaic, piece)
-        shape = (1, 3, *piece.shape)
-        views = {name: memory[: 3 * piece.size].reshape(shape) for name, memory in self._buffers.items()}
+        (top, bottom), (left, right) = trim
+        shape = (1, 3, piece.shape[0] - top - bottom, piece.shape[1] - left - right)
+        views = {name: memory[: math.prod(shape)].reshape(shape) for name, memory in self._buffers.items()}
         self._binding.bind_cpu_input("mosaic", mosaic)
+        if self._trims:
+            self._bind_optional("trim", np.array([top, left, bottom, right], np.int64))
         for name, view in views.items():
             self._binding.bind_output(name, "cpu", 0, np.float32, shape, view.ctypes.data)
         session.run_with_iobinding(self._binding)

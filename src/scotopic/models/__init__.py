@@ -12,11 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from scotopic.errors import ModelError
 from scotopic.pattern import Sensor
 
 CARD_FORMAT = 1
 INPUTS = ("mosaic", "black", "white", "wb", "shot", "read", "ratio")
+OPTIONAL = {"trim": np.zeros(4, np.int64), "with_plain": np.array(True)}
+"""What graphs of kind linear hold as constants by these names, and `with_optional` makes inputs. `trim`: pixels at the
+top, left, bottom and right, multiples of the card's `edge`, that the outputs leave out; then the `edge` pixels at the
+outputs' own edge are not to be used where the picture goes on. Without `with_plain`, `plain` may be empty."""
+
 OUTPUTS: dict[str, tuple[str, ...]] = {"linear": ("rgb", "plain"), "srgb": ("rgb",)}
 """By the model's kind."""
 Tier = Literal["fast", "best"]
@@ -53,6 +60,8 @@ class Card:
     cfa: str
     size_multiple: int
     halo: int
+    edge: int
+    """See OPTIONAL; 0 for a graph without these constants."""
     parameters: int
     sha256: str
     raw: dict[str, Any]
@@ -115,6 +124,7 @@ def load_card(folder: Path) -> Card:
             cfa=str(raw["cfa"]),
             size_multiple=int(raw["size_multiple"]),
             halo=int(raw["halo"]),
+            edge=int(raw.get("edge", 0)),
             parameters=int(raw["parameters"]),
             sha256=str(raw["sha256"]),
             raw=raw,
@@ -130,6 +140,10 @@ def load_card(folder: Path) -> Card:
         raise ModelError(
             f"{folder / 'card.json'}: halo {card.halo} must be a multiple of {card.size_multiple}, both at most "
             f"{SIDE_MAX}"
+        )
+    if card.edge < 0 or (card.edge and card.size_multiple % card.edge):
+        raise ModelError(
+            f"{folder / 'card.json'}: edge {card.edge} must divide the size multiple, {card.size_multiple}"
         )
     return card
 
@@ -164,6 +178,25 @@ def verified(card: Card) -> bytes:
             "cover; store them inside: onnx.save(onnx.load(path), path)"
         )
     return content
+
+
+def with_optional(graph: bytes) -> bytes:
+    """An ONNX file with the constants of OPTIONAL for inputs that may be left out.
+
+    Protocol buffers merge what is said twice, and add to lists: so these inputs are said once more, after the file.
+    """
+    types = {"int64": 7, "bool": 9}
+    inputs = b""
+    for name, value in OPTIONAL.items():
+        dimensions = b"".join(_field(1, b"\x08" + bytes([n])) for n in value.shape)
+        tensor = b"\x08" + bytes([types[value.dtype.name]]) + _field(2, dimensions)
+        inputs += _field(11, _field(1, name.encode()) + _field(2, _field(1, tensor)))
+    return graph + _field(7, inputs)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A field of a protocol buffer that holds bytes or a message, at most 127 of them."""
+    return bytes([number << 3 | 2, len(content)]) + content
 
 
 def is_packaged(card: Card) -> bool:

@@ -123,6 +123,15 @@ def core(packed: Tensor) -> Tensor:
     return packed[:, :, 1:-1, 1:-1]
 
 
+def cut(x: Tensor, places: Tensor | None) -> Tensor:
+    """Without so many rows at the top, columns at the left, rows at the bottom and columns at the right, (4,); None for
+    none."""
+    if places is None:
+        return x
+    top, left, bottom, right = places.unbind()
+    return x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right]
+
+
 def replicate(x: Tensor) -> Tensor:
     """One pixel more on each side. By hand, since torch.compile trips over its own padding's backward."""
     tall = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)

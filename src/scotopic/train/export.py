@@ -15,15 +15,16 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
-from scotopic.models import CARD_FORMAT, INPUTS, OUTPUTS, sha256
+from scotopic.models import CARD_FORMAT, INPUTS, OPTIONAL, OUTPUTS, sha256, with_optional
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.filters import Packing
-from scotopic.train.networks import GRAPH, MosaicGraph, size_multiple
+from scotopic.train.networks import EDGE, GRAPH, MosaicGraph, PackedGraph, size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
@@ -62,10 +63,10 @@ class _SinglePicture(nn.Module):
         shot: Tensor,
         read: Tensor,
         ratio: Tensor,
+        *optional: Tensor,
     ) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = self.graph(
-            mosaic, black[None], white[None], wb[None], shot[None], read[None], ratio[None]
-        )
+        by_colour = (values[None] for values in (black, white, wb, shot, read, ratio))
+        outputs: tuple[Tensor, ...] = self.graph(mosaic, *by_colour, *optional)
         return outputs
 
 
@@ -104,7 +105,7 @@ def export(
         )
     if precision == "int8" and recipe.kind == "srgb":
         raise SettingsError("int8 is for models of kind linear")
-    clashing = {"name", "version", "kind", "cfa", "halo", "sha256", *stored} & set(facts or {})
+    clashing = {"name", "version", "kind", "cfa", "halo", "edge", "sha256", *stored} & set(facts or {})
     if clashing:
         raise SettingsError(f"the facts must not name {', '.join(sorted(clashing))}: these are measured")
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,6 +122,7 @@ def export(
             "cfa": packing.pattern.sensor,
             "size_multiple": size_multiple(packing),
             "halo": 0,
+            "edge": EDGE * packing.cell if isinstance(graph, PackedGraph) else 0,
             "precision": precision,
             "parameters": sum(p.numel() for p in graph.net.parameters()),
             "sha256": sha256(part / "model.onnx"),
@@ -150,21 +152,26 @@ def export(
 def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:
     outputs = OUTPUTS[recipe.kind]
     multiple = size_multiple(recipe.packing)
+    example = _example(3 * multiple, 4 * multiple, recipe.packing)
+    names = list(INPUTS)
+    if isinstance(graph, PackedGraph):
+        names += OPTIONAL
+        example += (torch.tensor([1, 2, 3, 4]) * EDGE * recipe.packing.cell, torch.tensor(False))
     with warnings.catch_warnings():
         # About folding constants, of interest to nobody who exports.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _SinglePicture(graph).eval(),
-            _example(3 * multiple, 4 * multiple, recipe.packing),
+            example,
             target,
-            input_names=list(INPUTS),
+            input_names=names,
             output_names=list(outputs),
             dynamic_axes={n: {2: "height", 3: "width"} for n in ("mosaic", *outputs)},
             opset_version=OPSET,
             dynamo=False,
         )
     model = onnx.load(target)
-    _declare_unused(model, recipe.packing.planes)
+    _declare(model, recipe.packing.planes)
     del model.metadata_props[:]
     model.doc_string = ""
     for node in model.graph.node:
@@ -173,9 +180,13 @@ def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:
     onnx.save(model, target)
 
 
-def _declare_unused(model: onnx.ModelProto, planes: int) -> None:
-    """Declare the contract's inputs that the graph does not use, which the export leaves out."""
+def _declare(model: onnx.ModelProto, planes: int) -> None:
+    """Declare the contract's inputs, those too that the graph does not use, which the export leaves out; make what is
+    OPTIONAL a constant."""
     declared = {value.name: value for value in model.graph.input}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(values, name) for name, values in OPTIONAL.items() if name in declared
+    )
     for name in INPUTS:
         if name not in declared:
             size = [1] if name == "ratio" else [planes]
@@ -243,20 +254,32 @@ def _check_parity(graph: Graph, onnx_file: Path, recipe: Recipe, precision: Prec
 
 def parity(graph: Graph, onnx_file: Path, recipe: Recipe) -> tuple[float, float]:
     """Largest and mean difference between torch and ONNX Runtime, relative to 1 + the value."""
-    session = ort.InferenceSession(str(onnx_file), providers=["CPUExecutionProvider"])
+    trims = isinstance(graph, PackedGraph)
+    content = onnx_file.read_bytes()
+    options = ort.SessionOptions()
+    # Without a word about inputs that may be left out.
+    options.log_severity_level = 3
+    session = ort.InferenceSession(
+        with_optional(content) if trims else content, options, providers=["CPUExecutionProvider"]
+    )
     worst, means = 0.0, []
     multiple = size_multiple(recipe.packing)
     for height, width in ((3, 4), (2, 1), (5, 7)):
         inputs = _example(height * multiple, width * multiple, recipe.packing)
-        with torch.no_grad():
-            expected = _SinglePicture(graph)(*inputs)
-        got = session.run(
-            list(OUTPUTS[recipe.kind]), {n: t.numpy() for n, t in zip(INPUTS, inputs, strict=True)}
-        )
-        for mine, theirs in zip(expected, got, strict=True):
-            difference = np.abs(mine.numpy() - theirs) / (1 + np.abs(mine.numpy()))
-            worst = max(worst, float(difference.max()))
-            means.append(float(difference.mean()))
+        feed = {n: t.numpy() for n, t in zip(INPUTS, inputs, strict=True)}
+        edge = EDGE * recipe.packing.cell
+        asked: list[tuple[Any, ...]] = [()]
+        if trims and height > 2:
+            asked += [(torch.tensor([1, 0, 2, 3]) * edge, torch.tensor(plain)) for plain in (True, False)]
+        for optional in asked:
+            with torch.no_grad():
+                expected = _SinglePicture(graph)(*inputs, *optional)
+            given = {n: t.numpy() for n, t in zip(OPTIONAL, optional, strict=False)}
+            got = session.run(list(OUTPUTS[recipe.kind]), {**feed, **given})
+            for mine, theirs in zip(expected, got, strict=True):
+                difference = np.abs(mine.numpy() - theirs) / (1 + np.abs(mine.numpy()))
+                worst = max(worst, float(difference.max()))
+                means.append(float(difference.mean()))
     return worst, max(means)
 
 

@@ -21,11 +21,13 @@ from scotopic.train.blocks import (
     ResidualBlock,
     by_colour,
     core,
+    cut,
     enlarge,
     replicate,
     shared,
 )
 from scotopic.train.demosaic import BENT, LINEAR, demosaic_weights
+from scotopic.train.fade import faded, faded_if_need_be, lamp_threshold
 from scotopic.train.filters import (
     Packing,
     binomial_weights,
@@ -38,6 +40,10 @@ from scotopic.train.filters import (
 GRAPH = 2
 """Counts the forms that the arithmetic around our network has had: weights learnt in another are a start and no
 result."""
+
+EDGE = 4
+"""Places at the edge of a trimmed result that are not as in the whole picture: the finest level's filters see three,
+and the middle level counts in pairs."""
 
 GREEN = 1
 """Index of the plane (G1, or G) whose noise sets the curve in which the network sees and works."""
@@ -80,11 +86,6 @@ def decode(encoded: Tensor, knee: Tensor) -> Tensor:
     return encoded * (encoded.relu() * (one.square() * unit) + one * unit)
 
 
-def smooth(t: Tensor) -> Tensor:
-    """A cubic from 0 at 0 to 1 at 1, even at both ends."""
-    return t * t * (3 - 2 * t)
-
-
 class PackedUNet(nn.Module):
     """A U-Net on packed places, its levels joined by addition; gives so many `values` and `choices`."""
 
@@ -107,12 +108,21 @@ class PackedUNet(nn.Module):
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, places: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Of inputs (B, C, h, w), a tensor (B, N, h, w) for each of the two.
+
+        Without the `places` that are told: each level leaves out on the way back what nobody looks at.
+        """
         fine = self.encode_fine(self.stem(x))
         middle = self.encode_middle(self.down_middle(F.relu(fine)))
         bottom = self.bottom(self.down_coarse(F.relu(middle)))
-        middle = self.decode_middle(middle + self.up_middle(F.relu(bottom)))
-        fine = F.relu(self.decode_fine(fine + self.up_fine(F.relu(middle))))
+        # The middle level first leaves out EDGE less than the finest, which is a multiple of it.
+        of_middle = None if places is None else (places - EDGE).clamp_min(0) // 2
+        rest = None if of_middle is None or places is None else places // 2 - of_middle
+        middle, up = cut(middle, of_middle), cut(self.up_middle(F.relu(bottom)), of_middle)
+        middle = self.decode_middle(middle + up)
+        fine = cut(fine, places) + self.up_fine(cut(F.relu(middle), rest))
+        fine = F.relu(self.decode_fine(fine))
         parts: tuple[Tensor, ...] = self.head(fine)
         return parts
 
@@ -131,6 +141,8 @@ class Seen:
     """Where noise turns from read to shot noise, by plane."""
     knee: Tensor
     """Of the curve in which the network sees and works, (B, 1, 1, 1)."""
+    places: Tensor | None
+    """That the result leaves out at the top, left, bottom and right, (4,); None for none."""
 
 
 class PackedGraph(nn.Module):
@@ -139,6 +151,9 @@ class PackedGraph(nn.Module):
     Inputs: `mosaic` (B, 1, H, W) in DN, H and W multiples of `size_multiple`; `black`, `white`, `wb`,
     `shot`, `read` (B, 4) for R, G1, G2, B, or (B, 3) for R, G, B; `ratio` (B, 1). Outputs `rgb` and
     `plain`, both (B, 3, H, W), linear, white-balanced, amplified, 1.0 = display white.
+
+    Of a single picture also with both of `models.OPTIONAL`: `trim` (4,) and `with_plain` (). The same to the last bits,
+    but where `trim` says that nobody looks, and a plain demosaic that nobody asked for may be empty.
     """
 
     demosaic: Tensor
@@ -166,6 +181,8 @@ class PackedGraph(nn.Module):
         shot: Tensor,
         read: Tensor,
         ratio: Tensor,
+        trim: Tensor | None = None,
+        with_plain: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """As the class says."""
 
@@ -187,11 +204,24 @@ class PackedGraph(nn.Module):
         lamp_starts = lamp_threshold(slope[:, green], offset[:, green]) / (4 * knee)
         # Hot pixels must not pass for light.
         tame = light.minimum(5 * lamp_starts)
-        keep = self._keep(x, tame * (1 / lamp_starts))
-        plain = F.conv2d(y, self.demosaic)
-        change = by_colour(self._enhanced(Seen(light, tame, slope, knees, knee)) - plain)
-        rgb = plain + (keep[:, None] * change).flatten(1, 2)
-        return unpack(rgb, self.packing.cell), unpack(plain, self.packing.cell)
+        places = None if trim is None else trim // self.packing.cell
+        enhanced = self._enhanced(Seen(light, tame, slope, knees, knee, places))
+        if trim is None or with_plain is None:
+            rgb, plain = faded(enhanced, x, y, tame * (1 / lamp_starts), self.demosaic, self.binomial)
+            return unpack(rgb, self.packing.cell), unpack(plain, self.packing.cell)
+        rgb, plain = faded_if_need_be(
+            enhanced,
+            x,
+            y,
+            tame,
+            lamp_starts,
+            self.demosaic,
+            self.binomial,
+            places,
+            with_plain,
+            self.packing.cell,
+        )
+        return unpack(rgb, self.packing.cell), plain
 
     def _enhanced(self, seen: Seen) -> Tensor:
         """The network's result, (B, 3*P, h, w), 1 = display white; fades to the plain demosaic where it is not kept."""
@@ -208,26 +238,6 @@ class PackedGraph(nn.Module):
         if self.packing.pattern == BAYER:
             return pack(F.pad(mosaic, (cell, cell, cell, cell), mode="reflect"), cell)
         return replicate(pack(mosaic, cell))
-
-    def _keep(self, x: Tensor, lamps: Tensor) -> Tensor:
-        """How much of the network's work to keep, (B, P, h, w) in 0..1; `lamps` is light of which lamps begin at 1.
-
-        None where the sensor is at or near saturation, and none where the light is far above display
-        white with the noise far below it: lamps are not the network's business. A hot pixel alone
-        weighs 0.14 in the 5x5 binomial and so passes for no lamp. The filters themselves do what they can, as each
-        operation beside them is a pass over all pixels.
-        """
-        below_lamps = self._blurred(lamps, -1.0, 2.0)
-        low, high = NEAR_SATURATION
-        near = ((x - low) * (1 / (high - low))).clamp(0, 1)
-        some, many = SATURATED_SHARE
-        below_saturation = self._blurred(near, -1 / (many - some), many / (many - some))
-        return smooth(below_lamps.minimum(below_saturation))
-
-    def _blurred(self, values: Tensor, factor: float, offset: float) -> Tensor:
-        """factor * (values in the 5x5 binomial) + offset, held in 0..1."""
-        bias = values.new_full((self.packing.pixels,), offset)
-        return F.conv2d(values, self.binomial * factor, bias).clamp(0, 1)
 
 
 class MosaicGraph(PackedGraph):
@@ -262,12 +272,13 @@ class MosaicGraph(PackedGraph):
         own, *means = (values.clamp_max(ENCODED_MAX) for values in shown)
         noise = noise_features(seen.slope, seen.knees).expand(-1, -1, *own.shape[2:])
         inputs = torch.cat([own, noise, *means], dim=1)
-        values, choices = in_precision(self.net, (inputs,), self.autocast)
+        values, choices = in_precision(self.net, (inputs, seen.places), self.autocast)
         gates, scores = torch.split(choices, [self.packing.pixels, len(MEAN_SCALES)], dim=1)
         # From here on each operation is a pass over three values a pixel, which is what the graph's time goes into
         # beside the convolutions.
+        lights = [cut(light, seen.places) for light in lights]
         mean = F.conv2d(replicate(encode(shared(lights, scores), seen.knee)), self.upsample)
-        detail = F.conv2d(bent, self.detail)
+        detail = F.conv2d(cut(bent, seen.places), self.detail)
         pull = torch.sigmoid(-gates)[:, None] * by_colour(mean - detail)
         return decode(values + (detail + pull.flatten(1, 2)), seen.knee)
 
@@ -280,20 +291,15 @@ class MosaicGraph(PackedGraph):
 
 
 def in_precision(
-    net: nn.Module, inputs: tuple[Tensor, ...], dtype: torch.dtype | None
+    net: nn.Module, inputs: tuple[Tensor | None, ...], dtype: torch.dtype | None
 ) -> tuple[Tensor, ...]:
     """What a network gives, in float32, calculated in `dtype` inside; None for float32 throughout."""
     if dtype is None:
         plain: tuple[Tensor, ...] = net(*inputs)
         return plain
-    with torch.autocast(inputs[0].device.type, dtype=dtype):
+    with torch.autocast(next(net.parameters()).device.type, dtype=dtype):
         mixed: tuple[Tensor, ...] = net(*inputs)
     return tuple(given.float() for given in mixed)
-
-
-def lamp_threshold(slope: Tensor, offset: Tensor) -> Tensor:
-    """The light from which on a picture of that noise is left to the plain demosaic."""
-    return LAMP_LIGHT + 5 * BINOMIAL_NOISE * (slope * LAMP_LIGHT + offset).sqrt()
 
 
 def noise_features(slope: Tensor, knee: Tensor) -> Tensor:
@@ -305,19 +311,6 @@ def noise_features(slope: Tensor, knee: Tensor) -> Tensor:
     of_colours = torch.cat([spread[:, :2], spread[:, -1:]], dim=1)
     return torch.cat([of_colours.log2() / 4 + 0.75, knee[:, GREEN : GREEN + 1].log2() / 8], dim=1)
 
-
-LAMP_LIGHT = 2.0
-"""Light, in units of display white, from which on a clean picture is left to the plain demosaic."""
-
-BINOMIAL_NOISE = 0.273
-"""Share of a pixel's noise that the 5x5 binomial leaves: sqrt(sum of squared weights)."""
-
-NEAR_SATURATION = (0.92, 0.98)
-"""Share of the sensor's range over which a pixel comes to count as saturated."""
-
-SATURATED_SHARE = (0.16, 0.32)
-"""Weight of saturated pixels in the 5x5 binomial over which the network's work fades: one pixel weighs
-0.14, two by two 0.39."""
 
 ENCODED_MAX = 4.0
 """The network sees light up to about 16 times display white; above, only the plain demosaic speaks."""

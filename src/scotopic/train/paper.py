@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scotopic.train.blocks import core
+from scotopic.train.blocks import core, cut
 from scotopic.train.filters import PACKINGS, unpack
 from scotopic.train.networks import PackedGraph, Seen, in_precision
 
@@ -94,4 +94,6 @@ class PaperLinearGraph(PackedGraph):
         cell = self.packing.cell
         planes = F.pixel_unshuffle(unpack(core(seen.light) * (4 * seen.knee), cell), 2).clamp(0, 1)
         # Packed by columns and rows as the plain demosaic is.
-        return F.pixel_unshuffle(in_precision(self.net, (planes,), self.autocast)[0], cell)
+        return cut(
+            F.pixel_unshuffle(in_precision(self.net, (planes,), self.autocast)[0], cell), seen.places
+        )

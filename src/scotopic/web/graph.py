@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, external_data_helper, numpy_helper
+from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from scotopic.errors import ModelError
 from scotopic.models import Card, verify
@@ -51,6 +51,7 @@ def page_graph(card: Card) -> PageGraph:
     except Exception as error:
         raise ModelError(f"{card.graph}: is no ONNX graph ({error})") from error
     _widen(model.graph)
+    _ask_for_trim(model.graph)
     pieces: list[bytes] = []
     offset = 0
     for tensor in model.graph.initializer:
@@ -85,6 +86,13 @@ def _widen(graph: onnx.GraphProto) -> None:
         full = numpy_helper.to_array(tensor).astype(np.float32)
         tensor.CopyFrom(numpy_helper.from_array(full, node.output[0]))
         graph.node.remove(node)
+
+
+def _ask_for_trim(graph: onnx.GraphProto) -> None:
+    """Make the constant an input that the page always gives: ONNX Runtime for browsers takes none that may be left out."""
+    for tensor in [t for t in graph.initializer if t.name == "trim"]:
+        graph.initializer.remove(tensor)
+        graph.input.append(helper.make_tensor_value_info("trim", tensor.data_type, tensor.dims))
 
 
 def widened(weights: bytes) -> bytes:

@@ -50,6 +50,15 @@ export function tiling(height, width, { halo, size_multiple: multiple }, pixels)
   return best;
 }
 
+/**
+ * How many pixels at the top, left, bottom and right a graph is to leave out of [height, width], where `cut` is kept
+ * and its card tells that `edge`.
+ */
+export function trimmed(cut, [height, width], edge) {
+  const ends = [cut.top, cut.left, height - cut.bottom, width - cut.right];
+  return ends.map((n) => (edge ? Math.max(0, Math.floor(n / edge) - 1) * edge : 0));
+}
+
 /** Model folders under `base`, opened once each, on one engine: "wasm" or "webgpu". */
 export class Network {
   /** `ort` is ONNX Runtime's module, `read` gives a file's bytes by its path below the base. */
@@ -93,10 +102,14 @@ export class Network {
    */
   async tile(name, mosaic, [height, width], inputs, cut, monochrome = false, spare = null) {
     await this.open(name);
-    const { session } = await this.models.get(name);
+    const { card, session } = await this.models.get(name);
     const tensor = (values, dims) => new this.ort.Tensor("float32", values, dims);
     const feeds = { mosaic: tensor(mosaic, [1, 1, height, width]), ratio: tensor(Float32Array.of(inputs.ratio), [1]) };
     for (const key of BY_PLANE) feeds[key] = tensor(Float32Array.from(inputs[key]), [inputs[key].length]);
+    const trim = trimmed(cut, [height, width], card.edge);
+    if (card.edge) feeds.trim = new this.ort.Tensor("int64", BigInt64Array.from(trim, BigInt), [4]);
+    const [top, left, bottom, right] = trim;
+    const [across, down] = [width - left - right, height - top - bottom];
     const outputs = await session.run(feeds, OUTPUTS);
     const result = { finite: true, mosaic };
     for (const key of OUTPUTS) {
@@ -106,8 +119,8 @@ export class Network {
       const halves = reused(Uint16Array, spare?.[key], 3 * size);
       let at = 0;
       for (let c = 0; c < 3; c++)
-        for (let y = cut.top; y < cut.bottom; y++) {
-          const start = (c * height + y) * width;
+        for (let y = cut.top - top; y < cut.bottom - top; y++) {
+          const start = (c * down + y) * across - left;
           if (!narrow(light.subarray(start + cut.left, start + cut.right), halves, at)) result.finite = false;
           at += cut.right - cut.left;
         }

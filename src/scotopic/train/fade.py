@@ -1,0 +1,116 @@
+"""Where the network's work is not kept: lamps and saturated light are left to the plain demosaic."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from scotopic.train.blocks import cut
+from scotopic.train.filters import unpack
+
+LAMP_LIGHT = 2.0
+"""Light, in units of display white, from which on a clean picture is left to the plain demosaic."""
+
+BINOMIAL_NOISE = 0.273
+"""Share of a pixel's noise that the 5x5 binomial leaves: sqrt(sum of squared weights)."""
+
+NEAR_SATURATION = (0.92, 0.98)
+"""Share of the sensor's range over which a pixel comes to count as saturated."""
+
+SATURATED_SHARE = (0.16, 0.32)
+"""Weight of saturated pixels in the 5x5 binomial over which the network's work fades: one pixel weighs
+0.14, two by two 0.39."""
+
+
+def lamp_threshold(slope: Tensor, offset: Tensor) -> Tensor:
+    """The light from which on a picture of that noise is left to the plain demosaic."""
+    return LAMP_LIGHT + 5 * BINOMIAL_NOISE * (slope * LAMP_LIGHT + offset).sqrt()
+
+
+def _compiled(function: Any) -> Any:
+    """Only in this form can an exported graph branch; it sees no names of its module but functions of the same form."""
+    with warnings.catch_warnings():
+        # torch would rather have `torch.compile`, which exports nothing.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.script(function)
+
+
+@_compiled
+def kept(
+    x: Tensor,
+    lamps: Tensor,
+    binomial: Tensor,
+    near_saturation: tuple[float, float] = NEAR_SATURATION,
+    saturated_share: tuple[float, float] = SATURATED_SHARE,
+) -> Tensor:
+    """How much of the network's work to keep, (B, P, h, w) in 0..1; `lamps` is light of which lamps begin at 1.
+
+    None where the sensor is at or near saturation, and none where the light is far above display
+    white with the noise far below it: lamps are not the network's business. A hot pixel alone
+    weighs 0.14 in the 5x5 binomial and so passes for no lamp. The filters themselves do what they can, as each
+    operation beside them is a pass over all pixels.
+    """
+    pixels = binomial.shape[0]
+    below_lamps = F.conv2d(lamps, -binomial, lamps.new_full((pixels,), 2.0)).clamp(0, 1)
+    low, high = near_saturation
+    near = ((x - low) * (1 / (high - low))).clamp(0, 1)
+    some, many = saturated_share
+    per_share = 1 / (many - some)
+    bias = lamps.new_full((pixels,), many * per_share)
+    below_saturation = F.conv2d(near, binomial * -per_share, bias).clamp(0, 1)
+    t = below_lamps.minimum(below_saturation)
+    # A cubic from 0 at 0 to 1 at 1, even at both ends.
+    return t * t * (3 - 2 * t)
+
+
+@_compiled
+def mixed(enhanced: Tensor, plain: Tensor, keep: Tensor) -> Tensor:
+    """The one where it is kept, (B, 3*P, h, w), and the other where it is not."""
+    colours = plain.reshape(plain.shape[0], 3, keep.shape[1], plain.shape[2], plain.shape[3])
+    change = enhanced.reshape(colours.shape) - colours
+    return (colours + keep[:, None] * change).flatten(1, 2)
+
+
+def faded(
+    enhanced: Tensor, x: Tensor, y: Tensor, lamps: Tensor, demosaic: Tensor, binomial: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What the network made of light `y`, sensor values `x`, faded to the plain demosaic; and that demosaic."""
+    plain = F.conv2d(y, demosaic)
+    return mixed(enhanced, plain, kept(x, lamps, binomial)), plain
+
+
+_unpack = _compiled(unpack)
+_cut = _compiled(cut)
+
+
+@_compiled
+def faded_if_need_be(
+    enhanced: Tensor,
+    x: Tensor,
+    y: Tensor,
+    tame: Tensor,
+    lamp_starts: Tensor,
+    demosaic: Tensor,
+    binomial: Tensor,
+    places: Tensor,
+    with_plain: Tensor,
+    cell: int,
+    saturation: float = NEAR_SATURATION[0],
+) -> tuple[Tensor, Tensor]:
+    """The same for one picture, its lamps still to be divided by where they start, the demosaic unpacked.
+
+    A demosaic that nobody asked for is made only where something fades to it; else it is given empty. A tenth of the
+    graph's time.
+    """
+    rgb, plain = enhanced, enhanced[:, :3, :0]
+    # In steps from cheap to dear; hot pixels come as far as the second.
+    if bool(with_plain | (x.max() > saturation) | (tame.max() > lamp_starts.max())):
+        keep = kept(_cut(x, places), _cut(tame, places) * (1 / lamp_starts), binomial)
+        if bool(with_plain | (keep.min() < 1)):
+            packed = F.conv2d(_cut(y, places), demosaic)
+            rgb, plain = mixed(enhanced, packed, keep), _unpack(packed, cell)
+    return rgb, plain
