@@ -198,16 +198,37 @@ def test_the_tukey_spread_is_that_of_the_numpy_sensor():
         assert tukey_std(torch.tensor(shape)).item() == pytest.approx(oracle(shape), rel=1e-4)
 
 
-def test_the_loss_is_zero_for_the_truth_alone_and_weighs_shadows():
+@pytest.mark.parametrize("squared", [False, True])
+def test_the_loss_is_zero_for_the_truth_alone_and_weighs_shadows(squared):
     target = torch.rand(2, 3, 32, 32)
     eye = torch.eye(3).expand(2, 3, 3)
-    loss = partial(encoded_loss, grid=4)
+    loss = partial(encoded_loss, grid=4, squared=squared)
     assert loss(target, target, eye).item() == pytest.approx(math.log(FLOOR), abs=1e-4)
     dark, bright = torch.full((1, 3, 16, 16), 0.01), torch.full((1, 3, 16, 16), 0.9)
     one = eye[:1]
     assert loss(dark + 0.01, dark, one) > loss(bright + 0.01, bright, one) + math.log(2)
     assert loss(target + 0.1, target, eye) > loss(target + 0.05, target, eye) > loss(target, target, eye)
     assert encode_for_loss(torch.tensor(1.0)).item() == pytest.approx(1)
+
+
+def test_squares_weigh_few_large_errors_more_than_many_small_ones():
+    truth = torch.full((1, 3, 64, 64), 0.3)
+    small, few = truth + 0.01, truth.clone()
+    few[..., 7::16, 7::16] += 0.4
+    one = torch.eye(3)[None]
+    apart = {
+        squared: [encoded_loss(v, truth, one, 4, squared=squared).item() for v in (small, few)]
+        for squared in (False, True)
+    }
+    assert apart[False][0] > apart[False][1]
+    assert apart[True][0] < apart[True][1]
+
+
+def test_no_error_at_all_has_a_slope():
+    truth = torch.full((1, 3, 32, 32), 0.3)
+    given = truth.clone().requires_grad_()
+    encoded_loss(given, truth, torch.eye(3)[None], 4, squared=True).backward()
+    assert torch.isfinite(given.grad).all()
 
 
 def test_the_loss_minds_squares_more_than_the_same_errors_elsewhere():

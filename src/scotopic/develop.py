@@ -149,7 +149,7 @@ class Canvas:
             np.clip(given, -np.inf, ceiling, out=plane.reshape(height, width))
         shown = self._matrix @ planes
         if self._natural:
-            _roll_off(list(shown), self._brightest)
+            _roll_off(shown, self._brightest)
         np.clip(shown, 0, 1, out=shown)
         np.sqrt(shown, out=shown)
         shown *= np.float32(_TABLE_SIZE - 1)
@@ -169,8 +169,8 @@ class Canvas:
 _PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020-linear": "rec2020"}
 
 
-def _roll_off(lights: list[npt.NDArray[np.float32]], brightest: float) -> None:
-    """Bring light above the shoulder's start below white, in place, with its hue.
+def _roll_off(lights: npt.NDArray[np.float32], brightest: float) -> None:
+    """Bring light (3, N) above the shoulder's start below white, in place, with its hue.
 
     The strongest colour follows the shoulder. The others keep their place between the strongest and the
     weakest, which is the hue of HSV; how far they lie apart is the mean of two ways: as if each colour had
@@ -181,9 +181,8 @@ def _roll_off(lights: list[npt.NDArray[np.float32]], brightest: float) -> None:
     bright = np.flatnonzero(np.maximum(np.maximum(lights[0], lights[1]), lights[2]) > SHOULDER_STARTS)
     if not bright.size:
         return
-    few = [np.clip(light.ravel().take(bright), 0, LIGHT_MAX) for light in lights]
-    strongest = np.maximum(np.maximum(few[0], few[1]), few[2])
-    weakest = np.minimum(np.minimum(few[0], few[1]), few[2])
+    few = np.clip(lights.take(bright, axis=1), 0, LIGHT_MAX)
+    strongest, weakest = few.max(axis=0), few.min(axis=0)
     rolled, stays = _shoulder_tables(brightest)
     entries = _entries(strongest)
     top = rolled.take(entries, mode="clip")
@@ -193,11 +192,10 @@ def _roll_off(lights: list[npt.NDArray[np.float32]], brightest: float) -> None:
     spread /= weakest
     spread -= top / strongest
     spread *= np.float32(-0.5) * stays.take(entries, mode="clip")
-    for light, moved in zip(lights, few, strict=True):
-        moved -= strongest
-        moved *= spread
-        moved += top
-        light.ravel()[bright] = moved
+    few -= strongest
+    few *= spread
+    few += top
+    lights[:, bright] = few
 
 
 def _entries(light: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:

@@ -31,13 +31,13 @@ def render(linear: Tensor, to_srgb: Tensor) -> Tensor:
 
 
 def loss_named(name: Loss, rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: int) -> Tensor:
-    """The loss a recipe names: both (B, 3, H, W), linear for `encoded`, else whatever the truth is.
+    """The loss a recipe names: both (B, 3, H, W), linear for the encoded ones, else whatever the truth is.
 
     `grid` is the side of the packing in pixels.
     """
     match name:
-        case "encoded":
-            return encoded_loss(rgb, target, to_srgb, grid)
+        case "encoded" | "encoded-mse":
+            return encoded_loss(rgb, target, to_srgb, grid, squared=name == "encoded-mse")
         case "l1":
             return F.l1_loss(rgb, target)
         case "mse":
@@ -58,20 +58,26 @@ FLOOR = 0.002
 """A picture this near its truth, in encoded light, needs no more pulling."""
 
 
-def encoded_loss(rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: int) -> Tensor:
+def encoded_loss(
+    rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: int, *, squared: bool = False
+) -> Tensor:
     """The logarithm of each picture's distance from its truth, averaged over the batch, and its grid.
 
-    The distance is L1 on the rendered picture and on its local means. The mean over 8x8 blocks is taken
-    in linear light and then encoded: noise in an encoded domain would otherwise pull shadows off their
-    true level, and blotches of colour would cost little. The mean over pixels `grid` apart shows patterns
-    that come again from square to square. The logarithm gives every noise level the same say; else the
+    The distance is L1 on the rendered picture, or `squared` the root of the mean square, and L1 on its local means.
+    The mean over 8x8 blocks is taken in linear light and then encoded: noise in an encoded domain would otherwise pull
+    shadows off their true level, and blotches of colour would cost little. The mean over pixels `grid` apart shows
+    patterns that come again from square to square. The logarithm gives every noise level the same say; else the
     pictures that nobody can save would drown the others (experiments.md, 2026-11-22).
     """
     shown, truth = render(rgb, to_srgb), render(target, to_srgb)
-    fine = (shown - truth).abs().mean(dim=(1, 2, 3))
+    apart = shown - truth
+    places = (1, 2, 3)
+    fine = (
+        apart.square().mean(dim=places).clamp_min(1e-16).sqrt() if squared else apart.abs().mean(dim=places)
+    )
     rgb_means, target_means = (F.avg_pool2d(v.clamp_max(2), 8) for v in (rgb, target))
     coarse = (render(rgb_means, to_srgb) - render(target_means, to_srgb)).abs().mean(dim=(1, 2, 3))
-    packed = F.pixel_unshuffle(shown - truth, grid)
+    packed = F.pixel_unshuffle(apart, grid)
     area = min(PATTERN_AREA, *packed.shape[2:])
     pattern = F.avg_pool2d(packed, area).abs().mean(dim=(1, 2, 3))
     excess = (grid_strength(shown, grid) / grid_strength(truth, grid) - 1).relu()

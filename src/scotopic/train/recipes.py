@@ -15,7 +15,7 @@ from scotopic.train.simulate import NoiseRange
 
 Network = Literal["bayer", "xtrans", "paper", "paper-linear"]
 Kind = Literal["linear", "srgb"]
-Loss = Literal["encoded", "l1", "mse"]
+Loss = Literal["encoded", "encoded-mse", "l1", "mse"]
 Schedule = Literal["cosine", "step", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -106,8 +106,10 @@ class Recipe:
         multiple = size_multiple(self.packing)
         if self.crop % multiple:
             raise SettingsError(f"crop {self.crop} must be a multiple of {multiple}")
-        if self.kind == "srgb" and self.loss == "encoded":
-            raise SettingsError("the encoded loss is for linear light: the paper network takes l1 or mse")
+        if self.kind == "srgb" and self.loss.startswith("encoded"):
+            raise SettingsError(
+                "the encoded losses are for linear light: the paper network takes l1 or mse"
+            )
 
     @property
     def kind(self) -> Kind:

@@ -89,7 +89,7 @@ def _widen(graph: onnx.GraphProto) -> None:
 
 
 def _ask_for_trim(graph: onnx.GraphProto) -> None:
-    """Make the constant an input that the page always gives: ONNX Runtime for browsers takes none that may be left out."""
+    """Make the constant an input that the page always gives: in browsers ONNX Runtime has none that may be left out."""
     for tensor in [t for t in graph.initializer if t.name == "trim"]:
         graph.initializer.remove(tensor)
         graph.input.append(helper.make_tensor_value_info("trim", tensor.data_type, tensor.dims))
