@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.scenes import load_all
-from scotopic.models import OPTIONAL, available, find, load_card, with_optional
+from scotopic.models import OPTIONAL, available, find, load_card, sha256, with_optional
 from scotopic.pattern import extended
 from scotopic.run import GraphInputs, Model, spans
 from scotopic.sensor import expose, sony_a7s2
@@ -267,6 +267,23 @@ def test_a_broken_card_is_refused(tmp_path, card):
     (tmp_path / "card.json").write_text(card)
     with pytest.raises(ModelError, match=r"card\.json"):
         load_card(tmp_path)
+
+
+def test_an_edge_is_refused_that_the_graph_knows_nothing_of_or_that_does_not_fit(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(find("bayer-fast").folder, folder)
+    graph = (folder / "model.onnx").read_bytes()
+    for name in OPTIONAL:
+        graph = graph.replace(name.encode(), name.upper().encode())
+    (folder / "model.onnx").write_bytes(graph)
+    card = json.loads((folder / "card.json").read_text())
+    card["sha256"] = sha256(folder / "model.onnx")
+    for edge, words in ((16, "set it to 0"), (12, "must divide"), (-1, "must divide")):
+        (folder / "card.json").write_text(json.dumps({**card, "edge": edge}))
+        with pytest.raises(ModelError, match=words):
+            Model(folder, device="cpu")
+    (folder / "card.json").write_text(json.dumps({**card, "edge": 0}))
+    Model(folder, device="cpu")
 
 
 def test_a_card_of_another_format_is_refused(tmp_path):

@@ -19,6 +19,7 @@ from scotopic.frame import Counts, Linear32
 from scotopic.models import (
     DEFAULT,
     INPUTS,
+    OPTIONAL,
     OUTPUTS,
     Card,
     Tier,
@@ -329,6 +330,11 @@ class Model:
         inputs = {node.name for node in self._session.get_inputs()}
         outputs = {node.name for node in self._session.get_outputs()}
         needed = OUTPUTS[self.card.kind]
+        if self.card.edge and inputs & set(OPTIONAL):
+            raise ModelError(
+                f"{self.card.folder / 'card.json'}: tells an edge of {self.card.edge}, but the graph does not hold "
+                f"the constants {' and '.join(OPTIONAL)}, which that is about; set it to 0"
+            )
         if inputs != set(INPUTS) or not set(needed) <= outputs:
             raise ModelError(
                 f"{self.card.graph}: has inputs {sorted(inputs)} and outputs {sorted(outputs)}; the "
@@ -350,15 +356,17 @@ class _Lane:
         self._binding = session.io_binding()
         for name, values in inputs.feed().items():
             self._binding.bind_cpu_input(name, values)
+        self._optional: dict[str, ort.OrtValue] = {}
         if trims:
             self._bind_optional("with_plain", np.array("plain" in outputs))
-        self._trims = trims
         self._buffers = {name: np.empty(3 * largest, np.float32) for name in outputs}
         self._counts = np.empty(largest, np.float32)
 
     def _bind_optional(self, name: str, values: npt.NDArray[np.generic]) -> None:
-        # `bind_cpu_input` knows of the other inputs alone.
-        self._binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(values))
+        # `bind_cpu_input` knows of the other inputs alone. The value looks into numpy's memory, and before 1.30 ONNX
+        # Runtime does not keep it.
+        self._optional[name] = ort.OrtValue.ortvalue_from_numpy(values)
+        self._binding.bind_ortvalue_input(name, self._optional[name])
 
     def run(self, session: ort.InferenceSession, piece: Counts, trim: Trim) -> dict[str, Linear32]:
         """The outputs (3, h, w) of the graph, without what is trimmed, for a piece of at most `largest` pixels."""
@@ -368,7 +376,7 @@ class _Lane:
         shape = (1, 3, piece.shape[0] - top - bottom, piece.shape[1] - left - right)
         views = {name: memory[: math.prod(shape)].reshape(shape) for name, memory in self._buffers.items()}
         self._binding.bind_cpu_input("mosaic", mosaic)
-        if self._trims:
+        if self._optional:
             self._bind_optional("trim", np.array([top, left, bottom, right], np.int64))
         for name, view in views.items():
             self._binding.bind_output(name, "cpu", 0, np.float32, shape, view.ctypes.data)

@@ -43,7 +43,7 @@ result."""
 
 EDGE = 4
 """Places at the edge of a trimmed result that are not as in the whole picture: the finest level's filters see three,
-and the middle level counts in pairs."""
+the enlarged means half of one more. Even, as the middle level counts in pairs."""
 
 GREEN = 1
 """Index of the plane (G1, or G) whose noise sets the curve in which the network sees and works."""

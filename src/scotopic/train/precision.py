@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from scotopic.models import OPTIONAL, with_optional
 from scotopic.train.weights import HALF, IN_ONNX
 
 Precision = Literal["float32", "float16", "int8"]
@@ -69,6 +71,11 @@ def quantise(path: Path, feeds: Iterable[Feed]) -> None:
         def get_next(self) -> Any:
             return next(self.rows, None)
 
+    content = path.read_bytes()
+    constants = {tensor.name for tensor in onnx.load_from_string(content).graph.initializer}
+    if set(OPTIONAL) <= constants:
+        # As inputs they are not folded away.
+        path.write_bytes(with_optional(content))
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
@@ -92,3 +99,27 @@ def quantise(path: Path, feeds: Iterable[Feed]) -> None:
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={"WeightSymmetric": True, "CalibMovingAverage": True},
         )
+    model = onnx.load(path)
+    for value in [v for v in model.graph.input if v.name in OPTIONAL]:
+        model.graph.input.remove(value)
+    _put_in_order(model.graph)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _put_in_order(graph: onnx.GraphProto) -> None:
+    """Sort the nodes so that each comes after what it needs, its branches too, which the tool forgets."""
+    nodes = list(graph.node)
+    maker = {name: i for i, node in enumerate(nodes) for name in node.output}
+    needs = [{maker[name] for name in _needed(node) if name in maker} for node in nodes]
+    order = TopologicalSorter({i: sorted(needed) for i, needed in enumerate(needs)}).static_order()
+    del graph.node[:]
+    graph.node.extend(nodes[i] for i in order)
+
+
+def _needed(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node and its branches take, those things too that the branches make themselves."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _needed(inner)

@@ -51,7 +51,8 @@ def page_graph(card: Card) -> PageGraph:
     except Exception as error:
         raise ModelError(f"{card.graph}: is no ONNX graph ({error})") from error
     _widen(model.graph)
-    _ask_for_trim(model.graph)
+    if card.edge:
+        _ask_for_trim(card, model.graph)
     pieces: list[bytes] = []
     offset = 0
     for tensor in model.graph.initializer:
@@ -88,11 +89,15 @@ def _widen(graph: onnx.GraphProto) -> None:
         graph.node.remove(node)
 
 
-def _ask_for_trim(graph: onnx.GraphProto) -> None:
+def _ask_for_trim(card: Card, graph: onnx.GraphProto) -> None:
     """Make the constant an input that the page always gives: in browsers ONNX Runtime has none that may be left out."""
-    for tensor in [t for t in graph.initializer if t.name == "trim"]:
-        graph.initializer.remove(tensor)
-        graph.input.append(helper.make_tensor_value_info("trim", tensor.data_type, tensor.dims))
+    constants = [tensor for tensor in graph.initializer if tensor.name == "trim"]
+    if not constants:
+        raise ModelError(
+            f"{card.graph}: holds no constant trim, which its card's edge of {card.edge} is about"
+        )
+    graph.initializer.remove(constants[0])
+    graph.input.append(helper.make_tensor_value_info("trim", constants[0].data_type, constants[0].dims))
 
 
 def widened(weights: bytes) -> bytes:

@@ -117,7 +117,9 @@ async function trialTile(engine, name, multiples) {
   const all = (value) => Array(planes).fill(value);
   const wb = planes === 4 ? [2, 1, 1, 1.6] : [2, 1, 1.6];
   const inputs = { black: all(512), white: all(16383), wb, shot: all(2e-4), read: all(2e-7), ratio: 100 };
-  const cut = { top: 0, left: 0, bottom: side, right: side };
+  // As in a picture's middle, where the graph leaves out what is cut off.
+  const off = 2 * (card.edge ?? 0);
+  const cut = { top: off, left: off, bottom: side - off, right: side - off };
   return engine.tile(name, mosaic, [side, side], inputs, cut);
 }
 
