@@ -172,6 +172,7 @@ def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:
         )
     model = onnx.load(target)
     _declare(model, recipe.packing.planes)
+    _share_constants(model.graph)
     del model.metadata_props[:]
     model.doc_string = ""
     for node in model.graph.node:
@@ -193,6 +194,26 @@ def _declare(model: onnx.ModelProto, planes: int) -> None:
             declared[name] = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, size)
     del model.graph.input[:]
     model.graph.input.extend(declared[name] for name in INPUTS)
+
+
+def _share_constants(graph: onnx.GraphProto) -> None:
+    """Keep one of equal constants, of which the export writes hundreds."""
+    kept: dict[bytes, str] = {}
+    replaced: dict[str, str] = {}
+    for node in [n for n in graph.node if n.op_type == "Constant"]:
+        (name,), content = node.output, node.attribute[0].SerializeToString()
+        if content in kept:
+            replaced[name] = kept[content]
+            graph.node.remove(node)
+        kept.setdefault(content, name)
+    _rename_inputs(graph, replaced)
+
+
+def _rename_inputs(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        for attribute in node.attribute:
+            _rename_inputs(attribute.g, names)
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:
