@@ -4,7 +4,7 @@ import { ScotopicError } from "./errors.js";
 import { LIGHT_OF_HALF } from "./half.js";
 
 /** Sides of the tiles by which engines are compared, in size multiples of the model: their light, their speed. */
-const TRIAL = 2;
+const TRIAL = 4;
 const RACE = 10;
 
 /** How far the engines' light may lie apart, in shares of display white: half a step of 8 bits. */
