@@ -251,13 +251,17 @@ def _treat(
         if settings.kind == "dng":
             check_kind("dng", settings.way, model.card)
             linear = _linear(captured, model, made, settings, facts, tell, ended)
+            # Finished colours take as much memory as the light that was made of them.
+            del captured, made
             _write_dng(job, settings, linear, state, facts)
             return "done"
         bits = _bits(settings)
         if settings.wb == "auto":
             # Judged from the whole picture of light; else there is none, each piece is developed at once.
             linear = _linear(captured, model, made, settings, facts, tell, ended)
+            del captured, made
             picture = develop(linear, look=settings.look, space=settings.space, bits=bits)
+            del linear
         else:
             picture = finished(
                 captured,
