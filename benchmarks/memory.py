@@ -27,7 +27,7 @@ def measured(megapixels: float, folder: Path, kind: str, finished: bool, model: 
     """One size: its peak, its bound, its seconds."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5) & ~1
     width = round(height * 1.5) & ~1
-    raw, target = folder / "frame.dng", folder / f"frame.{kind}"
+    raw, target = folder / "source.dng", folder / f"result.{kind}"
     make_raw(raw, height, width, finished=finished)
     start = time.perf_counter()
     # What is written with finished colours is marked as enhanced already.
