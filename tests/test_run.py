@@ -15,8 +15,9 @@ from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.scenes import load_all
 from scotopic.models import OPTIONAL, available, find, load_card, sha256, with_optional
 from scotopic.pattern import extended
-from scotopic.run import GraphInputs, Model, spans
+from scotopic.run import GraphInputs, Model
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.tiles import spans
 
 
 @given(

@@ -251,8 +251,7 @@ def _treat(
         if settings.kind == "dng":
             check_kind("dng", settings.way, model.card)
             linear = _linear(captured, model, made, settings, facts, tell, ended)
-            # Finished colours take as much memory as the light that was made of them.
-            del captured, made
+            del captured, made  # of finished colours as large as the light
             _write_dng(job, settings, linear, state, facts)
             return "done"
         bits = _bits(settings)
@@ -261,7 +260,6 @@ def _treat(
             linear = _linear(captured, model, made, settings, facts, tell, ended)
             del captured, made
             picture = develop(linear, look=settings.look, space=settings.space, bits=bits)
-            del linear
         else:
             picture = finished(
                 captured,
