@@ -24,7 +24,7 @@ from scotopic.models import CARD_FORMAT, INPUTS, OPTIONAL, OUTPUTS, sha256, with
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.filters import Packing
-from scotopic.train.networks import EDGE, GRAPH, MosaicGraph, PackedGraph, size_multiple
+from scotopic.train.networks import GRAPH, MosaicGraph, PackedGraph, size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
@@ -122,7 +122,7 @@ def export(
             "cfa": packing.pattern.sensor,
             "size_multiple": size_multiple(packing),
             "halo": 0,
-            "edge": EDGE * packing.cell if isinstance(graph, PackedGraph) else 0,
+            "edge": graph.edge if isinstance(graph, PackedGraph) else 0,
             "precision": precision,
             "parameters": sum(p.numel() for p in graph.net.parameters()),
             "sha256": sha256(part / "model.onnx"),
@@ -156,7 +156,7 @@ def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:
     names = list(INPUTS)
     if isinstance(graph, PackedGraph):
         names += OPTIONAL
-        example += (torch.tensor([1, 2, 3, 4]) * EDGE * recipe.packing.cell, torch.tensor(False))
+        example += (torch.tensor([1, 2, 3, 4]) * graph.edge, torch.tensor(False))
     with warnings.catch_warnings():
         # About folding constants, of interest to nobody who exports.
         warnings.simplefilter("ignore")
@@ -275,24 +275,23 @@ def _check_parity(graph: Graph, onnx_file: Path, recipe: Recipe, precision: Prec
 
 def parity(graph: Graph, onnx_file: Path, recipe: Recipe) -> tuple[float, float]:
     """Largest and mean difference between torch and ONNX Runtime, relative to 1 + the value."""
-    trims = isinstance(graph, PackedGraph)
     content = onnx_file.read_bytes()
     options = ort.SessionOptions()
     # Without a word about inputs that may be left out.
     options.log_severity_level = 3
-    session = ort.InferenceSession(
-        with_optional(content) if trims else content, options, providers=["CPUExecutionProvider"]
-    )
+    asked: list[tuple[Tensor, ...]] = [()]
+    if isinstance(graph, PackedGraph):
+        content = with_optional(content)
+        trim = torch.tensor([1, 0, 2, 3]) * graph.edge
+        asked += [(trim, torch.tensor(plain)) for plain in (True, False)]
+    session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     worst, means = 0.0, []
     multiple = size_multiple(recipe.packing)
     for height, width in ((3, 4), (2, 1), (5, 7)):
         inputs = _example(height * multiple, width * multiple, recipe.packing)
         feed = {n: t.numpy() for n, t in zip(INPUTS, inputs, strict=True)}
-        edge = EDGE * recipe.packing.cell
-        asked: list[tuple[Any, ...]] = [()]
-        if trims and height > 2:
-            asked += [(torch.tensor([1, 0, 2, 3]) * edge, torch.tensor(plain)) for plain in (True, False)]
-        for optional in asked:
+        # What is too small is not trimmed.
+        for optional in asked if height > 2 else asked[:1]:
             with torch.no_grad():
                 expected = _SinglePicture(graph)(*inputs, *optional)
             given = {n: t.numpy() for n, t in zip(OPTIONAL, optional, strict=False)}

@@ -116,9 +116,11 @@ class PackedUNet(nn.Module):
         fine = self.encode_fine(self.stem(x))
         middle = self.encode_middle(self.down_middle(F.relu(fine)))
         bottom = self.bottom(self.down_coarse(F.relu(middle)))
-        # The middle level first leaves out EDGE less than the finest, which is a multiple of it.
-        of_middle = None if places is None else (places - EDGE).clamp_min(0) // 2
-        rest = None if of_middle is None or places is None else places // 2 - of_middle
+        of_middle = rest = None
+        if places is not None:
+            # The middle level first leaves out EDGE less than the finest, which is a multiple of it.
+            of_middle = (places - EDGE).clamp_min(0) // 2
+            rest = places // 2 - of_middle
         middle, up = cut(middle, of_middle), cut(self.up_middle(F.relu(bottom)), of_middle)
         middle = self.decode_middle(middle + up)
         fine = cut(fine, places) + self.up_fine(cut(F.relu(middle), rest))
@@ -171,6 +173,11 @@ class PackedGraph(nn.Module):
     def size_multiple(self) -> int:
         """Mosaic height and width must be multiples of this: the side of the coarsest local mean."""
         return size_multiple(self.packing)
+
+    @property
+    def edge(self) -> int:
+        """EDGE in mosaic pixels, of which `trim` takes multiples."""
+        return EDGE * self.packing.cell
 
     def forward(
         self,
