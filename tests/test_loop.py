@@ -220,13 +220,50 @@ def test_two_machines_give_the_weights_of_one_even_when_stopped_on_the_way(photo
     nodes = two_machines(photos, folders, "--resume")
     # torchrun itself may wait 300 s at its end for the other machine's, when all is done.
     outputs = [node.communicate(timeout=420)[0] for node in nodes]
-    assert [node.returncode for node in nodes] == [0, 0], outputs
+    assert [node.returncode for node in nodes] == [0, 0], "\n".join(outputs)
     assert "going on from step" in outputs[0]
     assert json.loads((folders[0] / "result.json").read_text())["processes"] == 2
     assert not folders[1].exists()
     mine, theirs = weights(alone), weights(folders[0])
     # Gradients are summed in another order: float32 rounding, grown over twelve steps of Adam.
     assert max((mine[k] - theirs[k]).abs().max().item() for k in mine) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of threads in /proc")
+def test_a_group_of_processes_leaves_no_threads_behind():
+    """They would abort an interpreter that is being taken down (pytorch issue 190489), once in some tens of runs."""
+    work = (
+        "import os, sys, torch\n"
+        "from pathlib import Path\n"
+        "from scotopic.train.distributed import joined\n"
+        "def threads():\n"
+        "    return sorted(path.read_text().strip() for path in Path('/proc/self/task').glob('*/comm'))\n"
+        "with joined('cpu') as world:\n"
+        "    net = torch.nn.Conv2d(3, 3, 3)\n"
+        "    together = torch.nn.parallel.DistributedDataParallel(net)\n"
+        "    optimiser = torch.optim.AdamW(net.parameters())\n"
+        "    together(torch.ones(1, 3, 8, 8)).sum().backward()\n"
+        "    optimiser.step()\n"
+        "    during = threads()\n"
+        "    del together, net, optimiser\n"
+        "assert any('gloo' in name for name in during), during\n"
+        "sys.exit(str(threads()) if any('gloo' in name for name in threads()) else 0)\n"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", work],
+            env={**ENVIRONMENT, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
 
 
 def test_ctrl_c_saves_and_the_run_goes_on(photos, undisturbed, tmp_path):

@@ -8,6 +8,7 @@ crops by its number, so the same recipe learns from the same crops on one proces
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,6 +99,9 @@ def joined(device: str) -> Iterator[World]:
         place = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if use_cuda else torch.device("cpu")
         if use_cuda:
             torch.cuda.set_device(place)
+        # It takes the group there is for its arguments' defaults: imported later (an optimiser does so), it keeps the
+        # group's threads until the interpreter is taken down, and one that lets a tensor go by then aborts the process.
+        importlib.import_module("torch.distributed.nn.functional")
         # The first process may decode a whole dataset while the others wait.
         dist.init_process_group("nccl" if use_cuda else "gloo", timeout=timedelta(days=1))
     except (KeyError, ValueError, RuntimeError) as error:

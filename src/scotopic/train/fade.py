@@ -32,14 +32,13 @@ def lamp_threshold(slope: Tensor, offset: Tensor) -> Tensor:
 
 
 def _compiled(function: Any) -> Any:
-    """Only in this form can an exported graph branch; it sees no names of its module but functions of the same form."""
+    """Only in this form can an exported graph branch. What it calls is compiled with it; training calls those plain."""
     with warnings.catch_warnings():
         # torch would rather have `torch.compile`, which exports nothing.
         warnings.simplefilter("ignore", DeprecationWarning)
         return torch.jit.script(function)
 
 
-@_compiled
 def kept(
     x: Tensor,
     lamps: Tensor,
@@ -67,7 +66,6 @@ def kept(
     return t * t * (3 - 2 * t)
 
 
-@_compiled
 def mixed(enhanced: Tensor, plain: Tensor, keep: Tensor) -> Tensor:
     """The one where it is kept, (B, 3*P, h, w), and the other where it is not."""
     colours = plain.reshape(plain.shape[0], 3, keep.shape[1], plain.shape[2], plain.shape[3])
@@ -81,10 +79,6 @@ def faded(
     """What the network made of light `y`, sensor values `x`, faded to the plain demosaic; and that demosaic."""
     plain = F.conv2d(y, demosaic)
     return mixed(enhanced, plain, kept(x, lamps, binomial)), plain
-
-
-_unpack = _compiled(unpack)
-_cut = _compiled(cut)
 
 
 @_compiled
@@ -109,8 +103,8 @@ def faded_if_need_be(
     rgb, plain = enhanced, enhanced[:, :3, :0]
     # In steps from cheap to dear; hot pixels come as far as the second.
     if bool(with_plain | (x.max() > saturation) | (tame.max() > lamp_starts.max())):
-        keep = kept(_cut(x, places), _cut(tame, places) * (1 / lamp_starts), binomial)
+        keep = kept(cut(x, places), cut(tame, places) * (1 / lamp_starts), binomial)
         if bool(with_plain | (keep.min() < 1)):
-            packed = F.conv2d(_cut(y, places), demosaic)
-            rgb, plain = mixed(enhanced, packed, keep), _unpack(packed, cell)
+            packed = F.conv2d(cut(y, places), demosaic)
+            rgb, plain = mixed(enhanced, packed, keep), unpack(packed, cell)
     return rgb, plain
