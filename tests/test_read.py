@@ -17,7 +17,7 @@ from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
-from scotopic.levels import grey_world
+from scotopic.levels import black_of_margin, grey_world
 from scotopic.read import libraw_develop, opened, read
 
 MATRIX = np.array([[0.6640, -0.1847, -0.0503], [-0.5238, 1.3010, 0.2474], [-0.0993, 0.1673, 0.6527]])
@@ -133,6 +133,39 @@ def test_a_high_black_level_is_never_above_saturation(tmp_path):
     write_mosaic(tmp_path / "t.dng", made(data, BAYER_PHASES[0], np.full((2, 2), 3600.0), 4095))
     mosaic = read(tmp_path / "t.dng")
     assert mosaic.black.max() < mosaic.saturation <= mosaic.white
+
+
+TRUE_BLACK = np.array([[128.4, 127.7], [128.1, 128.9]])
+
+
+def masked_margin(rng, columns, light=0.0):
+    """Of a sensor of 12 bits with the noise of one at ISO 640, each column a little off."""
+    black = np.tile(np.roll(TRUE_BLACK, columns, axis=1), (600, columns // 2 + 1))[:, :columns]
+    return np.rint(black + rng.normal(0, 0.2, columns) + rng.normal(light, 2.3, black.shape)).astype(
+        np.uint16
+    )
+
+
+@pytest.mark.parametrize("columns", [74, 75])
+def test_masked_columns_tell_black_to_a_fraction_of_a_count(rng, columns):
+    stated = np.floor(TRUE_BLACK) - [[0, 0], [0, 1]]
+    measured = black_of_margin(masked_margin(rng, columns), stated, 4095)
+    assert np.abs(measured - TRUE_BLACK).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("columns", "light"),
+    [pytest.param(74, 12.0, id="light falls on it"), pytest.param(16, 0.0, id="narrow")],
+)
+def test_a_margin_that_tells_nothing_leaves_black_as_it_is_stated(rng, columns, light):
+    stated = np.floor(TRUE_BLACK)
+    assert black_of_margin(masked_margin(rng, columns, light), stated, 4095).tolist() == stated.tolist()
+
+
+def test_the_black_of_a_real_canon_is_that_of_its_masked_columns(raws: Path):
+    """LibRaw says 128, 128, 128 and 127: of the two greens, one would be off by nearly half of the noise."""
+    black = read(raws / "canon_30d.CR2").black
+    assert np.abs(black - 128).max() < 0.15
 
 
 def test_the_grey_world_balances_a_tinted_scene():

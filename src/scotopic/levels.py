@@ -1,4 +1,4 @@
-"""What a picture itself tells where its file is silent: where the sensor saturates, what is grey."""
+"""What a picture itself tells where its file is silent: where the sensor saturates, where it is black, what is grey."""
 
 from __future__ import annotations
 
@@ -20,6 +20,17 @@ SATURATION_PEAK = 10
 
 SATURATION_ABOVE = 0.05
 """At most this share of the bright pixels may lie above the pile: hot ones, and other colours' piles."""
+
+MASKED_SKIPPED = 4
+"""Columns at either edge of a masked margin that may not be like the others."""
+
+MASKED_LEAST = 8
+"""A place of the cell with fewer masked columns tells less of black than what is stated."""
+
+MASKED_ROWS_LEAST = 100
+
+MASKED_AGREES = (2.0, 1 / 2000)
+"""A margin farther off the black stated, in DN and as a share of the range, the larger of the two, is no dark one."""
 
 FLOAT_STEPS = 2047
 """Floats, and integers of more than 16 bits, are told apart as finely as a half float tells them near 1."""
@@ -52,6 +63,38 @@ def _pile(bright: npt.NDArray[Any]) -> int | None:
     stands_out = counts[peak] >= max(SATURATION_PIXELS, SATURATION_PEAK * usual)
     tops = np.count_nonzero(bright > peak + 2) <= SATURATION_ABOVE * bright.size
     return peak if stands_out and tops else None
+
+
+def black_of_margin(
+    margin: Counts, black: npt.NDArray[np.float64], white: float
+) -> npt.NDArray[np.float64]:
+    """The black of each place of the cell, in DN, by the masked columns left of the picture, as far as they are.
+
+    `margin` (H, M) are the columns before the picture's first, in its rows; `black` is what is stated, of each place of
+    the cell at the picture's corner. Whole numbers are stated, and LibRaw cuts the fractions of such means off:
+    amplified 250 times, half a DN of 14 bits is a tint. The median of the columns' means, as single columns are off.
+
+    >>> margin = np.full((200, 40), 128)
+    >>> margin[::2, ::2] += np.arange(100)[:, np.newaxis] % 2
+    >>> black_of_margin(margin, np.full((2, 2), 128.0), 4095).tolist()
+    [[128.5, 128.0], [128.0, 128.0]]
+    """
+    size = len(black)
+    rows, columns = margin.shape
+    if rows < max(size, MASKED_ROWS_LEAST):
+        return black
+    measured = np.empty_like(black)
+    for y in range(size):
+        means = margin[y::size].mean(axis=0, dtype=np.float64)
+        for x in range(size):
+            first = MASKED_SKIPPED + (columns + x - MASKED_SKIPPED) % size
+            of_place = means[first : columns - MASKED_SKIPPED : size]
+            if of_place.size < MASKED_LEAST:
+                return black
+            measured[y, x] = np.median(of_place)
+    steps, share = MASKED_AGREES
+    agrees = np.abs(measured - black).max() <= max(steps, share * (white - black.max()))
+    return measured if agrees else black
 
 
 def grey_world(

@@ -104,6 +104,13 @@ def white(raw: Any, black: float, path: Path) -> float:
     return level
 
 
+def left_margin(raw: Any) -> npt.NDArray[np.uint16]:
+    """What is stored left of the visible area, in its rows: (H, M)."""
+    sizes = raw.sizes
+    stored: npt.NDArray[np.uint16] = raw.raw_image
+    return stored[sizes.top_margin : sizes.top_margin + sizes.height, : sizes.left_margin]
+
+
 def check_straight(raw: Any, path: Path) -> None:
     """Raise UnsupportedRawError for Fujifilm's SuperCCD, whose rows LibRaw would turn by 45 degrees."""
     sizes = raw.sizes

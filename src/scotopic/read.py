@@ -18,7 +18,7 @@ from scotopic.dng.read import captured, check_side, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
-from scotopic.levels import grey_world, grey_world_of_light, saturation
+from scotopic.levels import black_of_margin, grey_world, grey_world_of_light, saturation
 
 
 def read(path: Path | str) -> Captured:
@@ -102,8 +102,9 @@ def as_libraw_sees_it(raw: Any, path: Path) -> Captured:
         raise DamagedFileError(
             f"{path.name}: its picture is only {visible.shape[1]}x{visible.shape[0]} pixels"
         )
-    black = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
-    white = libraw.white(raw, float(black.max()), path)
+    stated = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
+    white = libraw.white(raw, float(stated.max()), path)
+    black = black_of_margin(libraw.left_margin(raw), stated, white)
     data = visible.copy()  # LibRaw frees its own on closing
     check_whole(data, path.name)
     wb = libraw.white_balance(raw)

@@ -4,6 +4,10 @@ const SATURATION_FROM = 0.85;
 const SATURATION_PIXELS = 64;
 const SATURATION_PEAK = 10;
 const SATURATION_ABOVE = 0.05;
+const MASKED_SKIPPED = 4;
+const MASKED_LEAST = 8;
+const MASKED_ROWS_LEAST = 100;
+const MASKED_AGREES = [2, 1 / 2000];
 const FLOAT_STEPS = 2047;
 const GREEN = 1;
 
@@ -49,6 +53,39 @@ function pileOf(counts, size, least) {
   for (let i = peak + 3; i < counts.length; i++) above += counts[i];
   const standsOut = counts[peak] >= Math.max(SATURATION_PIXELS, SATURATION_PEAK * usual);
   return standsOut && above <= SATURATION_ABOVE * size ? peak : null;
+}
+
+/** The black of each place of the cell by the masked columns left of the picture, as far as they are; else `black`.
+ *
+ * `values` hold the stored rows of `storedWidth`, of which the picture's begin at `top`, its columns at `left`. */
+export function blackOfMargin({ values, storedWidth, top, left, height }, black, white) {
+  const size = black.length;
+  if (height < Math.max(size, MASKED_ROWS_LEAST)) return black;
+  const measured = black.map((row) => row.map(() => 0));
+  for (let y = 0; y < size; y++) {
+    const means = new Float64Array(left);
+    let rows = 0;
+    for (let row = top + y; row < top + height; row += size, rows++) {
+      for (let x = 0; x < left; x++) means[x] += values[row * storedWidth + x];
+    }
+    for (let x = 0; x < size; x++) {
+      const ofPlace = [];
+      for (let at = MASKED_SKIPPED; at < left - MASKED_SKIPPED; at++) {
+        if ((at - left - x) % size === 0) ofPlace.push(means[at] / rows);
+      }
+      if (ofPlace.length < MASKED_LEAST) return black;
+      measured[y][x] = median(ofPlace);
+    }
+  }
+  const off = Math.max(...measured.flatMap((row, y) => row.map((v, x) => Math.abs(v - black[y][x]))));
+  const [steps, share] = MASKED_AGREES;
+  return off <= Math.max(steps, share * (white - Math.max(...black.flat()))) ? measured : black;
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 /** To the nearest integer, halves to the even one as numpy does. */

@@ -8,7 +8,7 @@ import { captured, checkSide, checkWhole } from "./dng/read.js";
 import { grid } from "./dng/tags.js";
 import { ScotopicError, damaged, unsupported } from "./errors.js";
 import { checkIsRaw } from "./identify.js";
-import { greyWorld, saturation } from "./levels.js";
+import { blackOfMargin, greyWorld, saturation } from "./levels.js";
 import { EXIF_ORIENTATION_OF_FLIP, Raw, whiteBalance } from "./libraw.js";
 import { determinant, inverse, times } from "./matrix.js";
 import { filledIn, readExif } from "./metadata.js";
@@ -132,9 +132,10 @@ function asLibrawSeesIt(raw, exif) {
   }
   const { cfa, places } = cell(raw);
   if (Math.min(height, width) < 2 * cfa.length) throw damaged(`its picture is only ${width}x${height} pixels`);
-  const black = places.map((row) => row.map((i) => raw.black[i]));
+  const stated = places.map((row) => row.map((i) => raw.black[i]));
+  checkWhite(raw.white, Math.max(...stated.flat()));
+  const black = blackOfMargin(seen, stated, raw.white);
   const highest = Math.max(...black.flat());
-  checkWhite(raw.white, highest);
   checkWhole(seen);
   const data = new Uint16Array(height * width);
   for (let y = 0; y < height; y++) {
