@@ -95,16 +95,19 @@ def faded_if_need_be(
     cell: int,
     saturation: float = NEAR_SATURATION[0],
 ) -> tuple[Tensor, Tensor]:
-    """The same for one picture, its lamps still to be divided by where they start, the demosaic unpacked.
+    """The same for one picture, its lamps still to be divided by where they start, both unpacked.
 
     A demosaic that nobody asked for is made only where something fades to it; else it is given empty. A tenth of the
-    graph's time.
+    graph's time. Each branch unpacks for itself, as what comes out of one is a copy.
     """
-    rgb, plain = enhanced, enhanced[:, :3, :0]
     # In steps from cheap to dear; hot pixels come as far as the second.
     if bool(with_plain | (x.max() > saturation) | (tame.max() > lamp_starts.max())):
         keep = kept(cut(x, places), cut(tame, places) * (1 / lamp_starts), binomial)
         if bool(with_plain | (keep.min() < 1)):
             packed = F.conv2d(cut(y, places), demosaic)
-            rgb, plain = mixed(enhanced, packed, keep), unpack(packed, cell)
+            rgb, plain = unpack(mixed(enhanced, packed, keep), cell), unpack(packed, cell)
+        else:
+            rgb, plain = unpack(enhanced, cell), enhanced[:, :3, :0]
+    else:
+        rgb, plain = unpack(enhanced, cell), enhanced[:, :3, :0]
     return rgb, plain

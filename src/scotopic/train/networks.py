@@ -216,7 +216,7 @@ class PackedGraph(nn.Module):
         if trim is None or with_plain is None:
             rgb, plain = faded(enhanced, x, y, tame * (1 / lamp_starts), self.demosaic, self.binomial)
             return unpack(rgb, self.packing.cell), unpack(plain, self.packing.cell)
-        rgb, plain = faded_if_need_be(
+        both: tuple[Tensor, Tensor] = faded_if_need_be(
             enhanced,
             x,
             y,
@@ -228,7 +228,7 @@ class PackedGraph(nn.Module):
             with_plain,
             self.packing.cell,
         )
-        return unpack(rgb, self.packing.cell), plain
+        return both
 
     def _enhanced(self, seen: Seen) -> Tensor:
         """The network's result, (B, 3*P, h, w), 1 = display white; fades to the plain demosaic where it is not kept."""
