@@ -214,7 +214,7 @@ def test_what_is_no_profile_is_refused_by_name(made, tmp_path):
         ('"iso": 3200.0', '"iso": 1e999', "make no sense"),
         ('"gain_dn_per_e": ', '"gain_dn_per_e": -', "make no sense"),
         ('"read_std_dn": ', '"read_std_dn": 99999', "make no sense"),
-        ("camera profile 1", "camera profile 2", "another version"),
+        ("camera profile 2", "camera profile 99", "another version"),
     ],
 )
 def test_a_profile_with_figures_beyond_belief_is_refused_on_reading(made, tmp_path, old, new, words):
@@ -408,6 +408,20 @@ def test_a_profile_is_made_installed_and_used(frames, tmp_path):
     assert "calibrated are ISO 3200, not ISO 6400" in told[1]["warning"]
     done = scotopic("enhance", photo, "--profile", output, "--json", home=tmp_path)
     assert json.loads(done.stdout)["noise"]["source"] == "your profile of this Simulated One"
+
+
+@pytest.mark.parametrize(("make", "usable"), [("Sony", True), ("Canon", False)])
+def test_a_profile_of_before_is_read_but_where_black_has_been_measured_more_finely_since(
+    made, tmp_path, make, usable
+):
+    replace(made, make=make).save(tmp_path / "p.json")
+    text = (tmp_path / "p.json").read_text()
+    (tmp_path / "p.json").write_text(text.replace("camera profile 2", "camera profile 1", 1))
+    if usable:
+        assert profiles.load(tmp_path / "p.json").make == make
+    else:
+        with pytest.raises(SettingsError, match="masked columns.*make it again"):
+            profiles.load(tmp_path / "p.json")
 
 
 def test_a_damaged_installed_profile_stops_nothing_and_is_told(made, tmp_path, monkeypatch):

@@ -262,7 +262,11 @@ def test_a_group_of_processes_leaves_no_threads_behind():
         )
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=120)[1] for process in processes]
+    try:
+        said = [process.communicate(timeout=300)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
     assert [process.returncode for process in processes] == [0, 0], "\n".join(said)
 
 

@@ -27,7 +27,7 @@ from scotopic.train.filters import (  # noqa: E402
     unpack,
     upsample_weights,
 )
-from scotopic.train.losses import FLOOR, encode_for_loss, encoded_loss, grid_strength  # noqa: E402
+from scotopic.train.losses import ABOVE_WHITE, FLOOR, encode_for_loss, encoded_loss, grid_strength  # noqa: E402
 from scotopic.train.networks import decode, encode  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.simulate import NoiseRange, Simulator, sampled, tukey_std  # noqa: E402
@@ -196,6 +196,22 @@ def test_the_tukey_spread_is_that_of_the_numpy_sensor():
 
     for shape in (-0.2, 0.1, 0.4):
         assert tukey_std(torch.tensor(shape)).item() == pytest.approx(oracle(shape), rel=1e-4)
+
+
+@pytest.mark.parametrize(("squared", "weight"), [(False, ABOVE_WHITE), (True, ABOVE_WHITE**0.5)])
+def test_light_above_white_weighs_less_and_by_its_root_where_differences_are_squared(squared, weight):
+    def distance(given, truth):
+        pictures = (torch.full((1, 3, 16, 16), v) for v in (given, truth))
+        loss = encoded_loss(*pictures, torch.eye(3)[None], 4, squared=squared)
+        return math.exp(loss.item()) - FLOOR
+
+    above, below = (1.7, 1.5), (0.7, 0.5)
+    full = [
+        encode_for_loss(torch.tensor(high), 1).item() - encode_for_loss(torch.tensor(low), 1).item()
+        for high, low in (above, below)
+    ]
+    ratio = distance(*above) / distance(*below)
+    assert ratio / (full[0] / full[1]) == pytest.approx(weight, rel=1e-3)
 
 
 @pytest.mark.parametrize("squared", [False, True])

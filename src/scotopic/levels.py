@@ -29,8 +29,11 @@ MASKED_LEAST = 8
 
 MASKED_ROWS_LEAST = 100
 
-MASKED_AGREES = (2.0, 1 / 2000)
-"""A margin farther off the black stated, in DN and as a share of the range, the larger of the two, is no dark one."""
+MASKED_ABOVE_STATED = (-0.5, 1.5)
+"""DN by which masked columns may be above the black stated, their mean without its fraction: others are none."""
+
+MASKED_APART = 0.5
+"""DN by which the left and the right half of them may differ: light that falls on some does that."""
 
 FLOAT_STEPS = 2047
 """Floats, and integers of more than 16 bits, are told apart as finely as a half float tells them near 1."""
@@ -70,8 +73,8 @@ def black_of_margin(
 ) -> npt.NDArray[np.float64]:
     """The black of each place of the cell, in DN, by the masked columns left of the picture, as far as they are.
 
-    `margin` (H, M) are the columns before the picture's first, in its rows; `black` is what is stated, of each place of
-    the cell at the picture's corner. Whole numbers are stated, and LibRaw cuts the fractions of such means off:
+    `margin` (H, M) are the columns before the picture's first, in its rows; `black` is what LibRaw says, of each place
+    of the cell at the picture's corner. Where it measures the same columns it cuts the fractions of their means off:
     amplified 250 times, half a DN of 14 bits is a tint. The median of the columns' means, as single columns are off.
 
     >>> margin = np.full((200, 40), 128)
@@ -91,9 +94,13 @@ def black_of_margin(
             of_place = means[first : columns - MASKED_SKIPPED : size]
             if of_place.size < MASKED_LEAST:
                 return black
+            half = of_place.size // 2
+            if abs(np.median(of_place[:half]) - np.median(of_place[-half:])) > MASKED_APART:
+                return black
             measured[y, x] = np.median(of_place)
-    steps, share = MASKED_AGREES
-    agrees = np.abs(measured - black).max() <= max(steps, share * (white - black.max()))
+    least, most = MASKED_ABOVE_STATED
+    above = measured - black
+    agrees = above.min() >= least and above.max() <= most and measured.max() < white
     return measured if agrees else black
 
 

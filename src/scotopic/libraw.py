@@ -104,6 +104,11 @@ def white(raw: Any, black: float, path: Path) -> float:
     return level
 
 
+def is_black_of_margin(make: str) -> bool:
+    """Whether LibRaw takes a maker's black from columns that see no light, left of the picture: known of Canon."""
+    return make.casefold().startswith("canon")
+
+
 def left_margin(raw: Any) -> npt.NDArray[np.uint16]:
     """What is stored left of the visible area, in its rows: (H, M)."""
     sizes = raw.sizes

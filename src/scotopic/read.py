@@ -102,9 +102,11 @@ def as_libraw_sees_it(raw: Any, path: Path) -> Captured:
         raise DamagedFileError(
             f"{path.name}: its picture is only {visible.shape[1]}x{visible.shape[0]} pixels"
         )
-    stated = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
-    white = libraw.white(raw, float(stated.max()), path)
-    black = black_of_margin(libraw.left_margin(raw), stated, white)
+    black = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
+    white = libraw.white(raw, float(black.max()), path)
+    described = libraw.described(path, raw)
+    if libraw.is_black_of_margin(described["make"]):
+        black = black_of_margin(libraw.left_margin(raw), black, white)
     data = visible.copy()  # LibRaw frees its own on closing
     check_whole(data, path.name)
     wb = libraw.white_balance(raw)
@@ -119,7 +121,7 @@ def as_libraw_sees_it(raw: Any, path: Path) -> Captured:
         xyz_to_camera=_xyz_to_camera(raw),
         orientation=libraw.EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
         pixel_aspect=float(raw.sizes.pixel_aspect) or 1.0,
-        **libraw.described(path, raw),
+        **described,
     )
 
 

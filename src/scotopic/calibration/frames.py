@@ -46,7 +46,7 @@ class Frame:
     iso: float
     exposure_s: float | None
     level_dn: float
-    """Median above the stated black."""
+    """Median above the file's black."""
     spread_dn: float
     range_dn: float
     clipped: float
@@ -103,7 +103,7 @@ def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], N
 
 
 def above_black(mosaic: Mosaic) -> Floats:
-    """The data in DN above the black that the file states, (H, W)."""
+    """The data in DN above the file's black, (H, W)."""
     size = len(mosaic.cfa)
     height, width = mosaic.data.shape
     black = np.tile(mosaic.black.astype(np.float32), (-(-height // size), -(-width // size)))

@@ -22,12 +22,16 @@ import numpy.typing as npt
 
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.libraw import is_black_of_margin
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor
 from scotopic.write import place_bytes
 
 FORMAT_OF_ANY_VERSION = "scotopic camera profile "
-FORMAT = FORMAT_OF_ANY_VERSION + "1"
+FORMAT = FORMAT_OF_ANY_VERSION + "2"
 """First entry of the file; another number is another form."""
+
+FORMAT_BEFORE = FORMAT_OF_ANY_VERSION + "1"
+"""The same, but where black is measured on masked columns (Canon's own files) it was off LibRaw's whole numbers."""
 
 GAIN_SWITCH = 0.85
 """Read noise in DN grows with ISO within one gain of the sensor. Where it falls to less than this share at
@@ -71,7 +75,7 @@ class Setting:
     row_std_dn: float
     """Of a whole row from frame to frame."""
     black_error_dn: tuple[float, ...]
-    """True black above the stated one, for each place of the cell in reading order."""
+    """True black above the file's (as it is read), for each place of the cell in reading order."""
     hot_share: float
     tukey_lambda: float | None = None
     """Shape of the read noise; None where it is Gaussian or could not be told."""
@@ -110,7 +114,7 @@ class CameraProfile:
     serial: str
     cfa: tuple[tuple[int, ...], ...]
     black_dn: tuple[float, ...]
-    """As stated by the files, in reading order of the cell."""
+    """As read from the files, in reading order of the cell."""
     white_dn: float
     height: int
     width: int
@@ -272,7 +276,11 @@ def load(path: Path) -> CameraProfile:
     try:
         whole = json.loads(text)
         form = whole.pop("format", None) if isinstance(whole, dict) else None
-        if form != FORMAT:
+        if form == FORMAT_BEFORE and is_black_of_margin(str(whole.get("make"))):
+            raise ValueError(
+                "the black it is off has been measured more finely since, on the sensor's masked columns"
+            )
+        if form not in (FORMAT, FORMAT_BEFORE):
             if isinstance(form, str) and form.startswith(FORMAT_OF_ANY_VERSION):
                 raise ValueError(
                     f"it is a {form!r}, of another version of scotopic; this one reads {FORMAT!r}"

@@ -29,7 +29,7 @@ from scotopic.read import libraw_truth, read_mosaic
 
 Truth = Literal["srgb", "linear"]
 
-FORMAT = 2
+FORMAT = 3
 """Raised when what is stored changes its meaning; older caches are then made again."""
 
 WORKERS = min(4, os.cpu_count() or 1)

@@ -12,22 +12,23 @@ KNEE = 0.002
 """Where the encoding turns from a line to a root: the slope at black is then about sRGB's."""
 
 ABOVE_WHITE = 0.25
-"""Weight of encoded light above display white: it will be rolled off."""
+"""Weight of encoded light above display white: it will be rolled off. With `squared` differences its root, so that fine
+ones weigh the same."""
 
 
-def encode_for_loss(linear: Tensor) -> Tensor:
-    """A root with a straight toe, 1 at white, flattened above it; straight below 0."""
+def encode_for_loss(linear: Tensor, above_white: float = ABOVE_WHITE) -> Tensor:
+    """A root with a straight toe, 1 at white, flattened to `above_white` above it; straight below 0."""
     root = KNEE**0.5
     span = (1 + KNEE) ** 0.5 - root
     above = (linear.clamp_min(0) + KNEE).sqrt() - root
     encoded = (above + linear.clamp_max(0) / (2 * root)) / span
-    flattened: Tensor = encoded.clamp_max(1) + ABOVE_WHITE * (encoded - 1).clamp_min(0)
+    flattened: Tensor = encoded.clamp_max(1) + above_white * (encoded - 1).clamp_min(0)
     return flattened
 
 
-def render(linear: Tensor, to_srgb: Tensor) -> Tensor:
+def render(linear: Tensor, to_srgb: Tensor, above_white: float = ABOVE_WHITE) -> Tensor:
     """Camera RGB (B, 3, H, W) through its matrix (B, 3, 3), encoded as for the loss."""
-    return encode_for_loss(torch.einsum("bij,bjhw->bihw", to_srgb, linear))
+    return encode_for_loss(torch.einsum("bij,bjhw->bihw", to_srgb, linear), above_white)
 
 
 def loss_named(name: Loss, rgb: Tensor, target: Tensor, to_srgb: Tensor, grid: int) -> Tensor:
@@ -69,14 +70,17 @@ def encoded_loss(
     patterns that come again from square to square. The logarithm gives every noise level the same say; else the
     pictures that nobody can save would drown the others (experiments.md, 2026-11-22).
     """
-    shown, truth = render(rgb, to_srgb), render(target, to_srgb)
+    above_white = ABOVE_WHITE**0.5 if squared else ABOVE_WHITE
+    shown, truth = (render(v, to_srgb, above_white) for v in (rgb, target))
     apart = shown - truth
     places = (1, 2, 3)
     fine = (
         apart.square().mean(dim=places).clamp_min(1e-16).sqrt() if squared else apart.abs().mean(dim=places)
     )
-    rgb_means, target_means = (F.avg_pool2d(v.clamp_max(2), 8) for v in (rgb, target))
-    coarse = (render(rgb_means, to_srgb) - render(target_means, to_srgb)).abs().mean(dim=(1, 2, 3))
+    shown_means, true_means = (
+        render(F.avg_pool2d(v.clamp_max(2), 8), to_srgb, above_white) for v in (rgb, target)
+    )
+    coarse = (shown_means - true_means).abs().mean(dim=(1, 2, 3))
     packed = F.pixel_unshuffle(apart, grid)
     area = min(PATTERN_AREA, *packed.shape[2:])
     pattern = F.avg_pool2d(packed, area).abs().mean(dim=(1, 2, 3))

@@ -7,7 +7,8 @@ const SATURATION_ABOVE = 0.05;
 const MASKED_SKIPPED = 4;
 const MASKED_LEAST = 8;
 const MASKED_ROWS_LEAST = 100;
-const MASKED_AGREES = [2, 1 / 2000];
+const MASKED_ABOVE_STATED = [-0.5, 1.5];
+const MASKED_APART = 0.5;
 const FLOAT_STEPS = 2047;
 const GREEN = 1;
 
@@ -74,12 +75,15 @@ export function blackOfMargin({ values, storedWidth, top, left, height }, black,
         if ((at - left - x) % size === 0) ofPlace.push(means[at] / rows);
       }
       if (ofPlace.length < MASKED_LEAST) return black;
+      const half = ofPlace.length >> 1;
+      if (Math.abs(median(ofPlace.slice(0, half)) - median(ofPlace.slice(-half))) > MASKED_APART) return black;
       measured[y][x] = median(ofPlace);
     }
   }
-  const off = Math.max(...measured.flatMap((row, y) => row.map((v, x) => Math.abs(v - black[y][x]))));
-  const [steps, share] = MASKED_AGREES;
-  return off <= Math.max(steps, share * (white - Math.max(...black.flat()))) ? measured : black;
+  const above = measured.flatMap((row, y) => row.map((v, x) => v - black[y][x]));
+  const [least, most] = MASKED_ABOVE_STATED;
+  const agrees = Math.min(...above) >= least && Math.max(...above) <= most;
+  return agrees && Math.max(...measured.flat()) < white ? measured : black;
 }
 
 function median(values) {

@@ -197,6 +197,11 @@ export function whiteBalance({ wb: [red, green, blue] }) {
   return red > 1e-5 && green > 1e-5 && blue > 1e-5 ? [red / green, 1, blue / green] : null;
 }
 
+/** Whether LibRaw takes a maker's black from columns that see no light, left of the picture: known of Canon. */
+export function isBlackOfMargin(make) {
+  return make.toLowerCase().startsWith("canon");
+}
+
 function rows(flat, count, length) {
   return Array.from({ length: count }, (_, i) => [...flat.subarray(i * length, (i + 1) * length)]);
 }

@@ -9,7 +9,7 @@ import { grid } from "./dng/tags.js";
 import { ScotopicError, damaged, unsupported } from "./errors.js";
 import { checkIsRaw } from "./identify.js";
 import { blackOfMargin, greyWorld, saturation } from "./levels.js";
-import { EXIF_ORIENTATION_OF_FLIP, Raw, whiteBalance } from "./libraw.js";
+import { EXIF_ORIENTATION_OF_FLIP, Raw, isBlackOfMargin, whiteBalance } from "./libraw.js";
 import { determinant, inverse, times } from "./matrix.js";
 import { filledIn, readExif } from "./metadata.js";
 
@@ -134,7 +134,7 @@ function asLibrawSeesIt(raw, exif) {
   if (Math.min(height, width) < 2 * cfa.length) throw damaged(`its picture is only ${width}x${height} pixels`);
   const stated = places.map((row) => row.map((i) => raw.black[i]));
   checkWhite(raw.white, Math.max(...stated.flat()));
-  const black = blackOfMargin(seen, stated, raw.white);
+  const black = isBlackOfMargin(fields.make) ? blackOfMargin(seen, stated, raw.white) : stated;
   const highest = Math.max(...black.flat());
   checkWhole(seen);
   const data = new Uint16Array(height * width);
