@@ -420,7 +420,7 @@ def test_a_profile_of_before_is_read_but_where_black_has_been_measured_more_fine
     if usable:
         assert profiles.load(tmp_path / "p.json").make == make
     else:
-        with pytest.raises(SettingsError, match="masked columns.*make it again"):
+        with pytest.raises(SettingsError, match=r"masked columns.*make it again"):
             profiles.load(tmp_path / "p.json")
 
 
