@@ -8,12 +8,15 @@ import pytest
 from conftest import BAYER_PHASES
 from scotopic.balance import rebalanced
 from scotopic.develop import develop
-from scotopic.enhance import Prepared, enhance, finished, plan
+from scotopic.enhance import Plan, Prepared, enhance, finished, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
-from scotopic.frame import X_TRANS, Linear
+from scotopic.exposure import decide
+from scotopic.frame import X_TRANS, Linear, NoiseProfile
+from scotopic.noise import NoiseEstimate
 from scotopic.read import libraw_develop, read
+from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 
 
@@ -224,3 +227,20 @@ def test_what_lies_far_below_black_stays_black(photo, model, rng, sigmas):
     light = enhance(mosaic.with_changes(data=data), model, plan_made=made).data[80:160, 80:160]
     # Left as they are, values of seven sigmas below black gave up to 0.47, of nine 0.51.
     assert light.max() < 0.15
+
+
+@pytest.mark.parametrize("ratio", [1, 10])
+def test_a_fit_without_shot_noise_turns_no_colour(ratio):
+    """The variance is about right, but all of it told as read noise, of thousands of electrons."""
+    patches = np.array([[0.02, 0.002, 0.03], [0.3, 0.04, 0.05], [0.4, 0.38, 0.02], [0.05, 0.06, 0.3]])
+    scene = np.repeat(np.repeat(patches.reshape(2, 2, 3), 128, axis=0), 128, axis=1)
+    sensor = sony_a7s2(100 if ratio == 1 else 1600)
+    mosaic = expose(scene, sensor, ratio, np.random.default_rng(0), wb=(2.0, 1.0, 1.5))
+    true = sensor.noise_profile()
+    told = NoiseProfile((1e-7,) * 3, (true.shot[1] * 0.1 / ratio + true.read[1],) * 3, "a fit")
+    seen = []
+    for profile in (true, told):
+        made = Plan(decide(mosaic, ratio=ratio), NoiseEstimate(profile))
+        light = enhance(mosaic, Model(), plan_made=made).data * np.array(mosaic.wb)
+        seen.append(light.reshape(2, 128, 2, 128, 3)[:, 32:96, :, 32:96].mean(axis=(1, 3)))
+    assert np.abs(seen[1] - seen[0]).max() < 0.03

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,10 +31,9 @@ brighten what is black, while of calibrated cameras' noise at most one value in 
 in its place costs nothing (experiments.md). The second number
 stands in where the read noise of a bright picture is told too low (docs/noise.md)."""
 
-KNEE_MAX = 1e4
-"""Read over shot variance, both amplified. Where more is told (a fit that found no shot noise at all), 32-bit
-floats in the graph cancel, wholly from 1e7 on; the shot noise is then raised to this, which at display white
-is a ten-thousandth of the read noise."""
+READ_ELECTRONS_MAX = 32.0
+"""No sensor's read noise is higher; the networks have seen up to 8. Where more is told (a fit that found next to no
+shot noise), colours go wrong (experiments.md, 2026-11-29)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -384,16 +384,26 @@ def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -
     def by_plane(values: tuple[float, float, float], factor: float = 1.0) -> tuple[float, ...]:
         return tuple(values[colour] * factor for colour in pattern.colour_of_plane)
 
-    red, green, blue = (
-        max(shot, read * made.exposure.ratio * wb / KNEE_MAX)
+    noises = (
+        _believable(shot, read, min(0.5, 0.5 / (made.exposure.ratio * wb)))
         for shot, read, wb in zip(profile.shot, profile.read, mosaic.wb, strict=True)
     )
+    (red, green, blue), reads = zip(*noises, strict=True)
     white: npt.NDArray[np.float64] = black + (mosaic.white - black) / scale
     return GraphInputs(
         black=tuple(black.tolist()),
         white=tuple(white.tolist()),
         wb=by_plane(mosaic.wb),
         shot=by_plane((red, green, blue), scale),
-        read=by_plane(profile.read, scale * scale),
+        read=by_plane(reads, scale * scale),
         ratio=made.exposure.ratio / scale,
     )
+
+
+def _believable(shot: float, read: float, x: float) -> tuple[float, float]:
+    """Noise of no more than READ_ELECTRONS_MAX, of the same variance at `x`."""
+    if math.sqrt(read) <= READ_ELECTRONS_MAX * shot:
+        return shot, read
+    share, variance = READ_ELECTRONS_MAX**2, shot * x + read
+    shot = 2 * variance / (math.sqrt(x * x + 4 * share * variance) + x)
+    return shot, share * shot * shot

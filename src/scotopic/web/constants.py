@@ -14,7 +14,7 @@ import numpy as np
 
 from scotopic import balance, colour, exposure, frame, models, noise, pattern, remosaic, sensor
 from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table, srgb_profile
-from scotopic.enhance import KNEE_MAX, NO_LIGHT, NO_LIGHT_SIGMAS
+from scotopic.enhance import NO_LIGHT, NO_LIGHT_SIGMAS, READ_ELECTRONS_MAX
 from scotopic.version import __version__
 
 ISO_STEPS_PER_STOP = 4
@@ -82,7 +82,7 @@ def constants() -> dict[str, Any]:
         "enhance": {
             "noLightSigmas": NO_LIGHT_SIGMAS,
             "noLight": NO_LIGHT,
-            "kneeMax": KNEE_MAX,
+            "readElectronsMax": READ_ELECTRONS_MAX,
         },
         "remosaic": {
             "whiteDn": remosaic.WHITE_DN,

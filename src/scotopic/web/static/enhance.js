@@ -31,22 +31,37 @@ export function plan(captured, constants, ratio = null) {
  */
 export function graphInputs({ mosaic, exposure, noise }, constants) {
   const pattern = patternOf(mosaic.cfa, constants);
-  const { kneeMax } = constants.enhance;
+  const { readElectronsMax } = constants.enhance;
   const black = blackOfPlanes(mosaic, pattern, constants);
   const even = meanBlack(mosaic);
   const scale = (mosaic.white - even) / (mosaic.saturation - even);
-  const { shot, read } = noise.profile;
+  const noises = [0, 1, 2].map((c) => {
+    const x = Math.min(0.5, 0.5 / (exposure.ratio * mosaic.wb[c]));
+    return believable(noise.profile.shot[c], noise.profile.read[c], x, readElectronsMax);
+  });
   const byPlane = (values, factor = 1) => pattern.colourOfPlane.map((colour) => values[colour] * factor);
-  // A fit that found no shot noise at all would cancel in the graph's 32-bit floats.
-  const enough = shot.map((s, c) => Math.max(s, (read[c] * exposure.ratio * mosaic.wb[c]) / kneeMax));
   return {
     black,
     white: black.map((b) => b + (mosaic.white - b) / scale),
     wb: byPlane(mosaic.wb),
-    shot: byPlane(enough, scale),
-    read: byPlane(read, scale * scale),
+    shot: byPlane(
+      noises.map(({ shot }) => shot),
+      scale,
+    ),
+    read: byPlane(
+      noises.map(({ read }) => read),
+      scale * scale,
+    ),
     ratio: exposure.ratio / scale,
   };
+}
+
+/** Noise of no more read electrons than any sensor has, of the same variance at `x`. */
+function believable(shot, read, x, most) {
+  if (Math.sqrt(read) <= most * shot) return { shot, read };
+  const [share, variance] = [most ** 2, shot * x + read];
+  const raised = (2 * variance) / (Math.sqrt(x * x + 4 * share * variance) + x);
+  return { shot: raised, read: share * raised * raised };
 }
 
 /**
