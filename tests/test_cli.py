@@ -327,3 +327,57 @@ def test_both_ways_know_x_trans_and_a_bayer_model_says_that_it_does_not(tmp_path
     assert json.loads(told.stdout)["model"].startswith("xtrans-fast")
     for command in ("develop", "compare", "info"):
         assert scotopic(command, raw).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["enhance", ""], "a name is empty"),
+        (["info", ""], "a name is empty"),
+        (["enhance", SAMPLE, "-o", "-"], "do not go to standard output"),
+        (["enhance", SAMPLE, "--tier", "best", "--model", "bayer-fast"], "leave one of them out"),
+        (["enhance", SAMPLE, "-o", "a.jpg", "--dng-compression", "jxl"], "is for DNGs"),
+        (["simulate", "photo", "a.jpg", "b.jpg"], "ends in .dng"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_and_nothing_is_written(tmp_path, words, said):
+    done = scotopic(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in " ".join(done.stderr.split())
+    assert names(tmp_path) == []
+
+
+def test_a_name_that_a_terminal_would_obey_is_told_in_one_plain_line(tmp_path):
+    raw = tmp_path / "a\nb\x1b[2J.dng"
+    raw.write_bytes(SAMPLE.read_bytes()[:1000])
+    for command in ("info", "enhance"):
+        done = scotopic(command, raw)
+        assert done.returncode == 1
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "a\\nb\\x1b[2J.dng" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["info", SAMPLE], ["--help"]])
+def test_a_full_standard_output_is_told(words):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "scotopic", *map(str, words)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("scotopic: standard output cannot be written")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_only_found_results_spoils_no_resume(card, tmp_path):
+    out = tmp_path / "out"
+    assert scotopic("enhance", card, "-o", out).returncode == 0
+    assert scotopic("enhance", card, "-o", out).returncode == 1
+    again = scotopic("enhance", card, "-o", out, "--resume")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("done already") == 3

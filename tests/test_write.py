@@ -15,7 +15,7 @@ from scotopic import avif, jxl
 from scotopic.develop import srgb_profile
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
-from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, read_exif
+from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, is_enhanced, read_exif
 from scotopic.write import DEPTHS, FORMATS, bits_of, place, write
 
 EXIF = Exif(
@@ -89,6 +89,11 @@ def pillow_exif(path):
 
 
 EVERY = [(kind, bits) for kind in FORMATS for bits in DEPTHS[kind]]
+
+
+def test_a_name_may_be_text(tmp_path):
+    write(str(tmp_path / "a.jpg"), picture("jpg", 8), "jpg")
+    assert not is_enhanced(str(tmp_path / "a.jpg"))
 
 
 @pytest.mark.parametrize(("kind", "bits"), EVERY)

@@ -130,13 +130,13 @@ def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
 def check_output(settings: Settings) -> None:
     """Raise SettingsError for a look or a colour space that does not go with the format."""
     if settings.kind != "dng":
+        if settings.dng_compression != "none":
+            raise SettingsError("--dng-compression is for DNGs: leave it out or choose --format dng")
         look = settings.look or default_look(settings.space)
         check_space(settings.kind, settings.space, look)
         check_rendering(look, settings.space, _bits(settings))
     elif settings.bits not in (None, 16):
-        raise SettingsError(
-            f"a DNG is written with 16 bits a colour, not {settings.bits}: leave --bits out"
-        )
+        raise SettingsError(f"a DNG has 16 bits a colour, not {settings.bits}: leave --bits out")
     elif settings.space != "srgb" or settings.look == "linear":
         raise SettingsError(
             "a DNG holds light in the camera's own colours, and its look is that of the preview in it: leave "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from types import FrameType
@@ -54,13 +55,23 @@ def main() -> None:
         if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except _Stopped:
         errors.print("stopped; finished pictures are kept, nothing half-written is left")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # Nor is the interpreter to try again on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        errors.print(f"scotopic: standard output cannot be written ({error.strerror}): send it elsewhere")
+        sys.exit(1)
 
 
 _ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

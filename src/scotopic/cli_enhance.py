@@ -42,6 +42,7 @@ from scotopic.cli_options import (
     look_named,
 )
 from scotopic.cli_report import DeviceName, Overwrite, told
+from scotopic.errors import SettingsError
 
 
 def enhance_command(
@@ -89,6 +90,10 @@ def enhance_command(
     with told():
         chosen_look = look_named(look)
         balance = parse(wb)
+        if model is not None and tier is not TierName.fast:
+            raise SettingsError(
+                "--tier chooses among the packaged models, --model names one: leave one of them out"
+            )
         choice = ModelChoice(model, tier.value, device.value)
         course = Course(workers, resume, journal, watch, engine.value, address, as_json)
         check_settings(choice.models().card(), strength, chosen_look, balance, colour_space.value)

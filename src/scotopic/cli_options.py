@@ -53,13 +53,26 @@ class TierName(StrEnum):
 
 def _place(words: str) -> Any:
     """A path of this machine, or an address elsewhere as it is."""
-    return words if "://" in words else Path(words)
+    return words if "://" in words else _path(words)
+
+
+def _path(words: str) -> Path:
+    """A path of this machine; whether it can be read is told of each file apart."""
+    if not words:
+        raise typer.BadParameter("a name is empty (an unset variable?): name a file, or . for this folder")
+    return Path(words)
+
+
+def _target(words: str) -> Any:
+    if words == "-":
+        raise typer.BadParameter("pictures do not go to standard output: name a file or a folder")
+    return _place(words)
 
 
 Sources = Annotated[
     list[Any],
     typer.Argument(
-        help="RAW files, or folders to look through.", show_default=False, parser=_place, metavar="PATHS..."
+        help="RAW files, or folders to look through.", show_default=False, parser=_place, metavar="PATHS"
     ),
 ]
 Results = Annotated[
@@ -68,16 +81,25 @@ Results = Annotated[
         "-o",
         "--output",
         help="A file for one picture, else a folder. Default: beside each RAW.",
-        parser=_place,
+        parser=_target,
         metavar="PATH",
     ),
 ]
 Paths = Annotated[
-    list[Path], typer.Argument(help="RAW files, or folders to look through.", show_default=False)
+    list[Path],
+    typer.Argument(
+        help="RAW files, or folders to look through.", show_default=False, parser=_path, metavar="PATHS"
+    ),
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("-o", "--output", help="A file for one picture, else a folder. Default: beside each RAW."),
+    typer.Option(
+        "-o",
+        "--output",
+        help="A file for one picture, else a folder. Default: beside each RAW.",
+        parser=_target,
+        metavar="PATH",
+    ),
 ]
 Ratio = Annotated[
     float | None,

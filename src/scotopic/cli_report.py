@@ -70,11 +70,18 @@ def told() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        errors.print(f"scotopic: {error}")
+        errors.print(one_line(f"scotopic: {error}"))
         raise typer.Exit(2) from error
     except ScotopicError as error:
-        errors.print(f"scotopic: {error}")
+        errors.print(one_line(f"scotopic: {error}"))
         raise typer.Exit(1) from error
+
+
+def one_line(words: str) -> str:
+    """Without line breaks and other control characters, which file names may hold and terminals obey."""
+    return "".join(
+        c if c == " " or c.isprintable() or "\ud800" <= c <= "\udfff" else ascii(c)[1:-1] for c in words
+    )
 
 
 def line_of(outcome: Any) -> str:
@@ -94,9 +101,9 @@ def line_of(outcome: Any) -> str:
 
 def _say(line: str, is_error: bool) -> None:
     if is_error:
-        errors.print(line)
+        errors.print(one_line(line))
     else:
-        typer.echo(line)
+        typer.echo(one_line(line))
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ def progress_of(total: int | None, quiet: bool) -> Iterator[Screen]:
 
         def say_above(line: str, is_error: bool) -> None:
             (bar.console if is_error or results.is_terminal else results).print(
-                line, style="red" if is_error else None
+                one_line(line), style="red" if is_error else None
             )
 
         def count(job: Any) -> None:
@@ -215,11 +222,11 @@ def training_progress() -> Iterator[tuple[Callable[[Any], None], Callable[[str],
 
 def print_facts(facts: dict[str, Any]) -> None:
     """Tell what a file holds, for people."""
-    typer.echo(facts["file"])
+    typer.echo(one_line(facts["file"]))
     if "width" in facts:
         shutter = facts["exposure_s"]
         time = "?" if not shutter else f"1/{1 / shutter:.0f} s" if shutter < 0.4 else f"{shutter:g} s"
-        typer.echo(f"  camera    {facts['make'] or '?'} {facts['camera'] or '?'}")
+        typer.echo(f"  camera    {_camera(facts['make'] or '?', facts['camera'] or '?')}")
         typer.echo(f"  taken at  {_iso(facts['iso'])}, {time}")
         typer.echo(f"  mosaic    {facts['width']} x {facts['height']}, {facts['cfa']}")
         if "black_dn" in facts:
@@ -236,7 +243,12 @@ def print_facts(facts: dict[str, Any]) -> None:
     if facts.get("warning"):
         typer.echo(f"  note      {facts['warning']}")
     if facts["error"]:
-        errors.print(f"  FAILED: {facts['error']}")
+        errors.print(one_line(f"  FAILED: {facts['error']}"))
+
+
+def _camera(make: str, model: str) -> str:
+    """Many models' names begin with their maker's."""
+    return model if model.casefold().startswith(make.split()[0].casefold()) else f"{make} {model}"
 
 
 def _iso(iso: float | None) -> str:

@@ -251,6 +251,8 @@ def simulate_photo(
     from scotopic.write import place
 
     with told():
+        if target.suffix.lower() != ".dng":
+            raise SettingsError(f"{target}: what is written is a DNG; give it a name that ends in .dng")
         own = load(profile) if profile is not None else None
         mosaic = simulated_capture(picture, iso=iso, ratio=ratio, seed=seed, profile=own)
         place(target, lambda temporary: write_mosaic(temporary, mosaic), overwrite=overwrite)

@@ -150,12 +150,12 @@ def xmp_packet(exif: Exif, *, enhanced: bool | None = None) -> bytes:
     return xmp.build(words, enhanced=exif.enhanced if enhanced is None else enhanced, tool=TOOL)
 
 
-def is_enhanced(path: Path) -> bool:
+def is_enhanced(path: Path | str) -> bool:
     """Whether scotopic has enhanced this picture: the mark in a DNG, TIFF, JPEG, PNG, AVIF or JPEG XL.
 
     False for files that hold no mark, whatever they are; raises OSError where there is no file to read.
     """
-    return xmp.parse(_packet(path))[1]
+    return xmp.parse(_packet(Path(path)))[1]
 
 
 def read_exif(path: Path) -> Exif:

@@ -64,7 +64,7 @@ def bits_of(kind: Format, asked: int | None = None, *, linear: bool = False) -> 
     return 8 if bits == 8 else 16
 
 
-def write(path: Path, picture: Rendered, kind: Format, *, overwrite: bool = False) -> None:
+def write(path: Path | str, picture: Rendered, kind: Format, *, overwrite: bool = False) -> None:
     """Write a picture with ICC profile, EXIF and XMP: JPEG (8 bit), PNG (8 or 16), AVIF (8, or 10 from 16),
     TIFF or JPEG XL (16).
 
@@ -72,6 +72,7 @@ def write(path: Path, picture: Rendered, kind: Format, *, overwrite: bool = Fals
     already and `overwrite` is not set, WriteError when the disk refuses, SettingsError for a depth or
     a colour space that the format is not written with.
     """
+    path = Path(path)
     check_format(kind, picture)
     try:
         encoded = _encoded(picture, kind) if kind != "tiff" else b""

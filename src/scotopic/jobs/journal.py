@@ -48,9 +48,10 @@ def settings_in_words(settings: Settings, card: Card | None) -> dict[str, str]:
 class Journal:
     """One run's journal, open and locked; a context manager.
 
-    Without `resume` the journal begins anew. `ended` has by file the last line of what an interrupted run ended,
-    `begun` that of what it had only begun; both are empty for a new run. Raises WriteError where the journal
-    cannot be written or another run holds it, SettingsError where the interrupted run had other settings.
+    Without `resume` the journal begins anew, but for what is done with the same settings. `ended` has by file the last
+    line of what an interrupted run ended, `begun` that of what it had only begun; both are empty for a new run. Raises
+    WriteError where the journal cannot be written or another run holds it, SettingsError where the interrupted run had
+    other settings.
     """
 
     def __init__(self, path: Path, settings: dict[str, str], *, resume: bool = False) -> None:
@@ -59,6 +60,8 @@ class Journal:
         self.begun: dict[str, dict[str, Any]] = {}
         self.interrupted = False
         """Whether there was a journal of a run that did not come to its end."""
+        self._kept: list[dict[str, Any]] = []
+        """What runs before have done with these settings: a later `resume` is to know of it."""
         try:
             self._file = path.open("a+b")
         except OSError as error:
@@ -91,13 +94,21 @@ class Journal:
                 match line.get("status"):
                     case "started":
                         self.begun[line["file"]] = line
-                    case "done" | "skipped" | "failed":
+                    case "done" | "skipped":
                         self.begun.pop(line["file"], None)
                         self.ended[line["file"]] = line
+                    case "failed":
+                        # A result that is there already is refused, and is no worse for it.
+                        self.begun.pop(line["file"], None)
+                        self.ended.setdefault(line["file"], line)
         else:
+            if header and header["journal"] == FORMAT and header.get("settings") == settings:
+                self._kept = [line for line in lines[1:] if line.get("status") == "done"]
             self._file.truncate(0)
         began = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write({"scotopic": __version__, "journal": FORMAT, "began": began, "settings": settings})
+        self._write(
+            {"scotopic": __version__, "journal": FORMAT, "began": began, "settings": settings}, *self._kept
+        )
 
     def _lines(self) -> list[dict[str, Any]]:
         self._file.seek(0)
@@ -138,12 +149,15 @@ class Journal:
         self._write({"status": "finished"})
 
     def forget(self) -> None:
-        """Remove the journal of a run that left nothing."""
-        self.path.unlink(missing_ok=True)
+        """Remove the journal of a run that left nothing, unless runs before it did."""
+        if self._kept:
+            self.finish()
+        else:
+            self.path.unlink(missing_ok=True)
 
-    def _write(self, entry: dict[str, Any]) -> None:
+    def _write(self, *entries: dict[str, Any]) -> None:
         try:
-            self._file.write(json.dumps(entry).encode("ascii") + b"\n")
+            self._file.write(b"".join(json.dumps(entry).encode("ascii") + b"\n" for entry in entries))
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:

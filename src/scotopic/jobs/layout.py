@@ -32,7 +32,8 @@ def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, 
             continue
 
         def closed(error: OSError, path: Path = path) -> None:
-            found.append((Path(error.filename), path))
+            folder = Path(error.filename)
+            found.append((folder, path if folder != path else path.parent))
 
         for folder, folders, names in os.walk(path, onerror=closed):
             folders.sort()
