@@ -128,7 +128,7 @@ def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
 
 
 def check_output(settings: Settings) -> None:
-    """Raise SettingsError for a look or a colour space that does not go with the format."""
+    """Raise SettingsError for a look, a colour space or a compression that does not go with the format."""
     if settings.kind != "dng":
         if settings.dng_compression != "none":
             raise SettingsError("--dng-compression is for DNGs: leave it out or choose --format dng")

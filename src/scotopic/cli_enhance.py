@@ -26,7 +26,6 @@ from scotopic.cli_options import (
     Json,
     LookOption,
     ModelOption,
-    Output,
     Paths,
     Ratio,
     Results,
@@ -124,7 +123,7 @@ def enhance_command(
 
 def develop_command(
     paths: Paths,
-    output: Output = None,
+    output: Results = None,
     ratio: Ratio = None,
     ev: Ev = None,
     format: FormatOption = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -69,30 +70,16 @@ def _target(words: str) -> Any:
     return _place(words)
 
 
-Sources = Annotated[
-    list[Any],
-    typer.Argument(
-        help="RAW files, or folders to look through.", show_default=False, parser=_place, metavar="PATHS"
-    ),
-]
+def _many(parser: Callable[[str], Any]) -> Any:
+    return typer.Argument(
+        help="RAW files, or folders to look through.", show_default=False, parser=parser, metavar="PATHS"
+    )
+
+
+Sources = Annotated[list[Any], _many(_place)]
+Paths = Annotated[list[Path], _many(_path)]
 Results = Annotated[
     Any,
-    typer.Option(
-        "-o",
-        "--output",
-        help="A file for one picture, else a folder. Default: beside each RAW.",
-        parser=_target,
-        metavar="PATH",
-    ),
-]
-Paths = Annotated[
-    list[Path],
-    typer.Argument(
-        help="RAW files, or folders to look through.", show_default=False, parser=_path, metavar="PATHS"
-    ),
-]
-Output = Annotated[
-    Path | None,
     typer.Option(
         "-o",
         "--output",

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+def one_line(words: str) -> str:
+    """Without line breaks and other control characters, which file names may hold and terminals obey."""
+    return "".join(
+        c if c == " " or c.isprintable() or "\ud800" <= c <= "\udfff" else ascii(c)[1:-1] for c in words
+    )
+
+
 class Voice:
     """A rich console that is made when first spoken to: `rich` takes a tenth of the time to start, and most runs
     into a file or a pipe never need it."""
@@ -39,7 +46,7 @@ class Voice:
 
     def print(self, *words: object, style: str | None = None) -> None:
         """Say a line."""
-        self.console.print(*words, style=style)
+        self.console.print(*(one_line(str(word)) for word in words), style=style)
 
     @property
     def is_terminal(self) -> bool:
@@ -70,18 +77,11 @@ def told() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        errors.print(one_line(f"scotopic: {error}"))
+        errors.print(f"scotopic: {error}")
         raise typer.Exit(2) from error
     except ScotopicError as error:
-        errors.print(one_line(f"scotopic: {error}"))
+        errors.print(f"scotopic: {error}")
         raise typer.Exit(1) from error
-
-
-def one_line(words: str) -> str:
-    """Without line breaks and other control characters, which file names may hold and terminals obey."""
-    return "".join(
-        c if c == " " or c.isprintable() or "\ud800" <= c <= "\udfff" else ascii(c)[1:-1] for c in words
-    )
 
 
 def line_of(outcome: Any) -> str:
@@ -101,7 +101,7 @@ def line_of(outcome: Any) -> str:
 
 def _say(line: str, is_error: bool) -> None:
     if is_error:
-        errors.print(one_line(line))
+        errors.print(line)
     else:
         typer.echo(one_line(line))
 
@@ -241,9 +241,9 @@ def print_facts(facts: dict[str, Any]) -> None:
             f"  noise     variance = {noise['shot'][1]:.3g} x + {noise['read'][1]:.3g}, {noise['source']}"
         )
     if facts.get("warning"):
-        typer.echo(f"  note      {facts['warning']}")
+        typer.echo(one_line(f"  note      {facts['warning']}"))
     if facts["error"]:
-        errors.print(one_line(f"  FAILED: {facts['error']}"))
+        errors.print(f"  FAILED: {facts['error']}")
 
 
 def _camera(make: str, model: str) -> str:

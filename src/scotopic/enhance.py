@@ -388,13 +388,13 @@ def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -
         _believable(shot, read, min(0.5, 0.5 / (made.exposure.ratio * wb)))
         for shot, read, wb in zip(profile.shot, profile.read, mosaic.wb, strict=True)
     )
-    (red, green, blue), reads = zip(*noises, strict=True)
+    shots, reads = zip(*noises, strict=True)
     white: npt.NDArray[np.float64] = black + (mosaic.white - black) / scale
     return GraphInputs(
         black=tuple(black.tolist()),
         white=tuple(white.tolist()),
         wb=by_plane(mosaic.wb),
-        shot=by_plane((red, green, blue), scale),
+        shot=by_plane(shots, scale),
         read=by_plane(reads, scale * scale),
         ratio=made.exposure.ratio / scale,
     )
