@@ -33,7 +33,7 @@ lint: $(VENV)/.full
 
 bench: $(VENV)/.full
 	@mkdir -p out
-	$(BIN)/python benchmarks/speed.py -o out/speed.json --figure out/speed.svg
+	$(BIN)/python benchmarks/speed.py --openvino -o out/speed.json --figure out/speed.svg
 	$(BIN)/python benchmarks/memory.py -o out/memory.json
 	$(BIN)/python benchmarks/peers.py -o out/peers.json --figure out/peers.svg
 
@@ -63,7 +63,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/.full: pyproject.toml constraints.txt requirements.lock | $(VENV)/bin/python
 	@test "$$(uname -s)" != Linux || \
 		$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,evaluate,web,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,evaluate,web,openvino,dev]'
 	@touch $@ $(VENV)/.core
 
 $(VENV)/bin/python:
@@ -75,7 +75,7 @@ $(VENV)/bin/python:
 lock: $(VENV)/bin/python
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
 	@{ echo '# Made by make lock: what Linux installs for development, with hashes. PyTorch comes without: see Makefile.'; \
-		$(BIN)/uv pip compile pyproject.toml --extra train --extra evaluate --extra web --extra dev \
+		$(BIN)/uv pip compile pyproject.toml --extra train --extra evaluate --extra web --extra openvino --extra dev \
 			-c constraints.txt --generate-hashes --universal --python-version 3.11 --no-header --no-annotate --quiet \
 			$(UNLOCKED:%=--no-emit-package %); } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock

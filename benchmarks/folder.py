@@ -1,6 +1,6 @@
 """Seconds a picture of a folder of 12 MP RAW files, to JPEG: one after the other, overlapped, by several processes.
 
-    python benchmarks/folder.py [--pictures 6] [--laps 3] [-o folder.json]
+    python benchmarks/folder.py [--pictures 6] [--laps 3] [--device openvino] [-o folder.json]
 
 A lap measures in turn, on the same cores: the paper's U-Net alone in ONNX Runtime on one whole frame (exporting it
 needs the train extra); pictures one after the other in one process; the same with 1, 2 and 3 files in hand, of which
@@ -50,7 +50,7 @@ def peak_mb(process: int) -> float:
     return int(found[1]) / 1024 if found else 0.0
 
 
-def folder(jobs: list[Job], model: str, processes: int, in_hand: int) -> tuple[float, float]:
+def folder(jobs: list[Job], choice: ModelChoice, processes: int, in_hand: int) -> tuple[float, float]:
     """Seconds a picture once all processes are warm, and peak megabytes."""
     times: list[float] = []
     peaks: dict[int, float] = {}
@@ -59,9 +59,7 @@ def folder(jobs: list[Job], model: str, processes: int, in_hand: int) -> tuple[f
         peaks[process] = 0.0
 
     settings = Settings(ratio=RATIO, overwrite=True)
-    with Workers(
-        processes, settings, ModelChoice(model, device="cpu"), at_once=in_hand, begin=begin
-    ) as crew:
+    with Workers(processes, settings, choice, at_once=in_hand, begin=begin) as crew:
         for outcome in crew.run(jobs):
             if outcome.status != "done":
                 raise SystemExit(outcome.error)
@@ -78,10 +76,12 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=6, help="a lap and way, beside those that warm up")
     parser.add_argument("--laps", type=int, default=3)
     parser.add_argument("--model", default="bayer-fast")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "openvino"))
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     rows: list[dict[str, float]] = []
     peaks: dict[str, float] = {}
+    choice = ModelChoice(options.model, device=options.device)
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         raw, paper_file = place / "0.dng", place / "paper.onnx"
@@ -104,7 +104,7 @@ def main() -> None:
             row = {"paper's U-Net alone": time.perf_counter() - start}
             for way, (processes, in_hand) in WAYS.items():
                 some = jobs[: options.pictures + processes * in_hand]
-                row[way], peak = folder(some, options.model, processes, in_hand)
+                row[way], peak = folder(some, choice, processes, in_hand)
                 peaks[way] = max(peaks.get(way, 0.0), round(peak, 1))
             rows.append(row)
 
@@ -119,6 +119,7 @@ def main() -> None:
         "cores": usable_cores(),
         "machine": platform.processor() or platform.machine(),
         "model": options.model,
+        "device": options.device,
         "median_s_a_picture": {k: round(statistics.median(r[k] for r in rows), 3) for k in rows[0]},
         "over_one_after_the_other": ratios("one after the other"),
         "over_paper": ratios("paper's U-Net alone"),

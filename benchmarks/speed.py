@@ -1,11 +1,11 @@
 """Seconds from a 12 MP RAW file to a JPEG, stage by stage, beside rawpy and the paper's U-Net.
 
-    python benchmarks/speed.py [--runs 3] [--beside src-of-another-version] [-o speed.json] [--figure speed.svg]
+    python benchmarks/speed.py [--runs 3] [--beside src-of-another-version] [--openvino] [-o JSON] [--figure SVG]
 
 Everything is measured in turn in one run on the same cores, so that ratios hold on a busy machine. Each lap of
 scotopic is a process of its own: it tells the time of imports and of opening the model, treats one picture to get
 warm, and times the second. `--beside` measures another source tree alike, such as an older version's, which
-`git worktree add DIR COMMIT` gives (DIR/src); the figure then shows both.
+`git worktree add DIR COMMIT` gives (DIR/src), `--openvino` the network in OpenVINO; the figure shows all.
 The paper's U-Net has random weights (its time does not depend on them) and is run in ONNX Runtime on
 the whole frame; exporting it needs the train extra. The picture is simulated.
 """
@@ -49,14 +49,14 @@ from scotopic import plan, read, write
 from scotopic.enhance import finished
 from scotopic.run import Model
 from pathlib import Path
-raw, target, name, ratio = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])
+raw, target, name, ratio, device = *map(Path, sys.argv[1:3]), sys.argv[3], float(sys.argv[4]), sys.argv[5]
 seconds = {"import": time.perf_counter() - start}
 def timed(stage, work):
     start = time.perf_counter()
     made = work()
     seconds[stage] = time.perf_counter() - start
     return made
-model = timed("open the model", lambda: Model(name, device="cpu"))
+model = timed("open the model", lambda: Model(name, device=device))
 inner, spent = Model._tile, []
 def tile(self, *words, **more):
     start = time.perf_counter()
@@ -71,7 +71,8 @@ for _ in range(2):
     picture = timed("develop", lambda: finished(mosaic, model, plan_made=made))
     timed("write", lambda: write(target, picture, "jpg", overwrite=True))
 # Tiles are under way side by side, each with a share of the cores.
-seconds["network"] = sum(spent) / getattr(model, "_lanes", 1)
+lanes = model._runtime.lanes if hasattr(model, "_runtime") else getattr(model, "_lanes", 1)
+seconds["network"] = sum(spent) / lanes
 seconds["develop"] -= seconds["network"]
 print(json.dumps(seconds))
 """
@@ -83,11 +84,11 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def lap(raw: Path, target: Path, model: str, tree: Path | None) -> dict[str, float]:
+def lap(raw: Path, target: Path, model: str, tree: Path | None, device: str) -> dict[str, float]:
     """One warm picture, file to file: seconds by stage. `tree` is another version's src folder."""
     more = {"PYTHONPATH": str(tree.resolve())} if tree else {}
     done = subprocess.run(
-        [sys.executable, "-c", LAP, str(raw), str(target), model, str(RATIO)],
+        [sys.executable, "-c", LAP, str(raw), str(target), model, str(RATIO), device],
         check=True,
         capture_output=True,
         text=True,
@@ -100,6 +101,19 @@ def lap(raw: Path, target: Path, model: str, tree: Path | None) -> dict[str, flo
 
 def medians(rows: list[dict[str, float]]) -> dict[str, float]:
     return {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
+
+
+def beside(
+    rows: list[dict[str, float]], now: list[dict[str, float]], papers: list[float]
+) -> dict[str, Any]:
+    """What else was measured, in the same laps as what is there now."""
+    of_now = (n["whole"] / row["whole"] for n, row in zip(now, rows, strict=True))
+    return {
+        "median_s": medians(rows),
+        "whole_over_paper": over_paper(rows, papers, "whole"),
+        "network_over_paper": over_paper(rows, papers, "network"),
+        "now_over_this": round(statistics.median(of_now), 3),
+    }
 
 
 def over_paper(rows: list[dict[str, float]], papers: list[float], key: str) -> float:
@@ -142,6 +156,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--model", default="bayer-fast")
     parser.add_argument("--beside", type=Path, help="the src folder of another version")
+    parser.add_argument("--openvino", action="store_true", help="the same with --device openvino as well")
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--figure", type=Path, help="an SVG file")
     options = parser.parse_args()
@@ -156,17 +171,21 @@ def main() -> None:
         paper = ort.InferenceSession(str(paper_file), session_options, providers=["CPUExecutionProvider"])
         packed = np.random.default_rng(0).random((1, 4, HEIGHT // 32 * 16, WIDTH // 32 * 16), np.float32)
         mosaic = read(raw)
-        trees = {"now": None, **({"before": options.beside} if options.beside else {})}
-        rows: dict[str, list[dict[str, float]]] = {version: [] for version in trees}
+        ways: dict[str, tuple[Path | None, str]] = {"now": (None, "cpu")}
+        if options.beside:
+            ways["before"] = options.beside, "cpu"
+        if options.openvino:
+            ways["openvino"] = None, "openvino"
+        rows: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
         papers: list[float] = []
         rawpys: list[float] = []
         for run in range(options.runs + 1):
-            told = {version: lap(raw, target, options.model, tree) for version, tree in trees.items()}
+            told = {way: lap(raw, target, options.model, *which) for way, which in ways.items()}
             rawpy_s, _ = timed(lambda: develop_traditional(raw, mosaic, ratio=RATIO))
             paper_s, _ = timed(lambda: paper.run(None, {"packed": packed}))
             if run:
-                for version, row in told.items():
-                    rows[version].append(row)
+                for way, row in told.items():
+                    rows[way].append(row)
                 rawpys.append(rawpy_s)
                 papers.append(paper_s)
         result = {
@@ -199,22 +218,13 @@ def main() -> None:
                 ),
             },
         }
-        if options.beside:
-            result["before"] = {
-                "median_s": medians(rows["before"]),
-                "whole_over_paper": over_paper(rows["before"], papers, "whole"),
-                "now_over_before": round(
-                    statistics.median(
-                        n["whole"] / b["whole"] for n, b in zip(rows["now"], rows["before"], strict=True)
-                    ),
-                    3,
-                ),
-            }
+        for way in list(ways)[1:]:
+            result[way] = beside(rows[way], rows["now"], papers)
     text = json.dumps(result, indent=1)
     if options.output:
         options.output.write_text(text + "\n")
     if options.figure:
-        bars = {version: medians(found) for version, found in reversed(rows.items())}
+        bars = {way: medians(found) for way, found in reversed(rows.items())}
         options.figure.write_text(figure(bars, statistics.median(papers)))
     print(text)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -80,3 +82,10 @@ def test_what_is_told_is_done(dark):
 def test_settings_out_of_range_are_refused(dark, wrong):
     with pytest.raises(SettingsError):
         exposure.decide(dark, **wrong)
+
+
+@pytest.mark.parametrize("factor", [0.4, 3.0])
+def test_gains_count_as_they_are_shown_the_smallest_for_1(dark, factor):
+    """Cameras made to see infrared have gains below 1, and `develop` brings the smallest to 1."""
+    same = dataclasses.replace(dark, wb=tuple(gain * factor for gain in dark.wb))
+    assert exposure.decide(same).ratio == pytest.approx(exposure.decide(dark).ratio)

@@ -25,7 +25,7 @@ from scotopic.remosaic import hardly_noisy
 from scotopic.run import DEFAULT_TILE, Model, Models
 from scotopic.sandbox import read_origin_sandboxed, read_sandboxed
 from scotopic.traditional import develop_traditional
-from scotopic.write import SUFFIXES, Format, bits_of, check_place, check_space, refusal, write
+from scotopic.write import OR_SKIP, SUFFIXES, Format, bits_of, check_place, check_space, refusal, write
 
 HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they are kept nearly as they are"
 
@@ -211,7 +211,7 @@ def _treat(
     if job.target.exists() and not settings.overwrite:
         if settings.skip_existing:
             return "skipped"
-        raise refusal(job.target)
+        raise refusal(job.target, OR_SKIP)
     _check_home(job)
     check_place(job.target)
     state = state_of(job.source)

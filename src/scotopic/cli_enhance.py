@@ -40,7 +40,7 @@ from scotopic.cli_options import (
     Workers,
     look_named,
 )
-from scotopic.cli_report import DeviceName, Overwrite, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, told
 from scotopic.errors import SettingsError
 
 
@@ -60,7 +60,7 @@ def enhance_command(
     wb: BalanceOption = "camera",
     colour_space: ColourSpaceOption = ColourSpaceName.srgb,
     dng_compression: DngCompression = DngCompressionName.none,
-    device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = DeviceName.auto,
+    device: Device = DeviceName.auto,
     profile: ProfileOption = None,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from scotopic.cli_report import Overwrite, errors, need, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
 from scotopic.errors import FileExistsRefusal, SettingsError
 
 evaluate_app = typer.Typer(
@@ -74,6 +74,7 @@ def evaluate_synthetic(
         bool, typer.Option("--variants", help="Models also with true noise, and with automatic ratio.")
     ] = False,
     no_peers: Annotated[bool, typer.Option("--no-peers", help="The same as --method none.")] = False,
+    device: Device = DeviceName.auto,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the JSON here.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -89,7 +90,7 @@ def evaluate_synthetic(
         from scotopic.evaluate.conditions import conditions_named
         from scotopic.run import Model
 
-        opened = [Model(name) for name in models or ["bayer-fast"]]
+        opened = [Model(name, device=device.value) for name in models or ["bayer-fast"]]
         result = protocols.synthetic(
             opened,
             scenes=scenes,

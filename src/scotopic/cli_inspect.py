@@ -86,7 +86,6 @@ def compare_command(
     from scotopic import compare
     from scotopic.balance import parse
     from scotopic.calibration.apply import chosen
-    from scotopic.develop import check_output
     from scotopic.enhance import check_fresh, check_settings, finished, plan, sensor_of
     from scotopic.read import read
     from scotopic.run import Models
@@ -94,7 +93,10 @@ def compare_command(
 
     with told():
         chosen_look, balance = look_named(look), parse(wb)
-        check_output(chosen_look or "natural", "srgb", 8)
+        if chosen_look == "linear":
+            raise SettingsError(
+                "pictures to compare have 8 bits a colour, too few for look linear: natural or libraw"
+            )
         captured = read(path)
         if not again:
             check_fresh(captured)

@@ -61,11 +61,28 @@ results = Voice()
 
 
 class DeviceName(StrEnum):
-    """Devices as named on the command line."""
+    """Where a network runs, as named on the command line."""
 
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+    openvino = "openvino"
+
+
+class TrainingDevice(StrEnum):
+    """Where one is trained."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Device = Annotated[
+    DeviceName,
+    typer.Option(
+        help="Where the network runs. openvino (extra): this processor, faster where it has bfloat16."
+    ),
+]
 
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]

@@ -10,7 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from scotopic.cli_report import DeviceName, Overwrite, asked_to_stop, errors, need, told, training_progress
+from scotopic.cli_report import (
+    Overwrite,
+    TrainingDevice,
+    asked_to_stop,
+    errors,
+    need,
+    told,
+    training_progress,
+)
 from scotopic.errors import SettingsError
 
 models_app = typer.Typer(help="List, show, verify and export models.", rich_markup_mode=None)
@@ -178,7 +186,7 @@ def train_command(
             help="A camera's profile, from 'scotopic calibrate': photos get the noise of that one alone."
         ),
     ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where to train.")] = DeviceName.auto,
+    device: Annotated[TrainingDevice, typer.Option(help="Where to train.")] = TrainingDevice.auto,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="A run that is killed loses so much at most.")
     ] = 120,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scotopic.cli_report import DeviceName, Overwrite, errors, need, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
 from scotopic.errors import SettingsError
 
 _NEEDED = ("fastapi", "uvicorn", "onnx")
@@ -27,7 +27,7 @@ def serve_command(
     upload_max: Annotated[
         int, typer.Option(min=1, metavar="MIB", help="The largest file that is taken for work here.")
     ] = 512,
-    device: Annotated[DeviceName, typer.Option(help="Where the network runs.")] = DeviceName.auto,
+    device: Device = DeviceName.auto,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(

@@ -104,7 +104,10 @@ def automatic_ratio(mosaic: Mosaic) -> float:
 
 
 def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
-    """White-balanced luminance of large blocks, flat: 1.0 = the sensor's white, clipped below at 0."""
+    """White-balanced luminance of large blocks, flat: 1.0 = the sensor's white, clipped below at 0.
+
+    As it is shown: `develop` takes the smallest gain for 1.
+    """
     size = len(mosaic.cfa)
     side = max(BLOCK_MIN, max(mosaic.data.shape) // BLOCKS_ALONG)
     cells = max(1, side // size)
@@ -116,7 +119,7 @@ def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
     for colour, plane in mosaic.colour_planes():
         cut = plane[:height, :width].reshape(height // block, block, width // block, block)
         means = cut.mean(axis=(1, 3), dtype=np.float64)
-        part = means * (LUMINANCE[colour] * mosaic.wb[colour] / counts[colour])
+        part = means * (LUMINANCE[colour] * mosaic.wb[colour] / min(mosaic.wb) / counts[colour])
         sums = part if sums is None else sums + part
     if sums is None:
         return np.empty(0)

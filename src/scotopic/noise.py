@@ -21,6 +21,9 @@ BLOCK = 16
 SQUARE_BLOCK = 8
 """The same in cells of X-Trans, each of which has four squares of greens."""
 
+QUIET_ROWS = 0.75
+"""Share of a block's rows, the quietest, that tell its noise: hot pixels and stars lie in the others."""
+
 FLAT_QUANTILE = 0.02
 """Share of blocks of like brightness that are taken to be flat: experiments.md, 2026-11-22."""
 
@@ -234,19 +237,20 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
     if rows.min() <= 0:
         zeros = _block_sums((rows == 0).astype(np.float32).reshape(shape)).astype(np.intp)
         usable &= zeros <= CUT_MAX * BLOCK**2
-    scale = 1 / (white - black)
-    values = rows.astype(np.float32)
-    values -= np.float32(black)
-    values *= np.float32(scale)
-    values = values.reshape(shape)
+    # In whole DN, in which rows are alike or not and nothing is rounded.
+    values = rows.astype(np.float32).reshape(shape)
     second = values[..., :-2] - 2 * values[..., 1:-1]
     second += values[..., 2:]
     np.square(second, out=second)
-    variance = (_block_sums(second) / (6 * BLOCK * (BLOCK - 2)))[usable]
-    mean = (_block_sums(values) / BLOCK**2)[usable]
+    squares = second.sum(axis=-1)
+    mean, variance = (found[usable] for found in _of_quiet_rows(values.sum(axis=-1), squares))
+    scale = 1 / (white - black)
+    squared = scale**2 / (6 * (BLOCK - 2))
+    mean, variance = (mean / BLOCK - black) * scale, variance * squared
     cut = zeros[usable] >= limit
     sigmas, shares = cut_normal()[zeros[usable][cut]].T
-    variance[cut] /= shares
+    # Rows of which more was cut are no quieter.
+    variance[cut] = squares.mean(axis=1)[usable][cut] * squared * (_FLAT_FACTOR / _WHOLE_FACTOR) / shares
     mean[cut] = sigmas * np.sqrt(variance[cut]) - black * scale
     return mean, variance, cut
 
@@ -273,6 +277,19 @@ def _block_sums(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Sums over rows and columns of (N, rows, M, columns): rows first, which lie well in memory."""
     sums: npt.NDArray[np.float64] = blocks.sum(axis=1).sum(axis=-1, dtype=np.float64)
     return sums
+
+
+def _of_quiet_rows(
+    means: npt.NDArray[np.floating], variances: npt.NDArray[np.floating]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and variance of blocks (N, rows, M) by the quietest rows of each, as what is darker is quieter."""
+    count = int(QUIET_ROWS * variances.shape[1])
+    quiet = np.argsort(variances, axis=1, kind="stable")[:, :count]
+    mean, variance = (
+        np.take_along_axis(values, quiet, axis=1).mean(axis=1, dtype=np.float64)
+        for values in (means, variances)
+    )
+    return mean, variance
 
 
 def _square_statistics(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -305,17 +322,12 @@ def _square_statistics(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDA
             clipped += (dn == 0) | (dn >= mosaic.saturation)
         squares += np.square(twist) / 4
 
-    def block_means(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        n = SQUARE_BLOCK
-        means: npt.NDArray[np.float64] = (
-            values.reshape(height // n, n, width // n, n).mean(axis=(1, 3)).ravel()
-        )
-        return means / len(places)
-
-    unclipped = block_means(clipped) / 4 < CLIPPED_MAX
+    blocks = height // SQUARE_BLOCK, SQUARE_BLOCK, width // SQUARE_BLOCK, SQUARE_BLOCK
+    of_rows = [values.reshape(blocks).mean(axis=3) / len(places) for values in (sums, squares, clipped)]
+    unclipped = of_rows[2].mean(axis=1) / 4 < CLIPPED_MAX
+    mean, variance = _of_quiet_rows(of_rows[0] / 4, of_rows[1])
     # Other blocks vary otherwise by chance: brought to what _FLAT_FACTOR expects.
-    variance = block_means(squares) * (_FLAT_FACTOR / _SQUARE_FACTOR)
-    return (block_means(sums) / 4)[unclipped], variance[unclipped]
+    return mean[unclipped], variance[unclipped] * (_FLAT_FACTOR / _SQUARE_FACTOR)
 
 
 def _flat_points(
@@ -354,16 +366,20 @@ def _fit_line(
     return float(shot), float(read)
 
 
-def _flat_factor() -> float:
-    """What quantile FLAT_QUANTILE of a flat block's variance estimate is, for variance 1."""
+def _flat_factor(share: float = QUIET_ROWS) -> float:
+    """What quantile FLAT_QUANTILE of a flat block's variance estimate is, for variance 1, by that share of its rows."""
     rng = np.random.default_rng(0)
-    noise = rng.normal(size=(4000, BLOCK, BLOCK))
+    noise = rng.normal(size=(16000, BLOCK, BLOCK))
     second = noise[:, :, :-2] - 2 * noise[:, :, 1:-1] + noise[:, :, 2:]
-    return float(np.quantile(np.square(second).mean(axis=(1, 2)) / 6, FLAT_QUANTILE))
+    rows = np.sort(np.square(second).mean(axis=2) / 6, axis=1)[:, : int(share * BLOCK)]
+    return float(np.quantile(rows.mean(axis=1), FLAT_QUANTILE))
 
 
-_SQUARE_FACTOR = 0.827
-"""The same for the 256 independent values of a block of squares."""
-
-_FLAT_FACTOR = 0.762
+_FLAT_FACTOR = 0.575
 """`_flat_factor()`, drawn once; a test draws it again."""
+
+_WHOLE_FACTOR = 0.757
+"""The same of all rows."""
+
+_SQUARE_FACTOR = 0.733
+"""The same for the 256 independent values of a block of squares."""

@@ -1,8 +1,7 @@
-"""ONNX Runtime sessions and tiles: a mosaic of any size through a model in bounded memory."""
+"""Models and tiles: a mosaic of any size through a model in bounded memory."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,7 +11,6 @@ from queue import SimpleQueue
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts, Linear32
@@ -30,16 +28,13 @@ from scotopic.models import (
     with_optional,
 )
 from scotopic.pattern import PATTERNS, Sensor, extended
+from scotopic.runtime import Feed, Lane, Trim, open_runtime
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans
 
 DEFAULT_TILE = 1152
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
 experiments.md, 2026-11-28."""
-
-LANES = 2
-"""Tiles under way at a time on a processor, with as many cores each: one's passes over memory fill the time in which
-the other calculates, and each develops what it has while the other goes on (experiments.md, 2026-11-28)."""
 
 STRIP_PIXELS = 24576
 """Pixels that a thread works on at a time: three colours of them stay in its processor's cache, and BLAS
@@ -54,13 +49,8 @@ MARGIN_STRIPS = 8
 Put = Callable[[int, int, Linear32], None]
 """Takes a piece (3, h, w) of the picture, which begins at the row and column told."""
 
-Trim = tuple[tuple[int, int], tuple[int, int]]
-"""Pixels of a tile that the graph leaves out: at the top and bottom, at the left and right."""
-
 Change = Callable[[int, int, Linear32, tuple[slice, slice]], Linear32]
 """Takes such a piece with margins around it, and gives another for the rows and columns of it that are told."""
-
-_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 @dataclass(frozen=True)
@@ -74,16 +64,16 @@ class GraphInputs:
     read: tuple[float, ...]
     ratio: float
 
-    def feed(self) -> dict[str, npt.NDArray[np.float32]]:
+    def feed(self) -> Feed:
         """As the session wants them."""
         planes = {n: np.array(getattr(self, n), np.float32) for n in INPUTS if n not in ("mosaic", "ratio")}
         return {**planes, "ratio": np.array([self.ratio], np.float32)}
 
 
 class Model:
-    """A verified model with its session; opened once, used for many pictures.
+    """A verified model, opened once, used for many pictures.
 
-    `device` is "auto", "cpu" or "cuda"; `threads` None for one a core. Raises ModelError for a model
+    `device` is "auto", "cpu", "cuda" or "openvino"; `threads` None for one a core. Raises ModelError for a model
     that is missing or was changed, SettingsError for a device that is not there.
     """
 
@@ -102,23 +92,17 @@ class Model:
         if not is_packaged(self.card):
             side = -(-TRIAL_SIDE // self.card.size_multiple) * self.card.size_multiple
             try_graph(self.card.graph, len(self.pattern.colour_of_plane), side)
-        providers = _providers(device)
-        cores = threads or usable_cores()
-        self._lanes = min(LANES, cores) if providers[0] == _PROVIDERS["cpu"] else 1
-        self._cores = -(-cores // self._lanes)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._cores
-        options.log_severity_level = 3
-        # A plan of memory for each size of tile is kept beside the memory that the first tile took: twice
-        # as much for nothing gained.
-        options.enable_mem_pattern = False
         try:
-            self._session = ort.InferenceSession(
-                with_optional(graph) if self.card.edge else graph, options, providers=providers
+            self._runtime = open_runtime(
+                with_optional(graph) if self.card.edge else graph, device, threads or usable_cores()
             )
+        except ModelError as error:
+            raise ModelError(f"{self.card.graph}: {error}") from error
+        except SettingsError:
+            raise
         except Exception as error:
             raise ModelError(f"{self.card.graph}: ONNX Runtime cannot open it ({error})") from error
-        self.device = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.device = self._runtime.device
         self._check_contract()
 
     def run(
@@ -195,10 +179,10 @@ class Model:
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
         places = [(row, column) for row in rows for column in columns]
         largest = max(s.read_length for s in rows) * max(s.read_length for s in columns)
-        count = min(self._lanes, len(places))
-        idle: SimpleQueue[_Lane] = SimpleQueue()
+        count = min(self._runtime.lanes, len(places))
+        idle: SimpleQueue[Lane] = SimpleQueue()
         for _ in range(count):
-            idle.put(_Lane(self._session, inputs, _outputs_for(strength), largest, self.card.edge > 0))
+            idle.put(self._runtime.lane(inputs.feed(), _outputs_for(strength), largest, self.card.edge > 0))
 
         def through(row: Span, column: Span) -> None:
             lane = idle.get()
@@ -266,11 +250,11 @@ class Model:
         """Call `hand_on` with the first row and the end of each strip of `rows`, on this lane's cores."""
         height = max(1, STRIP_PIXELS // width, MARGIN_STRIPS * margin)
         strips = [(start, min(start + height, rows.stop)) for start in range(rows.start, rows.stop, height)]
-        if self._cores == 1:
+        if self._runtime.cores == 1:
             for start, stop in strips:
                 hand_on(start, stop)
         else:
-            with ThreadPoolExecutor(self._cores) as threads:
+            with ThreadPoolExecutor(self._runtime.cores) as threads:
                 list(threads.map(hand_on, *zip(*strips, strict=True)))
 
     def _blended(
@@ -289,16 +273,15 @@ class Model:
             )
         return blend
 
-    def _tile(self, lane: _Lane, piece: Counts, trim: Trim) -> dict[str, Linear32]:
+    def _tile(self, lane: Lane, piece: Counts, trim: Trim) -> dict[str, Linear32]:
         """One tile's outputs (3, h, w), which lie in the lane's memory until its next."""
         try:
-            return lane.run(self._session, piece, trim)
+            return lane.run(piece, trim)
         except Exception as error:
-            raise ModelError(f"{self.card.name}: ONNX Runtime failed on {self.device} ({error})") from error
+            raise ModelError(f"{self.card.name}: failed on {self.device} ({error})") from error
 
     def _check_contract(self) -> None:
-        inputs = {node.name for node in self._session.get_inputs()}
-        outputs = {node.name for node in self._session.get_outputs()}
+        inputs, outputs = self._runtime.inputs, self._runtime.outputs
         needed = OUTPUTS[self.card.kind]
         if self.card.edge and inputs & set(OPTIONAL):
             raise ModelError(
@@ -310,48 +293,6 @@ class Model:
                 f"{self.card.graph}: has inputs {sorted(inputs)} and outputs {sorted(outputs)}; the "
                 f"contract of kind {self.card.kind} is {list(INPUTS)} and {list(needed)}"
             )
-
-
-class _Lane:
-    """What one tile after another goes through: memory that is used again, since fresh memory costs time."""
-
-    def __init__(
-        self,
-        session: ort.InferenceSession,
-        inputs: GraphInputs,
-        outputs: list[str],
-        largest: int,
-        trims: bool,
-    ) -> None:
-        self._binding = session.io_binding()
-        for name, values in inputs.feed().items():
-            self._binding.bind_cpu_input(name, values)
-        self._optional: dict[str, ort.OrtValue] = {}
-        if trims:
-            self._bind_optional("with_plain", np.array("plain" in outputs))
-        self._buffers = {name: np.empty(3 * largest, np.float32) for name in outputs}
-        self._counts = np.empty(largest, np.float32)
-
-    def _bind_optional(self, name: str, values: npt.NDArray[np.generic]) -> None:
-        # `bind_cpu_input` knows of the other inputs alone. The value looks into numpy's memory, and before 1.30 ONNX
-        # Runtime does not keep it.
-        self._optional[name] = ort.OrtValue.ortvalue_from_numpy(values)
-        self._binding.bind_ortvalue_input(name, self._optional[name])
-
-    def run(self, session: ort.InferenceSession, piece: Counts, trim: Trim) -> dict[str, Linear32]:
-        """The outputs (3, h, w) of the graph, without what is trimmed, for a piece of at most `largest` pixels."""
-        mosaic = self._counts[: piece.size].reshape(1, 1, *piece.shape)
-        np.copyto(mosaic, piece)
-        (top, bottom), (left, right) = trim
-        shape = (1, 3, piece.shape[0] - top - bottom, piece.shape[1] - left - right)
-        views = {name: memory[: math.prod(shape)].reshape(shape) for name, memory in self._buffers.items()}
-        self._binding.bind_cpu_input("mosaic", mosaic)
-        if self._optional:
-            self._bind_optional("trim", np.array([top, left, bottom, right], np.int64))
-        for name, view in views.items():
-            self._binding.bind_output(name, "cpu", 0, np.float32, shape, view.ctypes.data)
-        session.run_with_iobinding(self._binding)
-        return {name: view[0] for name, view in views.items()}
 
 
 class Models:
@@ -388,17 +329,3 @@ def usable_cores() -> int:
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(mine, int(asked)) if asked.isdecimal() and int(asked) else mine
-
-
-def _providers(device: str) -> list[str]:
-    present = ort.get_available_providers()
-    if device == "auto":
-        return [p for p in (_PROVIDERS["cuda"], _PROVIDERS["cpu"]) if p in present]
-    if device not in _PROVIDERS:
-        raise SettingsError(f"no device called {device}: known are auto, {', '.join(_PROVIDERS)}")
-    if _PROVIDERS[device] not in present:
-        raise SettingsError(
-            f"device {device} is not available: this ONNX Runtime offers "
-            f"{', '.join(p.removesuffix('ExecutionProvider').lower() for p in present)}"
-        )
-    return list(dict.fromkeys([_PROVIDERS[device], _PROVIDERS["cpu"]]))

@@ -185,11 +185,13 @@ def _take_name(temporary: Path, path: Path) -> None:
             raise
 
 
-def refusal(path: Path) -> FileExistsRefusal:
-    """The error for a result that exists already and is kept."""
+OR_SKIP = ", or --skip-existing to pass it by"
+
+
+def refusal(path: Path | str, otherwise: str = "") -> FileExistsRefusal:
+    """The error for a result that exists already and is kept; `otherwise` is what else may be done."""
     return FileExistsRefusal(
-        f"{path}: exists already and is kept; use --overwrite to replace it "
-        "or --skip-existing to pass it by"
+        f"{path}: exists already and is kept; use --overwrite to replace it{otherwise}"
     )
 
 

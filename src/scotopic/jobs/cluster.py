@@ -26,6 +26,7 @@ from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import AT_ONCE
 from scotopic.version import __version__
+from scotopic.write import OR_SKIP, refusal
 
 CORES_EACH = 1
 """Of an actor: as many actors as cores keep all of them busy, also while files are read and written."""
@@ -295,8 +296,7 @@ def treat_remote(
         elif settings.skip_existing:
             yield RemoteOutcome(job, "skipped", 0.0)
         else:
-            words = f"{job.target}: exists already and is kept; use --overwrite or --skip-existing"
-            yield RemoteOutcome(job, "failed", 0.0, {}, words)
+            yield RemoteOutcome(job, "failed", 0.0, {}, str(refusal(job.target, OR_SKIP)))
 
     def begin(job: RemoteJob, process: int) -> None:
         journal.note("started", job.source, job.target, process=process, state=job.state)

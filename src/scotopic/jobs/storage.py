@@ -14,7 +14,7 @@ from typing import Any
 from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.jobs.layout import RAW_SUFFIXES, Names, is_result
-from scotopic.write import refusal
+from scotopic.write import OR_SKIP, refusal
 
 CHUNK_BYTES = 1 << 20
 """What of a file is in memory while it is copied."""
@@ -135,7 +135,7 @@ def bring(made: Path, target: str, *, overwrite: bool) -> None:
     """
     files, where = _system(target)
     if not overwrite and exists(target):
-        raise refusal(Path(target))
+        raise refusal(target, OR_SKIP)
     try:
         with contextlib.suppress(NotImplementedError):
             files.makedirs(os.path.dirname(where), exist_ok=True)  # noqa: PTH120, an address

@@ -24,6 +24,9 @@ OPTIONAL = {"trim": np.zeros(4, np.int64), "with_plain": np.array(True)}
 top, left, bottom and right, multiples of the card's `edge`, that the outputs leave out; then the `edge` pixels at the
 outputs' own edge are not to be used where the picture goes on. Without `with_plain`, `plain` may be empty."""
 
+NETWORK = "/graph/net/"
+"""How the names of the network's own nodes begin in an exported graph."""
+
 OUTPUTS: dict[str, tuple[str, ...]] = {"linear": ("rgb", "plain"), "srgb": ("rgb",)}
 """By the model's kind."""
 Tier = Literal["fast", "best"]

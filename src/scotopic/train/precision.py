@@ -17,15 +17,12 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from scotopic.models import OPTIONAL, with_optional
+from scotopic.models import NETWORK, OPTIONAL, with_optional
 from scotopic.train.weights import HALF, IN_ONNX
 
 Precision = Literal["float32", "float16", "int8"]
 
 Feed = dict[str, npt.NDArray[np.float32]]
-
-CONVOLUTION_IN_ONNX = "/graph/net/"
-"""How the names of the network's nodes begin in an exported file."""
 
 IN_FLOATS = ("stem/", "head/", "decode_fine/second/", "down.0/down.0.0/", "last/")
 """Layers that int8 leaves alone, by the beginnings of their names after that: what the network sees, what it gives, and
@@ -83,8 +80,8 @@ def quantise(path: Path, feeds: Iterable[Feed]) -> None:
             node.name
             for node in onnx.load(prepared).graph.node
             if node.op_type == "Conv"
-            and node.name.startswith(CONVOLUTION_IN_ONNX)
-            and not node.name.removeprefix(CONVOLUTION_IN_ONNX).startswith(IN_FLOATS)
+            and node.name.startswith(NETWORK)
+            and not node.name.removeprefix(NETWORK).startswith(IN_FLOATS)
         ]
         quantize_static(
             str(prepared),

@@ -51,7 +51,7 @@ export function binnedLight(mosaic, constants) {
     for (let dx = 0; dx < size; dx++) {
       const colour = cfa[dy][dx];
       const black = mosaic.black[dy][dx];
-      const weight = (k.luminance[colour] * wb[colour]) / counts[colour];
+      const weight = (k.luminance[colour] * wb[colour]) / Math.min(...wb) / counts[colour];
       const scale = weight / (mosaic.white - black);
       for (let row = 0; row < rows; row++)
         for (let column = 0; column < columns; column++) {

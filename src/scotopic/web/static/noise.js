@@ -93,7 +93,8 @@ export function allBlocks(mosaic, constants) {
  * Of each block of one colour that is not clipped at saturation; of large pictures every second, third, ... row of
  * blocks. Those cut at 0 DN are put right as Python's are, and used where few others are whole.
  */
-function blockStatistics(mosaic, { block, blocksMax, clippedMax, cutMax, wholeLeast, cutNormal }) {
+function blockStatistics(mosaic, constants) {
+  const { block, blocksMax, clippedMax, cutMax, wholeLeast, cutNormal, quietRows, flatFactor, wholeFactor } = constants;
   const { data, width, cfa, saturation } = mosaic;
   const step = Math.max(1, Math.floor(Math.floor(data.length / (block * block)) / blocksMax));
   const size = cfa.length;
@@ -103,6 +104,7 @@ function blockStatistics(mosaic, { block, blocksMax, clippedMax, cutMax, wholeLe
   const mean = new Float64Array(most);
   const variance = new Float64Array(most);
   const clippedLimit = clippedMax * block * block;
+  const [sums, squares] = [new Float64Array(block), new Float64Array(block)];
   const cut = new Uint8Array(most);
   let [found, whole] = [0, 0];
   for (let dy = 0; dy < size; dy++)
@@ -111,8 +113,8 @@ function blockStatistics(mosaic, { block, blocksMax, clippedMax, cutMax, wholeLe
       const scale = 1 / (mosaic.white - black);
       for (let row = 0; row < rows[dy]; row += step)
         for (let column = 0; column < columns[dx]; column++) {
-          let sum = 0;
-          let squares = 0;
+          sums.fill(0);
+          squares.fill(0);
           let [high, zeros] = [0, 0];
           for (let y = 0; y < block; y++) {
             let at = ((row * block + y) * size + dy) * width + column * block * size + dx;
@@ -122,19 +124,22 @@ function blockStatistics(mosaic, { block, blocksMax, clippedMax, cutMax, wholeLe
               const value = data[at];
               if (value === 0) zeros++;
               if (value >= saturation) high++;
-              sum += value;
+              sums[y] += value;
               if (x > 1) {
                 const second = value - 2 * last + before;
-                squares += second * second;
+                squares[y] += second * second;
               }
               before = last;
               last = value;
             }
           }
           if (high >= clippedLimit || zeros > cutMax * block * block) continue;
-          mean[found] = (sum / (block * block) - black) * scale;
-          variance[found] = ((squares / (block * (block - 2))) * scale * scale) / 6;
-          if (zeros >= clippedLimit) {
+          const isCut = zeros >= clippedLimit;
+          const quiet = ofQuietRows(sums, squares, quietRows);
+          const level = isCut ? (meanOf(squares) * flatFactor) / wholeFactor : quiet[1];
+          mean[found] = (quiet[0] / block - black) * scale;
+          variance[found] = ((level / (block - 2)) * scale * scale) / 6;
+          if (isCut) {
             const [sigmas, share] = cutNormal[zeros];
             variance[found] /= share;
             mean[found] = sigmas * Math.sqrt(variance[found]) - black * scale;
@@ -154,7 +159,7 @@ function blockStatistics(mosaic, { block, blocksMax, clippedMax, cutMax, wholeLe
  * The same from the squares of four greens, of which each X-Trans cell has four: one colour's places are six
  * pixels apart, and much texture lies between.
  */
-function squareStatistics(mosaic, { squareBlock, clippedMax, flatFactor, squareFactor }) {
+function squareStatistics(mosaic, { squareBlock, clippedMax, flatFactor, squareFactor, quietRows }) {
   const { data, width, cfa, saturation } = mosaic;
   const size = cfa.length;
   const places = [];
@@ -166,11 +171,12 @@ function squareStatistics(mosaic, { squareBlock, clippedMax, flatFactor, squareF
   const mean = [];
   const variance = [];
   if (rows <= 0 || columns <= 0 || !places.length) return { mean: new Float64Array(0), variance: new Float64Array(0) };
-  const values = squareBlock * squareBlock * places.length;
+  const values = squareBlock * places.length;
+  const [sums, squares] = [new Float64Array(squareBlock), new Float64Array(squareBlock)];
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) {
-      let sum = 0;
-      let squares = 0;
+      sums.fill(0);
+      squares.fill(0);
       let clipped = 0;
       for (const [dy, dx] of places) {
         const corners = [0, 1, 2, 3].map((n) => {
@@ -188,17 +194,25 @@ function squareStatistics(mosaic, { squareBlock, clippedMax, flatFactor, squareF
               const value = (counted - black) * scale;
               if (counted === 0 || counted >= saturation) clipped++;
               twist += n === 1 || n === 2 ? -value : value;
-              sum += value;
+              sums[y] += value;
             }
-            squares += (twist * twist) / 4;
+            squares[y] += (twist * twist) / 4;
           }
       }
-      if (clipped / values / 4 >= clippedMax) continue;
+      if (clipped / values / squareBlock / 4 >= clippedMax) continue;
+      const [sum, level] = ofQuietRows(sums, squares, quietRows);
       mean.push(sum / values / 4);
       // Other blocks vary otherwise by chance: brought to what the flat factor expects.
-      variance.push((squares / values) * (flatFactor / squareFactor));
+      variance.push((level / values) * (flatFactor / squareFactor));
     }
   return { mean: Float64Array.from(mean), variance: Float64Array.from(variance) };
+}
+
+/** The means of some rows' sums and squares over the quietest of them. */
+function ofQuietRows(sums, squares, share) {
+  const count = Math.floor(share * squares.length);
+  const quiet = [...squares.keys()].sort((a, b) => squares[a] - squares[b]).slice(0, count);
+  return [sums, squares].map((values) => quiet.reduce((sum, row) => sum + values[row], 0) / count);
 }
 
 /** For each group of like brightness: its mean, the variance of its flat blocks, and a weight. */

@@ -1,0 +1,200 @@
+"""What calculates a model's graph: an ONNX Runtime session, and the lanes its tiles go through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from scotopic.errors import SettingsError
+from scotopic.frame import Counts, Linear32
+
+LANES = 2
+"""Tiles under way at a time on a processor, with as many cores each: one's passes over memory fill the time in which
+the other calculates, and each develops what it has while the other goes on (experiments.md, 2026-11-28)."""
+
+CPU, CUDA, OPENVINO = "cpu", "cuda", "openvino"
+
+Trim = tuple[tuple[int, int], tuple[int, int]]
+"""Pixels of a tile that the graph leaves out: at the top and bottom, at the left and right."""
+
+Feed = dict[str, npt.NDArray[np.float32]]
+"""The graph's inputs beside the mosaic."""
+
+_PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
+
+
+class Lane(Protocol):
+    """What one tile after another goes through: memory that is used again, since fresh memory costs time."""
+
+    def run(self, piece: Counts, trim: Trim) -> dict[str, Linear32]:
+        """The outputs (3, h, w) of the graph, without what is trimmed, for a piece of at most `largest` pixels.
+
+        They lie in the lane's memory until the next.
+        """
+
+
+class Runtime(Protocol):
+    """A graph, opened: its names, and lanes through it."""
+
+    device: str
+    lanes: int
+    """Tiles that may be under way at a time."""
+    cores: int
+    """Threads of each."""
+    inputs: set[str]
+    outputs: set[str]
+
+    def lane(self, feed: Feed, outputs: list[str], largest: int, trims: bool) -> Lane:
+        """For some of the outputs of pieces of up to `largest` pixels; whether the graph leaves `trim` out."""
+
+
+def open_runtime(graph: bytes, device: str, cores: int) -> Runtime:
+    """Open an ONNX file on "auto", "cpu", "cuda" or "openvino", with so many cores of a processor.
+
+    Raises SettingsError for a device that is not there; what ONNX Runtime raises where it cannot open the graph.
+    """
+    lanes = min(LANES, cores)
+    if device == OPENVINO:
+        from scotopic.split import OpenVinoRuntime
+
+        return OpenVinoRuntime(graph, lanes, -(-cores // lanes))
+    providers = _providers(device)
+    if providers[0] != _PROVIDERS[CPU]:
+        lanes = 1
+    return OnnxRuntime(graph, lanes, -(-cores // lanes), providers)
+
+
+def session(
+    graph: bytes, threads: int, providers: Iterable[str] = (_PROVIDERS[CPU],)
+) -> ort.InferenceSession:
+    """An ONNX Runtime session as all of ours are opened."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # A plan of memory for each size of tile is kept beside the memory that the first tile took: twice
+    # as much for nothing gained.
+    options.enable_mem_pattern = False
+    return ort.InferenceSession(graph, options, providers=list(providers))
+
+
+class OnnxRuntime:
+    """The whole graph in one ONNX Runtime session."""
+
+    def __init__(self, graph: bytes, lanes: int, cores: int, providers: list[str]) -> None:
+        self.session = session(graph, cores, providers)
+        self.device = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.lanes, self.cores = lanes, cores
+        self.inputs = {node.name for node in self.session.get_inputs()}
+        self.outputs = {node.name for node in self.session.get_outputs()}
+
+    def lane(self, feed: Feed, outputs: list[str], largest: int, trims: bool) -> Lane:
+        """As `Runtime` says."""
+        return _OnnxLane(self.session, feed, outputs, largest, trims)
+
+
+class _OnnxLane:
+    def __init__(
+        self, session: ort.InferenceSession, feed: Feed, outputs: list[str], largest: int, trims: bool
+    ) -> None:
+        self._binding = Binding(session)
+        for name, values in feed.items():
+            self._binding.give(name, values)
+        self._trims = trims
+        if trims:
+            self._binding.give("with_plain", np.array("plain" in outputs))
+        self._results = Results(outputs, largest)
+        self._counts = MosaicInput(largest)
+
+    def run(self, piece: Counts, trim: Trim) -> dict[str, Linear32]:
+        self._binding.give("mosaic", self._counts.of(piece))
+        if self._trims:
+            self._binding.give("trim", trim_input(trim))
+        views = self._results.shaped(piece, trim)
+        self._binding.run_into(views)
+        return {name: view[0] for name, view in views.items()}
+
+
+class Binding:
+    """A session with what it takes from memory of ours, and puts into it."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session, self._binding = session, session.io_binding()
+        self._given: dict[str, ort.OrtValue] = {}
+        nodes = [*session.get_inputs(), *session.get_overridable_initializers()]
+        self.names = {node.name for node in nodes}
+        """What may be given."""
+
+    def give(self, name: str, values: npt.NDArray[np.generic] | ort.OrtValue) -> None:
+        """An input."""
+        # The value looks into numpy's memory, and before 1.30 ONNX Runtime does not keep it.
+        if not isinstance(values, ort.OrtValue):
+            values = ort.OrtValue.ortvalue_from_numpy(values)
+        self._given[name] = values
+        self._binding.bind_ortvalue_input(name, values)
+
+    def run_into(self, views: dict[str, Linear32]) -> None:
+        """Calculate outputs into arrays that are there."""
+        for name, view in views.items():
+            self._binding.bind_output(name, "cpu", 0, np.float32, view.shape, view.ctypes.data)
+        self._session.run_with_iobinding(self._binding)
+
+    def run_for(self, outputs: list[str]) -> dict[str, ort.OrtValue]:
+        """Calculate outputs, in memory of ONNX Runtime's."""
+        self._binding.clear_binding_outputs()
+        for name in outputs:
+            self._binding.bind_output(name)
+        self._session.run_with_iobinding(self._binding)
+        return dict(zip(outputs, self._binding.get_outputs(), strict=True))
+
+
+class MosaicInput:
+    """The input `mosaic` of one piece after another."""
+
+    def __init__(self, largest: int) -> None:
+        self._counts = np.empty(largest, np.float32)
+
+    def of(self, piece: Counts) -> Linear32:
+        """A piece (h, w) as (1, 1, h, w) in floats."""
+        mosaic = self._counts[: piece.size].reshape(1, 1, *piece.shape)
+        np.copyto(mosaic, piece)
+        return mosaic
+
+
+class Results:
+    """Memory for the outputs of one piece after another."""
+
+    def __init__(self, outputs: list[str], largest: int) -> None:
+        self._buffers = {name: np.empty(3 * largest, np.float32) for name in outputs}
+
+    def shaped(self, piece: Counts, trim: Trim) -> dict[str, Linear32]:
+        """As (1, 3, h, w) for a piece without what is trimmed."""
+        (top, bottom), (left, right) = trim
+        shape = (1, 3, piece.shape[0] - top - bottom, piece.shape[1] - left - right)
+        return {name: memory[: math.prod(shape)].reshape(shape) for name, memory in self._buffers.items()}
+
+
+def trim_input(trim: Trim) -> npt.NDArray[np.int64]:
+    """As the graph takes it: top, left, bottom, right."""
+    (top, bottom), (left, right) = trim
+    return np.array([top, left, bottom, right], np.int64)
+
+
+def _providers(device: str) -> list[str]:
+    present = ort.get_available_providers()
+    if device == "auto":
+        return [p for p in (_PROVIDERS[CUDA], _PROVIDERS[CPU]) if p in present]
+    if device not in _PROVIDERS:
+        raise SettingsError(
+            f"no device called {device}: known are auto, {', '.join(_PROVIDERS)}, {OPENVINO}"
+        )
+    if _PROVIDERS[device] not in present:
+        raise SettingsError(
+            f"device {device} is not available: this ONNX Runtime offers "
+            f"{', '.join(p.removesuffix('ExecutionProvider').lower() for p in present)}"
+        )
+    return list(dict.fromkeys([_PROVIDERS[device], _PROVIDERS[CPU]]))

@@ -1,0 +1,237 @@
+"""A model's network in OpenVINO, what stands around it in ONNX Runtime (extra `openvino`).
+
+Most of the time goes into the network, and it bears 16-bit floats (bfloat16), which some processors multiply at three
+times the speed; the light around it does not. So the graph is cut in three: before the network, the network, after it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from scotopic.errors import ModelError, SettingsError
+from scotopic.frame import Counts, Linear32
+from scotopic.models import NETWORK
+from scotopic.runtime import (
+    OPENVINO,
+    Binding,
+    Feed,
+    Lane,
+    MosaicInput,
+    Results,
+    Trim,
+    session,
+    trim_input,
+)
+
+_TELEMETRY = "openvino_telemetry"
+
+try:
+    # Importing it leaves a number for this user in the home folder; without it OpenVINO's package does as well.
+    _was = sys.modules.get(_TELEMETRY)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]
+    import onnx
+    import openvino as ov
+except ImportError as error:
+    raise SettingsError(
+        f"device {OPENVINO} is not available ({error}): pip install 'scotopic[openvino]'"
+    ) from error
+finally:
+    del sys.modules[_TELEMETRY]
+    if _was is not None:
+        sys.modules[_TELEMETRY] = _was
+
+MOSAIC = "mosaic"
+
+PRECISIONS = ("f32", "bf16")
+"""That a network may be calculated in: what OpenVINO takes for this processor by itself, else the first."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A graph in three, and the names by which they hold together."""
+
+    before: onnx.ModelProto
+    network: onnx.ModelProto
+    after: onnx.ModelProto
+    seen: str
+    """What the network takes from before it."""
+    shared: tuple[str, ...]
+    """What is taken from before it by what comes after it."""
+    given: tuple[str, ...]
+    """What it gives."""
+
+
+def cut(graph: bytes) -> Parts:
+    """Cut an ONNX file before and after its network. Raises ModelError where there is no single place for that.
+
+    What does not depend on the mosaic is a few numbers, and each part calculates it anew.
+    """
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
+    makers = {name: node for node in model.graph.node for name in node.output}
+    of_mosaic = {MOSAIC}
+    for node in model.graph.node:
+        if any(name in of_mosaic for name in _needed(node)):
+            of_mosaic.update(node.output)
+
+    def that_make(names: Iterable[str], there: set[str]) -> list[onnx.NodeProto]:
+        """The nodes that make these out of what is `there`, in order."""
+        wanted, looked_at = list(names), set(there)
+        needed: set[str] = set()
+        while wanted:
+            name = wanted.pop()
+            if name in looked_at or name not in makers:
+                continue
+            looked_at.add(name)
+            needed.update(makers[name].output)
+            wanted += _needed(makers[name])
+        return [node for node in model.graph.node if needed & set(node.output)]
+
+    inside = [
+        node for node in model.graph.node if node.name.startswith(NETWORK) and of_mosaic & set(node.output)
+    ]
+    made_inside = {name for node in inside for name in node.output}
+    made_of = dict.fromkeys(name for node in inside for name in _needed(node))
+    seen = [name for name in made_of if name in of_mosaic - made_inside]
+    of_others = {name for node in model.graph.node if node not in inside for name in _needed(node)}
+    given = [name for node in inside for name in node.output if name in of_others]
+    if len(seen) != 1 or not given:
+        raise ModelError(
+            f"holds no network that takes one thing ({NETWORK}... takes {len(seen)}); use --device cpu"
+        )
+    before = that_make(seen, set())
+    made_before = {name for node in before for name in node.output} & of_mosaic
+    outputs = [value.name for value in model.graph.output]
+    after = that_make(outputs, made_before | set(given))
+    shared = list(dict.fromkeys(n for node in after for n in _needed(node) if n in made_before))
+    return Parts(
+        _part(model, before, [], [*seen, *(name for name in shared if name not in seen)]),
+        _part(model, that_make(given, set(seen)), seen, given),
+        _part(model, after, [*given, *shared], outputs),
+        seen[0],
+        tuple(shared),
+        tuple(given),
+    )
+
+
+def _needed(node: onnx.NodeProto) -> Iterator[str]:
+    """What a node takes, and its branches take from outside."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        inner = attribute.g.node
+        own = {name for each in inner for name in each.output}
+        yield from (name for each in inner for name in _needed(each) if name not in own)
+
+
+def _part(
+    model: onnx.ModelProto, nodes: list[onnx.NodeProto], inputs: list[str], outputs: list[str]
+) -> onnx.ModelProto:
+    """A model of some of a graph's nodes, with the graph's own inputs that they need."""
+    needed = {name for node in nodes for name in _needed(node)}
+    own = [value for value in model.graph.input if value.name in needed]
+    taken = {value.name for value in own} | set(inputs)
+    value_of = {value.name: value for value in (*model.graph.output, *model.graph.value_info)}
+    return onnx.helper.make_model(
+        onnx.helper.make_graph(
+            nodes,
+            model.graph.name,
+            [*own, *(value_of[name] for name in inputs)],
+            [value_of[name] for name in outputs],
+            [t for t in model.graph.initializer if t.name in needed and t.name not in taken],
+        ),
+        opset_imports=model.opset_import,
+        ir_version=model.ir_version,
+    )
+
+
+class OpenVinoRuntime:
+    """The three parts of a graph, opened. Raises ModelError where it cannot be cut."""
+
+    device = OPENVINO
+
+    def __init__(self, graph: bytes, lanes: int, cores: int) -> None:
+        self.lanes, self.cores = lanes, cores
+        self.parts = parts = cut(graph)
+        whole = onnx.load_from_string(graph).graph
+        stored = {tensor.name for tensor in whole.initializer}
+        self.inputs = {value.name for value in whole.input if value.name not in stored}
+        self.outputs = {value.name for value in whole.output}
+        self.before, self.after = (
+            session(part.SerializeToString(), cores) for part in (parts.before, parts.after)
+        )
+        settings: dict[str, int | str] = {
+            "NUM_STREAMS": lanes,
+            "INFERENCE_NUM_THREADS": lanes * cores,
+            # Else the lanes of two processes are held to the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        core = ov.Core()
+        network = core.read_model(parts.network.SerializeToString())
+        self.network = core.compile_model(network, "CPU", settings)
+        if self.precision not in PRECISIONS:
+            settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[0]
+            self.network = core.compile_model(network, "CPU", settings)
+
+    @property
+    def precision(self) -> str:
+        """Of the network's arithmetic, as OpenVINO calls it: "f32" or "bf16"."""
+        names: dict[Any, str] = {ov.Type.f32: "f32", ov.Type.bf16: "bf16"}
+        return names.get(self.network.get_property("INFERENCE_PRECISION_HINT"), "")
+
+    def lane(self, feed: Feed, outputs: list[str], largest: int, trims: bool) -> Lane:
+        """As `Runtime` says."""
+        return _SplitLane(self, feed, outputs, largest, trims)
+
+
+class _SplitLane:
+    def __init__(
+        self, runtime: OpenVinoRuntime, feed: Feed, outputs: list[str], largest: int, trims: bool
+    ) -> None:
+        self._runtime = runtime
+        self._before, self._after = Binding(runtime.before), Binding(runtime.after)
+        self._network = runtime.network.create_infer_request()
+        self._network_takes_trim = "trim" in {input.any_name for input in runtime.network.inputs}
+        for name, values in feed.items():
+            self._give(name, values)
+        self._trims = trims
+        if trims:
+            self._give("with_plain", np.array("plain" in outputs))
+        self._results = Results(outputs, largest)
+        self._counts = MosaicInput(largest)
+
+    def _give(self, name: str, values: npt.NDArray[np.generic]) -> None:
+        for part in (self._before, self._after):
+            if name in part.names:
+                part.give(name, values)
+
+    def run(self, piece: Counts, trim: Trim) -> dict[str, Linear32]:
+        parts = self._runtime.parts
+        self._before.give(MOSAIC, self._counts.of(piece))
+        made = self._before.run_for([parts.seen, *parts.shared])
+        to_network: dict[str, npt.NDArray[Any]] = {parts.seen: _looked_into(made[parts.seen])}
+        if self._trims:
+            self._give("trim", trim_input(trim))
+            if self._network_takes_trim:
+                to_network["trim"] = trim_input(trim)
+        self._network.infer(to_network, share_inputs=True)
+        for name in parts.given:
+            self._after.give(name, self._network.get_tensor(name).data)
+        for name in parts.shared:
+            self._after.give(name, made[name])
+        views = self._results.shaped(piece, trim)
+        self._after.run_into(views)
+        return {name: view[0] for name, view in views.items()}
+
+
+def _looked_into(value: ort.OrtValue) -> Linear32:
+    """ONNX Runtime's memory as an array, for as long as the value lives; its own way there copies."""
+    shape = tuple(value.shape())
+    floats = (ctypes.c_float * int(np.prod(shape))).from_address(value.data_ptr())
+    return np.ctypeslib.as_array(floats).reshape(shape)
