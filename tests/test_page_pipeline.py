@@ -164,6 +164,10 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         make="",
         model="",
     )
+    for name in ("GRBG", "x-trans moved"):
+        data = found[name].data.copy()
+        data[rng.random(data.shape) < 0.002] = 9000
+        found[f"{name}, hot pixels"] = found[name].with_changes(data=data)
     torn = base.data.copy()
     torn[:, :40] = 0
     torn[100] = 3
@@ -201,7 +205,9 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
     results = node([{"name": n, "call": "plan", "captured": p} for n, p in pictures.items()])
     for name, picture in pictures.items():
         got, made = results[name], plan(picture)
-        mosaic = as_mosaic(picture)
+        mosaic = made.mosaic_of(picture)
+        assert got["hot"] == made.hot, name
+        assert (made.hot > 20) == (name in ("GRBG, hot pixels", "x-trans moved, hot pixels")), name
         assert tuple(map(tuple, got["cfa"])) == mosaic.cfa, name
         assert got["light"] == pytest.approx(binned_light(mosaic).tolist(), rel=RELATIVE, abs=1e-9), name
         assert got["exposure"]["ratio"] == pytest.approx(made.exposure.ratio, rel=RELATIVE), name
@@ -269,7 +275,10 @@ def test_the_mosaic_goes_into_the_graph_as_pythons_does(node, pictures):
     ]
     results = node(jobs)
     for name, mosaic in mosaics.items():
-        made = plan(mosaic, ratio=50)
+        made = plan(pictures[name], ratio=50)
+        mosaic = made.mosaic_of(pictures[name])
+        if isinstance(pictures[name], Mosaic):
+            assert (mosaic.data.min() < 0) == (name == "cut at black"), name
         pattern, (top, left) = pattern_of(mosaic.cfa), missing(mosaic.cfa)
         data = extended(_of_even_black(_without_voids(mosaic, made)), [(top, 0), (left, 0)], pattern.cell)
         wanted = extended(data, [(0, -n % multiple[pattern.sensor]) for n in data.shape], pattern.cell)

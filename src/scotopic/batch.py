@@ -398,18 +398,15 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
         facts["cfa"] = "none (monochrome)" if captured.monochrome else "none (finished colours)"
     warnings = [made.noise.warning if made is not None else "", *captured.notes]
     if made is not None:
-        finished_colours = enhancing and isinstance(captured, Linear)
-        if finished_colours and hardly_noisy(made.noise.profile, made.exposure.ratio):
+        noise, ratio = made.noise.profile, made.exposure.ratio
+        if enhancing and isinstance(captured, Linear) and hardly_noisy(noise, ratio):
             warnings.append(HARDLY_NOISY)
         facts |= {
-            "ratio": round(made.exposure.ratio, 3),
+            "ratio": round(ratio, 3),
             "ev": round(made.exposure.stops, 2),
             "ratio_source": made.exposure.source,
-            "noise": {
-                "shot": made.noise.profile.shot,
-                "read": made.noise.profile.read,
-                "source": made.noise.profile.source,
-            },
+            "hot_pixels": made.hot,
+            "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
         }
     if made is not None or captured.notes:
         facts["warning"] = "; ".join(filter(None, warnings)) or None

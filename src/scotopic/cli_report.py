@@ -257,6 +257,8 @@ def print_facts(facts: dict[str, Any]) -> None:
         typer.echo(
             f"  noise     variance = {noise['shot'][1]:.3g} x + {noise['read'][1]:.3g}, {noise['source']}"
         )
+        if facts["hot_pixels"]:
+            typer.echo(f"  hot       {facts['hot_pixels']:,} pixels, replaced by what is around them")
     if facts.get("warning"):
         typer.echo(one_line(f"  note      {facts['warning']}"))
     if facts["error"]:

@@ -17,6 +17,7 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, develop, upright
 from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
 from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
+from scotopic.mend import Mended, mended
 from scotopic.models import Card
 from scotopic.pattern import Sensor, missing, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
@@ -38,7 +39,7 @@ shot noise), colours go wrong (experiments.md, 2026-11-29)."""
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A picture made ready once: a mosaic, without what its camera's profile takes out."""
+    """A picture made ready once: a mosaic, put right, and without what its camera's profile takes out."""
 
     of: npt.NDArray[Any]
     """The data it was made of."""
@@ -53,8 +54,10 @@ class Plan:
     noise: noise.NoiseEstimate
     profile: CameraProfile | None = None
     """The user's profile of the camera, whose black error and dark shading are taken out."""
+    hot: int = 0
+    """Hot pixels that are replaced."""
     prepared: Prepared | None = field(default=None, repr=False, compare=False)
-    """Kept so that it is not made again; None where the picture is ready as it is."""
+    """Kept so that it is not made again."""
 
     def mosaic_of(self, captured: Captured) -> Mosaic:
         """The mosaic to work on. Made anew where `captured` is not what was planned for."""
@@ -62,7 +65,9 @@ class Plan:
             known = captured if isinstance(captured, Mosaic) else self.prepared.mosaic
             return known.with_changes(data=self.prepared.mosaic.data)
         mosaic = as_mosaic(captured)
-        return corrected(self.profile, mosaic) if self.profile is not None else mosaic
+        if self.profile is not None:
+            mosaic = corrected(self.profile, mosaic)
+        return mended(mosaic, self.noise.profile).mosaic if isinstance(captured, Mosaic) else mosaic
 
 
 def plan(
@@ -81,14 +86,15 @@ def plan(
     if profiles is not None and profiles.asked and not isinstance(captured, Mosaic):
         note = "the profile is not used: this file holds finished colours, whose pattern is no longer the sensor's"
     estimate = noise.estimate(mosaic, found.noise, note)
-    seen = found.mosaic
+    put_right = Mended(found.mosaic)
+    if isinstance(captured, Mosaic):
+        put_right = mended(found.mosaic, estimate.profile)
+    ready = seen = put_right.mosaic
     if ratio is None and ev is None and isinstance(captured, Mosaic):
         # How bright the picture is to be is judged as it will be seen.
         seen = _evened(seen, whole=True)
     amplification = exposure.decide(seen, ratio=ratio, ev=ev)
-    ready = found.mosaic is captured
-    prepared = None if ready else Prepared(captured.data, found.mosaic)
-    return Plan(amplification, estimate, found.profile, prepared)
+    return Plan(amplification, estimate, found.profile, put_right.hot, Prepared(captured.data, ready))
 
 
 def _evened(mosaic: Mosaic, *, whole: bool) -> Mosaic:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from scotopic.calibration.profile import CameraProfile, Floats, load
+from scotopic.calibration.profile import CameraProfile, load
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.mend import replace_pixels
 
 BAND = 96
 """Rows corrected at once: what is at work stays in the processor's cache."""
@@ -101,7 +101,7 @@ def corrected(profile: CameraProfile, mosaic: Mosaic) -> Mosaic:
         np.subtract(part, offset, out=data[top : top + band])
         np.copyto(data[top : top + band], part, where=counted >= mosaic.saturation)
     if fits:
-        _mend(data, pattern.hot, profile.cfa)
+        replace_pixels(data, pattern.hot, profile.cfa)
     return mosaic.with_changes(data=data)
 
 
@@ -127,26 +127,3 @@ def for_file(profiles: Sequence[CameraProfile], mosaic: Mosaic) -> CameraProfile
     """The profile of the camera that took the file; one that knows its serial number before others."""
     matching = [p for p in profiles if p.matches(mosaic)]
     return max(matching, key=lambda p: bool(p.serial), default=None)
-
-
-def _mend(data: Floats, hot: npt.NDArray[np.uint16], cfa: tuple[tuple[int, ...], ...]) -> None:
-    """Give hot pixels, in place, the median of the sound ones of their colour around them."""
-    if not len(hot):
-        return
-    size = len(cfa)
-    reach = 2 if size == 2 else 3
-    colours = np.array(cfa)
-    bad = np.zeros(data.shape, dtype=bool)
-    bad[hot[:, 0], hot[:, 1]] = True
-    y, x = hot[:, 0].astype(np.intp), hot[:, 1].astype(np.intp)
-    around = []
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            ny, nx = y + dy, x + dx
-            inside = (ny >= 0) & (nx >= 0) & (ny < data.shape[0]) & (nx < data.shape[1])
-            ny, nx = np.where(inside, ny, y), np.where(inside, nx, x)
-            alike = colours[ny % size, nx % size] == colours[y % size, x % size]
-            around.append(np.where(inside & alike & ~bad[ny, nx], data[ny, nx], np.nan))
-    values = np.stack(around)
-    some = ~np.isnan(values).all(axis=0)
-    data[y[some], x[some]] = np.nanmedian(values[:, some], axis=0)

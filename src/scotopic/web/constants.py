@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scotopic import balance, colour, exposure, frame, models, noise, pattern, remosaic, sensor
+from scotopic import balance, colour, exposure, frame, mend, models, noise, pattern, remosaic, sensor
 from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table, srgb_profile
 from scotopic.enhance import NO_LIGHT, NO_LIGHT_SIGMAS, READ_ELECTRONS_MAX
 from scotopic.version import __version__
@@ -85,6 +85,20 @@ def constants() -> dict[str, Any]:
             "noLightSigmas": NO_LIGHT_SIGMAS,
             "noLight": NO_LIGHT,
             "readElectronsMax": READ_ELECTRONS_MAX,
+        },
+        "mend": {
+            "hotTimes": mend.HOT_TIMES,
+            "hotTimesAlike": mend.HOT_TIMES_ALIKE,
+            "hotSigmas": mend.HOT_SIGMAS,
+            "hotShareMin": mend.HOT_SHARE_MIN,
+            "hotMin": mend.HOT_MIN,
+            "band": mend.BAND,
+            "sampled": mend.SAMPLED,
+            "cutSigmas": mend.CUT_SIGMAS,
+            "cutSigmaMinDn": mend.CUT_SIGMA_MIN_DN,
+            "reach": mend.REACH,
+            "boxQuantiles": mend.box_quantiles().tolist(),
+            "normalQuantiles": mend.normal_quantiles().tolist(),
         },
         "remosaic": {
             "whiteDn": remosaic.WHITE_DN,

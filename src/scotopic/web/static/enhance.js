@@ -3,6 +3,7 @@
 import { ScotopicError } from "./errors.js";
 import { decide } from "./exposure.js";
 import { narrow, widened } from "./half.js";
+import { mended } from "./mend.js";
 import { estimate } from "./noise.js";
 import { missing, paddedAxis, patternOf } from "./pattern.js";
 import { reused } from "./release.js";
@@ -11,18 +12,20 @@ import { tiling } from "./run.js";
 import { evenedMosaic } from "./shading.js";
 
 /**
- * What will be done to a picture: {mosaic, exposure: {ratio, source}, noise: {profile, warning}, kept}; `kept` says that
- * finished colours hold hardly any noise and will be kept nearly as they are.
+ * What will be done to a picture: {mosaic, hot, exposure: {ratio, source}, noise: {profile, warning}, kept}; `hot` pixels are
+ * replaced, `kept` says that finished colours hold hardly any noise and will be kept nearly as they are.
  */
 export function plan(captured, constants, ratio = null) {
-  const mosaic = asMosaic(captured, constants);
-  const noise = estimate(mosaic, constants);
+  const counted = asMosaic(captured, constants);
+  const noise = estimate(counted, constants);
+  const ofSensor = captured.kind === "mosaic";
+  const { mosaic, hot } = ofSensor ? mended(counted, noise.profile, constants) : { mosaic: counted, hot: 0 };
   // How bright the picture is to be is judged as it will be seen, behind a lens without shading.
-  const asSeen = ratio === null && captured.kind === "mosaic" && mosaic.shading;
+  const asSeen = ratio === null && ofSensor && mosaic.shading;
   const seen = asSeen ? { ...mosaic, data: evenedMosaic(mosaic, { whole: true }) } : mosaic;
   const exposure = decide(seen, constants, ratio);
   const kept = captured.kind === "linear" && hardlyNoisy(noise.profile, exposure.ratio, constants);
-  return { mosaic, exposure, noise, kept };
+  return { mosaic, hot, exposure, noise, kept };
 }
 
 /**
@@ -212,7 +215,8 @@ export function reduced(captured, made, factor) {
 /** A quick picture of the whole, of at most about `most` pixels: the same recipe on means of the mosaic. */
 export async function preview(captured, made, network, { constants, most, ...rest }) {
   const factor = Math.max(1, Math.ceil(Math.sqrt((captured.height * captured.width) / most)));
-  const small = reduced(captured, made, factor);
+  const counted = captured.kind === "mosaic" ? { ...captured, data: made.mosaic.data } : captured;
+  const small = reduced(counted, made, factor);
   const mosaic = asMosaic(small.captured, constants);
   if (Math.min(mosaic.height, mosaic.width) < 2 * mosaic.cfa.length) return null;
   const quick = { ...made, mosaic, noise: small.noise };

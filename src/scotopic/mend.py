@@ -1,0 +1,260 @@
+"""Counts put right before a picture is made of them: many hot pixels, and what a camera has cut off below black.
+
+The networks have seen a hot pixel now and then, and noise that goes on below black. Of long and warm exposures, and of
+cameras that subtract black, they make too much light and wrong colours (experiments.md, 2026-11-29).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.run import usable_cores
+
+HOT_TIMES = 10.0
+"""A hot pixel is so many times as bright as the pixels that touch it, but one. No star is, however sharp the lens."""
+
+HOT_TIMES_ALIKE = 3.0
+"""And so many times as bright as those of its own colour around it, but one."""
+
+HOT_SIGMAS = 8.0
+"""And brighter than either by so many times the noise."""
+
+HOT_SHARE_MIN = 3e-5
+"""From this share of the pixels on they are replaced. Fewer the networks know, and among few may be a distant lamp."""
+
+HOT_MIN = 8
+"""Fewer pixels are no share of anything."""
+
+BAND = 64
+"""Rows looked at together."""
+
+SAMPLED = 8
+"""Whether there are many is told by every so manieth band."""
+
+CUT_SIGMAS = 3.0
+"""Where black lies further above 0 DN than so many times the read noise, next to nothing is cut off."""
+
+CUT_SIGMA_MIN_DN = 1.8
+"""Below this read noise whole DN say too little of it, and little is lost by the cut: experiments.md, 2026-11-29."""
+
+REACH = 4
+"""The share of zeros is told from so many values of the same place in the cell on each side."""
+
+STEPS = 1024
+"""Steps of the table of the normal distribution."""
+
+ALL_CUT = 9.0
+"""Standard deviations beyond which no value lies."""
+
+Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+"""Rows and columns of pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Mended:
+    """A mosaic put right, or the one there was."""
+
+    mosaic: Mosaic
+    hot: int = 0
+    """Pixels replaced."""
+
+
+def mended(mosaic: Mosaic, noise: NoiseProfile) -> Mended:
+    """The mosaic with what was cut off below black drawn anew, and without its hot pixels where there are many."""
+    whole = uncut(mosaic, noise)
+    hot = hot_pixels(whole, noise)
+    if not hot[0].size:
+        return Mended(whole)
+    data = whole.data.copy()
+    replace_pixels(data, np.stack(hot, axis=1), whole.cfa)
+    return Mended(whole.with_changes(data=data), int(hot[0].size))
+
+
+def hot_pixels(mosaic: Mosaic, noise: NoiseProfile) -> Places:
+    """Where the hot pixels are; none where they are few."""
+    tops = range(0, mosaic.data.shape[0], BAND)
+    some = _among(mosaic, noise, tops[::SAMPLED])
+    looked_at = sum(len(mosaic.data[top : top + BAND]) for top in tops[::SAMPLED]) * mosaic.data.shape[1]
+    if some[0].size < HOT_SHARE_MIN * looked_at:
+        return some[0][:0], some[1][:0]
+    rest = _among(mosaic, noise, [top for n, top in enumerate(tops) if n % SAMPLED])
+    rows, columns = (np.concatenate(both) for both in zip(some, rest, strict=True))
+    few = rows.size < max(HOT_MIN, HOT_SHARE_MIN * mosaic.data.size)
+    return (rows[:0], columns[:0]) if few else (rows, columns)
+
+
+def _among(mosaic: Mosaic, noise: NoiseProfile, tops: Iterable[int]) -> Places:
+    """The hot pixels of some bands."""
+
+    def candidates(top: int) -> Places:
+        # Much brighter than its neighbours in the row, each value as far above black as the darkest place's.
+        rows = mosaic.data[top : top + BAND]
+        around = np.maximum(rows[:, :-2], rows[:, 2:])
+        least = np.float32((1 - HOT_TIMES) * lowest + above)
+        y, x = np.nonzero(rows[:, 1:-1] > np.float32(HOT_TIMES) * around + least)
+        return y + top, x + 1
+
+    lowest = float(np.min(mosaic.black))
+    above = HOT_SIGMAS * max(noise.read) ** 0.5 * (mosaic.white - lowest)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        found = [(np.empty(0, np.intp),) * 2, *threads.map(candidates, tops)]
+    rows, columns = (np.concatenate(part) for part in zip(*found, strict=True))
+    height, width = mosaic.data.shape
+    inside = (rows >= 2) & (rows < height - 2) & (columns >= 2) & (columns < width - 2)
+    return _hot(mosaic, noise, rows[inside], columns[inside])
+
+
+def _hot(
+    mosaic: Mosaic, noise: NoiseProfile, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]
+) -> Places:
+    """Which of some pixels are hot."""
+    colours, size = np.array(mosaic.cfa), len(mosaic.cfa)
+    span = 1 / (mosaic.white - mosaic.black)
+    gains = np.array(mosaic.wb)
+    shot, read = np.array(noise.shot), np.array(noise.read)
+
+    def at(dy: int, dx: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.intp]]:
+        """Values above black, not below 0, and their colours."""
+        y, x = rows + dy, columns + dx
+        value = (mosaic.data[y, x] - mosaic.black[y % size, x % size]) * span[y % size, x % size]
+        return np.maximum(value, 0), colours[y % size, x % size]
+
+    def beyond(times: float, value: Any, other: Any, gain: Any, of: Any) -> npt.NDArray[np.bool_]:
+        """Whether a value is so many times another and as far above it; `gain` is what noise was multiplied by."""
+        spread = gain * np.sqrt(read[of] + shot[of] * other / gain)
+        told: npt.NDArray[np.bool_] = value > times * other + HOT_SIGMAS * spread
+        return told
+
+    own, colour = at(0, 0)
+    touching, alike = [], []
+    for dy in range(-2, 3):
+        for dx in range(-2, 3):
+            if dy == dx == 0:
+                continue
+            value, of = at(dy, dx)
+            alike.append(np.where(of == colour, value, 0))
+            if abs(dy) < 2 and abs(dx) < 2:
+                touching.append((value, value * gains[of]))
+    counted, balanced = (np.sort(np.stack(values), axis=0)[-2] for values in zip(*touching, strict=True))
+    same = np.sort(np.stack(alike), axis=0)[-2]
+    hot = (
+        beyond(HOT_TIMES_ALIKE, own, same, 1.0, colour)
+        & beyond(HOT_TIMES, own, counted, 1.0, colour)
+        & beyond(HOT_TIMES, own * gains[colour], balanced, gains[colour], colour)
+    )
+    return rows[hot], columns[hot]
+
+
+def replace_pixels(
+    data: npt.NDArray[Any], places: npt.NDArray[np.integer[Any]], cfa: tuple[tuple[int, ...], ...]
+) -> None:
+    """Give pixels (rows and columns, (N, 2)) the median of the others of their colour around them, in place."""
+    if not len(places):
+        return
+    size = len(cfa)
+    reach = 2 if size == 2 else 3
+    colours = np.array(cfa)
+    bad = np.zeros(data.shape, dtype=bool)
+    bad[places[:, 0], places[:, 1]] = True
+    y, x = places[:, 0].astype(np.intp), places[:, 1].astype(np.intp)
+    around = []
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            ny, nx = y + dy, x + dx
+            inside = (ny >= 0) & (nx >= 0) & (ny < data.shape[0]) & (nx < data.shape[1])
+            ny, nx = np.where(inside, ny, y), np.where(inside, nx, x)
+            alike = colours[ny % size, nx % size] == colours[y % size, x % size]
+            around.append(np.where(inside & alike & ~bad[ny, nx], data[ny, nx], np.nan))
+    values = np.stack(around)
+    some = ~np.isnan(values).all(axis=0)
+    data[y[some], x[some]] = np.nanmedian(values[:, some], axis=0)
+
+
+def uncut(mosaic: Mosaic, noise: NoiseProfile) -> Mosaic:
+    """The mosaic in float32 with zeros spread below 0 DN as noise would have, where the camera has cut there.
+
+    Among the values around it of the same place in the cell, the share of zeros says how much of the noise lay
+    below; each zero gets a value of that part, the same for the same pixel always. It is never taken for darker than
+    black: where there are more zeros than noise around black explains, the others stay.
+    """
+    size, width = len(mosaic.cfa), mosaic.data.shape[1]
+    data: npt.NDArray[np.float32] | None = None
+    for place, black, sigma in _cut_places(mosaic, noise):
+        dy, dx = divmod(place, size)
+        zero = mosaic.data[dy::size, dx::size] <= 0
+        if min(zero.shape) <= REACH or not zero.any():
+            continue
+        if data is None:
+            data = mosaic.data.astype(np.float32)
+        y, x = np.nonzero(zero)
+        count = _box_sums(zero)[y, x]
+        drawn = hashed((y * size + dy) * width + x * size + dx)
+        step = (drawn.astype(np.uint64) * count * STEPS >> 32) // BOX
+        # Counts are whole: what is below half a DN is 0. And no light is darker than black.
+        reached = np.minimum(box_quantiles(), np.float32((0.5 - black) / sigma))
+        below = normal_quantiles()[step.astype(np.intp)] - reached[count]
+        data[dy::size, dx::size][y, x] = np.where(below < 0, np.float32(sigma) * below + np.float32(0.5), 0)
+    return mosaic if data is None else mosaic.with_changes(data=data)
+
+
+BOX = (2 * REACH + 1) ** 2
+"""Values of which the zeros are counted."""
+
+
+def _cut_places(mosaic: Mosaic, noise: NoiseProfile) -> Iterator[tuple[int, float, float]]:
+    """The places of the cell whose noise reaches below 0 DN, with their black and read noise in DN."""
+    for place, (black, colour) in enumerate(
+        zip(mosaic.black.ravel(), np.array(mosaic.cfa).ravel(), strict=True)
+    ):
+        sigma = noise.read[colour] ** 0.5 * (mosaic.white - black)
+        if sigma >= CUT_SIGMA_MIN_DN and black < CUT_SIGMAS * sigma:
+            yield place, float(black), float(sigma)
+
+
+@cache
+def box_quantiles() -> npt.NDArray[np.float32]:
+    """For each number of zeros of BOX values, how many standard deviations what was cut reaches above their mean."""
+    normal = NormalDist()
+    shares = [max(count, 0.5) / BOX for count in range(BOX)]
+    return np.array([*map(normal.inv_cdf, shares), ALL_CUT], np.float32)
+
+
+@cache
+def normal_quantiles() -> npt.NDArray[np.float32]:
+    """The normal distribution in STEPS equal parts: the middle of each."""
+    normal = NormalDist()
+    return np.array([normal.inv_cdf((step + 0.5) / STEPS) for step in range(STEPS)], np.float32)
+
+
+def hashed(places: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint32]:
+    """Numbers of 32 bits that look drawn by lot, the same for the same place (Wellons, "lowbias32")."""
+    x = places.astype(np.uint32)
+    x ^= x >> np.uint32(16)
+    x *= np.uint32(0x7FEB352D)
+    x ^= x >> np.uint32(15)
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    return x
+
+
+def _box_sums(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """How many are marked in the square of BOX around each; beyond the edges mirrored."""
+    padded = np.pad(marks.astype(np.uint8), REACH, mode="reflect")
+    height, width = marks.shape
+    side = 2 * REACH + 1
+    rows = padded[:height].copy()
+    for i in range(1, side):
+        rows += padded[i : i + height]
+    sums = rows[:, :width].copy()
+    for i in range(1, side):
+        sums += rows[:, i : i + width]
+    return sums
