@@ -141,3 +141,37 @@ def test_x_trans_is_enhanced_without_its_hot_pixels(photo, rng):
     model = Model("xtrans-fast", device="cpu")
     clean, mended = (enhance(m, model, ratio=60).data for m in (mosaic, spoilt))
     assert np.sqrt(np.mean((clean - mended) ** 2)) < 0.01
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=["Bayer", "X-Trans"])
+@pytest.mark.parametrize("colour", [0, 1, 2])
+def test_light_of_one_colour_has_no_hot_pixels_and_takes_no_time(rng, cfa, colour):
+    """Every pixel of that colour is far brighter than what touches it."""
+    scene = np.zeros((256, 384, 3))
+    scene[..., colour] = 0.5
+    mosaic = expose(scene, SENSOR, 4, rng, cfa=cfa)
+    assert mend.mended(mosaic, NOISE).mosaic is mosaic
+
+
+def test_pairs_of_hot_pixels_and_those_over_uneven_black_are_found(photo, rng):
+    mosaic = expose(photo[:192, :256] * 0.1, SENSOR, 100, rng)
+    black = np.array([[512.0, 560.0], [530.0, 512.0]])
+    data = mosaic.data + np.tile(black - 512, (96, 128))
+    places = rng.choice(96 * 64, 40, replace=False)
+    y, x = 2 * (places // 64), 4 * (places % 64)
+    for step in (0, 1):
+        data[y, np.minimum(x + step, 255)] = 1500
+    spoilt = mosaic.with_changes(data=data.astype(np.uint16), black=black)
+    found = set(zip(*(part.tolist() for part in mend.hot_pixels(spoilt, NOISE)), strict=True))
+    inside = [
+        (b, a + s) for b, a in zip(y, x, strict=True) for s in (0, 1) if 2 <= b < 190 and 4 <= a < 250
+    ]
+    assert sum(place in found for place in inside) > 0.9 * len(inside)
+
+
+def test_floats_with_values_below_black_are_as_they_are(rng):
+    sensor = sony_a7s2(6400)
+    mosaic = expose(np.full((128, 128, 3), 0.02), sensor, 300, rng)
+    floats = (mosaic.data.astype(np.float32) - 512).astype(np.float32)
+    as_floats = mosaic.with_changes(data=floats, black=np.zeros((2, 2)), white=15871.0, saturation=15871.0)
+    assert mend.uncut(as_floats, sensor.noise_profile()) is as_floats

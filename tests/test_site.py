@@ -60,7 +60,9 @@ def as_page_runs_it(name: str, folder: Path) -> Model:
     (folder / "model.onnx").write_bytes(with_optional(page.SerializeToString()))
     (folder / "weights.bin").write_bytes(widened(made.weights))
     model = Model(name, device="cpu")
-    model._session = ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
+    model._runtime.session = ort.InferenceSession(
+        str(folder / "model.onnx"), providers=["CPUExecutionProvider"]
+    )
     return model
 
 

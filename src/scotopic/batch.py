@@ -405,7 +405,7 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
             "ratio": round(ratio, 3),
             "ev": round(made.exposure.stops, 2),
             "ratio_source": made.exposure.source,
-            "hot_pixels": made.hot,
+            "hot_pixels": made.hot if enhancing else 0,
             "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
         }
     if made is not None or captured.notes:

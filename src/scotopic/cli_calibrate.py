@@ -18,9 +18,9 @@ ADVICE = """What to shoot, with the camera set to RAW and everything that mends 
          of your night pictures: 10 frames or more (2 are the least). Let the camera get as warm as it is then.
          Give the lowest and the highest ISO that you use, and some between; what lies between is interpolated.
   flat   An evenly lit wall or a white screen, out of focus, filling the picture; or a cloudy sky through
-         paper. At each ISO, at two or three shutter speeds so that the picture is a quarter, half and three quarters
-         bright, nowhere overexposed: 2 frames of each, without touching anything between them. Lamps on mains
-         flicker: daylight, or 1/50 s and longer.
+         paper. At one ISO or more, at two or three shutter speeds so that the picture is a quarter, half and three
+         quarters bright, nowhere overexposed: 2 frames of each, without touching anything between them. Lamps on
+         mains flicker: daylight, or 1/50 s and longer.
 
 Then:  scotopic calibrate --dark DARK_FOLDER --flat FLAT_FOLDER -o my-camera.json --install
 """
@@ -77,6 +77,7 @@ def _calibrate(
     from scotopic.calibration.calibrate import calibrate
     from scotopic.calibration.page import HEADS, rows, write_page
     from scotopic.jobs.layout import find_files
+    from scotopic.write import check_place
 
     page = output.with_suffix(".html") if output is not None else None
     for target in (output, page):
@@ -86,6 +87,7 @@ def _calibrate(
             raise WriteError(f"{target}: there is no folder {target.parent}; make it first")
         if target.exists() and not overwrite:
             raise _kept(target)
+        check_place(target)
     darks = [path for path, _ in find_files(dark)]
     flats = [path for path, _ in find_files(flat)] if flat else []
     measured = calibrate(darks, flats, report=errors.print)

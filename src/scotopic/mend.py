@@ -31,6 +31,9 @@ HOT_SIGMAS = 8.0
 HOT_SHARE_MIN = 3e-5
 """From this share of the pixels on they are replaced. Fewer the networks know, and among few may be a distant lamp."""
 
+HOT_SHARE_MAX = 0.02
+"""Where more of a band look like it, they are something else: a light of one colour, a pattern."""
+
 HOT_MIN = 8
 """Fewer pixels are no share of anything."""
 
@@ -94,23 +97,30 @@ def hot_pixels(mosaic: Mosaic, noise: NoiseProfile) -> Places:
 
 def _among(mosaic: Mosaic, noise: NoiseProfile, tops: Iterable[int]) -> Places:
     """The hot pixels of some bands."""
-
-    def candidates(top: int) -> Places:
-        # Much brighter than its neighbours in the row, each value as far above black as the darkest place's.
-        rows = mosaic.data[top : top + BAND]
-        around = np.maximum(rows[:, :-2], rows[:, 2:])
-        least = np.float32((1 - HOT_TIMES) * lowest + above)
-        y, x = np.nonzero(rows[:, 1:-1] > np.float32(HOT_TIMES) * around + least)
-        return y + top, x + 1
-
-    lowest = float(np.min(mosaic.black))
-    above = HOT_SIGMAS * max(noise.read) ** 0.5 * (mosaic.white - lowest)
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        found = [(np.empty(0, np.intp),) * 2, *threads.map(candidates, tops)]
-    rows, columns = (np.concatenate(part) for part in zip(*found, strict=True))
+    size = len(mosaic.cfa)
     height, width = mosaic.data.shape
-    inside = (rows >= 2) & (rows < height - 2) & (columns >= 2) & (columns < width - 2)
-    return _hot(mosaic, noise, rows[inside], columns[inside])
+    span = mosaic.white - float(np.max(mosaic.black))
+    above = np.float32(HOT_SIGMAS * max(noise.read) ** 0.5 * span)
+    black = np.tile(mosaic.black.astype(np.float32), (BAND // size + 2, -(-width // size)))[:, :width]
+
+    def of_band(top: int) -> Places:
+        rows = mosaic.data[top : top + BAND] - black[top % size : top % size + min(BAND, height - top)]
+        # Much brighter than a neighbour in the row on either side, and than one of its own place in the cell.
+        own = rows[:, size:-size]
+        beside = np.minimum(rows[:, size - 1 : -size - 1], rows[:, size + 1 : width - size + 1])
+        alike = np.minimum(rows[:, : -2 * size], rows[:, 2 * size :])
+        bright = (own > HOT_TIMES * beside + above) & (own > HOT_TIMES_ALIKE * alike + above)
+        y, x = np.nonzero(bright)
+        y, x = y + top, x + size
+        inside = (y >= 2) & (y < height - 2) & (y.size <= HOT_SHARE_MAX * rows.size)
+        return _hot(mosaic, noise, y[inside], x[inside])
+
+    if width <= 2 * size:
+        return np.empty(0, np.intp), np.empty(0, np.intp)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        found = [(np.empty(0, np.intp),) * 2, *threads.map(of_band, tops)]
+    rows, columns = (np.concatenate(part) for part in zip(*found, strict=True))
+    return rows, columns
 
 
 def _hot(
@@ -188,6 +198,9 @@ def uncut(mosaic: Mosaic, noise: NoiseProfile) -> Mosaic:
     """
     size, width = len(mosaic.cfa), mosaic.data.shape[1]
     data: npt.NDArray[np.float32] | None = None
+    if mosaic.data.dtype.kind != "u":
+        # Floats keep what is below black, or a profile has been taken out of them.
+        return mosaic
     for place, black, sigma in _cut_places(mosaic, noise):
         dy, dx = divmod(place, size)
         zero = mosaic.data[dy::size, dx::size] <= 0
@@ -195,14 +208,17 @@ def uncut(mosaic: Mosaic, noise: NoiseProfile) -> Mosaic:
             continue
         if data is None:
             data = mosaic.data.astype(np.float32)
-        y, x = np.nonzero(zero)
-        count = _box_sums(zero)[y, x]
-        drawn = hashed((y * size + dy) * width + x * size + dx)
-        step = (drawn.astype(np.uint64) * count * STEPS >> 32) // BOX
         # Counts are whole: what is below half a DN is 0. And no light is darker than black.
         reached = np.minimum(box_quantiles(), np.float32((0.5 - black) / sigma))
-        below = normal_quantiles()[step.astype(np.intp)] - reached[count]
-        data[dy::size, dx::size][y, x] = np.where(below < 0, np.float32(sigma) * below + np.float32(0.5), 0)
+        counts, plane = _box_sums(zero), data[dy::size, dx::size]
+        for top in range(0, len(zero), BAND):
+            y, x = np.nonzero(zero[top : top + BAND])
+            y += top
+            count = counts[y, x]
+            drawn = hashed((y * size + dy) * width + x * size + dx)
+            step = (drawn.astype(np.uint64) * count * STEPS >> 32) // BOX
+            below = normal_quantiles()[step.astype(np.intp)] - reached[count]
+            plane[y, x] = np.where(below < 0, np.float32(sigma) * below + np.float32(0.5), 0)
     return mosaic if data is None else mosaic.with_changes(data=data)
 
 

@@ -28,7 +28,7 @@ from scotopic.models import (
     with_optional,
 )
 from scotopic.pattern import PATTERNS, Sensor, extended
-from scotopic.runtime import Feed, Lane, Trim, open_runtime
+from scotopic.runtime import OPENVINO, Feed, Lane, Trim, open_runtime
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans
 
@@ -90,18 +90,21 @@ class Model:
         self.pattern = patterns[0]
         graph = verified(self.card)
         if not is_packaged(self.card):
+            if device == OPENVINO:
+                raise SettingsError(
+                    f"device {OPENVINO} is for the models that come with scotopic, tried and tested; {self.card.name} "
+                    "is another: use --device cpu"
+                )
             side = -(-TRIAL_SIDE // self.card.size_multiple) * self.card.size_multiple
             try_graph(self.card.graph, len(self.pattern.colour_of_plane), side)
         try:
             self._runtime = open_runtime(
                 with_optional(graph) if self.card.edge else graph, device, threads or usable_cores()
             )
-        except ModelError as error:
-            raise ModelError(f"{self.card.graph}: {error}") from error
         except SettingsError:
             raise
         except Exception as error:
-            raise ModelError(f"{self.card.graph}: ONNX Runtime cannot open it ({error})") from error
+            raise ModelError(f"{self.card.graph}: cannot be opened on {device} ({error})") from error
         self.device = self._runtime.device
         self._check_contract()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from scotopic.errors import ModelError, SettingsError
+from scotopic.errors import SettingsError
 from scotopic.frame import Counts, Linear32
 from scotopic.models import NETWORK
 from scotopic.runtime import (
@@ -70,7 +71,7 @@ class Parts:
 
 
 def cut(graph: bytes) -> Parts:
-    """Cut an ONNX file before and after its network. Raises ModelError where there is no single place for that.
+    """Cut the ONNX file of one of our own models before and after its network, as `_enhanced` of networks.py calls it.
 
     What does not depend on the mosaic is a few numbers, and each part calculates it anew.
     """
@@ -103,9 +104,7 @@ def cut(graph: bytes) -> Parts:
     of_others = {name for node in model.graph.node if node not in inside for name in _needed(node)}
     given = [name for node in inside for name in node.output if name in of_others]
     if len(seen) != 1 or not given:
-        raise ModelError(
-            f"holds no network that takes one thing ({NETWORK}... takes {len(seen)}); use --device cpu"
-        )
+        raise ValueError(f"no network that takes one thing and gives some: {seen}, {given}")
     before = that_make(seen, set())
     made_before = {name for node in before for name in node.output} & of_mosaic
     outputs = [value.name for value in model.graph.output]
@@ -152,17 +151,19 @@ def _part(
 
 
 class OpenVinoRuntime:
-    """The three parts of a graph, opened. Raises ModelError where it cannot be cut."""
+    """The three parts of a graph, opened."""
 
     device = OPENVINO
 
     def __init__(self, graph: bytes, lanes: int, cores: int) -> None:
         self.lanes, self.cores = lanes, cores
-        self.parts = parts = cut(graph)
+        parts = cut(graph)
+        self.seen, self.shared, self.given = parts.seen, parts.shared, parts.given
         whole = onnx.load_from_string(graph).graph
         stored = {tensor.name for tensor in whole.initializer}
         self.inputs = {value.name for value in whole.input if value.name not in stored}
         self.outputs = {value.name for value in whole.output}
+        self._idle: list[Any] = []
         self.before, self.after = (
             session(part.SerializeToString(), cores) for part in (parts.before, parts.after)
         )
@@ -185,6 +186,21 @@ class OpenVinoRuntime:
         names: dict[Any, str] = {ov.Type.f32: "f32", ov.Type.bf16: "bf16"}
         return names.get(self.network.get_property("INFERENCE_PRECISION_HINT"), "")
 
+    def _taken(self) -> Any:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
+
+    @contextmanager
+    def request(self) -> Iterator[Any]:
+        """One of OpenVINO's requests, which keep their memory: used again, by one at a time."""
+        request = self._taken() or self.network.create_infer_request()
+        try:
+            yield request
+        finally:
+            self._idle.append(request)
+
     def lane(self, feed: Feed, outputs: list[str], largest: int, trims: bool) -> Lane:
         """As `Runtime` says."""
         return _SplitLane(self, feed, outputs, largest, trims)
@@ -196,7 +212,6 @@ class _SplitLane:
     ) -> None:
         self._runtime = runtime
         self._before, self._after = Binding(runtime.before), Binding(runtime.after)
-        self._network = runtime.network.create_infer_request()
         self._network_takes_trim = "trim" in {input.any_name for input in runtime.network.inputs}
         for name, values in feed.items():
             self._give(name, values)
@@ -212,21 +227,22 @@ class _SplitLane:
                 part.give(name, values)
 
     def run(self, piece: Counts, trim: Trim) -> dict[str, Linear32]:
-        parts = self._runtime.parts
+        names = self._runtime
         self._before.give(MOSAIC, self._counts.of(piece))
-        made = self._before.run_for([parts.seen, *parts.shared])
-        to_network: dict[str, npt.NDArray[Any]] = {parts.seen: _looked_into(made[parts.seen])}
+        made = self._before.run_for([names.seen, *names.shared])
+        to_network: dict[str, npt.NDArray[Any]] = {names.seen: _looked_into(made[names.seen])}
         if self._trims:
             self._give("trim", trim_input(trim))
             if self._network_takes_trim:
                 to_network["trim"] = trim_input(trim)
-        self._network.infer(to_network, share_inputs=True)
-        for name in parts.given:
-            self._after.give(name, self._network.get_tensor(name).data)
-        for name in parts.shared:
+        for name in names.shared:
             self._after.give(name, made[name])
         views = self._results.shaped(piece, trim)
-        self._after.run_into(views)
+        with names.request() as request:
+            request.infer(to_network, share_inputs=True, share_outputs=True)
+            for name in names.given:
+                self._after.give(name, request.get_tensor(name).data)
+            self._after.run_into(views)
         return {name: view[0] for name, view in views.items()}
 
 

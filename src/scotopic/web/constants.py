@@ -91,6 +91,7 @@ def constants() -> dict[str, Any]:
             "hotTimesAlike": mend.HOT_TIMES_ALIKE,
             "hotSigmas": mend.HOT_SIGMAS,
             "hotShareMin": mend.HOT_SHARE_MIN,
+            "hotShareMax": mend.HOT_SHARE_MAX,
             "hotMin": mend.HOT_MIN,
             "band": mend.BAND,
             "sampled": mend.SAMPLED,

@@ -24,18 +24,29 @@ function hotPixels(mosaic, noise, k) {
 
 /** The hot pixels of some bands of rows. */
 function among(mosaic, noise, tops, k) {
-  const { data, height, width } = mosaic;
-  const lowest = Math.min(...mosaic.black.flat());
-  const above = k.hotSigmas * Math.sqrt(Math.max(...noise.read)) * (mosaic.white - lowest);
-  const least = (1 - k.hotTimes) * lowest + above;
+  const { data, height, width, black } = mosaic;
+  const size = black.length;
+  const above = k.hotSigmas * Math.sqrt(Math.max(...noise.read)) * (mosaic.white - Math.max(...black.flat()));
   const found = [];
-  for (const top of tops)
-    for (let y = Math.max(2, top); y < Math.min(top + k.band, height - 2); y++)
-      for (let x = 2, at = y * width + 2; x < width - 2; x++, at++) {
-        const [left, right] = [data[at - 1], data[at + 1]];
-        // Much brighter than its neighbours in the row.
-        if (data[at] > k.hotTimes * (left > right ? left : right) + least && isHot(mosaic, noise, y, x, k)) found.push(at);
+  for (const top of tops) {
+    const bottom = Math.min(top + k.band, height);
+    const bright = [];
+    for (let y = top; y < bottom; y++) {
+      const dark = black[y % size];
+      for (let x = size, at = y * width + size; x < width - size; x++, at++) {
+        // Much brighter than a neighbour in the row on either side, and than one of its own place in the cell.
+        const [before, here, after] = [dark[(x - 1) % size], dark[x % size], dark[(x + 1) % size]];
+        const own = data[at] - here;
+        if (own <= k.hotTimes * Math.min(data[at - 1] - before, data[at + 1] - after) + above) continue;
+        if (own > k.hotTimesAlike * (Math.min(data[at - size], data[at + size]) - here) + above) bright.push(at);
       }
+    }
+    if (bright.length > k.hotShareMax * (bottom - top) * width) continue;
+    for (const at of bright) {
+      const [y, x] = [Math.floor(at / width), at % width];
+      if (y >= 2 && y < height - 2 && isHot(mosaic, noise, y, x, k)) found.push(at);
+    }
+  }
   return found;
 }
 
@@ -99,6 +110,8 @@ function uncut(mosaic, noise, k) {
   const box = (2 * k.reach + 1) ** 2;
   const steps = k.normalQuantiles.length;
   let out = null;
+  // Floats keep what is below black.
+  if (data instanceof Float32Array) return mosaic;
   for (let dy = 0; dy < size; dy++)
     for (let dx = 0; dx < size; dx++) {
       const black = mosaic.black[dy][dx];
@@ -111,7 +124,7 @@ function uncut(mosaic, noise, k) {
         for (let x = 0, at = (y * size + dy) * width + dx; x < columns; x++, n++, at += size)
           if (data[at] <= 0) any = zero[n] = 1;
       if (!any) continue;
-      out ??= Float32Array.from(data);
+      out ??= new Float32Array(data);
       const counts = boxSums(zero, rows, columns, k.reach);
       // Counts are whole: what is below half a DN is 0. And no light is darker than black.
       const most = Math.fround((0.5 - black) / sigma);
