@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 from scotopic.cli import app
 from scotopic.colour import srgb_to_linear
 from scotopic.dng.write import write_mosaic
+from scotopic.enhance import enhance
 from scotopic.frame import Linear
 from scotopic.read import read
+from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 
 HEIGHT, WIDTH, SPREAD, RATIO = 256, 320, 20.0, 100
@@ -32,6 +34,10 @@ INNERMOST = 4
 
 HUE_OFF = 5.0
 """Degrees by which the hue of linear sRGB may turn while the shoulder has not bleached it."""
+
+
+SURROUNDINGS = 3.0
+"""How many times as far off the light around a lamp may be as elsewhere."""
 
 
 def lamp(brightest: float) -> np.ndarray:
@@ -127,3 +133,16 @@ def test_who_keeps_a_lamp_is_told_that_some_editors_show_the_picture_dark(tmp_pa
     assert told["baseline_ev"] == pytest.approx(np.log2(16.6), abs=0.1)
     assert "raise the exposure" in told["warning"]
     assert told["output"].endswith("lamp-scotopic.dng")
+
+
+@pytest.mark.parametrize("name", ["bayer-fast", "bayer-best"])
+@pytest.mark.parametrize("brightest", [6, 30, 200])
+def test_what_is_dark_around_a_lamp_is_as_clean_as_elsewhere(name, brightest):
+    """A lamp in a dark street: the local means around it are not those of its light."""
+    scene = 0.2 * AROUND + np.where(RADIUS < 27, brightest, 0)[..., None] * ORANGE
+    sensor = sony_a7s2(1600)
+    mosaic = expose(scene, sensor, 200, np.random.default_rng(3), wb=WB)
+    found = enhance(mosaic, Model(name, device="cpu"), ratio=200).data * np.array(WB)
+    off = np.sqrt(np.mean(np.square(found - 0.2 * AROUND), axis=-1))
+    around, elsewhere = (off[ring].mean() for ring in ((RADIUS > 31) & (RADIUS < 55), RADIUS > 80))
+    assert around < SURROUNDINGS * elsewhere

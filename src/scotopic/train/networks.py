@@ -27,7 +27,7 @@ from scotopic.train.blocks import (
     shared,
 )
 from scotopic.train.demosaic import BENT, LINEAR, demosaic_weights
-from scotopic.train.fade import faded, faded_if_need_be, lamp_threshold
+from scotopic.train.fade import LAMP_LIGHT, faded, faded_if_need_be, lamp_threshold
 from scotopic.train.filters import (
     Packing,
     binomial_weights,
@@ -37,7 +37,7 @@ from scotopic.train.filters import (
     upsample_weights,
 )
 
-GRAPH = 2
+GRAPH = 3
 """Counts the forms that the arithmetic around our network has had: weights learnt in another are a start and no
 result."""
 
@@ -47,6 +47,13 @@ the enlarged means half of one more. Even, as the middle level counts in pairs."
 
 GREEN = 1
 """Index of the plane (G1, or G) whose noise sets the curve in which the network sees and works."""
+
+LAMP_SIGMAS = 2.0
+"""A place of the packing whose mean is so many times a pixel's noise above what passes for a lamp is no surroundings of
+others: its light is left out of the local means around it."""
+
+LEAST_WEIGHT = 1e-3
+"""Of a lamp in those means: where there is nothing else, they are its own."""
 
 STRAIGHT_ELECTRONS = 2.0
 """The curve bends no sooner than this. The mean of bent noise is too dark, by a quarter of an electron at most; without
@@ -143,6 +150,8 @@ class Seen:
     """Where noise turns from read to shot noise, by plane."""
     knee: Tensor
     """Of the curve in which the network sees and works, (B, 1, 1, 1)."""
+    lamp: Tensor
+    """The mean light of a place from which on it is a lamp and none of its surroundings, (B, 1, 1, 1)."""
     places: Tensor | None
     """That the result leaves out at the top, left, bottom and right, (4,); None for none."""
 
@@ -211,8 +220,10 @@ class PackedGraph(nn.Module):
         lamp_starts = lamp_threshold(slope[:, green], offset[:, green]) / (4 * knee)
         # Hot pixels must not pass for light.
         tame = light.minimum(5 * lamp_starts)
+        spread = (slope * LAMP_LIGHT + offset).amax(1, keepdim=True).sqrt()
+        lamp = (LAMP_LIGHT + LAMP_SIGMAS * spread) / (4 * knee)
         places = None if trim is None else trim // self.packing.cell
-        enhanced = self._enhanced(Seen(light, tame, slope, knees, knee, places))
+        enhanced = self._enhanced(Seen(light, tame, slope, knees, knee, lamp, places))
         if trim is None or with_plain is None:
             rgb, plain = faded(enhanced, x, y, tame * (1 / lamp_starts), self.demosaic, self.binomial)
             return unpack(rgb, self.packing.cell), unpack(plain, self.packing.cell)
@@ -274,7 +285,7 @@ class MosaicGraph(PackedGraph):
 
     def _enhanced(self, seen: Seen) -> Tensor:
         bent = encode(seen.light, seen.knee)
-        lights = self._local_means(core(seen.tame))
+        lights = self._local_means(core(seen.tame), seen.lamp)
         shown = [core(bent), *(encode(light, seen.knee) for light in lights)]
         own, *means = (values.clamp_max(ENCODED_MAX) for values in shown)
         noise = noise_features(seen.slope, seen.knees).expand(-1, -1, *own.shape[2:])
@@ -289,12 +300,21 @@ class MosaicGraph(PackedGraph):
         pull = torch.sigmoid(-gates)[:, None] * by_colour(mean - detail)
         return decode(values + (detail + pull.flatten(1, 2)), seen.knee)
 
-    def _local_means(self, light: Tensor) -> list[Tensor]:
-        """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w)."""
+    def _local_means(self, light: Tensor, lamp: Tensor) -> list[Tensor]:
+        """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w).
+
+        Without the lamps among these, whose light would hide what is around them.
+        """
         finest = F.conv2d(light, self.cell_mean)
-        return [
-            finest if scale == 1 else enlarge(F.avg_pool2d(finest, scale), scale) for scale in MEAN_SCALES
-        ]
+        # From half of what is a lamp on ever less.
+        weight = (2 - finest.amax(1, keepdim=True) * (2 / lamp)).clamp(0, 1) + LEAST_WEIGHT
+        weighed = torch.cat([finest * weight, weight], dim=1)
+
+        def mean(scale: int) -> Tensor:
+            sums = F.avg_pool2d(weighed, scale)
+            return enlarge(sums[:, :3] * (1 / sums[:, 3:]), scale)
+
+        return [finest if scale == 1 else mean(scale) for scale in MEAN_SCALES]
 
 
 def in_precision(

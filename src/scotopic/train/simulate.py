@@ -165,7 +165,7 @@ class Simulator:
         return truth, to_srgb
 
     def _lamps(self, b: int, h: int, w: int) -> Tensor:
-        """Up to three soft or hard discs, 1 to 50 times white, in every third picture."""
+        """Up to three soft or hard discs, 1 to 300 times white, in every third picture, most with a glow around."""
         y = torch.arange(h, device=self.device).view(1, 1, h, 1)
         x = torch.arange(w, device=self.device).view(1, 1, 1, w)
         lamps = torch.zeros(b, 3, h, w, device=self.device)
@@ -176,10 +176,13 @@ class Simulator:
             cy, cx = self._uniform(b, 1, 1, 1, high=h), self._uniform(b, 1, 1, 1, high=w)
             stretch = self._log_uniform(0.3, 3, b, 1, 1, 1)
             distance = ((y - cy).square() * stretch + (x - cx).square() / stretch).sqrt()
-            colour = self._uniform(b, 3, 1, 1, low=0.3)
+            colour = self._uniform(b, 3, 1, 1, low=0.05)
             colour = colour / colour.amax(1, keepdim=True)
-            light = on * self._log_uniform(1, 50, b, 1, 1, 1)
-            lamps = lamps + light * colour * torch.sigmoid((radius - distance) / edge)
+            light = self._log_uniform(1, 300, b, 1, 1, 1)
+            glow = self._uniform(b, 1, 1, 1, low=-0.1, high=0.3).clamp_min(0)
+            reach = self._log_uniform(4, 60, b, 1, 1, 1)
+            around = glow * torch.exp((radius - distance).clamp_max(0) / reach)
+            lamps = lamps + on * colour * (light * torch.sigmoid((radius - distance) / edge) + around)
         return lamps
 
     def expose(self, target: Tensor, to_srgb: Tensor) -> Batch:
