@@ -49,6 +49,7 @@ def test_slopes_do_not_pass_for_noise(rng):
 
 def test_the_factor_of_flat_blocks_is_what_a_draw_gives():
     assert pytest.approx(noise._flat_factor(), rel=0.01) == noise._FLAT_FACTOR
+    assert pytest.approx(noise._flat_factor(1.0), rel=0.01) == noise._WHOLE_FACTOR
 
 
 def test_fewer_blocks_tell_the_noise_of_a_large_picture_as_well(photo, rng, monkeypatch):

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from scotopic.cli_report import Overwrite, errors, told
-from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
+from scotopic.errors import SettingsError, WriteError
 
 ADVICE = """What to shoot, with the camera set to RAW and everything that mends pictures in the camera switched off
 (long-exposure and high-ISO noise reduction):
@@ -77,7 +77,7 @@ def _calibrate(
     from scotopic.calibration.calibrate import calibrate
     from scotopic.calibration.page import HEADS, rows, write_page
     from scotopic.jobs.layout import find_files
-    from scotopic.write import check_place
+    from scotopic.write import check_place, refusal
 
     page = output.with_suffix(".html") if output is not None else None
     for target in (output, page):
@@ -86,7 +86,7 @@ def _calibrate(
         if not target.parent.is_dir():
             raise WriteError(f"{target}: there is no folder {target.parent}; make it first")
         if target.exists() and not overwrite:
-            raise _kept(target)
+            raise refusal(target)
         check_place(target)
     darks = [path for path, _ in find_files(dark)]
     flats = [path for path, _ in find_files(flat)] if flat else []
@@ -114,13 +114,9 @@ def _calibrate(
     except OSError as error:
         raise WriteError(f"{place.parent}: cannot be made ({error.strerror})") from error
     if place.exists() and not overwrite:
-        raise _kept(place)
+        raise refusal(place)
     profile.save(place, overwrite=overwrite)
     typer.echo(f"{place}\nis used by itself for this camera from now on")
-
-
-def _kept(path: Path) -> FileExistsRefusal:
-    return FileExistsRefusal(f"{path}: exists already and is kept; use --overwrite to replace it")
 
 
 def _file_name(name: str, serial: str) -> str:

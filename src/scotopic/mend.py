@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.remosaic import square_sums
 from scotopic.run import usable_cores
 
 HOT_TIMES = 10.0
@@ -51,6 +52,9 @@ CUT_SIGMA_MIN_DN = 1.8
 
 REACH = 4
 """The share of zeros is told from so many values of the same place in the cell on each side."""
+
+BOX = (2 * REACH + 1) ** 2
+"""Values of which the zeros are counted."""
 
 STEPS = 1024
 """Steps of the table of the normal distribution."""
@@ -197,10 +201,10 @@ def uncut(mosaic: Mosaic, noise: NoiseProfile) -> Mosaic:
     black: where there are more zeros than noise around black explains, the others stay.
     """
     size, width = len(mosaic.cfa), mosaic.data.shape[1]
-    data: npt.NDArray[np.float32] | None = None
     if mosaic.data.dtype.kind != "u":
         # Floats keep what is below black, or a profile has been taken out of them.
         return mosaic
+    data: npt.NDArray[np.float32] | None = None
     for place, black, sigma in _cut_places(mosaic, noise):
         dy, dx = divmod(place, size)
         zero = mosaic.data[dy::size, dx::size] <= 0
@@ -220,10 +224,6 @@ def uncut(mosaic: Mosaic, noise: NoiseProfile) -> Mosaic:
             below = normal_quantiles()[step.astype(np.intp)] - reached[count]
             plane[y, x] = np.where(below < 0, np.float32(sigma) * below + np.float32(0.5), 0)
     return mosaic if data is None else mosaic.with_changes(data=data)
-
-
-BOX = (2 * REACH + 1) ** 2
-"""Values of which the zeros are counted."""
 
 
 def _cut_places(mosaic: Mosaic, noise: NoiseProfile) -> Iterator[tuple[int, float, float]]:
@@ -264,13 +264,4 @@ def hashed(places: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.uint32]:
 
 def _box_sums(marks: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     """How many are marked in the square of BOX around each; beyond the edges mirrored."""
-    padded = np.pad(marks.astype(np.uint8), REACH, mode="reflect")
-    height, width = marks.shape
-    side = 2 * REACH + 1
-    rows = padded[:height].copy()
-    for i in range(1, side):
-        rows += padded[i : i + height]
-    sums = rows[:, :width].copy()
-    for i in range(1, side):
-        sums += rows[:, i : i + width]
-    return sums
+    return square_sums(np.pad(marks.astype(np.uint8), REACH, mode="reflect"), REACH)

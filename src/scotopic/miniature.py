@@ -27,6 +27,7 @@ from scotopic.frame import X_TRANS, Mosaic
 from scotopic.metadata import Exif
 from scotopic.pairs import Camera, Split, parse_sid_name
 from scotopic.sensor import Sensor, expose, sony_a7s2
+from scotopic.write import refusal
 
 README = "README.txt"
 MADE_BY = "simulated by scotopic"
@@ -305,7 +306,7 @@ def _check_free(folder: Path, overwrite: bool) -> None:
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not overwrite:
-        raise FileExistsRefusal(f"{folder}: exists already and is kept; use --overwrite to replace it")
+        raise refusal(folder)
     try:
         ours = (folder / README).read_text(encoding="utf-8").startswith(MADE_BY)
     except (OSError, ValueError):

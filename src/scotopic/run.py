@@ -185,7 +185,7 @@ class Model:
         count = min(self._runtime.lanes, len(places))
         idle: SimpleQueue[Lane] = SimpleQueue()
         for _ in range(count):
-            idle.put(self._runtime.lane(inputs.feed(), _outputs_for(strength), largest, self.card.edge > 0))
+            idle.put(self._runtime.lane(inputs.feed(), _outputs_for(strength), largest))
 
         def through(row: Span, column: Span) -> None:
             lane = idle.get()

@@ -49,8 +49,8 @@ class Runtime(Protocol):
     inputs: set[str]
     outputs: set[str]
 
-    def lane(self, feed: Feed, outputs: list[str], largest: int, trims: bool) -> Lane:
-        """For some of the outputs of pieces of up to `largest` pixels; whether the graph leaves `trim` out."""
+    def lane(self, feed: Feed, outputs: list[str], largest: int) -> Lane:
+        """For some of the outputs of pieces of up to `largest` pixels."""
 
 
 def open_runtime(graph: bytes, device: str, cores: int) -> Runtime:
@@ -92,28 +92,23 @@ class OnnxRuntime:
         self.inputs = {node.name for node in self.session.get_inputs()}
         self.outputs = {node.name for node in self.session.get_outputs()}
 
-    def lane(self, feed: Feed, outputs: list[str], largest: int, trims: bool) -> Lane:
+    def lane(self, feed: Feed, outputs: list[str], largest: int) -> Lane:
         """As `Runtime` says."""
-        return _OnnxLane(self.session, feed, outputs, largest, trims)
+        return _OnnxLane(self.session, feed, outputs, largest)
 
 
 class _OnnxLane:
-    def __init__(
-        self, session: ort.InferenceSession, feed: Feed, outputs: list[str], largest: int, trims: bool
-    ) -> None:
+    def __init__(self, session: ort.InferenceSession, feed: Feed, outputs: list[str], largest: int) -> None:
         self._binding = Binding(session)
         for name, values in feed.items():
             self._binding.give(name, values)
-        self._trims = trims
-        if trims:
-            self._binding.give("with_plain", np.array("plain" in outputs))
+        self._binding.offer("with_plain", np.array("plain" in outputs))
         self._results = Results(outputs, largest)
         self._counts = MosaicInput(largest)
 
     def run(self, piece: Counts, trim: Trim) -> dict[str, Linear32]:
         self._binding.give("mosaic", self._counts.of(piece))
-        if self._trims:
-            self._binding.give("trim", trim_input(trim))
+        self._binding.offer("trim", trim_input(trim))
         views = self._results.shaped(piece, trim)
         self._binding.run_into(views)
         return {name: view[0] for name, view in views.items()}
@@ -126,8 +121,7 @@ class Binding:
         self._session, self._binding = session, session.io_binding()
         self._given: dict[str, ort.OrtValue] = {}
         nodes = [*session.get_inputs(), *session.get_overridable_initializers()]
-        self.names = {node.name for node in nodes}
-        """What may be given."""
+        self._names = {node.name for node in nodes}
 
     def give(self, name: str, values: npt.NDArray[np.generic] | ort.OrtValue) -> None:
         """An input."""
@@ -136,6 +130,11 @@ class Binding:
             values = ort.OrtValue.ortvalue_from_numpy(values)
         self._given[name] = values
         self._binding.bind_ortvalue_input(name, values)
+
+    def offer(self, name: str, values: npt.NDArray[np.generic]) -> None:
+        """An input, where the session takes one of that name."""
+        if name in self._names:
+            self.give(name, values)
 
     def run_into(self, views: dict[str, Linear32]) -> None:
         """Calculate outputs into arrays that are there."""

@@ -20,6 +20,7 @@ import onnxruntime as ort
 from scotopic.errors import SettingsError
 from scotopic.frame import Counts, Linear32
 from scotopic.models import NETWORK
+from scotopic.models.nodes import needed
 from scotopic.runtime import (
     OPENVINO,
     Binding,
@@ -79,29 +80,29 @@ def cut(graph: bytes) -> Parts:
     makers = {name: node for node in model.graph.node for name in node.output}
     of_mosaic = {MOSAIC}
     for node in model.graph.node:
-        if any(name in of_mosaic for name in _needed(node)):
+        if any(name in of_mosaic for name in needed(node)):
             of_mosaic.update(node.output)
 
     def that_make(names: Iterable[str], there: set[str]) -> list[onnx.NodeProto]:
         """The nodes that make these out of what is `there`, in order."""
         wanted, looked_at = list(names), set(there)
-        needed: set[str] = set()
+        made: set[str] = set()
         while wanted:
             name = wanted.pop()
             if name in looked_at or name not in makers:
                 continue
             looked_at.add(name)
-            needed.update(makers[name].output)
-            wanted += _needed(makers[name])
-        return [node for node in model.graph.node if needed & set(node.output)]
+            made.update(makers[name].output)
+            wanted += needed(makers[name])
+        return [node for node in model.graph.node if made & set(node.output)]
 
     inside = [
         node for node in model.graph.node if node.name.startswith(NETWORK) and of_mosaic & set(node.output)
     ]
     made_inside = {name for node in inside for name in node.output}
-    made_of = dict.fromkeys(name for node in inside for name in _needed(node))
+    made_of = dict.fromkeys(name for node in inside for name in needed(node))
     seen = [name for name in made_of if name in of_mosaic - made_inside]
-    of_others = {name for node in model.graph.node if node not in inside for name in _needed(node)}
+    of_others = {name for node in model.graph.node if node not in inside for name in needed(node)}
     given = [name for node in inside for name in node.output if name in of_others]
     if len(seen) != 1 or not given:
         raise ValueError(f"no network that takes one thing and gives some: {seen}, {given}")
@@ -109,7 +110,7 @@ def cut(graph: bytes) -> Parts:
     made_before = {name for node in before for name in node.output} & of_mosaic
     outputs = [value.name for value in model.graph.output]
     after = that_make(outputs, made_before | set(given))
-    shared = list(dict.fromkeys(n for node in after for n in _needed(node) if n in made_before))
+    shared = list(dict.fromkeys(n for node in after for n in needed(node) if n in made_before))
     return Parts(
         _part(model, before, [], [*seen, *(name for name in shared if name not in seen)]),
         _part(model, that_make(given, set(seen)), seen, given),
@@ -120,21 +121,12 @@ def cut(graph: bytes) -> Parts:
     )
 
 
-def _needed(node: onnx.NodeProto) -> Iterator[str]:
-    """What a node takes, and its branches take from outside."""
-    yield from filter(None, node.input)
-    for attribute in node.attribute:
-        inner = attribute.g.node
-        own = {name for each in inner for name in each.output}
-        yield from (name for each in inner for name in _needed(each) if name not in own)
-
-
 def _part(
     model: onnx.ModelProto, nodes: list[onnx.NodeProto], inputs: list[str], outputs: list[str]
 ) -> onnx.ModelProto:
     """A model of some of a graph's nodes, with the graph's own inputs that they need."""
-    needed = {name for node in nodes for name in _needed(node)}
-    own = [value for value in model.graph.input if value.name in needed]
+    wanted = {name for node in nodes for name in needed(node)}
+    own = [value for value in model.graph.input if value.name in wanted]
     taken = {value.name for value in own} | set(inputs)
     value_of = {value.name: value for value in (*model.graph.output, *model.graph.value_info)}
     return onnx.helper.make_model(
@@ -143,7 +135,7 @@ def _part(
             model.graph.name,
             [*own, *(value_of[name] for name in inputs)],
             [value_of[name] for name in outputs],
-            [t for t in model.graph.initializer if t.name in needed and t.name not in taken],
+            [t for t in model.graph.initializer if t.name in wanted and t.name not in taken],
         ),
         opset_imports=model.opset_import,
         ir_version=model.ir_version,
@@ -201,40 +193,33 @@ class OpenVinoRuntime:
         finally:
             self._idle.append(request)
 
-    def lane(self, feed: Feed, outputs: list[str], largest: int, trims: bool) -> Lane:
+    def lane(self, feed: Feed, outputs: list[str], largest: int) -> Lane:
         """As `Runtime` says."""
-        return _SplitLane(self, feed, outputs, largest, trims)
+        return _SplitLane(self, feed, outputs, largest)
 
 
 class _SplitLane:
-    def __init__(
-        self, runtime: OpenVinoRuntime, feed: Feed, outputs: list[str], largest: int, trims: bool
-    ) -> None:
+    def __init__(self, runtime: OpenVinoRuntime, feed: Feed, outputs: list[str], largest: int) -> None:
         self._runtime = runtime
         self._before, self._after = Binding(runtime.before), Binding(runtime.after)
         self._network_takes_trim = "trim" in {input.any_name for input in runtime.network.inputs}
-        for name, values in feed.items():
-            self._give(name, values)
-        self._trims = trims
-        if trims:
-            self._give("with_plain", np.array("plain" in outputs))
+        for name, values in (*feed.items(), ("with_plain", np.array("plain" in outputs))):
+            self._offer(name, values)
         self._results = Results(outputs, largest)
         self._counts = MosaicInput(largest)
 
-    def _give(self, name: str, values: npt.NDArray[np.generic]) -> None:
+    def _offer(self, name: str, values: npt.NDArray[Any]) -> None:
         for part in (self._before, self._after):
-            if name in part.names:
-                part.give(name, values)
+            part.offer(name, values)
 
     def run(self, piece: Counts, trim: Trim) -> dict[str, Linear32]:
         names = self._runtime
         self._before.give(MOSAIC, self._counts.of(piece))
         made = self._before.run_for([names.seen, *names.shared])
         to_network: dict[str, npt.NDArray[Any]] = {names.seen: _looked_into(made[names.seen])}
-        if self._trims:
-            self._give("trim", trim_input(trim))
-            if self._network_takes_trim:
-                to_network["trim"] = trim_input(trim)
+        self._offer("trim", trim_input(trim))
+        if self._network_takes_trim:
+            to_network["trim"] = trim_input(trim)
         for name in names.shared:
             self._after.give(name, made[name])
         views = self._results.shaped(piece, trim)

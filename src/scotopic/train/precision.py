@@ -18,6 +18,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from scotopic.models import NETWORK, OPTIONAL, with_optional
+from scotopic.models.nodes import needed
 from scotopic.train.weights import HALF, IN_ONNX
 
 Precision = Literal["float32", "float16", "int8"]
@@ -108,15 +109,7 @@ def _put_in_order(graph: onnx.GraphProto) -> None:
     """Sort the nodes so that each comes after what it needs, its branches too, which the tool forgets."""
     nodes = list(graph.node)
     maker = {name: i for i, node in enumerate(nodes) for name in node.output}
-    needs = [{maker[name] for name in _needed(node) if name in maker} for node in nodes]
-    order = TopologicalSorter({i: sorted(needed) for i, needed in enumerate(needs)}).static_order()
+    needs = [{maker[name] for name in needed(node) if name in maker} for node in nodes]
+    order = TopologicalSorter({i: sorted(makers) for i, makers in enumerate(needs)}).static_order()
     del graph.node[:]
     graph.node.extend(nodes[i] for i in order)
-
-
-def _needed(node: onnx.NodeProto) -> Iterator[str]:
-    """What a node and its branches take, those things too that the branches make themselves."""
-    yield from node.input
-    for attribute in node.attribute:
-        for inner in attribute.g.node:
-            yield from _needed(inner)
