@@ -138,6 +138,20 @@ def linear_of(photo: np.ndarray, rng: np.random.Generator, **changes: Any) -> Li
     return Linear(data=noisy, clip=1.0, ratio=1.0, **known | changes)
 
 
+LINES_OFF = [(1, 57), (1, 130), (1, 201), (0, 88)]
+"""Columns, then rows, of `with_lines_off`; those that are bright before those that are dead."""
+
+
+def with_lines_off(counts: np.ndarray) -> np.ndarray:
+    """With a bright column, half of another, a dead one, and a bright row."""
+    spoilt = counts.copy()
+    spoilt[:, 57] += 200
+    spoilt[:140, 130] += 400
+    spoilt[:, 201] = 0
+    spoilt[88] += 150
+    return spoilt
+
+
 @pytest.fixture(scope="module")
 def pictures(photo) -> dict[str, Mosaic | Linear]:
     """One of each kind that is treated otherwise somewhere on the way."""
@@ -168,6 +182,9 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         data = found[name].data.copy()
         data[rng.random(data.shape) < 0.002] = 9000
         found[f"{name}, hot pixels"] = found[name].with_changes(data=data)
+    for name, cfa in (("", BAYER_PHASES[2]), (", X-Trans", X_TRANS)):
+        whole = expose(photo, sony_a7s2(3200), 100, rng, cfa=cfa)
+        found[f"lines off{name}"] = whole.with_changes(data=with_lines_off(whole.data))
     torn = base.data.copy()
     torn[:, :40] = 0
     torn[100] = 3
@@ -206,8 +223,14 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
     for name, picture in pictures.items():
         got, made = results[name], plan(picture)
         mosaic = made.mosaic_of(picture)
-        assert got["hot"] == made.hot, name
-        assert (made.hot > 20) == (name in ("GRBG, hot pixels", "x-trans moved, hot pixels")), name
+        assert got["replaced"] == {
+            "hot": made.replaced.hot,
+            "lines": [vars(line) for line in made.replaced.lines],
+        }, name
+        assert [(line.axis, line.place) for line in made.replaced.lines] == LINES_OFF * (
+            "lines off" in name
+        ), name
+        assert (made.replaced.hot > 20) == (name in ("GRBG, hot pixels", "x-trans moved, hot pixels")), name
         assert tuple(map(tuple, got["cfa"])) == mosaic.cfa, name
         assert got["light"] == pytest.approx(binned_light(mosaic).tolist(), rel=RELATIVE, abs=1e-9), name
         assert got["exposure"]["ratio"] == pytest.approx(made.exposure.ratio, rel=RELATIVE), name

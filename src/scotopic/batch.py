@@ -19,6 +19,7 @@ from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.frame import Capture, Captured, Linear, Mosaic
+from scotopic.mend import Replaced
 from scotopic.models import Card
 from scotopic.read import read
 from scotopic.remosaic import hardly_noisy
@@ -405,7 +406,7 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
             "ratio": round(ratio, 3),
             "ev": round(made.exposure.stops, 2),
             "ratio_source": made.exposure.source,
-            "hot_pixels": made.hot if enhancing else 0,
+            **(made.replaced if enhancing else Replaced()).facts(),
             "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
         }
     if made is not None or captured.notes:

@@ -237,6 +237,10 @@ def training_progress() -> Iterator[tuple[Callable[[Any], None], Callable[[str],
         yield tell, bar.console.print
 
 
+LINES_NAMED = 6
+"""So many columns or rows that are off are named; more are counted."""
+
+
 def print_facts(facts: dict[str, Any]) -> None:
     """Tell what a file holds, for people."""
     typer.echo(one_line(facts["file"]))
@@ -259,6 +263,11 @@ def print_facts(facts: dict[str, Any]) -> None:
         )
         if facts["hot_pixels"]:
             typer.echo(f"  hot       {facts['hot_pixels']:,} pixels, replaced by what is around them")
+        for kind in ("columns", "rows"):
+            if places := facts[f"{kind}_off"]:
+                named = ", ".join(map(str, places[:LINES_NAMED]))
+                more = f" and {len(places) - LINES_NAMED} more" if len(places) > LINES_NAMED else ""
+                typer.echo(f"  {kind:<9} {named}{more} are off, replaced by what is beside them")
     if facts.get("warning"):
         typer.echo(one_line(f"  note      {facts['warning']}"))
     if facts["error"]:

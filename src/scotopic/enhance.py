@@ -17,7 +17,7 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, develop, upright
 from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
 from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
-from scotopic.mend import Mended, mended
+from scotopic.mend import Mended, Replaced, mended
 from scotopic.models import Card
 from scotopic.pattern import Sensor, missing, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
@@ -54,8 +54,7 @@ class Plan:
     noise: noise.NoiseEstimate
     profile: CameraProfile | None = None
     """The user's profile of the camera, whose black error and dark shading are taken out."""
-    hot: int = 0
-    """Hot pixels that are replaced."""
+    replaced: Replaced = field(default_factory=Replaced)
     prepared: Prepared | None = field(default=None, repr=False, compare=False)
     """Kept so that it is not made again."""
 
@@ -94,7 +93,7 @@ def plan(
         # How bright the picture is to be is judged as it will be seen.
         seen = _evened(seen, whole=True)
     amplification = exposure.decide(seen, ratio=ratio, ev=ev)
-    return Plan(amplification, estimate, found.profile, put_right.hot, Prepared(captured.data, ready))
+    return Plan(amplification, estimate, found.profile, put_right.replaced, Prepared(captured.data, ready))
 
 
 def _evened(mosaic: Mosaic, *, whole: bool) -> Mosaic:

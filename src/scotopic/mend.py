@@ -1,7 +1,9 @@
-"""Counts put right before a picture is made of them: many hot pixels, and what a camera has cut off below black.
+"""Counts put right before a picture is made of them: columns and rows that are off, many hot pixels, and what a camera
+has cut off below black.
 
-The networks have seen a hot pixel now and then, and noise that goes on below black. Of long and warm exposures, and of
-cameras that subtract black, they make too much light and wrong colours (experiments.md, 2026-11-29).
+The networks have seen a hot pixel now and then, and noise that goes on below black. Of sensors that have aged, of long
+and warm exposures, and of cameras that subtract black, they make too much light and wrong colours (experiments.md,
+2026-11-29).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.lines import Line, lines_off, pixels_of
 from scotopic.remosaic import square_sums
 from scotopic.run import usable_cores
 
@@ -66,24 +69,45 @@ Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 """Rows and columns of pixels."""
 
 
+@dataclass(frozen=True)
+class Replaced:
+    """What is replaced by what is around it."""
+
+    hot: int = 0
+    """Hot pixels."""
+    lines: tuple[Line, ...] = ()
+    """Columns and rows."""
+
+    def facts(self) -> dict[str, Any]:
+        """For JSON: how many hot pixels, and which columns and rows."""
+        columns, rows = ([line.place for line in self.lines if line.axis == axis] for axis in (1, 0))
+        return {"hot_pixels": self.hot, "columns_off": columns, "rows_off": rows}
+
+
 @dataclass(frozen=True, eq=False)
 class Mended:
     """A mosaic put right, or the one there was."""
 
     mosaic: Mosaic
-    hot: int = 0
-    """Pixels replaced."""
+    replaced: Replaced = Replaced()
 
 
 def mended(mosaic: Mosaic, noise: NoiseProfile) -> Mended:
-    """The mosaic with what was cut off below black drawn anew, and without its hot pixels where there are many."""
-    whole = uncut(mosaic, noise)
-    hot = hot_pixels(whole, noise)
-    if not hot[0].size:
-        return Mended(whole)
-    data = whole.data.copy()
-    replace_pixels(data, np.stack(hot, axis=1), whole.cfa)
-    return Mended(whole.with_changes(data=data), int(hot[0].size))
+    """The mosaic without columns and rows that are off, with what was cut off below black drawn anew, and without its
+    hot pixels where there are many."""
+    lines = lines_off(mosaic, noise)
+    whole = uncut(_without(mosaic, pixels_of(lines)), noise)
+    hot = np.stack(hot_pixels(whole, noise), axis=1)
+    return Mended(_without(whole, hot), Replaced(len(hot), tuple(lines)))
+
+
+def _without(mosaic: Mosaic, places: npt.NDArray[np.intp]) -> Mosaic:
+    """A copy without some pixels (rows and columns, (N, 2)); the mosaic itself where there are none."""
+    if not len(places):
+        return mosaic
+    data = mosaic.data.copy()
+    replace_pixels(data, places, mosaic.cfa)
+    return mosaic.with_changes(data=data)
 
 
 def hot_pixels(mosaic: Mosaic, noise: NoiseProfile) -> Places:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from scotopic import balance, colour, exposure, frame, mend, models, noise, pattern, remosaic, sensor
+from scotopic import balance, colour, exposure, frame, lines, mend, models, noise, pattern, remosaic, sensor
 from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table, srgb_profile
 from scotopic.enhance import NO_LIGHT, NO_LIGHT_SIGMAS, READ_ELECTRONS_MAX
 from scotopic.version import __version__
@@ -100,6 +100,20 @@ def constants() -> dict[str, Any]:
             "reach": mend.REACH,
             "boxQuantiles": mend.box_quantiles().tolist(),
             "normalQuantiles": mend.normal_quantiles().tolist(),
+        },
+        "lines": {
+            "parts": lines.PARTS,
+            "partsMin": lines.PARTS_MIN,
+            "alike": lines.ALIKE,
+            "groups": lines.GROUPS,
+            "group": lines.GROUP,
+            "lengthMin": lines.LENGTH_MIN,
+            "oneWay": lines.ONE_WAY,
+            "endOneWay": lines.END_ONE_WAY,
+            "offSigmas": lines.OFF_SIGMAS,
+            "beside": lines.BESIDE,
+            "besideSigmas": lines.BESIDE_SIGMAS,
+            "linesMax": lines.LINES_MAX,
         },
         "remosaic": {
             "whiteDn": remosaic.WHITE_DN,

@@ -12,20 +12,21 @@ import { tiling } from "./run.js";
 import { evenedMosaic } from "./shading.js";
 
 /**
- * What will be done to a picture: {mosaic, hot, exposure: {ratio, source}, noise: {profile, warning}, kept}; `hot` pixels are
- * replaced, `kept` says that finished colours hold hardly any noise and will be kept nearly as they are.
+ * What will be done to a picture: {mosaic, replaced: {hot, lines}, exposure: {ratio, source}, noise: {profile, warning},
+ * kept}; hot pixels and lines that are off are replaced, `kept` says that finished colours hold hardly any noise and will be kept nearly as they are.
  */
 export function plan(captured, constants, ratio = null) {
   const counted = asMosaic(captured, constants);
   const noise = estimate(counted, constants);
   const ofSensor = captured.kind === "mosaic";
-  const { mosaic, hot } = ofSensor ? mended(counted, noise.profile, constants) : { mosaic: counted, hot: 0 };
+  const none = { mosaic: counted, replaced: { hot: 0, lines: [] } };
+  const { mosaic, replaced } = ofSensor ? mended(counted, noise.profile, constants) : none;
   // How bright the picture is to be is judged as it will be seen, behind a lens without shading.
   const asSeen = ratio === null && ofSensor && mosaic.shading;
   const seen = asSeen ? { ...mosaic, data: evenedMosaic(mosaic, { whole: true }) } : mosaic;
   const exposure = decide(seen, constants, ratio);
   const kept = captured.kind === "linear" && hardlyNoisy(noise.profile, exposure.ratio, constants);
-  return { mosaic, hot, exposure, noise, kept };
+  return { mosaic, replaced, exposure, noise, kept };
 }
 
 /**

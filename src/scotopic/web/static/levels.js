@@ -86,7 +86,7 @@ export function blackOfMargin({ values, storedWidth, top, left, height }, black,
   return agrees && Math.max(...measured.flat()) < white ? measured : black;
 }
 
-function median(values) {
+export function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const half = sorted.length >> 1;
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;

@@ -1,12 +1,14 @@
-// Counts put right before a picture is made of them: many hot pixels, and what a camera has cut off below black.
+// Counts put right before a picture is made of them: columns and rows that are off, many hot pixels, and what a camera
+// has cut off below black.
 
-/** {mosaic, hot}: the mosaic put right, or the one there was, and how many pixels were replaced. */
+import { linesOff, pixelsOf } from "./lines.js";
+
+/** {mosaic, replaced: {hot, lines}}: the mosaic put right, or the one there was, and what was replaced. */
 export function mended(mosaic, noise, constants) {
-  const k = constants.mend;
-  const whole = uncut(mosaic, noise, k);
-  const hot = hotPixels(whole, noise, k);
-  if (!hot.length) return { mosaic: whole, hot: 0 };
-  return { mosaic: { ...whole, data: withoutPixels(whole, hot) }, hot: hot.length };
+  const lines = linesOff(mosaic, noise, constants);
+  const whole = uncut(withoutPixels(mosaic, pixelsOf(lines, mosaic.width)), noise, constants.mend);
+  const hot = hotPixels(whole, noise, constants.mend);
+  return { mosaic: withoutPixels(whole, hot), replaced: { hot: hot.length, lines } };
 }
 
 /** Where the hot pixels are, as places in the data; none where they are few. */
@@ -82,8 +84,10 @@ function isHot({ data, width, black, white, cfa, wb }, { shot, read }, row, colu
   );
 }
 
-/** A copy of the data in which pixels have the median of the others of their colour around them. */
-function withoutPixels({ data, height, width, cfa }, places) {
+/** A copy in which pixels have the median of the others of their colour around them; the mosaic where there are none. */
+function withoutPixels(mosaic, places) {
+  if (!places.length) return mosaic;
+  const { data, height, width, cfa } = mosaic;
   const size = cfa.length;
   const reach = size === 2 ? 2 : 3;
   const bad = new Set(places);
@@ -100,7 +104,7 @@ function withoutPixels({ data, height, width, cfa }, places) {
     const middle = around.length >> 1;
     if (around.length) out[place] = around.length % 2 ? around[middle] : (around[middle - 1] + around[middle]) / 2;
   }
-  return out;
+  return { ...mosaic, data: out };
 }
 
 /** The mosaic with zeros spread below 0 DN as noise would have, where the camera has cut there. */

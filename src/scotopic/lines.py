@@ -1,0 +1,142 @@
+"""Rows and columns of the sensor that are off, bright or dead, over at least half of its height or width.
+
+One bright column stains twenty to sixty around it, since the networks' local means hold it (experiments.md,
+2026-11-29). In the world nothing is exactly as straight, as upright and as narrow: lenses blur a wire into the columns
+beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.frame import Mosaic, NoiseProfile
+
+PARTS = 16
+"""Parts of a line that are looked at each by itself."""
+
+PARTS_MIN = 8
+"""A line is off in so many parts at least."""
+
+ALIKE = 0.8
+"""Of the parts between its ends so many are off the same way."""
+
+GROUPS, GROUP = 4, 8
+"""Values of a part: so many groups of whole cells, each of so many values at least."""
+
+LENGTH_MIN = 256
+"""Of shorter lines too few values tell."""
+
+ONE_WAY = 0.5
+"""A part is off where so many more of its values lie above those beside them than below, as a share; or below. Noise
+alone lies so in one of a hundred parts, an offset of 0.8 standard deviations of a pixel in most."""
+
+END_ONE_WAY = 0.125
+"""The same of the parts in which a line ends."""
+
+OFF_SIGMAS = 0.75
+"""And a line by so many standard deviations of a pixel's noise."""
+
+BESIDE = 0.1
+"""Lines that touch it are off by no more than this share of it: what a lens has drawn is broader."""
+
+BESIDE_SIGMAS = 2.5
+"""Standard errors allowed them beyond."""
+
+LINES_MAX = 0.02
+"""Where more of a picture's columns (or rows) look like it, they are something else."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A column (`axis` 1) or a row (`axis` 0) that is off from `start` on, before `stop`."""
+
+    axis: int
+    place: int
+    start: int
+    stop: int
+
+
+def lines_off(mosaic: Mosaic, noise: NoiseProfile) -> list[Line]:
+    """The columns and rows that are off."""
+    return _columns_off(mosaic, noise, 1) + _columns_off(mosaic, noise, 0)
+
+
+def pixels_of(lines: list[Line]) -> npt.NDArray[np.intp]:
+    """Rows and columns of their pixels, (N, 2), each once."""
+    places = []
+    for line in lines:
+        along = np.arange(line.start, line.stop)
+        across = np.full_like(along, line.place)
+        places.append(np.stack([along, across] if line.axis else [across, along], axis=1))
+    return np.unique(np.concatenate(places), axis=0) if places else np.empty((0, 2), np.intp)
+
+
+def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
+    """The columns that are off; of the picture on its side for rows."""
+    data = mosaic.data if axis else mosaic.data.T
+    size = len(mosaic.cfa)
+    length, width = data.shape
+    if length < LENGTH_MIN or width <= 8 * size:
+        return []
+    edges = np.linspace(0, length, PARTS + 1).astype(int)
+    brighter, darker, offs, levels = (np.zeros((PARTS, width), np.float32) for _ in range(4))
+    inner = slice(2 * size, -2 * size)
+    count = 0
+    for part, (top, bottom) in enumerate(pairwise(edges.tolist())):
+        rows = _looked_at(top, bottom, size)
+        count = rows.size
+        values = data[rows].astype(np.float32)
+        own, (above, below) = values[:, inner], _beside(values, size)
+        with np.errstate(invalid="ignore"):  # infinities, which are refused later
+            beside = (above + below) * np.float32(0.5)
+            offs[part, inner] = (own - beside).mean(axis=0)
+            levels[part, inner] = beside.mean(axis=0)
+            brighter[part, inner] = np.sign(own - above).mean(axis=0)
+            darker[part, inner] = np.sign(below - own).mean(axis=0)
+    black = float(np.mean(mosaic.black))
+    span = mosaic.white - black
+    light = np.maximum((np.median(levels, axis=0) - black) / span, 0)
+    spread = np.sqrt(max(noise.shot) * light + max(noise.read)) * span
+    found = []
+    for ways in (brighter, darker):
+        off = ways > ONE_WAY
+        for place in np.flatnonzero(off.sum(axis=0) >= PARTS_MIN):
+            parts = np.flatnonzero(off[:, place])
+            first, last = int(parts[0]), int(parts[-1]) + 1
+            if parts.size < ALIKE * (last - first):
+                continue
+            near = np.median(offs[first:last, place - 1 : place + 2], axis=0)
+            own, beside_it = abs(near[1]), max(abs(near[0]), abs(near[2]))
+            error = spread[place] / (count * (last - first)) ** 0.5
+            if own > OFF_SIGMAS * spread[place] and beside_it < BESIDE * own + BESIDE_SIGMAS * error:
+                # The parts in which it ends are off in a share of their values.
+                first -= first > 0 and ways[first - 1, place] > END_ONE_WAY
+                last += last < PARTS and ways[last, place] > END_ONE_WAY
+                found.append(Line(axis, int(place), int(edges[first]), int(edges[last])))
+    return found if len(found) <= LINES_MAX * width else []
+
+
+def _looked_at(top: int, bottom: int, size: int) -> npt.NDArray[np.intp]:
+    """Rows of a part: groups of whole cells, evenly spread."""
+    group = size * -(-GROUP // size)
+    groups = max(min(GROUPS, (bottom - top) // group), 1)
+    starts = top + (np.arange(groups) * (bottom - top - group)) // max(groups - 1, 1)
+    rows = (starts[:, None] + np.arange(min(group, bottom - top))).ravel()
+    return rows
+
+
+def _beside(values: Floats, size: int) -> tuple[Floats, Floats]:
+    """Of the four nearest of the same place in the cell the middle two: what both of one side at least exceed, and what
+    both of one side at most reach. So an edge or a lamp on one side makes no line of what is beside it."""
+    width = values.shape[1]
+    left, left2, right, right2 = (
+        values[:, at : width - 4 * size + at] for at in (size, 0, 3 * size, 4 * size)
+    )
+    least = np.maximum(np.minimum(left, left2), np.minimum(right, right2))
+    return least, np.minimum(np.maximum(left, left2), np.maximum(right, right2))
