@@ -45,7 +45,7 @@ def test_many_hot_pixels_are_found_and_little_else(photo, rng, cfa):
     assert hot[rows, columns].mean() > 0.98
     assert rows.size > 0.85 * hot[2:-2, 2:-2].sum()
     mended = mend.mended(spoilt, NOISE)
-    assert mended.replaced.hot == rows.size
+    assert mended.hot == rows.size
     off = np.abs(mended.mosaic.data.astype(int) - mosaic.data)[rows, columns]
     assert np.median(off) < 60
     untouched = np.ones(hot.shape, bool)

@@ -17,7 +17,8 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, develop, upright
 from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
 from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
-from scotopic.mend import Mended, Replaced, mended
+from scotopic.lines import lines_off
+from scotopic.mend import Mended, Replaced, mended, without_lines
 from scotopic.models import Card
 from scotopic.pattern import Sensor, missing, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
@@ -66,7 +67,8 @@ class Plan:
         mosaic = as_mosaic(captured)
         if self.profile is not None:
             mosaic = corrected(self.profile, mosaic)
-        return mended(mosaic, self.noise.profile).mosaic if isinstance(captured, Mosaic) else mosaic
+        sound = without_lines(mosaic, self.replaced.lines)
+        return mended(sound, self.noise.profile).mosaic if isinstance(captured, Mosaic) else mosaic
 
 
 def plan(
@@ -85,15 +87,19 @@ def plan(
     if profiles is not None and profiles.asked and not isinstance(captured, Mosaic):
         note = "the profile is not used: this file holds finished colours, whose pattern is no longer the sensor's"
     estimate = noise.estimate(mosaic, found.noise, note)
-    put_right = Mended(found.mosaic)
+    put_right, lines = Mended(found.mosaic), []
     if isinstance(captured, Mosaic):
-        put_right = mended(found.mosaic, estimate.profile)
+        if lines := lines_off(found.mosaic, estimate.profile):
+            # They pass for noise, so it is told again without them.
+            estimate = noise.estimate(without_lines(mosaic, lines), found.noise, note)
+        put_right = mended(without_lines(found.mosaic, lines), estimate.profile)
     ready = seen = put_right.mosaic
     if ratio is None and ev is None and isinstance(captured, Mosaic):
         # How bright the picture is to be is judged as it will be seen.
         seen = _evened(seen, whole=True)
     amplification = exposure.decide(seen, ratio=ratio, ev=ev)
-    return Plan(amplification, estimate, found.profile, put_right.replaced, Prepared(captured.data, ready))
+    replaced = Replaced(put_right.hot, tuple(lines))
+    return Plan(amplification, estimate, found.profile, replaced, Prepared(captured.data, ready))
 
 
 def _evened(mosaic: Mosaic, *, whole: bool) -> Mosaic:

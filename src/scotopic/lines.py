@@ -7,6 +7,7 @@ beside it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -21,8 +22,8 @@ PARTS = 16
 PARTS_MIN = 8
 """A line is off in so many parts at least."""
 
-ALIKE = 0.8
-"""Of the parts between its ends so many are off the same way."""
+GAP = 2
+"""Between its ends a part that is not off counts against so many that are."""
 
 GROUPS, GROUP = 4, 8
 """Values of a part: so many groups of whole cells, each of so many values at least."""
@@ -35,7 +36,7 @@ ONE_WAY = 0.5
 alone lies so in one of a hundred parts, an offset of 0.8 standard deviations of a pixel in most."""
 
 END_ONE_WAY = 0.125
-"""The same of the parts in which a line ends."""
+"""The same of parts at its ends."""
 
 OFF_SIGMAS = 0.75
 """And a line by so many standard deviations of a pixel's noise."""
@@ -67,7 +68,7 @@ def lines_off(mosaic: Mosaic, noise: NoiseProfile) -> list[Line]:
     return _columns_off(mosaic, noise, 1) + _columns_off(mosaic, noise, 0)
 
 
-def pixels_of(lines: list[Line]) -> npt.NDArray[np.intp]:
+def pixels_of(lines: Sequence[Line]) -> npt.NDArray[np.intp]:
     """Rows and columns of their pixels, (N, 2), each once."""
     places = []
     for line in lines:
@@ -85,7 +86,7 @@ def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
     if length < LENGTH_MIN or width <= 8 * size:
         return []
     edges = np.linspace(0, length, PARTS + 1).astype(int)
-    brighter, darker, offs, levels = (np.zeros((PARTS, width), np.float32) for _ in range(4))
+    brighter, darker, offs, means, levels = (np.zeros((PARTS, width), np.float32) for _ in range(5))
     inner = slice(2 * size, -2 * size)
     count = 0
     for part, (top, bottom) in enumerate(pairwise(edges.tolist())):
@@ -96,6 +97,7 @@ def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
         with np.errstate(invalid="ignore"):  # infinities, which are refused later
             beside = (above + below) * np.float32(0.5)
             offs[part, inner] = (own - beside).mean(axis=0)
+            means[part] = values.mean(axis=0)
             levels[part, inner] = beside.mean(axis=0)
             brighter[part, inner] = np.sign(own - above).mean(axis=0)
             darker[part, inner] = np.sign(below - own).mean(axis=0)
@@ -104,22 +106,40 @@ def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
     light = np.maximum((np.median(levels, axis=0) - black) / span, 0)
     spread = np.sqrt(max(noise.shot) * light + max(noise.read)) * span
     found = []
-    for ways in (brighter, darker):
+    for sign, ways in ((1, brighter), (-1, darker)):
         off = ways > ONE_WAY
-        for place in np.flatnonzero(off.sum(axis=0) >= PARTS_MIN):
-            parts = np.flatnonzero(off[:, place])
-            first, last = int(parts[0]), int(parts[-1]) + 1
-            if parts.size < ALIKE * (last - first):
+        for place in np.flatnonzero(off.sum(axis=0) >= PARTS_MIN).tolist():
+            first, last = _longest(off[:, place])
+            if off[first:last, place].sum() < PARTS_MIN:
                 continue
             near = np.median(offs[first:last, place - 1 : place + 2], axis=0)
-            own, beside_it = abs(near[1]), max(abs(near[0]), abs(near[2]))
+            own, touching = abs(near[1]), max(abs(near[0]), abs(near[2]))
             error = spread[place] / (count * (last - first)) ** 0.5
-            if own > OFF_SIGMAS * spread[place] and beside_it < BESIDE * own + BESIDE_SIGMAS * error:
-                # The parts in which it ends are off in a share of their values.
-                first -= first > 0 and ways[first - 1, place] > END_ONE_WAY
-                last += last < PARTS and ways[last, place] > END_ONE_WAY
-                found.append(Line(axis, int(place), int(edges[first]), int(edges[last])))
+            if own <= OFF_SIGMAS * spread[place] or touching >= BESIDE * own + BESIDE_SIGMAS * error:
+                continue
+            # Not what lies between two lines that are off.
+            mean, *nearest = np.median(means[first:last, [place, place - size, place + size]], axis=0)
+            if max(sign * (mean - other) for other in nearest) < own / 2:
+                continue
+            # The parts in which it ends are off in a share of their values, those of a weak one a little.
+            while first > 0 and ways[first - 1, place] > END_ONE_WAY:
+                first -= 1
+            while last < PARTS and ways[last, place] > END_ONE_WAY:
+                last += 1
+            found.append(Line(axis, place, int(edges[first]), int(edges[last])))
     return found if len(found) <= LINES_MAX * width else []
+
+
+def _longest(off: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Where the parts that are off begin and end, without stray ones (the run of greatest sum, Kadane)."""
+    best, ends, total, start = 0, (0, 0), 0, 0
+    for part, is_off in enumerate(off.tolist()):
+        total += 1 if is_off else -GAP
+        if total <= 0:
+            total, start = 0, part + 1
+        elif total > best:
+            best, ends = total, (start, part + 1)
+    return ends
 
 
 def _looked_at(top: int, bottom: int, size: int) -> npt.NDArray[np.intp]:

@@ -8,7 +8,7 @@ and warm exposures, and of cameras that subtract black, they make too much light
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import Mosaic, NoiseProfile
-from scotopic.lines import Line, lines_off, pixels_of
+from scotopic.lines import Line, pixels_of
 from scotopic.remosaic import square_sums
 from scotopic.run import usable_cores
 
@@ -89,16 +89,20 @@ class Mended:
     """A mosaic put right, or the one there was."""
 
     mosaic: Mosaic
-    replaced: Replaced = Replaced()
+    hot: int = 0
+    """Hot pixels replaced."""
 
 
 def mended(mosaic: Mosaic, noise: NoiseProfile) -> Mended:
-    """The mosaic without columns and rows that are off, with what was cut off below black drawn anew, and without its
-    hot pixels where there are many."""
-    lines = lines_off(mosaic, noise)
-    whole = uncut(_without(mosaic, pixels_of(lines)), noise)
+    """The mosaic with what was cut off below black drawn anew, and without its hot pixels where there are many."""
+    whole = uncut(mosaic, noise)
     hot = np.stack(hot_pixels(whole, noise), axis=1)
-    return Mended(_without(whole, hot), Replaced(len(hot), tuple(lines)))
+    return Mended(_without(whole, hot), len(hot))
+
+
+def without_lines(mosaic: Mosaic, lines: Sequence[Line]) -> Mosaic:
+    """The mosaic without columns and rows that are off; itself where there are none."""
+    return _without(mosaic, pixels_of(lines))
 
 
 def _without(mosaic: Mosaic, places: npt.NDArray[np.intp]) -> Mosaic:

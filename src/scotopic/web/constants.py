@@ -104,7 +104,7 @@ def constants() -> dict[str, Any]:
         "lines": {
             "parts": lines.PARTS,
             "partsMin": lines.PARTS_MIN,
-            "alike": lines.ALIKE,
+            "gap": lines.GAP,
             "groups": lines.GROUPS,
             "group": lines.GROUP,
             "lengthMin": lines.LENGTH_MIN,

@@ -3,7 +3,8 @@
 import { ScotopicError } from "./errors.js";
 import { decide } from "./exposure.js";
 import { narrow, widened } from "./half.js";
-import { mended } from "./mend.js";
+import { linesOff } from "./lines.js";
+import { mended, withoutLines } from "./mend.js";
 import { estimate } from "./noise.js";
 import { missing, paddedAxis, patternOf } from "./pattern.js";
 import { reused } from "./release.js";
@@ -17,16 +18,19 @@ import { evenedMosaic } from "./shading.js";
  */
 export function plan(captured, constants, ratio = null) {
   const counted = asMosaic(captured, constants);
-  const noise = estimate(counted, constants);
   const ofSensor = captured.kind === "mosaic";
-  const none = { mosaic: counted, replaced: { hot: 0, lines: [] } };
-  const { mosaic, replaced } = ofSensor ? mended(counted, noise.profile, constants) : none;
+  const first = estimate(counted, constants);
+  const lines = ofSensor ? linesOff(counted, first.profile, constants) : [];
+  const sound = withoutLines(counted, lines);
+  // Lines that are off pass for noise, so it is told again without them.
+  const noise = lines.length ? estimate(sound, constants) : first;
+  const { mosaic, hot } = ofSensor ? mended(sound, noise.profile, constants) : { mosaic: counted, hot: 0 };
   // How bright the picture is to be is judged as it will be seen, behind a lens without shading.
   const asSeen = ratio === null && ofSensor && mosaic.shading;
   const seen = asSeen ? { ...mosaic, data: evenedMosaic(mosaic, { whole: true }) } : mosaic;
   const exposure = decide(seen, constants, ratio);
   const kept = captured.kind === "linear" && hardlyNoisy(noise.profile, exposure.ratio, constants);
-  return { mosaic, replaced, exposure, noise, kept };
+  return { mosaic, replaced: { hot, lines }, exposure, noise, kept };
 }
 
 /**

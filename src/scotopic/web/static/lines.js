@@ -21,14 +21,16 @@ function columnsOff({ data, height, width, black, white, cfa }, { shot, read }, 
   const [length, across, down, right] = axis ? [height, width, width, 1] : [width, height, 1, width];
   if (length < k.lengthMin || across <= 8 * size) return [];
   const edges = Array.from({ length: k.parts + 1 }, (_, n) => Math.floor((length * n) / k.parts));
-  const [brighter, darker, offs, levels] = [0, 1, 2, 3].map(() => edges.slice(1).map(() => new Float32Array(across)));
+  const [brighter, darker, offs, means, levels] = [0, 1, 2, 3, 4].map(() => edges.slice(1).map(() => new Float32Array(across)));
   let count = 0;
   for (let part = 0; part < k.parts; part++) {
     const lookedAt = placesOf(edges[part], edges[part + 1], size, k);
     count = lookedAt.length;
     for (const y of lookedAt)
-      for (let x = 2 * size; x < across - 2 * size; x++) {
+      for (let x = 0; x < across; x++) {
         const at = y * down + x * right;
+        means[part][x] += data[at] / count;
+        if (x < 2 * size || x >= across - 2 * size) continue;
         const [above, below] = besideOf(data, at, size * right);
         const beside = (above + below) / 2;
         offs[part][x] += (data[at] - beside) / count;
@@ -41,25 +43,42 @@ function columnsOff({ data, height, width, black, white, cfa }, { shot, read }, 
   const span = white - dark;
   const [shotMost, readMost] = [Math.max(...shot), Math.max(...read)];
   const [found, most] = [[], k.linesMax * across];
-  for (const ways of [brighter, darker])
+  for (const [sign, ways] of [
+    [1, brighter],
+    [-1, darker],
+  ])
     for (let x = 2 * size; x < across - 2 * size; x++) {
-      const off = edges.slice(1).flatMap((_, part) => (ways[part][x] > k.oneWay ? [part] : []));
-      const [first, last] = [off[0], off.at(-1) + 1];
-      if (off.length < k.partsMin || off.length < k.alike * (last - first)) continue;
+      let [first, last, parts] = longest(ways, x, k);
+      if (parts < k.partsMin) continue;
       const light = Math.max((median(levels.map((level) => level[x])) - dark) / span, 0);
       const spread = Math.sqrt(shotMost * light + readMost) * span;
-      const [before, own, after] = [-1, 0, 1].map((step) =>
-        Math.abs(median(offs.slice(first, last).map((values) => values[x + step]))),
-      );
+      const within = (values, at) => median(values.slice(first, last).map((line) => line[at]));
+      const [before, own, after] = [x - 1, x, x + 1].map((at) => Math.abs(within(offs, at)));
       const error = spread / Math.sqrt(count * (last - first));
       if (own <= k.offSigmas * spread) continue;
       if (Math.max(before, after) >= k.beside * own + k.besideSigmas * error) continue;
-      // The parts in which it ends are off in a share of their values.
-      const endsBefore = first > 0 && ways[first - 1][x] > k.endOneWay;
-      const endsAfter = last < k.parts && ways[last][x] > k.endOneWay;
-      found.push({ axis, place: x, start: edges[first - endsBefore], stop: edges[last + endsAfter] });
+      // Not what lies between two lines that are off.
+      const [mean, ...nearest] = [x, x - size, x + size].map((at) => within(means, at));
+      if (Math.max(...nearest.map((other) => sign * (mean - other))) < own / 2) continue;
+      // The parts in which it ends are off in a share of their values, those of a weak one a little.
+      while (first > 0 && ways[first - 1][x] > k.endOneWay) first--;
+      while (last < k.parts && ways[last][x] > k.endOneWay) last++;
+      found.push({ axis, place: x, start: edges[first], stop: edges[last] });
     }
   return found.length <= most ? found : [];
+}
+
+/** Where the parts that are off begin and end, without stray ones (the run of greatest sum), and how many they are. */
+function longest(ways, x, k) {
+  let [best, ends, total, start, parts] = [0, [0, 0, 0], 0, 0, 0];
+  for (let part = 0; part < k.parts; part++) {
+    const off = ways[part][x] > k.oneWay;
+    total += off ? 1 : -k.gap;
+    parts += off;
+    if (total <= 0) [total, start, parts] = [0, part + 1, 0];
+    else if (total > best) [best, ends] = [total, [start, part + 1, parts]];
+  }
+  return ends;
 }
 
 /** Places along a part of a line: groups of whole cells, evenly spread. */

@@ -1,14 +1,18 @@
 // Counts put right before a picture is made of them: columns and rows that are off, many hot pixels, and what a camera
 // has cut off below black.
 
-import { linesOff, pixelsOf } from "./lines.js";
+import { pixelsOf } from "./lines.js";
 
-/** {mosaic, replaced: {hot, lines}}: the mosaic put right, or the one there was, and what was replaced. */
+/** {mosaic, hot}: the mosaic put right, or the one there was, and how many hot pixels were replaced. */
 export function mended(mosaic, noise, constants) {
-  const lines = linesOff(mosaic, noise, constants);
-  const whole = uncut(withoutPixels(mosaic, pixelsOf(lines, mosaic.width)), noise, constants.mend);
+  const whole = uncut(mosaic, noise, constants.mend);
   const hot = hotPixels(whole, noise, constants.mend);
-  return { mosaic: withoutPixels(whole, hot), replaced: { hot: hot.length, lines } };
+  return { mosaic: withoutPixels(whole, hot), hot: hot.length };
+}
+
+/** The mosaic without columns and rows that are off; itself where there are none. */
+export function withoutLines(mosaic, lines) {
+  return withoutPixels(mosaic, pixelsOf(lines, mosaic.width));
 }
 
 /** Where the hot pixels are, as places in the data; none where they are few. */
