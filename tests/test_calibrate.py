@@ -270,12 +270,114 @@ def test_a_file_of_other_bits_is_not_corrected(made):
     assert "other bits" in found.note
 
 
-def test_of_several_exposures_the_nearest_is_taken():
+def of_two_exposures() -> profiles.CameraProfile:
+    """0.1 s, and 30 s with read noise of 5 and four times the black error."""
     known = of({400: 2.0})
-    long = replace(known.settings[0], exposure_s=30.0, read_std_dn=5.0)
-    both = replace(known, settings=(*known.settings, long), patterns=known.patterns * 2)
-    assert both.at(400, 0.05)[0].read_std_dn == 2.0
-    assert both.at(400, 20)[0].read_std_dn == 5.0
+    short = known.settings[0]
+    error = tuple(4 * value for value in short.black_error_dn)
+    long = replace(short, exposure_s=30.1, read_std_dn=5.0, black_error_dn=error)
+    return replace(known, settings=(long, short), patterns=known.patterns * 2)
+
+
+def test_between_two_exposures_offsets_and_variances_grow_with_time():
+    known = of_two_exposures()
+    short, long = known.at(400, 0.1)[0], known.at(400, 30.1)[0]
+    between = known.at(400, 10.1)[0]
+    assert (short.read_std_dn, long.read_std_dn) == (2.0, 5.0)
+    assert between.read_std_dn**2 == pytest.approx(4 + (25 - 4) / 3)
+    assert between.black_error_dn[0] == pytest.approx(2 * short.black_error_dn[0])
+
+
+def test_beyond_the_calibrated_exposures_the_nearest_is_taken():
+    known = of_two_exposures()
+    assert known.at(400, 0.001)[0].read_std_dn == 2.0
+    assert known.at(400, 600)[0].read_std_dn == 5.0
+
+
+NIGHT = (
+    np.random.default_rng(4).random((SHAPE[0] // 16, SHAPE[1] // 16, 3)).repeat(16, 0).repeat(16, 1) * 0.2
+)
+
+
+def night(sensor: Sensor, exposure_s=0.1):
+    """A dark picture, x300."""
+    return expose(NIGHT, sensor, 300, np.random.default_rng(8), exposure_s=exposure_s)
+
+
+@pytest.mark.parametrize("strength", [0.0, 2.0, 20.0])
+def test_a_right_profile_is_used_however_dark_the_picture(tmp_path, strength):
+    sensor = replace(camera(), shading_dn=shading(strength=strength))
+    made = calibrate(shoot(tmp_path, sensor, np.zeros(SHAPE), 4)).profile
+    for scene in (NIGHT, np.zeros((*SHAPE, 3))):
+        mosaic = expose(scene, sensor, 300, np.random.default_rng(8))
+        found = calibrated(Profiles((made,)), mosaic)
+        assert (found.profile, found.note) == (made, "")
+
+
+@pytest.mark.parametrize("lit", [False, True])
+def test_a_profile_that_takes_away_what_is_not_there_is_not_used(tmp_path, lit):
+    """Dark frames that have seen light, or that are of 30 seconds where the picture is of a 30th."""
+    sensor = replace(camera(), shading_dn=None)
+    long = sensor if lit else replace(sensor, shading_dn=np.abs(shading(strength=40.0)))
+    leak = np.broadcast_to(np.linspace(0, 0.004 if lit else 0, SHAPE[1]), SHAPE)
+    made = calibrate(shoot(tmp_path, long, leak, 10, exposure_s=30)).profile
+    mosaic = night(sensor, exposure_s=1 / 30)
+    found = calibrated(Profiles((made,)), mosaic)
+    assert found.profile is None
+    assert found.mosaic is mosaic
+    assert "darker than black" in found.note
+    assert "One is not used" in plan_for(mosaic, profiles=Profiles((made,))).noise.warning
+
+
+def test_info_names_the_profile_that_is_used(made, tmp_path):
+    made.save(tmp_path / "mine.json")
+    write_mosaic(tmp_path / "night.dng", night(camera()))
+    told = CliRunner().invoke(
+        app, ["info", str(tmp_path / "night.dng"), "--profile", str(tmp_path / "mine.json")]
+    )
+    assert "profile   yours of this Simulated One" in told.output
+    bare = CliRunner().invoke(app, ["info", "--json", str(tmp_path / "night.dng")])
+    assert json.loads(bare.output)["profile"] is None
+
+
+def test_exposures_far_from_the_calibrated_are_told(tmp_path):
+    sensor = replace(camera(), shading_dn=None)
+    made = calibrate(shoot(tmp_path, sensor, np.zeros(SHAPE), 4, exposure_s=30)).profile
+    found = calibrated(Profiles((made,)), night(sensor, exposure_s=2))
+    assert found.profile is made
+    assert "knows 30 s at the nearest, this picture was taken with 2 s" in found.note
+    assert calibrated(Profiles((made,)), night(sensor, exposure_s=15)).note == ""
+    quick = calibrate(shoot(tmp_path / "q", sensor, np.zeros(SHAPE), 4, exposure_s=0.1)).profile
+    assert calibrated(Profiles((quick,)), night(sensor, exposure_s=0.001)).note == ""
+
+
+def test_a_camera_that_cuts_off_below_black_keeps_its_counts(tmp_path):
+    """Neither black nor shading can be told of it; read noise and hot pixels can."""
+    spots = np.zeros(SHAPE, np.float32)
+    spots[50, 60] = spots[100, 31] = 800
+    sensor = replace(
+        camera(row_std_dn=0.0), black_dn=(0.0,) * 4, black_error_dn=(0.0,) * 4, shading_dn=spots
+    )
+    made = calibrate(shoot(tmp_path, sensor, np.zeros(SHAPE), 10)).profile
+    setting = made.settings[0]
+    assert setting.read_std_dn == pytest.approx(sensor.read_std_dn, rel=0.05)
+    assert setting.black_error_dn == (0.0,) * 4
+    assert sorted(map(tuple, made.patterns[0].hot.tolist())) == [(50, 60), (100, 31)]
+    assert any("cuts off what lies below black" in note for note in made.notes)
+    mosaic = night(sensor)
+    found = corrected(made, mosaic)
+    changed = np.argwhere(found.data != mosaic.data)
+    assert found.data.dtype == mosaic.data.dtype
+    assert {tuple(place) for place in changed.tolist()} <= {(50, 60), (100, 31)}
+
+
+def test_many_hot_pixels_are_listed(tmp_path):
+    spots = np.zeros(SHAPE, np.float32)
+    hot = np.random.default_rng(5).random(SHAPE) < 0.015
+    spots[hot] = 300
+    sensor = replace(camera(), shading_dn=spots)
+    made = calibrate(shoot(tmp_path, sensor, np.zeros(SHAPE), 6)).profile
+    assert len(made.patterns[0].hot) > 0.97 * hot.sum()
 
 
 def test_a_profile_serves_its_own_camera_only(made, dark):

@@ -406,6 +406,7 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
             "ratio": round(ratio, 3),
             "ev": round(made.exposure.stops, 2),
             "ratio_source": made.exposure.source,
+            "profile": made.profile.name if made.profile is not None else None,
             **(made.replaced if enhancing else Replaced()).facts(),
             "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
         }

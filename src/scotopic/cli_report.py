@@ -261,6 +261,10 @@ def print_facts(facts: dict[str, Any]) -> None:
         typer.echo(
             f"  noise     variance = {noise['shot'][1]:.3g} x + {noise['read'][1]:.3g}, {noise['source']}"
         )
+        if facts["profile"]:
+            typer.echo(
+                f"  profile   yours of this {facts['profile']}: black, dark shading and hot pixels are taken out"
+            )
         if facts["hot_pixels"]:
             typer.echo(f"  hot       {facts['hot_pixels']:,} pixels, replaced by what is around them")
         for kind in ("columns", "rows"):

@@ -65,6 +65,9 @@ STEPS = 1024
 ALL_CUT = 9.0
 """Standard deviations beyond which no value lies."""
 
+AT_ONCE = 100_000
+"""Pixels replaced together: what they take is small beside a picture."""
+
 Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 """Rows and columns of pixels."""
 
@@ -202,12 +205,22 @@ def replace_pixels(
     """Give pixels (rows and columns, (N, 2)) the median of the others of their colour around them, in place."""
     if not len(places):
         return
+    bad = np.zeros(data.shape, dtype=bool)
+    bad[places[:, 0], places[:, 1]] = True
+    for some in np.array_split(places.astype(np.intp), -(-len(places) // AT_ONCE)):
+        _replace(data, bad, some, cfa)
+
+
+def _replace(
+    data: npt.NDArray[Any],
+    bad: npt.NDArray[np.bool_],
+    places: npt.NDArray[np.intp],
+    cfa: tuple[tuple[int, ...], ...],
+) -> None:
     size = len(cfa)
     reach = 2 if size == 2 else 3
     colours = np.array(cfa)
-    bad = np.zeros(data.shape, dtype=bool)
-    bad[places[:, 0], places[:, 1]] = True
-    y, x = places[:, 0].astype(np.intp), places[:, 1].astype(np.intp)
+    y, x = places.T
     around = []
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):

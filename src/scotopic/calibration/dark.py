@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.calibration.frames import Frame, above_black, words_of
+from scotopic.calibration.frames import Frame, above_black, is_cut, words_of
 from scotopic.calibration.profile import Floats, Pattern, Setting, enlarged
 from scotopic.read import read_mosaic
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, tukey_quantiles
@@ -22,10 +22,10 @@ HOT_SIGMAS = 6.0
 FIRST_SIGMAS = 12.0
 """At first, with two frames and nothing known of the noise, only the plainest."""
 
-GLOW_MAX = 3.0
+GLOW_MAX = 1.0
 """A coarse pattern stronger than so many times the read noise is glow of a long exposure, or light."""
 
-HOT_SHARE_MAX = 0.01
+HOT_SHARE_MAX = 0.03
 """More are no faults of single pixels; they are not listed."""
 
 COARSE_SIDE = 32
@@ -43,6 +43,9 @@ GAUSSIAN_LAMBDA = (0.08, 0.2)
 """Tukey lambda shapes that nobody can tell from the Gaussian (0.14)."""
 
 SHAPE_VALUES = 200_000
+
+ONE_SIGMA_AND_TWO = (0.841345, 0.977250)
+"""Shares of normal values below one and two standard deviations above their mean."""
 
 
 def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Pattern]:
@@ -65,6 +68,10 @@ def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Patter
         else:
             halves[i % 2] += above
         before = above
+    if is_cut(frames):
+        # Only the upper half of the noise is there, and no mean.
+        assert before is not None
+        return _of_upper_half(frames, before, (halves[0] + halves[1]) / np.float32(len(frames)), notes)
     count = len(frames)
     shares = (count - count // 2, count // 2)
     mean = (halves[0] + halves[1]) / np.float32(count)
@@ -87,13 +94,7 @@ def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Patter
             f"{words_of(frames[0])}: the dark frames are uneven by {pattern.coarse.std():.0f} DN: glow, or light that "
             "leaked in; look at the picture of the dark shading"
         )
-    hot = np.argwhere(np.abs(rest) > HOT_SIGMAS * max(read_std, 0.3))
-    share = len(hot) / mean.size
-    if share > HOT_SHARE_MAX:
-        notes.append(
-            f"{words_of(frames[0])}: {share:.1%} of the pixels stand out; they are not listed as hot"
-        )
-        hot = hot[:0]
+    hot, share = _hot(np.abs(rest), read_std, frames[0], notes)
     setting = Setting(
         iso=frames[0].iso,
         exposure_s=frames[0].exposure_s,
@@ -113,7 +114,36 @@ def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Patter
             ]
         )
         setting = replace(setting, tukey_lambda=_shape(own - mean, bad))
-    return setting, replace(pattern, hot=hot.astype(np.uint16))
+    return setting, replace(pattern, hot=hot)
+
+
+def _hot(
+    rest: Floats, read_std: float, frame: Frame, notes: list[str]
+) -> tuple[npt.NDArray[np.uint16], float]:
+    """Rows and columns of the pixels that are off by so much, (n, 2), and their share; of too many none are listed."""
+    hot = np.argwhere(rest > HOT_SIGMAS * max(read_std, 0.3)).astype(np.uint16)
+    share = len(hot) / rest.size
+    if share <= HOT_SHARE_MAX:
+        return hot, share
+    notes.append(f"{words_of(frame)}: {share:.1%} of the pixels stand out; they are not listed as hot")
+    return hot[:0], share
+
+
+def _of_upper_half(
+    frames: list[Frame], one: Floats, mean: Floats, notes: list[str]
+) -> tuple[Setting, Pattern]:
+    """Of a camera that cuts off what lies below black: read noise by how values above it fall off, and hot pixels."""
+    step = max(1, one.size // (5 * SHAPE_VALUES))
+    values, counts = np.unique(one.ravel()[::step], return_counts=True)
+    reached = np.cumsum(counts) / counts.sum()
+    one_sigma, two_sigmas = np.interp(ONE_SIGMA_AND_TWO, reached, values + 0.5)
+    read_std = max(float(two_sigmas - one_sigma) ** 2 - QUANTISATION_VARIANCE_DN2, 0.0) ** 0.5
+    hot, share = _hot(mean, read_std, frames[0], notes)
+    black = (0.0,) * len(frames[0].cfa) ** 2
+    setting = Setting(frames[0].iso, frames[0].exposure_s, len(frames), read_std, 0.0, black, share)
+    height, width = mean.shape
+    coarse = np.zeros((max(1, height // COARSE_SIDE), max(1, width // COARSE_SIDE)), np.float32)
+    return setting, Pattern(coarse, np.zeros(height, np.float32), np.zeros(width, np.float32), hot)
 
 
 def _repeats(shape: tuple[int, ...], size: int) -> tuple[int, int]:

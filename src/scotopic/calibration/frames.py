@@ -128,6 +128,11 @@ def check_one_camera(frames: list[Frame]) -> None:
     )
 
 
+def is_cut(frames: list[Frame]) -> bool:
+    """Whether the lower half of the noise is missing."""
+    return any(frame.cut > DARK_CUT_MAX for frame in frames)
+
+
 def by_setting(frames: list[Frame]) -> list[list[Frame]]:
     """By ISO and exposure."""
     groups: dict[tuple[float, float], list[Frame]] = {}
@@ -162,10 +167,11 @@ def dark_ones(frames: list[Frame], notes: list[str]) -> list[Frame]:
                 )
             else:
                 kept.append(frame)
-        if kept[before:] and max(f.cut for f in kept[before:]) > DARK_CUT_MAX:
+        if is_cut(kept[before:]):
             notes.append(
                 f"{words_of(group[0])}: up to {max(f.cut for f in kept[before:]):.0%} of the pixels are at 0: the "
-                "camera cuts off what lies below black, so that noise is told too low and black too high"
+                "camera cuts off what lies below black; read noise and hot pixels are told, black and dark shading "
+                "cannot be"
             )
         if 2 <= len(kept) - before < FRAMES_ADVISED:
             notes.append(f"{words_of(group[0])}: {len(kept) - before} dark frames; 10 or more tell more")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
 import io
 import json
 import math
@@ -97,6 +98,11 @@ class Pattern:
     columns: Floats
     hot: npt.NDArray[np.uint16]
 
+    @property
+    def is_uneven(self) -> bool:
+        """Whether there is anything but hot pixels."""
+        return any(part.any() for part in (self.coarse, self.rows, self.columns))
+
     def shading(self, start: int = 0, stop: int | None = None) -> Floats:
         """(H, W) in DN, or the rows from `start` to `stop` of it."""
         smooth = enlarged(self.coarse, (self.rows.size, self.columns.size), start, stop)
@@ -137,23 +143,22 @@ class CameraProfile:
         return same and (not serial or not self.serial or serial == self.serial)
 
     def at(self, iso: float | None, exposure_s: float | None = None) -> tuple[Setting, Pattern]:
-        """What holds at an ISO: calibrated there, or in between, but never across a gain switch.
+        """What holds at an ISO and exposure: calibrated there, or in between, but never across a gain switch.
 
-        Of several exposures at one ISO the nearest is taken. Raises SettingsError, with the reason, for an ISO
-        that is not covered.
+        Between two exposures at one ISO the pattern is interpolated, as dark current grows with time; beyond them the
+        nearest is taken. Raises SettingsError, with the reason, for an ISO that is not covered.
         """
         if iso is None:
             raise SettingsError("the file does not say its ISO")
         chosen = self._of_exposure(exposure_s)
-        known = [self.settings[i].iso for i in chosen]
-        below = [i for i in chosen if self.settings[i].iso <= iso * (1 + SAME_ISO)]
-        above = [i for i in chosen if self.settings[i].iso >= iso * (1 - SAME_ISO)]
+        known = [setting.iso for setting, _ in chosen]
+        below = [each for each in chosen if each[0].iso <= iso * (1 + SAME_ISO)]
+        above = [each for each in chosen if each[0].iso >= iso * (1 - SAME_ISO)]
         if not below or not above:
             raise SettingsError(f"calibrated are {_isos(known)}, not ISO {iso:g}")
-        a, b = below[-1], above[0]
-        low, high = self.settings[a], self.settings[b]
-        if a == b or low.iso >= high.iso:
-            return replace(low, iso=iso), self.patterns[a]
+        (low, low_pattern), (high, high_pattern) = below[-1], above[0]
+        if low.iso >= high.iso:
+            return replace(low, iso=iso), low_pattern
         if high.read_std_dn < GAIN_SWITCH * low.read_std_dn:
             raise SettingsError(
                 f"the sensor switches its gain somewhere between ISO {low.iso:g} and {high.iso:g}; ISO {iso:g} "
@@ -161,22 +166,14 @@ class CameraProfile:
             )
         share = math.log(iso / low.iso) / math.log(high.iso / low.iso)
         linear = (iso - low.iso) / (high.iso - low.iso)
-        return _between(low, high, share, linear, iso), _pattern_between(
-            self.patterns[a], self.patterns[b], linear
-        )
+        return _between(low, high, share, linear, iso), _pattern_between(low_pattern, high_pattern, linear)
 
-    def _of_exposure(self, exposure_s: float | None) -> list[int]:
-        """One setting an ISO, by ISO: the one nearest in exposure."""
-
-        def apart(i: int) -> float:
-            other = self.settings[i].exposure_s
-            return abs(math.log(other / exposure_s)) if other and exposure_s else 0.0
-
-        nearest: dict[float, int] = {}
-        for i, setting in enumerate(self.settings):
-            if setting.iso not in nearest or apart(i) < apart(nearest[setting.iso]):
-                nearest[setting.iso] = i
-        return [nearest[iso] for iso in sorted(nearest)]
+    def _of_exposure(self, exposure_s: float | None) -> list[tuple[Setting, Pattern]]:
+        """What holds at an exposure, by ISO."""
+        by_iso: dict[float, list[tuple[Setting, Pattern]]] = {}
+        for setting, pattern in zip(self.settings, self.patterns, strict=True):
+            by_iso.setdefault(setting.iso, []).append((setting, pattern))
+        return [_at_exposure(by_iso[iso], exposure_s) for iso in sorted(by_iso)]
 
     def for_mosaic(self, mosaic: Mosaic) -> tuple[Setting, Pattern]:
         """What holds for a file. Raises as `at`, and for one that counts in other bits or has another cell."""
@@ -357,6 +354,27 @@ def _between(low: Setting, high: Setting, share: float, linear: float, iso: floa
         hot_share=(1 - linear) * low.hot_share + linear * high.hot_share,
         tukey_lambda=shapes[share > 0.5],
         gain_dn_per_e=log_mean(gains[0], gains[1]) if gains[0] and gains[1] else None,
+    )
+
+
+def _at_exposure(known: list[tuple[Setting, Pattern]], exposure_s: float | None) -> tuple[Setting, Pattern]:
+    """Between two exposures: offsets and variances linearly over time, as dark current adds to them."""
+    timed = sorted(((s.exposure_s, s, p) for s, p in known if s.exposure_s), key=lambda each: each[0])
+    if not exposure_s or not timed:
+        return known[0]
+    times = [time for time, _, _ in timed]
+    place = min(max(bisect.bisect_left(times, exposure_s), 1), len(timed) - 1) if len(timed) > 1 else 0
+    (start, low, low_pattern), (end, high, high_pattern) = timed[max(place - 1, 0)], timed[place]
+    share = min(max((exposure_s - start) / (end - start), 0.0), 1.0) if end > start else 0.0
+    if share in (0.0, 1.0):
+        return (high, high_pattern) if share else (low, low_pattern)
+    between = _between(low, high, share, share, low.iso)
+    std = {
+        name: ((1 - share) * getattr(low, name) ** 2 + share * getattr(high, name) ** 2) ** 0.5
+        for name in ("read_std_dn", "row_std_dn")
+    }
+    return replace(between, exposure_s=exposure_s, **std), _pattern_between(
+        low_pattern, high_pattern, share
     )
 
 
