@@ -8,6 +8,7 @@ beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.run import usable_cores
 
 PARTS = 16
 """Parts of a line that are looked at each by itself."""
@@ -65,7 +67,9 @@ class Line:
 
 def lines_off(mosaic: Mosaic, noise: NoiseProfile) -> list[Line]:
     """The columns and rows that are off."""
-    return _columns_off(mosaic, noise, 1) + _columns_off(mosaic, noise, 0)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        columns, rows = threads.map(lambda axis: _columns_off(mosaic, noise, axis), (1, 0))
+    return columns + rows
 
 
 def pixels_of(lines: Sequence[Line]) -> npt.NDArray[np.intp]:
