@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.frame import Counts, Mosaic, NoiseProfile
 from scotopic.run import usable_cores
 
 PARTS = 16
@@ -82,6 +82,24 @@ def pixels_of(lines: Sequence[Line]) -> npt.NDArray[np.intp]:
     return np.unique(np.concatenate(places), axis=0) if places else np.empty((0, 2), np.intp)
 
 
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What is seen of each part of each column: (PARTS, W), in DN."""
+
+    edges: list[int]
+    """Where the parts begin, and where the last ends."""
+    count: int
+    """Values of a part that were looked at."""
+    brighter: Floats
+    """How many more of them lie above those beside them than below, as a share; `darker` the other way."""
+    darker: Floats
+    offs: Floats
+    """How far they are above those beside them, in the mean."""
+    means: Floats
+    spread: Floats
+    """The noise of a pixel of each column as a standard deviation, (W,)."""
+
+
 def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
     """The columns that are off; of the picture on its side for rows."""
     data = mosaic.data if axis else mosaic.data.T
@@ -89,11 +107,32 @@ def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
     length, width = data.shape
     if length < LENGTH_MIN or width <= 8 * size:
         return []
-    edges = np.linspace(0, length, PARTS + 1).astype(int)
+    seen = _parts(mosaic, data, noise)
+    found = []
+    for sign, ways in ((1, seen.brighter), (-1, seen.darker)):
+        off = ways > ONE_WAY
+        for place in np.flatnonzero(off.sum(axis=0) >= PARTS_MIN).tolist():
+            first, last = _longest(off[:, place])
+            if off[first:last, place].sum() < PARTS_MIN or not _stands_alone(
+                seen, place, slice(first, last), sign, size
+            ):
+                continue
+            # The parts in which it ends are off in a share of their values, those of a weak one a little.
+            while first > 0 and ways[first - 1, place] > END_ONE_WAY:
+                first -= 1
+            while last < PARTS and ways[last, place] > END_ONE_WAY:
+                last += 1
+            found.append(Line(axis, place, seen.edges[first], seen.edges[last]))
+    return found if len(found) <= LINES_MAX * width else []
+
+
+def _parts(mosaic: Mosaic, data: Counts, noise: NoiseProfile) -> _Parts:
+    size, (length, width) = len(mosaic.cfa), data.shape
+    edges = np.linspace(0, length, PARTS + 1).astype(int).tolist()
     brighter, darker, offs, means, levels = (np.zeros((PARTS, width), np.float32) for _ in range(5))
     inner = slice(2 * size, -2 * size)
     count = 0
-    for part, (top, bottom) in enumerate(pairwise(edges.tolist())):
+    for part, (top, bottom) in enumerate(pairwise(edges)):
         rows = _looked_at(top, bottom, size)
         count = rows.size
         values = data[rows].astype(np.float32)
@@ -109,29 +148,19 @@ def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
     span = mosaic.white - black
     light = np.maximum((np.median(levels, axis=0) - black) / span, 0)
     spread = np.sqrt(max(noise.shot) * light + max(noise.read)) * span
-    found = []
-    for sign, ways in ((1, brighter), (-1, darker)):
-        off = ways > ONE_WAY
-        for place in np.flatnonzero(off.sum(axis=0) >= PARTS_MIN).tolist():
-            first, last = _longest(off[:, place])
-            if off[first:last, place].sum() < PARTS_MIN:
-                continue
-            near = np.median(offs[first:last, place - 1 : place + 2], axis=0)
-            own, touching = abs(near[1]), max(abs(near[0]), abs(near[2]))
-            error = spread[place] / (count * (last - first)) ** 0.5
-            if own <= OFF_SIGMAS * spread[place] or touching >= BESIDE * own + BESIDE_SIGMAS * error:
-                continue
-            # Not what lies between two lines that are off.
-            mean, *nearest = np.median(means[first:last, [place, place - size, place + size]], axis=0)
-            if max(sign * (mean - other) for other in nearest) < own / 2:
-                continue
-            # The parts in which it ends are off in a share of their values, those of a weak one a little.
-            while first > 0 and ways[first - 1, place] > END_ONE_WAY:
-                first -= 1
-            while last < PARTS and ways[last, place] > END_ONE_WAY:
-                last += 1
-            found.append(Line(axis, place, int(edges[first]), int(edges[last])))
-    return found if len(found) <= LINES_MAX * width else []
+    return _Parts(edges, count, brighter, darker, offs, means, spread)
+
+
+def _stands_alone(seen: _Parts, place: int, parts: slice, sign: int, size: int) -> bool:
+    """Whether a column is off by more than noise explains, those that touch it are not, and it does not only lie
+    between two that are."""
+    near = np.median(seen.offs[parts, place - 1 : place + 2], axis=0)
+    own, touching = abs(near[1]), max(abs(near[0]), abs(near[2]))
+    error = seen.spread[place] / (seen.count * (parts.stop - parts.start)) ** 0.5
+    if own <= OFF_SIGMAS * seen.spread[place] or touching >= BESIDE * own + BESIDE_SIGMAS * error:
+        return False
+    mean, *nearest = np.median(seen.means[parts, [place, place - size, place + size]], axis=0)
+    return bool(max(sign * (mean - other) for other in nearest) >= own / 2)
 
 
 def _longest(off: npt.NDArray[np.bool_]) -> tuple[int, int]:
