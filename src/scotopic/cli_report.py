@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import signal
 import sys
@@ -109,7 +110,7 @@ def line_of(outcome: Any) -> str:
         return f"{outcome.job.name}: skipped, {outcome.job.target} {why}"
     words = "would become" if outcome.status == "planned" else "->"
     how = (
-        f"x{facts['ratio']:g}, {facts['ev']:+.1f} stops, {facts['ratio_source']}; "
+        f"x{facts['ratio']:g}, {math.log2(facts['ratio']):+.1f} stops, {facts['ratio_source']}; "
         if "ratio" in facts
         else ""
     )
