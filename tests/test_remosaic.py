@@ -6,7 +6,7 @@ from scipy.ndimage import maximum_filter, uniform_filter
 
 from conftest import BAYER_PHASES
 from scotopic.balance import balanced
-from scotopic.batch import HARDLY_NOISY, describe
+from scotopic.facts import HARDLY_NOISY, describe
 from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, finished, plan, sensor_of

@@ -10,7 +10,7 @@ import rawpy
 
 import dng_files
 from conftest import BAYER_PHASES
-from scotopic.batch import describe
+from scotopic.facts import describe
 from scotopic.develop import develop
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear

@@ -18,17 +18,14 @@ from scotopic.dng.origin import read_origin
 from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
-from scotopic.frame import Capture, Captured, Linear, Mosaic
-from scotopic.mend import Replaced
+from scotopic.facts import balance_facts, describe
+from scotopic.frame import Captured, Linear
 from scotopic.models import Card
 from scotopic.read import read
-from scotopic.remosaic import hardly_noisy
 from scotopic.run import DEFAULT_TILE, Model, Models
 from scotopic.sandbox import read_origin_sandboxed, read_sandboxed
 from scotopic.traditional import develop_traditional
 from scotopic.write import OR_SKIP, SUFFIXES, Format, bits_of, check_place, check_space, refusal, write
-
-HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they are kept nearly as they are"
 
 EV_WORTH_A_WORD = 0.5
 """From so many stops of BaselineExposure on the user is told."""
@@ -275,7 +272,7 @@ def _treat(
                 progress=tell,
             )
             ended()
-            facts |= _balance(rebalanced(captured, settings.wb))
+            facts |= balance_facts(rebalanced(captured, settings.wb))
         _make_folder(job)
         write(job.target, picture, settings.kind, overwrite=settings.overwrite)
     return "done"
@@ -317,7 +314,7 @@ def _linear(
     )
     ended()
     linear = balanced(light, settings.wb)
-    facts |= _balance(linear)
+    facts |= balance_facts(linear)
     return linear
 
 
@@ -372,48 +369,3 @@ def _make_folder(job: Job) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{folder}: cannot be made ({error.strerror})") from error
-
-
-def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -> dict[str, Any]:
-    """What a file holds and what would be done with it, as plain values; enhanced, or only developed."""
-    height, width = captured.data.shape[:2]
-    facts: dict[str, Any] = {
-        "make": captured.make or None,
-        "camera": captured.model or None,
-        "iso": captured.iso,
-        "exposure_s": captured.exposure_s,
-        "width": width,
-        "height": height,
-        "orientation": captured.orientation,
-        **_balance(captured),
-        "enhanced": captured.exif.enhanced,
-    }
-    if isinstance(captured, Mosaic):
-        facts |= {
-            "cfa": "".join("RGB"[c] for row in captured.cfa for c in row),
-            "black_dn": captured.black.ravel().tolist(),
-            "white_dn": captured.white,
-            "saturation_dn": captured.saturation,
-        }
-    else:
-        facts["cfa"] = "none (monochrome)" if captured.monochrome else "none (finished colours)"
-    warnings = [made.noise.warning if made is not None else "", *captured.notes]
-    if made is not None:
-        noise, ratio = made.noise.profile, made.exposure.ratio
-        if enhancing and isinstance(captured, Linear) and hardly_noisy(noise, ratio):
-            warnings.append(HARDLY_NOISY)
-        facts |= {
-            "ratio": round(ratio, 3),
-            "ev": round(made.exposure.stops, 2),
-            "ratio_source": made.exposure.source,
-            "profile": made.profile.name if made.profile is not None else None,
-            **(made.replaced if enhancing else Replaced()).facts(),
-            "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
-        }
-    if made is not None or captured.notes:
-        facts["warning"] = "; ".join(filter(None, warnings)) or None
-    return facts
-
-
-def _balance(capture: Capture) -> dict[str, Any]:
-    return {"wb": [round(g, 4) for g in capture.wb], "wb_source": capture.wb_source}

@@ -36,10 +36,11 @@ def info_command(
     as_json: Json = False,
 ) -> None:
     """Say what RAW files hold and what enhance would do with them."""
-    from scotopic import batch
+
     from scotopic.calibration.apply import chosen
     from scotopic.enhance import plan, sensor_of
     from scotopic.exposure import check
+    from scotopic.facts import describe
     from scotopic.jobs.layout import find_files
     from scotopic.read import read
     from scotopic.sandbox import read_sandboxed
@@ -53,9 +54,9 @@ def info_command(
         facts: dict[str, Any] = {"file": str(source), "status": "ok", "error": None}
         try:
             captured = read_sandboxed(source) if sandbox else read(source)
-            facts |= batch.describe(captured, None)
+            facts |= describe(captured, None)
             sensor_of(captured)
-            facts |= batch.describe(captured, plan(captured, ratio=ratio, ev=ev, profiles=profiles))
+            facts |= describe(captured, plan(captured, ratio=ratio, ev=ev, profiles=profiles))
         except ScotopicError as error:
             failed += 1
             facts |= {"status": "failed", "error": str(error)}

@@ -1,0 +1,58 @@
+"""What a file holds and what would be done with it, as plain values: for `info`, for JSON, for a run's report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scotopic.enhance import Plan
+from scotopic.frame import Capture, Captured, Linear, Mosaic
+from scotopic.mend import Replaced
+from scotopic.remosaic import hardly_noisy
+
+HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they are kept nearly as they are"
+
+
+def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -> dict[str, Any]:
+    """What a file holds and what would be done with it, as plain values; enhanced, or only developed."""
+    height, width = captured.data.shape[:2]
+    facts: dict[str, Any] = {
+        "make": captured.make or None,
+        "camera": captured.model or None,
+        "iso": captured.iso,
+        "exposure_s": captured.exposure_s,
+        "width": width,
+        "height": height,
+        "orientation": captured.orientation,
+        **balance_facts(captured),
+        "enhanced": captured.exif.enhanced,
+    }
+    if isinstance(captured, Mosaic):
+        facts |= {
+            "cfa": "".join("RGB"[c] for row in captured.cfa for c in row),
+            "black_dn": captured.black.ravel().tolist(),
+            "white_dn": captured.white,
+            "saturation_dn": captured.saturation,
+        }
+    else:
+        facts["cfa"] = "none (monochrome)" if captured.monochrome else "none (finished colours)"
+    warnings = [made.noise.warning if made is not None else "", *captured.notes]
+    if made is not None:
+        noise, ratio = made.noise.profile, made.exposure.ratio
+        if enhancing and isinstance(captured, Linear) and hardly_noisy(noise, ratio):
+            warnings.append(HARDLY_NOISY)
+        facts |= {
+            "ratio": round(ratio, 3),
+            "ev": round(made.exposure.stops, 2),
+            "ratio_source": made.exposure.source,
+            "profile": made.profile.name if made.profile is not None else None,
+            **(made.replaced if enhancing else Replaced()).facts(),
+            "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
+        }
+    if made is not None or captured.notes:
+        facts["warning"] = "; ".join(filter(None, warnings)) or None
+    return facts
+
+
+def balance_facts(capture: Capture) -> dict[str, Any]:
+    """The white balance gains and where they come from."""
+    return {"wb": [round(g, 4) for g in capture.wb], "wb_source": capture.wb_source}
