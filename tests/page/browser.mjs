@@ -40,6 +40,7 @@ export async function serve(...options) {
 
 function ended(process) {
   return new Promise((resolve) => {
+    if (process.exitCode !== null || process.signalCode !== null) return resolve();
     process.on("exit", resolve);
     process.kill("SIGTERM");
   });
