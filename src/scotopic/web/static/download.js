@@ -16,7 +16,7 @@ export function counted(fetch, came) {
 }
 
 export class Download {
-  /** `bytes` are files' sizes by path, `runtime` is the path of what every model needs; `told` hears {loaded, total}. */
+  /** `bytes` are files' sizes by path, `runtime` is the path of what all need; `told` hears {loaded, total}. */
   constructor(bytes, runtime, told) {
     this.bytes = bytes;
     this.total = bytes[runtime] ?? 0;

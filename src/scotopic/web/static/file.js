@@ -6,7 +6,7 @@ import { checkHead, HEAD } from "./identify.js";
 /** Browsers read no more bytes at once. */
 const BYTES_MAX = 2 ** 31 - 1;
 
-/** All bytes of a file. Throws unreadable, too-large, and what its first bytes tell that it is, before the rest is read. */
+/** All bytes of a file. Throws unreadable, too-large, and what its first bytes tell, before the rest is read. */
 export async function bytesOf(file) {
   checkHead(await readable(file.slice(0, HEAD)));
   if (file.size > BYTES_MAX) {

@@ -106,4 +106,4 @@ export class Saving {
 class Stopped extends Error {}
 
 /** Of a failure to reach the computer the browser's own words say nothing: the page has some. */
-const wordsOf = (failure) => (failure.code === "network" ? say("failedNetworkTitle") : (failure.words ?? failure.message ?? ""));
+const wordsOf = ({ code, words, message }) => (code === "network" ? say("failedNetworkTitle") : (words ?? message ?? ""));
