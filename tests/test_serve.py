@@ -366,6 +366,18 @@ def test_other_formats_come_with_their_types(server, raw, kind):
     server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
 
 
+def test_a_jpeg_has_the_quality_that_is_asked_for(server, raw):
+    tables = []
+    for choices in ({}, {"quality": "95"}, {"quality": "60"}):
+        sent = server.send(raw, **choices)
+        done = server.finished(sent.json["id"])
+        assert done["state"] == "done", done["error"]
+        with Image.open(io.BytesIO(server.ask(f"/{done['result']['url']}").body)) as picture:
+            tables.append(sum(picture.quantization[0]))
+        server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+    assert tables[0] == tables[1] < tables[2]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "code", "words"),
     [
@@ -407,6 +419,9 @@ def test_what_is_no_raw_file_fails_in_words_under_its_own_name(server, raw, name
         {"look": "linear"},
         {"format": "dng", "colour_space": "p3"},
         {"tier": "worst"},
+        {"quality": "0"},
+        {"quality": "101"},
+        {"format": "png", "quality": "90"},
         {"output": "/etc/passwd"},
     ],
     ids=str,

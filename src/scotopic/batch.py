@@ -54,6 +54,8 @@ class Settings:
     kind: Kind = "jpg"
     bits: int | None = None
     """Bits a colour; None for what the format is usually written with."""
+    quality: int | None = None
+    """Of a JPEG, 1 to 100; None for the usual one."""
     dng_compression: Compression = "none"
     way: Way = "scotopic"
     overwrite: bool = False
@@ -126,7 +128,9 @@ def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
 
 
 def check_output(settings: Settings) -> None:
-    """Raise SettingsError for a look, a colour space or a compression that does not go with the format."""
+    """Raise SettingsError for a look, a colour space, a quality or a compression that does not go with the format."""
+    if settings.quality is not None and settings.kind != "jpg":
+        raise SettingsError("a quality is for JPEGs: leave it out or choose jpg")
     if settings.kind != "dng":
         if settings.dng_compression != "none":
             raise SettingsError("--dng-compression is for DNGs: leave it out or choose --format dng")
@@ -235,7 +239,7 @@ def _treat(
             sandboxed=settings.sandbox,
         )
         _make_folder(job)
-        write(job.target, picture, settings.kind, overwrite=settings.overwrite)
+        write(job.target, picture, settings.kind, overwrite=settings.overwrite, quality=settings.quality)
         return "done"
     if models is None:
         raise SettingsError("enhancing needs a model")
@@ -274,7 +278,7 @@ def _treat(
             ended()
             facts |= balance_facts(rebalanced(captured, settings.wb))
         _make_folder(job)
-        write(job.target, picture, settings.kind, overwrite=settings.overwrite)
+        write(job.target, picture, settings.kind, overwrite=settings.overwrite, quality=settings.quality)
     return "done"
 
 

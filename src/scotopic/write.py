@@ -64,9 +64,16 @@ def bits_of(kind: Format, asked: int | None = None, *, linear: bool = False) -> 
     return 8 if bits == 8 else 16
 
 
-def write(path: Path | str, picture: Rendered, kind: Format, *, overwrite: bool = False) -> None:
+def write(
+    path: Path | str,
+    picture: Rendered,
+    kind: Format,
+    *,
+    overwrite: bool = False,
+    quality: int | None = None,
+) -> None:
     """Write a picture with ICC profile, EXIF and XMP: JPEG (8 bit), PNG (8 or 16), AVIF (8, or 10 from 16),
-    TIFF or JPEG XL (16).
+    TIFF or JPEG XL (16). `quality` is a JPEG's, JPEG_QUALITY where there is none.
 
     The file appears under its name only when it is complete. Raises FileExistsRefusal if it is there
     already and `overwrite` is not set, WriteError when the disk refuses, SettingsError for a depth or
@@ -75,7 +82,7 @@ def write(path: Path | str, picture: Rendered, kind: Format, *, overwrite: bool 
     path = Path(path)
     check_format(kind, picture)
     try:
-        encoded = _encoded(picture, kind) if kind != "tiff" else b""
+        encoded = _encoded(picture, kind, quality or JPEG_QUALITY) if kind != "tiff" else b""
     except (ValueError, OSError, RuntimeError) as error:
         raise WriteError(f"{path}: could not be encoded ({error})") from error
 
@@ -215,7 +222,7 @@ def _umask() -> int:
     return mask
 
 
-def _encoded(picture: Rendered, kind: Format) -> bytes:
+def _encoded(picture: Rendered, kind: Format, quality: int) -> bytes:
     height, width, _ = picture.data.shape
     exif = picture.exif.to_bytes(
         width,
@@ -238,9 +245,7 @@ def _encoded(picture: Rendered, kind: Format) -> bytes:
         packet = xmp_packet(
             replace(picture.exif, words=Words(rating=spoken.rating, label=spoken.label[:100]))
         )
-    return jpeg.encode(
-        np.asarray(picture.data, np.uint8), JPEG_QUALITY, exif=exif, icc=picture.icc, xmp=packet
-    )
+    return jpeg.encode(np.asarray(picture.data, np.uint8), quality, exif=exif, icc=picture.icc, xmp=packet)
 
 
 def _write_tiff(path: Path, picture: Rendered) -> None:

@@ -2,7 +2,7 @@
 
 import { execFile, spawn } from "node:child_process";
 import { createServer } from "node:http";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
 import { promisify } from "node:util";
@@ -40,6 +40,7 @@ export async function serve(...options) {
 
 function ended(process) {
   return new Promise((resolve) => {
+    if (process.exitCode !== null || process.signalCode !== null) return resolve();
     process.on("exit", resolve);
     process.kill("SIGTERM");
   });
@@ -56,21 +57,37 @@ const TYPES = {
   ".webmanifest": "application/manifest+json",
 };
 
-/** Any plain static host: no headers of its own, so that only the service worker can isolate the page. */
-export async function host(folder) {
+/**
+ * Any plain static host: no headers of its own, so that only the service worker can isolate the page. `fails(path)` gives
+ * a status for what it does not have, `bytesPerSecond` is what its line carries, `headers` go with every file.
+ */
+export async function host(folder, { fails = () => 0, bytesPerSecond = Infinity, headers = {}, port = 0 } = {}) {
+  let free = 0; // When the line has carried what was sent.
   const server = createServer(async (request, answer) => {
     const { pathname } = new URL(request.url, "http://localhost");
+    const status = fails(pathname.slice(1));
+    if (status) {
+      answer.writeHead(status);
+      answer.end();
+      return;
+    }
     try {
       const content = await readFile(join(folder, pathname.endsWith("/") ? `${pathname}index.html` : pathname));
       const type = pathname.endsWith("/") ? "text/html" : (TYPES[extname(pathname)] ?? "application/octet-stream");
-      answer.writeHead(200, { "content-type": type, "cache-control": "no-cache" });
-      answer.end(content);
+      answer.writeHead(200, { "content-type": type, "cache-control": "no-cache", ...headers });
+      for (let at = 0; at < content.length && bytesPerSecond < Infinity && !answer.destroyed; at += 16384) {
+        const piece = content.subarray(at, at + 16384);
+        free = Math.max(free, Date.now()) + (1000 * piece.length) / bytesPerSecond;
+        await new Promise((carried) => setTimeout(carried, free - Date.now()));
+        answer.write(piece);
+      }
+      answer.end(bytesPerSecond < Infinity ? undefined : content);
     } catch {
       answer.writeHead(404);
       answer.end();
     }
   });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
   return {
     url: `http://localhost:${server.address().port}/`,
     stop: () => new Promise((resolve) => {
@@ -80,14 +97,32 @@ export async function host(folder) {
   };
 }
 
-export function launch() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-      "--disable-component-update", "--disable-sync",
-    ],
-  });
+const CHROMIUM = {
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+  ],
+};
+
+export function launch(...more) {
+  return chromium.launch({ ...CHROMIUM, args: [...CHROMIUM.args, ...more] });
+}
+
+/** A browser that keeps nothing for any page, as its user wished: {page, close}. */
+export async function launchKeepingNothing() {
+  const folder = await temporary();
+  await mkdir(join(folder, "Default"));
+  const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
+  await writeFile(join(folder, "Default/Preferences"), JSON.stringify(preferences));
+  const context = await chromium.launchPersistentContext(folder, { ...CHROMIUM, locale: "en-GB" });
+  return {
+    page: await context.newPage(),
+    close: async () => {
+      await context.close();
+      await remove(folder);
+    },
+  };
 }
 
 /** A new visitor: {page, context, errors}; `errors` holds what the console and the page complained of. */

@@ -128,7 +128,7 @@ visiting("what is no whole RAW photo is refused in plain words, and the next fil
     assert.equal(await page.isVisible("#save"), false);
   }
   assert.deepEqual(titles, [
-    "This is a JPEG, not a RAW file", "This file is not complete", "This photo is too large for this device", "This is not a RAW photo",
+    "This is a finished picture (JPEG), not a RAW file", "This file is not complete", "This photo is too large for this device", "This is not a RAW photo",
   ]);
   await page.click("li:nth-child(1) .thumb");
   assert.match(await page.textContent("#notice-words"), /from Files/);

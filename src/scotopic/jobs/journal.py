@@ -38,7 +38,8 @@ def settings_in_words(settings: Settings, card: Card | None) -> dict[str, str]:
     words = {
         field.name: str(getattr(settings, field.name))
         for field in dataclasses.fields(settings)
-        if field.name not in (*_NOT_OF_THE_PICTURES, "profiles")
+        # A quality is the API's to choose, which keeps no journal.
+        if field.name not in (*_NOT_OF_THE_PICTURES, "profiles", "quality")
     }
     if settings.profiles is not None:
         words["profiles"] = hashlib.sha256(pickle.dumps(settings.profiles)).hexdigest()[:16]

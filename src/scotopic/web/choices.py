@@ -67,6 +67,9 @@ class Choices(BaseModel):
     colour_space: Annotated[
         Literal["srgb", "p3", "rec2020-linear"], Field(description="rec2020-linear: tiff only.")
     ] = "srgb"
+    quality: Annotated[
+        int | None, Field(ge=1, le=100, description="Of a JPEG, which alone has one; without it 95.")
+    ] = None
     strip_gps: Annotated[bool, Field(description="Leave the place out of the result.")] = False
     again: Annotated[bool, Field(description="Enhance even what scotopic has enhanced already.")] = False
 
@@ -86,6 +89,7 @@ class Choices(BaseModel):
             wb=balance,
             space=self.colour_space,
             kind=self.format,
+            quality=self.quality,
             strip_gps=self.strip_gps,
             again=self.again,
             # Whoever sends a file is a stranger; Windows knows no such limits.

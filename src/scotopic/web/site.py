@@ -109,7 +109,7 @@ def site_files() -> dict[str, SiteFile]:
         )
     files = [SiteFile(path, STATIC / path) for path in _static_paths()]
     files += _models()
-    files.append(_json("constants.json", constants()))
+    files.append(_json("constants.json", {**constants(), "bytes": _downloads(files)}))
     files.sort(key=lambda file: file.path)
     version = hashlib.sha256("".join(f"{f.path} {f.hash} " for f in files).encode()).hexdigest()[:16]
     rows = [["./" if f.path == "index.html" else f.path, f.hash] for f in files if f.precached]
@@ -136,6 +136,13 @@ def _models() -> Iterable[SiteFile]:
         yield SiteFile(f"models/{name}/model.onnx", made.graph)
         yield SiteFile(f"models/{name}/{WEIGHTS}", made.weights)
         yield _json(f"models/{name}/card.json", {**card.raw, "page": made.about()})
+
+
+def _downloads(files: Iterable[SiteFile]) -> dict[str, int]:
+    """The sizes of what the page fetches before it can work, so that it can tell how far that is."""
+    return {
+        f.path: f.size for f in files if f.path.startswith("models/") or fnmatch(f.path, "vendor/*.wasm")
+    }
 
 
 def _json(path: str, content: object) -> SiteFile:

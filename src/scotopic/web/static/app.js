@@ -9,7 +9,7 @@ import { settingsDialog, openDialog, wipeDemo } from "./dialogs.js";
 import { Hands } from "./hands.js";
 import { choose, fill, number, say } from "./i18n.js";
 import { listen, takeShared } from "./incoming.js";
-import { isolateOnce, register, stored } from "./offline.js";
+import { begun, isolateOnce, register, stored } from "./offline.js";
 import { canShare } from "./outgoing.js";
 import { Queue, START } from "./queue.js";
 import { Renders } from "./render.js";
@@ -21,6 +21,7 @@ import { canvasOf, View } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 
+const touched = begun();
 const settings = load();
 let engineNow = null; // What the worker said it runs on.
 let worker = null;
@@ -29,7 +30,7 @@ const SLOW_MS = 700; // What takes longer than this to be drawn is said to be un
 let slow = null;
 
 // Files may come before anyone is there to work on them, as from the system's "Open with": startWorker asks again.
-const queue = new Queue({ ask: (message) => worker?.ask(message), changed, chosen });
+const queue = new Queue({ ask, changed, chosen });
 const view = new View(
   { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
   { changed: () => renders?.wish(), wiped: (at) => $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) })) },
@@ -46,6 +47,11 @@ const controls = new Controls($("controls"), (chosenNow, moving) => {
 
 // ---- who works
 
+function ask(message) {
+  if (message.type === "close") saving.stopped(message.id);
+  worker?.ask(message);
+}
+
 function onComputer() {
   return settings.place === "computer" && computer;
 }
@@ -53,8 +59,9 @@ function onComputer() {
 /** Start whoever works now; what was open there is opened again. */
 function startWorker() {
   worker?.stop();
+  saving.stopAll();
   engineNow = null;
-  worker = onComputer() ? new Computer({ heard }) : new Device({ engine: settings.engine, heard });
+  worker = onComputer() ? new Computer({ heard, quality }) : new Device({ engine: settings.engine, heard });
   controls.offer({ ownBalance: !onComputer() });
   $("promise").textContent = say(onComputer() ? "promiseComputer" : "promiseDevice");
   $("where").hidden = !computer;
@@ -82,17 +89,16 @@ function heard(message) {
     case "saved":
       saving.saved(message);
       break;
+    case "cancelled":
+      if (message.during === "save") saving.stopped(message.id);
+      break;
     case "failed":
-      if (message.id === undefined) {
-        // The worker could not even start.
-        for (const each of queue.pictures) if (each.working) heard({ ...message, id: each.id, code: "engine" });
-        return;
-      }
-      if (picture?.state === "done") saving.failed(message);
       if (message.serial !== undefined) {
-        renders.failed(message); // One view of the picture could not be drawn: it stays as it was.
+        notDrawn(message, picture);
         return;
       }
+      // Of a picture that is lost altogether nothing can be written either.
+      saving.failed(message);
       break;
   }
   if (!picture) return;
@@ -140,6 +146,13 @@ function showPreview(picture) {
   renders.wish();
 }
 
+/** One view of the picture could not be drawn: it stays as it was, and that is said. */
+function notDrawn(message, picture) {
+  renders.failed(message);
+  if (!picture || picture !== queue.selected || picture.state !== "done") return;
+  toast(message.code === "network" ? say("failedNetworkTitle") : say("drawFailed", { words: message.words }));
+}
+
 function laid(which, role, canvas) {
   const picture = queue.selected;
   if (which === "enhanced" && role === "base") takeThumb(picture, canvas);
@@ -180,7 +193,8 @@ function changed(picture) {
   $("busy").hidden = !(picture.working || picture.state === "waiting" || resting);
   $("busy").classList.toggle("resting", resting);
   const stage = picture.cancelling ? "cancelling" : `stage${picture.stage[0].toUpperCase()}${picture.stage.slice(1)}`;
-  $("busy-words").textContent = resting ? say("cancelledTitle") : say(stage);
+  const megabytes = picture.megabytes ? number(picture.megabytes) : "";
+  $("busy-words").textContent = resting ? say("cancelledTitle") : say(stage, { mb: megabytes });
   const measured = picture.working && picture.share > 0;
   $("busy-share").textContent = measured ? number(picture.share, 0, { style: "percent" }) : "";
   $("busy-bar").hidden = resting;
@@ -203,6 +217,7 @@ function changed(picture) {
 
 /** Say a change of state to those who do not see it. */
 function announce(picture) {
+  if (picture.state === "failed") hush(); // What was said before no longer holds.
   if (picture.state === "done" && picture.told) toast(say("doneIn", { seconds: number(picture.seconds ?? 0, 1) }));
 }
 
@@ -211,17 +226,17 @@ function toast(words) {
   $("toast").textContent = words;
   $("toast").classList.add("shown");
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => $("toast").classList.remove("shown"), 5000);
+  toastTimer = setTimeout(hush, 5000);
+}
+
+function hush() {
+  $("toast").classList.remove("shown");
 }
 
 // ---- out
 
-const saving = new Saving({
-  queue,
-  say: toast,
-  quality: () => Number(settings.quality),
-  ask: (message) => worker.ask(message),
-});
+const quality = () => Number(settings.quality);
+const saving = new Saving({ queue, say: toast, quality, ask });
 
 // ---- hands
 
@@ -232,10 +247,10 @@ $("save-dng").addEventListener("click", () => saving.save(queue.selected, "dng")
 $("share").addEventListener("click", () => saving.share(queue.selected));
 $("save-all").addEventListener("click", async () => {
   $("save-all").disabled = true;
-  await saving.saveAll();
-  $("save-all").disabled = false;
+  await saving.saveAll().finally(() => ($("save-all").disabled = false));
 });
-$("cancel").addEventListener("click", () => {
+$("cancel").addEventListener("click", (event) => {
+  if (event.detail > 1) return; // The second press of a double click was meant for what the button said before.
   const picture = queue.selected;
   if (picture.state === "cancelled") queue.restart(picture);
   else queue.cancel(picture);
@@ -289,6 +304,13 @@ function set(changes) {
   if (settings.place !== before.place || settings.engine !== before.engine) startWorker();
 }
 
+function offerUpdate(key, use) {
+  $("update-words").dataset.say = key;
+  $("update-words").textContent = say(key);
+  $("update").hidden = false;
+  $("update-now").onclick = use;
+}
+
 function speak() {
   choose(settings.language);
   fill();
@@ -313,20 +335,20 @@ window.addEventListener("beforeinstallprompt", (event) => {
     await event.prompt();
   };
 });
-$("settings-open").addEventListener("click", async () => {
-  settingsDialog($("settings"), settings, { set, engine: engineNow, computer, stored: await stored() });
+$("settings-open").addEventListener("click", () => {
+  settingsDialog($("settings"), settings, { set, engine: engineNow, computer, stored: stored() });
 });
 listen({ input: $("file"), drop: $("drop"), took: (files) => queue.add(files) });
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
 
 computer = await findComputer();
 startWorker();
-register({
-  updated: (use) => {
-    $("update").hidden = false;
-    $("update-now").addEventListener("click", use, { once: true });
-  },
-}).then(() => isolateOnce(queue.pictures.length > 0));
 const shared = await takeShared();
 if (shared.length) queue.add(shared);
+const open = () => queue.pictures.length > 0;
+register({
+  free: () => !open() && !document.querySelector("dialog[open]"),
+  updated: (use) => offerUpdate("updateReady", use),
+  left: (use) => offerUpdate("updateElsewhere", use),
+}).then(() => isolateOnce(touched() || open()));
 document.documentElement.dataset.ready = "true";

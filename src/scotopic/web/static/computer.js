@@ -1,7 +1,10 @@
 // The computer that serves the page does the work, over its HTTP API. Speaks the worker's protocol, so that
 // the rest of the page need not know who works: 'open' sends the file and answers when the picture is done.
 
+import { readable } from "./file.js";
+
 const OVER = ["done", "failed", "cancelled"];
+const TRIES = 4; // The browser tries to take up broken events every three seconds or so.
 
 /** What the server's API says of itself; null where the page comes from a host without one. */
 export async function findComputer() {
@@ -16,9 +19,11 @@ export async function findComputer() {
 }
 
 export class Computer {
-  constructor({ heard }) {
+  /** `heard` gets every message, `quality()` is the JPEG quality that the user chose. */
+  constructor({ heard, quality }) {
     this.heard = heard;
-    this.pictures = new Map(); // id -> {job, ev, results: {enhanced: {key, bitmap, blob, name}, traditional}}
+    this.quality = quality;
+    this.pictures = new Map(); // id -> {job, ev, results: {enhanced: {key, quality, bitmap, blob, name}, traditional}}
     this.heard({ type: "ready", engine: "computer", threads: 0 });
   }
 
@@ -32,15 +37,19 @@ export class Computer {
   }
 
   fail({ id, serial, type }, error) {
-    if (error instanceof Stopped) this.heard({ type: "cancelled", id });
-    else if (error instanceof Refused) this.heard({ type: "failed", id, serial, during: type, code: error.code, words: error.message, facts: {} });
-    else this.heard({ type: "failed", id, serial, during: type, code: "network", words: String(error.message ?? error), facts: {} });
+    if (error instanceof Stopped && serial === undefined) this.heard({ type: "cancelled", id, during: type });
+    else {
+      const words = String(error.message ?? error);
+      this.heard({ type: "failed", id, serial, during: type, code: error.code ?? "network", words, facts: {} });
+    }
   }
 
   async open({ id, file }) {
     const picture = { results: {}, jobs: new Set(), ev: 0 };
     this.pictures.set(id, picture);
-    const query = new URLSearchParams({ name: file.name, format: "jpg" });
+    await readable(file.slice(0, 1)); // Of a file that is gone the upload would say that the computer is.
+    const quality = this.quality();
+    const query = new URLSearchParams({ name: file.name, format: "jpg", quality });
     const job = await this.upload(`api/enhance?${query}`, file, picture, (share) => {
       this.heard({ type: "progress", id, share, stage: "upload" });
     });
@@ -49,12 +58,12 @@ export class Computer {
     const { facts } = done;
     picture.ev = Number(facts.ev ?? Math.log2(facts.ratio ?? 1));
     const result = await this.fetched(done);
-    picture.results.enhanced = { ...result, key: keyOf("enhanced", { ev: 0, strength: 1, wb: "camera" }) };
+    picture.results.enhanced = { ...result, quality, key: keyOf("enhanced", { ev: 0, strength: 1, wb: "camera" }) };
     const { width, height } = result.bitmap;
     this.heard({
       type: "opened", id,
       info: {
-        name: done.name, make: facts.make, model: facts.model ?? facts.camera, iso: facts.iso, exposure_s: facts.exposure_s,
+        name: done.name, make: facts.make, model: facts.camera, iso: facts.iso, exposure_s: facts.exposure_s,
         width, height, ratio: facts.ratio, ev: picture.ev, megapixels: (width * height) / 1e6, dng: true,
       },
     });
@@ -79,10 +88,10 @@ export class Computer {
     this.heard({ type: "rendered", id, which, serial, image: canvas });
   }
 
-  async save({ id, settings, format }) {
+  async save({ id, settings, format, quality }) {
     const picture = this.pictures.get(id);
     if (format === "jpg") {
-      const { blob, name } = await this.result(picture, "enhanced", settings);
+      const { blob, name } = await this.result(picture, "enhanced", settings, quality);
       this.heard({ type: "saved", id, blob, name });
       return;
     }
@@ -96,8 +105,9 @@ export class Computer {
     if (!picture) return;
     picture.stopped = true;
     picture.upload?.abort();
-    await Promise.all([...picture.jobs].map((job) => fetch(`api/jobs/${job}`, { method: "DELETE" })));
     picture.events?.forEach((stop) => stop());
+    // A computer that is gone has forgotten them already.
+    await Promise.all([...picture.jobs].map((job) => fetch(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {})));
   }
 
   async close({ id }) {
@@ -110,13 +120,18 @@ export class Computer {
 
   // ---- one job
 
-  /** The picture with these settings: as it lies here, or worked out again from the same upload. */
-  async result(picture, which, settings) {
+  /** The picture with these settings, and of this quality if one is given: as it lies here, or worked out again from
+   * the same upload. */
+  async result(picture, which, settings, quality = null) {
     const key = keyOf(which, settings);
-    if (picture.results[which]?.key === key) return picture.results[which];
-    const done = await this.again(picture, queryOf(picture, which, settings, "jpg"), () => {});
+    const kept = picture.results[which];
+    if (kept?.key === key && (quality === null || kept.quality === quality)) return kept;
+    const asked = quality ?? this.quality();
+    const query = queryOf(picture, which, settings, "jpg");
+    query.set("quality", asked);
+    const fresh = await this.fetched(await this.again(picture, query, () => {}));
     picture.results[which]?.bitmap.close();
-    picture.results[which] = { ...(await this.fetched(done)), key };
+    picture.results[which] = { ...fresh, quality: asked, key };
     return picture.results[which];
   }
 
@@ -163,12 +178,15 @@ export class Computer {
         const now = JSON.parse(event.data);
         if (!OVER.includes(now.state)) told(now);
         else if (now.state === "done") end(resolve, now);
-        else if (now.state === "cancelled") end(reject, new Stopped());
+        else if (now.state === "cancelled") end(reject, new Refused("network", "the computer gave it up"));
         else end(reject, new Refused(now.error?.code ?? "internal", now.error?.words ?? ""));
       });
-      // A connection that broke is taken up again by the browser; a refusal is final.
+      // A connection that broke is taken up again by the browser, for a while; a refusal is final.
+      let broken = 0;
+      source.addEventListener("open", () => (broken = 0));
       source.addEventListener("error", () => {
-        if (source.readyState === EventSource.CLOSED) end(reject, new Error("no answer"));
+        broken += 1;
+        if (source.readyState === EventSource.CLOSED || broken >= TRIES) end(reject, new Error("no answer"));
       });
     });
   }

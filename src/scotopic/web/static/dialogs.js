@@ -11,7 +11,8 @@ export function openDialog(dialog) {
   dialog.showModal();
 }
 
-/** Open the settings, filled in; `set({name: value})` hears of every change at once. */
+/** Open the settings, filled in; `set({name: value})` hears of every change at once, `stored` promises whether the
+ * page works offline. */
 export function settingsDialog(dialog, settings, { set, engine, computer, stored }) {
   const form = dialog.querySelector("form");
   const { language } = form.elements;
@@ -21,10 +22,15 @@ export function settingsDialog(dialog, settings, { set, engine, computer, stored
   );
   for (const [name, value] of Object.entries(settings)) form.elements[name].value = value;
   dialog.querySelector("#place-choice").hidden = !computer;
-  dialog.querySelector("#engine-now").textContent = engine?.threads
-    ? say("engineWords", { engine: engine.engine, threads: engine.threads })
-    : "";
-  dialog.querySelector("#offline-now").textContent = say(stored ? "offlineReady" : "offlineNot");
+  dialog.querySelector("#engine-now").textContent = [
+    engine?.threads ? say("engineWords", { engine: engine.engine, threads: engine.threads }) : "",
+    engine?.refused ? say("engineRefused", { why: engine.refused }) : "",
+  ].filter(Boolean).join(" ");
+  const offline = dialog.querySelector("#offline-now");
+  offline.textContent = "";
+  stored.then((all) => {
+    offline.textContent = say(all ? "offlineReady" : "offlineNot");
+  });
   form.onchange = ({ target }) => {
     set({ [target.name]: target.value });
     if (target.name === "language") language.options[0].textContent = say("languageAuto");

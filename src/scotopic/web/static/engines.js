@@ -12,20 +12,32 @@ export const AGREES = 1 / 512;
 
 /** A network in its own worker; the same `open` and `tile` as run.js's Network. */
 export class Engine {
-  /** `kind` is "wasm", "wasm-single" or "webgpu". Throws `engine` where it cannot be started. */
-  static async start(base, kind) {
-    const engine = new Engine(kind);
-    const { threads } = await engine.ask("start", { base, engine: kind });
-    engine.threads = threads;
-    return engine;
+  /**
+   * `kind` is "wasm", "wasm-single" or "webgpu"; `bytes` tells files' sizes by their paths, `fetched` hears of their
+   * download: {loaded, total}. Throws `engine` or `download` where it cannot be started.
+   */
+  static async start(base, kind, { bytes = {}, fetched = () => {} } = {}) {
+    const engine = new Engine(kind, fetched);
+    try {
+      const { threads } = await engine.ask("start", { base, engine: kind, bytes });
+      engine.threads = threads;
+      return engine;
+    } catch (error) {
+      engine.stop();
+      throw error;
+    }
   }
 
-  constructor(kind) {
+  constructor(kind, fetched) {
     this.kind = kind;
     this.waiting = new Map();
     this.serial = 0;
     this.worker = new Worker(new URL("network.js", import.meta.url), { type: "module" });
-    this.worker.addEventListener("message", ({ data: { asked, result, failure } }) => {
+    this.worker.addEventListener("message", ({ data: { asked, result, failure, download } }) => {
+      if (download) {
+        fetched(download);
+        return;
+      }
       const { done, failed } = this.waiting.get(asked);
       this.waiting.delete(asked);
       if (failure) failed(new ScotopicError(failure.code, failure.words));
@@ -63,6 +75,17 @@ export class Engine {
     for (const { failed } of this.waiting.values()) failed(new ScotopicError("engine", words));
     this.waiting.clear();
   }
+}
+
+/** A module that uses a vector instruction, which the network's runtime is full of. */
+const VECTORS = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
+];
+
+/** What this browser lacks that no engine goes without, as browsers' makers call it; "" where it has all. */
+export function lacking() {
+  if (typeof WebAssembly !== "object") return "WebAssembly";
+  return WebAssembly.validate(Uint8Array.from(VECTORS)) ? "" : "WebAssembly SIMD";
 }
 
 /** Whether this browser has a graphics processor that is worth trying; a simulated one only where it is asked for. */

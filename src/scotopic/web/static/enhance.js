@@ -33,6 +33,9 @@ export function plan(captured, constants, ratio = null) {
   return { mosaic, replaced: { hot, lines }, exposure, noise, kept };
 }
 
+/** The name of the model that a mosaic's pattern is for. */
+export const modelFor = ({ cfa }, constants) => constants.models[patternOf(cfa, constants).sensor].fast;
+
 /**
  * The graph's inputs beside the mosaic. The graph sees the sensor's true saturation as white, so that lamps are
  * known for what they are; the amplification shrinks alike, and the result keeps its scale.
@@ -133,7 +136,7 @@ export async function enhance(captured, plan, network, { constants, pixels, prog
   const made = captured.kind === "mosaic" ? { ...plan, mosaic: ofEvenGreens(plan.mosaic) } : plan;
   const { mosaic, exposure } = made;
   const { height, width } = mosaic;
-  const name = constants.models[patternOf(mosaic.cfa, constants).sensor].fast;
+  const name = modelFor(mosaic, constants);
   const card = await network.open(name);
   const inputs = graphInputs(made, constants);
   const source = prepared(made, card.size_multiple, constants);

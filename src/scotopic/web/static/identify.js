@@ -17,7 +17,10 @@ const DEVELOPED = [
   [0, "\0\0\0\x0cjP  ", "JPEG 2000"],
 ];
 const ISO_MEDIA_RAW = ["crx "];
-const ISO_MEDIA_PICTURES = ["heic", "heix", "mif1", "msf1", "hevc", "avif", "avis"];
+const ISO_MEDIA_PICTURES = {
+  HEIC: ["heic", "heix", "mif1", "msf1", "hevc"],
+  AVIF: ["avif", "avis"],
+};
 const DOCUMENTS = ["%PDF-", "<?xml", "<html", "<!DOC"];
 
 /** RGB, CMYK, YCbCr and Lab. */
@@ -26,9 +29,12 @@ const FINISHED_PHOTOMETRICS = [2, 5, 6, 8];
 /** TIFF compressions from here on are makers' own; some are RAW. */
 const VENDORS_FROM = 32767;
 
-/** Throw if the bytes cannot be a whole RAW photo's: jpeg, not-raw or truncated. */
-export function checkIsRaw(bytes) {
-  const head = String.fromCharCode(...bytes.subarray(0, 4096));
+/** How many bytes tell what a file is, if it is no RAW photo. */
+export const HEAD = 4096;
+
+/** Throw if a file that begins with these bytes (HEAD of them, or all there are) is none: jpeg, not-raw. */
+export function checkHead(bytes) {
+  const head = String.fromCharCode(...bytes.subarray(0, HEAD));
   if (!head) throw notRaw("empty", "the file is empty (0 bytes)");
   for (const [at, magic, kind] of DEVELOPED) {
     if (head.startsWith(magic, at)) {
@@ -37,14 +43,21 @@ export function checkIsRaw(bytes) {
   }
   const brand = head.slice(8, 12);
   if (head.slice(4, 8) === "ftyp" && !ISO_MEDIA_RAW.includes(brand)) {
-    if (!ISO_MEDIA_PICTURES.includes(brand)) throw notRaw("video", "is a video, not a RAW file");
+    const [kind] = Object.entries(ISO_MEDIA_PICTURES).find(([, brands]) => brands.includes(brand)) ?? [];
+    if (!kind) throw notRaw("video", "is a video, not a RAW file");
     // A phone's photo library hands these over in place of the RAW file, as it does JPEGs.
-    throw notRaw("HEIC", "is a HEIC or AVIF picture, not a RAW file", "jpeg");
+    throw notRaw(kind, "is a HEIC or AVIF picture, not a RAW file", "jpeg");
   }
-  if (DOCUMENTS.some((word) => head.trimStart().startsWith(word)) || isText(bytes.subarray(0, 4096))) {
+  if (DOCUMENTS.some((word) => head.trimStart().startsWith(word)) || isText(bytes.subarray(0, HEAD))) {
     throw notRaw("document", "is a document, not a RAW file");
   }
+}
+
+/** Throw if the bytes cannot be a whole RAW photo's: jpeg, not-raw or truncated. */
+export function checkIsRaw(bytes) {
+  checkHead(bytes);
   if (!isTiff(bytes)) return;
+  const head = String.fromCharCode(...bytes.subarray(0, HEAD));
   const tiff = openTiff(bytes);
   const pages = tiff ? allPages(tiff).map((page) => ({ page, ...layout(page) })) : [];
   if (!pages.length) {
@@ -81,5 +94,5 @@ function checkExtents(size, pages) {
 
 function isText(head) {
   const plain = (b) => b >= 128 || (b >= 32 && b < 127) || (b >= 8 && b <= 10) || b === 12 || b === 13 || b === 27;
-  return head.every(plain) && (head.includes(10) || head.length < 4096);
+  return head.every(plain) && (head.includes(10) || head.length < HEAD);
 }

@@ -56,7 +56,15 @@ export async function takeShared() {
   if (!url.searchParams.has("shared")) return [];
   url.searchParams.delete("shared");
   history.replaceState(null, "", url);
-  if (!("caches" in window)) return [];
+  try {
+    return await taken();
+  } catch (error) {
+    console.info(`nothing shared can be had: ${error.message}`);
+    return [];
+  }
+}
+
+async function taken() {
   const store = await caches.open(SHARED);
   const files = [];
   for (const request of await store.keys()) {

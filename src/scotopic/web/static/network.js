@@ -1,17 +1,25 @@
 // The network in a worker of its own, so that the one that draws is free meanwhile, and its memory can be given back.
 
-import { loadRuntime, Network, readFrom, threadsFor } from "./run.js";
+import { counted, Download } from "./download.js";
+import { ScotopicError } from "./errors.js";
+import { loadRuntime, Network, readFrom, RUNTIMES, threadsFor } from "./run.js";
 
 let network = null;
+let download = null;
+
+// The runtime fetches its largest file itself: that is counted too.
+self.fetch = counted(self.fetch.bind(self), (count) => download?.came(count));
 
 const work = {
-  async start({ base, engine }) {
+  async start({ base, engine, bytes }) {
     const threads = threadsFor(engine);
     const provider = engine === "webgpu" ? "webgpu" : "wasm";
+    download = new Download(bytes, RUNTIMES[provider], (now) => self.postMessage({ download: now }));
     network = new Network(await loadRuntime(base, engine, threads), provider, (path) => readFrom(base, path));
     return [{ threads }];
   },
   async open({ name }) {
+    download.expect(name);
     return [await network.open(name)];
   },
   async tile({ name, mosaic, size, inputs, cut, monochrome, spare }) {
@@ -28,6 +36,7 @@ self.addEventListener("message", async ({ data: { call, asked, ...rest } }) => {
     // ONNX Runtime's WASM throws bare numbers where its memory is spent.
     const words = typeof error === "number" ? "out of memory" : String(error?.message ?? error);
     const memory = /memory|alloc|OOM/i.test(words);
-    self.postMessage({ asked, failure: { code: memory ? "memory" : "engine", words } });
+    const code = error instanceof ScotopicError ? error.code : memory ? "memory" : "engine";
+    self.postMessage({ asked, failure: { code, words } });
   }
 });

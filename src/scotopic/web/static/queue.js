@@ -145,7 +145,10 @@ export class Queue {
       case "opened":
         picture.resident = true;
         picture.info = message.info;
-        if (picture.cancelling) break;
+        if (picture.cancelling) {
+          Object.assign(picture, { state: "cancelled", cancelling: false });
+          break;
+        }
         this.makeRoom(picture, message.info.megapixels);
         picture.state = "enhancing";
         picture.stage = "network";
@@ -158,17 +161,23 @@ export class Queue {
       case "progress":
         picture.share = message.share;
         picture.stage = message.stage;
+        picture.megabytes = message.megabytes ?? null;
         break;
       case "enhanced":
-        Object.assign(picture, { state: "done", enhanced: true, drawable: true, share: 1, seconds: message.seconds, engine: message.engine });
+        Object.assign(picture, {
+          state: "done", enhanced: true, drawable: true, cancelling: false, share: 1, seconds: message.seconds,
+          engine: message.engine,
+        });
         break;
       case "cancelled":
-        if (!picture.working) break;
+        // What comes late, for a picture that was taken up again, is not meant.
+        if (!picture.working || !picture.cancelling || message.during === "save") break;
         picture.state = "cancelled";
         picture.cancelling = false;
         break;
       case "failed":
-        if (picture.state === "done") break; // A save or a render that failed: the picture itself is well.
+        if (["save", "render"].includes(message.during)) break; // The picture itself is well.
+        if (picture.state === "failed") break; // What follows from the first failure tells less.
         picture.state = "failed";
         picture.failure = { code: message.code, words: message.words, facts: message.facts ?? {} };
         this.release(picture);

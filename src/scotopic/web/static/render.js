@@ -89,6 +89,8 @@ export class Renders {
       if (turn?.serial !== serial) continue;
       this.done[which][turn.role] = turn.key;
       this.turn[which] = null;
+      this.next();
+      return;
     }
   }
 

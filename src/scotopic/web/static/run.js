@@ -132,10 +132,18 @@ export class Network {
   }
 }
 
+/** The large file that ONNX Runtime fetches itself when it opens its first model, by execution provider. */
+export const RUNTIMES = {
+  wasm: "vendor/ort-wasm-simd-threaded.wasm",
+  webgpu: "vendor/ort-wasm-simd-threaded.asyncify.wasm",
+};
+
 /** ONNX Runtime for an engine, with its files below `base`; threads where the page is isolated. */
 export async function loadRuntime(base, engine, threads) {
-  const file = engine === "webgpu" ? "ort.webgpu.min.mjs" : "ort.wasm.min.mjs";
-  const ort = await import(new URL(`vendor/${file}`, base).href);
+  const file = `vendor/${engine === "webgpu" ? "ort.webgpu.min.mjs" : "ort.wasm.min.mjs"}`;
+  const ort = await import(new URL(file, base).href).catch((error) => {
+    throw new ScotopicError("download", `${file}: ${error.message}`);
+  });
   ort.env.wasm.wasmPaths = new URL("vendor/", base).href;
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "error";
@@ -156,9 +164,15 @@ function evenOut(light) {
   }
 }
 
-/** A file's bytes by its path below the page. */
+/** A file's bytes by its path below the page. Throws `download` where they do not come. */
 export async function readFrom(base, path) {
-  const answer = await fetch(new URL(path, base));
-  if (!answer.ok) throw new Error(`${path}: the server answered ${answer.status}`);
-  return new Uint8Array(await answer.arrayBuffer());
+  let words;
+  try {
+    const answer = await fetch(new URL(path, base));
+    if (answer.ok) return new Uint8Array(await answer.arrayBuffer());
+    words = `the server answered ${answer.status}`;
+  } catch (error) {
+    words = error.message;
+  }
+  throw new ScotopicError("download", `${path}: ${words}`);
 }

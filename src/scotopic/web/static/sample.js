@@ -114,3 +114,11 @@ function taps(places, length) {
   });
   return [first, second, share, whole];
 }
+
+/** The result and the plain picture mixed by the strength; `of` gives either's three planes. */
+export function blended(of, strength) {
+  if (strength >= 1) return of("rgb");
+  if (strength <= 0) return of("plain");
+  const [clean, plain] = [of("rgb"), of("plain")];
+  return clean.map((plane, c) => plane.map((v, i) => plain[c][i] + strength * (v - plain[c][i])));
+}

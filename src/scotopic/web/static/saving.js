@@ -11,20 +11,33 @@ export class Saving {
     this.tell = say;
     this.quality = quality;
     this.waiting = new Map(); // Picture's number -> who waits for its file.
+    this.under = new Map(); // Picture's number -> {key, file} of what is being written.
+  }
+
+  /** Ends a wait: every one ends, whatever becomes of the picture or of who works on it. */
+  end(id, how, value) {
+    this.waiting.get(id)?.[how](value);
+    this.waiting.delete(id);
   }
 
   // ---- what the worker says
 
   saved(message) {
-    this.waiting.get(message.id)?.resolve(message);
-    this.waiting.delete(message.id);
+    this.end(message.id, "resolve", message);
   }
 
-  /** A failure of a picture that is done: if it is being written, that is what failed. */
   failed(message) {
-    if (message.serial !== undefined) return;
-    this.waiting.get(message.id)?.reject(message);
-    this.waiting.delete(message.id);
+    this.end(message.id, "reject", message);
+  }
+
+  /** The picture was closed, or its file is no longer wanted. */
+  stopped(id) {
+    this.end(id, "reject", new Stopped());
+  }
+
+  /** Whoever worked has gone. */
+  stopAll() {
+    for (const id of [...this.waiting.keys()]) this.stopped(id);
   }
 
   // ---- what the user wants
@@ -34,6 +47,18 @@ export class Saving {
     const wish = { settings: { ...picture.settings }, format, quality: this.quality() };
     const key = JSON.stringify(wish);
     if (picture.saved?.key === key) return picture.saved;
+    const before = this.under.get(picture.id);
+    if (before?.key === key) return before.file;
+    // One file of a picture at a time: an answer says of which picture it is, not of which wish.
+    const file = Promise.resolve(before?.file).catch(() => {}).then(() => this.write(picture, wish, key));
+    this.under.set(picture.id, { key, file });
+    const over = () => this.under.get(picture.id)?.file === file && this.under.delete(picture.id);
+    file.then(over, over);
+    return file;
+  }
+
+  async write(picture, wish, key) {
+    if (!this.queue.pictures.includes(picture)) throw new Stopped();
     this.tell(say("saving"));
     const answer = await new Promise((resolve, reject) => {
       this.waiting.set(picture.id, { resolve, reject });
@@ -51,7 +76,7 @@ export class Saving {
       this.tell(say("saved", { name }));
       return true;
     } catch (failure) {
-      this.tell(say("saveFailed", { words: wordsOf(failure) }));
+      this.tell(failure instanceof Stopped ? say("saveStopped") : say("saveFailed", { words: wordsOf(failure) }));
       return false;
     }
   }
@@ -61,7 +86,7 @@ export class Saving {
       const { blob, name } = await this.written(picture);
       if ((await share(blob, name)) === "late") this.tell(say("shareReady"));
     } catch (failure) {
-      this.tell(say("shareFailed", { words: wordsOf(failure) }));
+      this.tell(failure instanceof Stopped ? say("saveStopped") : say("shareFailed", { words: wordsOf(failure) }));
     }
   }
 
@@ -78,4 +103,7 @@ export class Saving {
   }
 }
 
-const wordsOf = (failure) => failure.words ?? failure.message ?? "";
+class Stopped extends Error {}
+
+/** Of a failure to reach the computer the browser's own words say nothing: the page has some. */
+const wordsOf = ({ code, words, message }) => (code === "network" ? say("failedNetworkTitle") : (words ?? message ?? ""));

@@ -40,19 +40,20 @@ export function planLine({ info }) {
   return info.kept ? `${brightened}. ${say("kept")}` : brightened;
 }
 
-const RETRY = ["memory", "engine", "internal", "network", "busy"];
-const FOR_THE_COMPUTER = ["too-large", "unsupported", "memory", "engine"];
+const RETRY = ["memory", "engine", "internal", "network", "busy", "download", "unreadable"];
+const FOR_THE_COMPUTER = ["too-large", "unsupported", "memory", "engine", "download", "lacking"];
 
 /** What went wrong, why, and what to do, over the stage; nothing for a picture that is well. */
 export function showFailure(notice, picture, { computer }) {
   notice.hidden = picture.state !== "failed";
   if (notice.hidden) return;
   const { code, words } = picture.failure;
+  const facts = { kind: "JPEG", ...picture.failure.facts };
   const title = `failed${code[0].toUpperCase()}${code.slice(1)}Title`;
   const key = known(title) ? title : "failedInternalTitle";
   const part = (name) => notice.querySelector(`#notice-${name}`);
-  part("title").textContent = say(key);
-  part("words").textContent = say(key.replace(/Title$/, "Words"));
+  part("title").textContent = say(key, facts);
+  part("words").textContent = say(key.replace(/Title$/, "Words"), facts);
   part("detail").textContent = words ? `${picture.name}: ${words}` : picture.name;
   part("retry").hidden = !RETRY.includes(code);
   part("computer").hidden = !(computer && FOR_THE_COMPUTER.includes(code));

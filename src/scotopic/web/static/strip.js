@@ -65,8 +65,14 @@ export class Strip {
     remove.className = "remove";
     remove.innerHTML = '<svg aria-hidden="true"><use href="#i-close"/></svg>';
     remove.addEventListener("click", () => {
+      const at = [...this.list.children].indexOf(item);
+      const focused = item.contains(document.activeElement);
       this.queue.remove(picture);
       this.refresh();
+      // Whoever removes by the keyboard goes on where the picture was.
+      if (!focused) return;
+      const next = this.nav.hidden ? null : (this.list.children[at] ?? this.list.lastElementChild);
+      (next?.querySelector(".thumb") ?? document.querySelector("#main")).focus({ preventScroll: true });
     });
     item.append(button, remove);
     return item;

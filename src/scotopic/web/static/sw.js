@@ -16,7 +16,15 @@ self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
 self.addEventListener("message", (event) => {
   if (event.data?.type === "use") self.skipWaiting();
+  if (event.data?.type === "whole") event.waitUntil(whole().then((all) => event.ports[0].postMessage(all)));
 });
+
+/** Whether the store has every file of the list: browsers may have thrown some away. */
+async function whole() {
+  if (!(await caches.has(CURRENT))) return false;
+  const kept = new Set((await (await caches.open(CURRENT)).keys()).map((request) => request.url));
+  return [...HASHES.keys()].every((url) => kept.has(url));
+}
 
 /** Fetch what changed, and take over from the version before what did not. */
 async function install() {

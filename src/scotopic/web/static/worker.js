@@ -2,14 +2,16 @@
 
 import { described, gainsFor } from "./balance.js";
 import { developed, developer, uprightSize } from "./develop.js";
-import { enhance, plan, preview } from "./enhance.js";
-import { Engine, hasGraphics, trial } from "./engines.js";
+import { enhance, modelFor, plan, preview } from "./enhance.js";
+import { Engine, hasGraphics, lacking, trial } from "./engines.js";
 import { ScotopicError, unsupported } from "./errors.js";
 import { decide } from "./exposure.js";
+import { bytesOf } from "./file.js";
+import { fileOf } from "./files.js";
 import { read } from "./read.js";
 import { release } from "./release.js";
 import { readFrom } from "./run.js";
-import { levels, sampled } from "./sample.js";
+import { blended, levels, sampled } from "./sample.js";
 
 /** Mosaic pixels in the quick picture of the whole. */
 const PREVIEW_PIXELS = 400_000;
@@ -21,12 +23,15 @@ const SMALL_TILE_PIXELS = 400_000;
 /** Megapixels that a device bears, by the memory that browsers tell of (at most 8 GB) or by its kind. */
 const MEGAPIXELS = { 8: 64, 4: 32, 2: 20, less: 12, unknown: 64, pocket: 26 };
 
-/** How long a long piece of work goes on before messages are heard. */
-const BREATH_MS = 60;
+/** A download that takes longer is told of. */
+const FETCH_TOLD_MS = 300;
 
 const pictures = new Map();
+let base = null;
+let kind = "wasm";
 let page = null;
 let engine = null;
+let fetching = null; // The picture that waits for the network's download, and since when.
 let turn = Promise.resolve();
 
 class Cancelled extends Error {}
@@ -35,21 +40,53 @@ const post = (message, transfer = []) => self.postMessage(message, transfer);
 
 // ---- the engine
 
-async function configure({ base, engine: wanted = "auto" }) {
-  const readConstants = async () => JSON.parse(new TextDecoder().decode(await readFrom(base, "constants.json")));
+async function configure(message) {
+  base = message.base;
+  const wanted = message.engine ?? "auto";
+  // Phones of this maker end pages that take many threads' memory.
+  const single = wanted === "wasm-single" || (wanted === "auto" && onIos());
+  kind = single ? "wasm-single" : "wasm";
   const ready = (async () => {
-    page = { base, constants: await readConstants() };
-    // Phones of this maker end pages that take many threads' memory.
-    const single = wanted === "wasm-single" || (wanted === "auto" && onIos());
-    engine = await Engine.start(base, single ? "wasm-single" : "wasm");
+    await equipped();
     const name = defaultModel();
     const tried = wanted === "webgpu" ? await graphics(name, { auto: false }) : null;
     post({ type: "ready", engine: engine.kind, threads: engine.threads, refused: tried?.refused });
     engine.open(name).catch(() => {});
     if (wanted === "auto" && !single) beside(name);
   })();
+  // Where that fails every picture tries again, and says why it does not go.
   turn = ready.catch(() => {});
-  await ready;
+  await turn;
+}
+
+/** Sees that there is what all work needs. Throws what stands against it. */
+async function equipped() {
+  const lacks = lacking();
+  if (lacks) throw new ScotopicError("lacking", `this browser has no ${lacks}`, { what: lacks });
+  page ??= { base, constants: JSON.parse(new TextDecoder().decode(await readFrom(base, "constants.json"))) };
+  if (!engine || engine.stopped) engine = await started(kind);
+}
+
+const started = (of) => Engine.start(page.base, of, { bytes: page.constants.bytes, fetched });
+
+/** How far the download of the network is, for the picture that waits for it. */
+function fetched({ loaded, total }) {
+  if (!fetching || loaded >= total || performance.now() - fetching.since < FETCH_TOLD_MS) return;
+  post({ type: "progress", id: fetching.picture.id, share: loaded / total, stage: "fetch", megabytes: total / 1e6 });
+}
+
+/** Waits for a picture's network; ends at once where the picture is cancelled, and the download goes on. */
+async function networkFor(picture) {
+  fetching = { picture, since: performance.now() };
+  try {
+    const cancelled = new Promise((_, stop) => {
+      picture.halt = () => stop(new Cancelled());
+    });
+    await Promise.race([engine.open(modelFor(picture.made.mosaic, page.constants)), cancelled]);
+  } finally {
+    fetching = picture.halt = null;
+  }
+  post({ type: "progress", id: picture.id, share: 0, stage: "network" });
 }
 
 /** Tries a graphics processor without being asked, beside the work, which does not wait for it. */
@@ -72,9 +109,10 @@ async function graphics(name, { auto }) {
 
 /** The engine anew on the processor, after one that failed. */
 async function fallBack() {
-  const kind = engine.kind === "webgpu" ? "wasm" : engine.kind;
+  const { kind: failed } = engine;
   engine.stop();
-  engine = await Engine.start(page.base, kind);
+  engine = null;
+  engine = await started(failed === "webgpu" ? "wasm" : failed);
   post({ type: "ready", engine: engine.kind, threads: engine.threads });
 }
 
@@ -96,9 +134,19 @@ async function open({ id }) {
   const picture = pictureOf(id);
   goOn(picture);
   post({ type: "progress", id, share: 0, stage: "read" });
+  await equipped();
   await decode(picture);
   post({ type: "opened", id, info: infoOf(picture) });
-  const light = await withEngine((pixels) =>
+  // From here on the picture is open: where the quick view of it fails, the work fails likewise and says why.
+  await quickly(picture).catch((error) => {
+    if (error instanceof Cancelled) throw error;
+  });
+}
+
+/** The quick picture of the whole. */
+async function quickly(picture) {
+  const { id } = picture;
+  const light = await withEngine(picture, (pixels) =>
     preview(picture.captured, picture.made, engine, {
       constants: page.constants,
       most: Math.min(PREVIEW_PIXELS, pixels),
@@ -116,7 +164,8 @@ async function open({ id }) {
 
 /** The file's counts, and what is to be done with them. */
 async function decode(picture, ratio = null) {
-  const bytes = new Uint8Array(await picture.file.arrayBuffer());
+  const bytes = await bytesOf(picture.file);
+  goOn(picture);
   const captured = await read(bytes, { name: picture.file.name, megapixelsMax: megapixelsMax() });
   if (captured.exif?.enhanced)
     throw unsupported(
@@ -139,9 +188,10 @@ async function work({ id, ratio = null }) {
     return;
   }
   const start = performance.now();
+  await equipped();
   if (!picture.captured) await decode(picture, ratio);
   const made = { ...picture.made, exposure: ratio ? decide(picture.made.mosaic, page.constants, ratio) : picture.made.exposure };
-  const light = await withEngine((pixels) =>
+  const light = await withEngine(picture, (pixels) =>
     enhance(picture.captured, made, engine, {
       constants: page.constants,
       pixels,
@@ -149,6 +199,9 @@ async function work({ id, ratio = null }) {
       progress: (share) => post({ type: "progress", id, share, stage: "network" }),
     }),
   );
+  // Whoever cancelled while the last of it was done is heard now; later it is too late for that.
+  await new Promise((heard) => setTimeout(heard));
+  goOn(picture);
   // The counts are read again from the file should another ratio be asked for.
   release(picture.captured.data, made.mosaic.data);
   picture.captured = null;
@@ -160,72 +213,29 @@ async function work({ id, ratio = null }) {
 }
 
 /** Does a piece of work on the engine; once more on the processor, or in smaller tiles, where that failed. */
-async function withEngine(piece) {
+async function withEngine(picture, piece) {
   try {
+    await networkFor(picture);
     return await piece(onIos() ? SMALL_TILE_PIXELS : TILE_PIXELS);
   } catch (error) {
     if (error instanceof Cancelled || !["engine", "memory"].includes(error.code)) throw error;
     if (error.code === "engine" && engine.kind !== "webgpu") throw error;
     await fallBack();
+    await networkFor(picture);
     return piece(SMALL_TILE_PIXELS);
   }
 }
 
-/** Files that are written, and their kinds. */
-const FORMATS = { jpg: "image/jpeg", dng: "image/x-adobe-dng" };
-
-async function save({ id, settings = {}, format = "jpg", quality }) {
+async function save({ id, ...wish }) {
   const picture = pictureOf(id);
-  if (!(format in FORMATS)) throw unsupported(format, `the page writes JPEG and DNG; ${format} is written by the computer`);
   if (!picture.full) await work({ id });
-  const { light, file } = picture;
-  const [width, height] = uprightSize(light);
-  const [gains, gain, strength] = [gainsOf(picture, settings), 2 ** (settings.ev ?? 0), settings.strength ?? 1];
-  const develop = developer(light, { gains, gain }, page.constants);
-  let rested = performance.now();
-  const strip = async (top, count) => {
-    if (performance.now() - rested > BREATH_MS) {
-      // Whoever moves a slider or cancels is heard meanwhile.
-      await new Promise((heard) => setTimeout(heard));
-      rested = performance.now();
-    }
-    goOn(picture);
-    const view = { x: 0, y: top, width, height: count };
-    return blended((which) => sampled([light], light, which, view, width, count), strength);
-  };
-  const shown = async (top, count) => {
-    const rgb = new Uint8Array(3 * width * count);
-    const planes = await strip(top, count);
-    developed(develop, planes, width * count, rgb);
-    release(...planes);
-    return rgb;
-  };
-  const onRow = (share) => post({ type: "progress", id, share, stage: "encode" });
-  const { version, develop: known } = page.constants;
-  const software = `scotopic ${version}`;
-  const written = async () => {
-    if (format === "jpg") {
-      const { jpeg } = await import("./write.js");
-      const icc = Uint8Array.from(atob(known.profile), (c) => c.charCodeAt(0));
-      return jpeg(shown, width, height, { exif: picture.about.exif, quality, icc, software, onRow });
-    }
-    const { linearDng } = await import("./dng/write.js");
-    // As the sensor saw it, before any white balance; amplified, and brightened as on the screen.
-    const seen = async (top, count) => {
-      const planes = new Float32Array(3 * width * count);
-      (await strip(top, count)).forEach((plane, c) => {
-        const scale = gain / light.wb[c];
-        for (let i = 0; i < plane.length; i++) planes[c * width * count + i] = plane[i] * scale;
-      });
-      return planes;
-    };
-    const capture = { ...picture.about, wb: gains, pixelAspect: 1 };
-    return linearDng(seen, shown, width, height, { capture, clip: light.clip * gain, software, strength, onRow });
-  };
-  const { parts } = await written();
+  const { blob, name } = await fileOf(picture, wish, {
+    constants: page.constants,
+    go: () => goOn(picture),
+    onRow: (share) => post({ type: "progress", id, share, stage: "encode" }),
+  });
   goOn(picture);
-  const name = `${file.name.replace(/\.[^.]*$/, "") || "picture"}-scotopic.${format}`;
-  post({ type: "saved", id, blob: new Blob(parts, { type: FORMATS[format] }), name });
+  post({ type: "saved", id, blob, name });
 }
 
 // ---- what the screen shows
@@ -268,14 +278,6 @@ function viewed(picture, plane, view, width, height) {
     views.length = Math.min(views.length, VIEWS_KEPT);
   }
   return found.light;
-}
-
-/** The result and the plain picture mixed by the strength; `of` gives either's three planes. */
-function blended(of, strength) {
-  if (strength >= 1) return of("rgb");
-  if (strength <= 0) return of("plain");
-  const [clean, plain] = [of("rgb"), of("plain")];
-  return clean.map((plane, c) => plane.map((v, i) => plain[c][i] + strength * (v - plain[c][i])));
 }
 
 function gainsOf(picture, { wb = "camera", strength = 1 }) {
@@ -321,20 +323,21 @@ function pictureOf(id) {
   return picture;
 }
 
-/** Throws where the work on a picture is no longer wanted. */
+/** Throws where the piece of work that is under way on a picture is no longer wanted. */
 function goOn(picture) {
-  if (picture.cancelled || pictures.get(picture.id) !== picture) throw new Cancelled();
+  if (picture.now <= picture.cancelled || pictures.get(picture.id) !== picture) throw new Cancelled();
 }
 
 function failed({ type, id, serial }, error) {
   if (error instanceof Cancelled) {
-    post({ type: "cancelled", id });
+    post({ type: "cancelled", id, during: type });
     return;
   }
   const spent = error instanceof RangeError || /out of memory|allocation failed/i.test(error?.message ?? "");
   const code = error.code && error.facts ? error.code : spent ? "memory" : "internal";
   if (type === "open") pictures.delete(id);
-  post({ type: "failed", id, code, words: String(error?.message ?? error), facts: error?.facts ?? {}, serial });
+  const words = String(error?.message ?? error);
+  post({ type: "failed", id, during: type, code, words, facts: error?.facts ?? {}, serial });
 }
 
 /** One after the other, so that two pictures never need memory at once. */
@@ -342,15 +345,24 @@ const inTurn = { open, enhance: work, save };
 
 self.addEventListener("message", ({ data: message }) => {
   const { type, id, file } = message;
-  if (type === "open") pictures.set(id, { id, file, cancelled: false });
+  if (type === "open") pictures.set(id, { id, file, asked: 0, now: 0, cancelled: 0, halt: null });
   const picture = pictures.get(id);
-  // What was cancelled before may be asked for again.
-  if (picture && type === "enhance") picture.cancelled = false;
-  if (type === "configure") configure(message).catch((error) => failed(message, error));
-  else if (type in inTurn) turn = turn.then(() => inTurn[type](message)).catch((error) => failed(message, error));
-  else if (type === "cancel" && picture) picture.cancelled = true;
-  else if (type === "close") {
+  if (type === "configure") configure(message);
+  else if (type in inTurn) {
+    // Pieces of work are counted: what is cancelled are those asked for before, and none that comes later.
+    const number = picture ? ++picture.asked : 0;
+    turn = turn
+      .then(() => {
+        if (picture) picture.now = number;
+        return inTurn[type](message);
+      })
+      .catch((error) => failed(message, error));
+  } else if (type === "cancel" && picture) {
+    picture.cancelled = picture.asked;
+    picture.halt?.();
+  } else if (type === "close") {
     pictures.delete(id);
+    picture?.halt?.();
     for (const { rgb, plain } of picture?.stack ?? []) release(rgb, plain);
     views.length = 0;
   } else if (type === "render") {

@@ -1,0 +1,378 @@
+// The page where something stands against it: slow lines, broken hosts, browsers that forbid, other tabs, large text.
+
+import assert from "node:assert/strict";
+import { copyFile, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import {
+  host, launch, launchKeepingNothing, pictures, ready, remove, serve, settled, temporary, visit, writeSite,
+} from "./browser.mjs";
+
+const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+
+let folder, files, site, browser;
+
+before(async () => {
+  folder = await temporary();
+  files = await pictures("make", folder);
+  site = join(folder, "site");
+  await writeSite(site);
+  browser = await launch();
+});
+
+after(async () => {
+  await browser?.close();
+  if (folder) await remove(folder);
+});
+
+/** A test with a host and a visitor; `visitor` and `line` are options of theirs, `args` the browser's own. */
+function hosted(name, { line = {}, visitor = {}, args = [] }, body) {
+  test(name, async () => {
+    const own = args.length ? await launch(...args) : null;
+    const served = await host(site, line);
+    const { page, context } = await visit(own ?? browser, served.url, visitor);
+    try {
+      await body({ page, context, served });
+    } finally {
+      await context.close();
+      await served.stop();
+      await own?.close();
+    }
+  });
+}
+
+/** What the stage says at last. */
+async function outcome(page) {
+  await page.waitForFunction(() => ["done", "failed", "cancelled"].includes(document.querySelector("#stage").dataset.state));
+  return page.getAttribute("#stage", "data-state");
+}
+
+const told = async (page) => [await page.textContent("#notice-title"), await page.textContent("#notice-detail")];
+const toast = (page, words) =>
+  page.waitForFunction((words) => document.querySelector("#toast.shown")?.textContent.includes(words), words);
+const offline = async (page) => {
+  await page.click("#settings-open");
+  await page.waitForFunction(() => document.querySelector("#settings[open] #offline-now").textContent);
+  const words = await page.textContent("#offline-now");
+  await page.keyboard.press("Escape");
+  return words;
+};
+const WORKS = "This page works without a connection.";
+
+hosted("a cancel that comes as the work ends leaves a picture that can be saved", { line: { headers: ISOLATED } }, async ({ page, context }) => {
+  await context.addInitScript(() => {
+    const listen = Worker.prototype.addEventListener;
+    Worker.prototype.addEventListener = function (type, hears) {
+      listen.call(this, type, (event) => {
+        if (event.data?.type === "enhanced") document.querySelector("#cancel").click();
+        hears(event);
+      });
+    };
+  });
+  await page.reload();
+  await ready(page);
+  await page.setInputFiles("#file", files.small);
+  assert.equal(await outcome(page), "done");
+  const coming = page.waitForEvent("download", { timeout: 20_000 });
+  await page.click("#save");
+  assert.equal((await coming).suggestedFilename(), "small-scotopic.jpg");
+});
+
+hosted("a picture that is removed while it is saved stops the saving, and the next can be saved", { line: { headers: ISOLATED } }, async ({ page }) => {
+  await page.setInputFiles("#file", [files.dark_eagles, files.small]);
+  await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
+  await page.evaluate(() => {
+    document.querySelector("#save-all").click();
+    document.querySelector("li:nth-child(1) .remove").click();
+  });
+  await page.waitForFunction(() => !document.querySelector("#save-all").disabled, null, { timeout: 20_000 });
+  await toast(page, "1 of 2 pictures");
+  const coming = page.waitForEvent("download", { timeout: 20_000 });
+  await page.click("#settings-open");
+  await page.selectOption("#quality", "85");
+  await page.keyboard.press("Escape");
+  await page.click("#save");
+  await coming;
+});
+
+hosted("what the user has begun is not taken away by the page's own reload", { line: { bytesPerSecond: 3e6 } }, async ({ page }) => {
+  let reloads = 0;
+  page.on("framenavigated", () => (reloads += 1));
+  const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#pick")]);
+  await page.waitForFunction(() => navigator.serviceWorker.controller);
+  await page.waitForTimeout(1000);
+  await chooser.setFiles(files.small);
+  assert.equal(await outcome(page), "done");
+  assert.equal(reloads, 0);
+});
+
+test("a browser that keeps nothing enhances all the same, and opens its settings", async () => {
+  const served = await host(site);
+  const { page, close } = await launchKeepingNothing();
+  try {
+    await page.goto(served.url);
+    await ready(page);
+    assert.match(await page.evaluate(() => {
+      try {
+        return String(localStorage.length);
+      } catch (error) {
+        return error.name;
+      }
+    }), /SecurityError/);
+    assert.match(await offline(page), /needs its server/);
+    await page.setInputFiles("#file", files.small);
+    assert.equal(await outcome(page), "done");
+  } finally {
+    await close();
+    await served.stop();
+  }
+});
+
+let broken = true;
+hosted("a network that does not come is said to be it, and comes when tried again", {
+  line: { fails: (path) => (broken && path === "models/bayer-fast/weights.bin" ? 503 : 0) },
+}, async ({ page }) => {
+  await page.setInputFiles("#file", files.small);
+  assert.equal(await outcome(page), "failed");
+  const [title, detail] = await told(page);
+  assert.equal(title, "The network could not be fetched");
+  assert.match(detail, /weights\.bin: the server answered 503/);
+  assert.notEqual(await offline(page), WORKS);
+  broken = false;
+  await page.click("#notice-retry");
+  await page.waitForSelector('#stage[data-state="done"]');
+});
+
+hosted("the page works offline only once all of it is stored and somebody serves it", {
+  line: { fails: (path) => (path === "notices.txt" ? 503 : 0) },
+}, async ({ page, context }) => {
+  await page.waitForTimeout(3000);
+  assert.match(await offline(page), /needs its server/);
+  const whole = await host(site);
+  const other = await context.newPage();
+  await other.goto(whole.url);
+  await other.waitForFunction(() => window.crossOriginIsolated && document.documentElement.dataset.ready);
+  assert.equal(await offline(other), WORKS);
+  await other.evaluate(async () => {
+    const [name] = (await caches.keys()).filter((name) => name.startsWith("scotopic-page"));
+    await (await caches.open(name)).delete(new URL("libraw.wasm", location.href).href);
+  });
+  assert.match(await offline(other), /needs its server/);
+  await whole.stop();
+});
+
+for (const [what, flag] of [["WebAssembly", "--js-flags=--jitless"], ["WebAssembly SIMD", "--js-flags=--no-enable-sse4-1"]]) {
+  hosted(`a browser without ${what} is told so`, { args: [flag], visitor: { serviceWorkers: "block" } }, async ({ page }) => {
+    await page.setInputFiles("#file", files.small);
+    assert.equal(await outcome(page), "failed");
+    assert.deepEqual(await told(page), ["This browser cannot do the work", `small.dng: this browser has no ${what}`]);
+    assert.match(await page.textContent("#notice-words"), new RegExp(`needs ${what}, `));
+  });
+}
+
+test("a browser without WebAssembly lets the computer do it", async () => {
+  const server = await serve();
+  const own = await launch("--js-flags=--jitless");
+  try {
+    const { page } = await visit(own, server.url, { serviceWorkers: "block" });
+    await page.setInputFiles("#file", files.small);
+    assert.equal(await outcome(page), "failed");
+    await page.click("#notice-computer");
+    await page.waitForSelector('#stage[data-state="done"]');
+  } finally {
+    await own.close();
+    await server.stop();
+  }
+});
+
+test("the computer tells the camera, takes the quality, and its going is said", async () => {
+  const server = await serve();
+  const { page, context } = await visit(browser, server.url, {});
+  try {
+    await page.click("#settings-open");
+    await page.check('input[name="place"][value="computer"]');
+    await page.keyboard.press("Escape");
+    await page.setInputFiles("#file", files.dark_eagles);
+    await settled(page);
+    assert.match(await page.textContent("#picture-camera"), /ILCE-7SM2/i);
+    const sizes = [];
+    for (const quality of ["85", "97"]) {
+      await page.click("#settings-open");
+      await page.selectOption("#quality", quality);
+      await page.keyboard.press("Escape");
+      const coming = page.waitForEvent("download");
+      await page.click("#save");
+      sizes.push((await stat(await (await coming).path())).size);
+    }
+    assert.ok(sizes[1] > 1.5 * sizes[0], sizes.join());
+    await server.stop();
+    await page.$eval("#ev", (slider) => {
+      slider.value = 1;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    await toast(page, "The computer does not answer");
+    await settled(page);
+    await page.click("#save");
+    await toast(page, "Saving did not work: The computer does not answer");
+  } finally {
+    await context.close();
+    await server.stop();
+  }
+});
+
+test("a new version taken in one tab reloads those with nothing open, and no others", async () => {
+  const own = join(folder, "renewed");
+  await writeSite(own);
+  const served = await host(own);
+  const { page: first, context } = await visit(browser, served.url);
+  try {
+    await first.waitForFunction(() => window.crossOriginIsolated && document.documentElement.dataset.ready);
+    const [empty, busy] = [await context.newPage(), await context.newPage()];
+    for (const page of [empty, busy]) {
+      await page.goto(served.url);
+      await ready(page);
+      await page.evaluate(() => (window.before = true));
+    }
+    await busy.setInputFiles("#file", files.small);
+    assert.equal(await outcome(busy), "done");
+    const precache = join(own, "precache.js");
+    const words = await readFile(precache, "utf8");
+    await writeFile(precache, words.replace(/"version":\s*"\w+"/, '"version": "another"'));
+    await first.evaluate(() => navigator.serviceWorker.getRegistration().then((found) => found.update()));
+    await first.waitForSelector("#update:not([hidden])");
+    await first.click("#update-now");
+    await empty.waitForFunction(() => !window.before && document.documentElement.dataset.ready);
+    await busy.waitForFunction(() => /another tab/.test(document.querySelector("#update:not([hidden])")?.textContent));
+    const coming = busy.waitForEvent("download");
+    await busy.click("#save");
+    await coming;
+    await busy.click("#update-now");
+    await busy.waitForFunction(() => !window.before && document.documentElement.dataset.ready);
+  } finally {
+    await context.close();
+    await served.stop();
+  }
+});
+
+hosted("while the network comes its size and share are told, and a cancel holds at once", {
+  line: { headers: ISOLATED, bytesPerSecond: 2e6 }, visitor: { serviceWorkers: "block" },
+}, async ({ page }) => {
+  await page.setInputFiles("#file", files.small);
+  await page.waitForFunction(() => /^Fetching the network, 15 MB at most/.test(document.querySelector("#busy-words").textContent));
+  assert.match(await page.textContent("#busy-share"), /^\d+%$/);
+  await page.click("#cancel");
+  await page.waitForSelector('#stage[data-state="cancelled"]', { timeout: 1000 });
+  await page.click("#cancel", { delay: 50 }); // It says "Try again" now.
+  assert.equal(await page.getAttribute("#stage", "data-state"), "enhancing");
+  await page.waitForSelector('#stage[data-state="done"]');
+});
+
+hosted("a double click on Cancel cancels", { line: { headers: ISOLATED } }, async ({ page }) => {
+  await page.setInputFiles("#file", files.dark_eagles);
+  await page.waitForSelector('#stage[data-state="enhancing"]');
+  await page.dblclick("#cancel", { delay: 150, force: true }).catch(() => {});
+  await page.waitForTimeout(1000);
+  assert.equal(await page.getAttribute("#stage", "data-state"), "cancelled");
+});
+
+hosted("a file that is gone is said to be unreadable; what is no RAW photo is seen before it is read", { line: { headers: ISOLATED } }, async ({ page }) => {
+  const gone = join(folder, "gone.dng");
+  await copyFile(files.small, gone);
+  await page.setInputFiles("#file", [files.dark_eagles, gone]);
+  await rm(gone);
+  await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
+  await page.click("li:nth-child(2) .thumb");
+  assert.equal((await told(page))[0], "This file cannot be read any more");
+  assert.equal(await page.isVisible("#notice-retry"), true);
+  const read = await page.evaluate(async () => {
+    const { bytesOf } = await import("./file.js");
+    const pieces = [];
+    const video = new File([Uint8Array.of(0, 0, 0, 24), "ftypqt  ", new Uint8Array(1e6)], "a.mov");
+    video.slice = function (...span) {
+      pieces.push(span);
+      return Blob.prototype.slice.apply(this, span);
+    };
+    video.arrayBuffer = () => pieces.push("all");
+    return [await bytesOf(video).catch((error) => error.code), pieces];
+  });
+  assert.deepEqual(read, ["not-raw", [[0, 4096]]]);
+});
+
+for (const [kind, brand] of [["HEIC", "heic"], ["AVIF", "avif"]]) {
+  hosted(`${kind} is called by its name`, { line: { headers: ISOLATED } }, async ({ page }) => {
+    const buffer = Buffer.concat([Buffer.from([0, 0, 0, 24]), Buffer.from(`ftyp${brand}`), Buffer.alloc(64)]);
+    await page.setInputFiles("#file", { name: "IMG_0001.DNG", mimeType: "", buffer });
+    assert.equal(await outcome(page), "failed");
+    assert.equal((await told(page))[0], `This is a finished picture (${kind}), not a RAW file`);
+  });
+}
+
+/** What lies beyond the sides of the screen. */
+const beyond = (page) => page.evaluate(() => {
+  const wide = document.documentElement.scrollWidth;
+  const parts = [...document.querySelectorAll("button, h1, h2, h3, label, output, p, summary, dialog, select, input, .toast, .tag")]
+    .filter((part) => part.checkVisibility() && !part.closest(".visually-hidden, .strip, .skip") && !part.matches("#file"))
+    .map((part) => [part.id || part.className || part.textContent.trim(), part.getBoundingClientRect()])
+    .filter(([, box]) => box.width && (box.right > window.innerWidth + 1 || box.left < -1))
+    .map(([name]) => name);
+  return wide > window.innerWidth ? [`${wide} wide`, ...parts] : parts;
+});
+
+hosted("the start page fits every width, in both languages", { line: { headers: ISOLATED } }, async ({ page }) => {
+  for (const language of ["en", "de"]) {
+    await page.click("#settings-open");
+    await page.selectOption("#language", language);
+    await page.keyboard.press("Escape");
+    for (const [width, height] of [[320, 568], [390, 844], [641, 375], [667, 375], [700, 375], [760, 600], [849, 600], [1280, 800]]) {
+      await page.setViewportSize({ width, height });
+      assert.deepEqual(await beyond(page), [], `${language} ${width}`);
+    }
+  }
+});
+
+for (const [width, height] of [[320, 568], [390, 844], [1280, 800]]) {
+  hosted(`text twice as large stays on a screen ${width} wide`, {
+    line: { headers: ISOLATED }, visitor: { viewport: { width, height }, locale: "de-DE" },
+  }, async ({ page }) => {
+    await page.evaluate(() => (document.documentElement.style.fontSize = "200%"));
+    const look = async (where) => assert.deepEqual(await beyond(page), [], where);
+    await look("start");
+    await page.setInputFiles("#file", [files.small, files.letter]);
+    await settled(page);
+    await look("work");
+    await page.click("#save");
+    await toast(page, "gesichert");
+    await look("toast");
+    for (const dialog of ["settings", "help"]) {
+      await page.click(`#${dialog}-open`, { timeout: 5000 });
+      await look(dialog);
+      const box = await page.locator(`#${dialog}`).boundingBox();
+      assert.ok(box.y >= 0 && box.y + box.height <= height, dialog);
+      await page.keyboard.press("Escape");
+    }
+    await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
+    await page.click("li:nth-child(2) .thumb");
+    await look("failure");
+  });
+}
+
+hosted("the keyboard goes on where a picture was removed", { line: { headers: ISOLATED } }, async ({ page }) => {
+  await page.setInputFiles("#file", [files.small, files.letter, files.turned]);
+  await page.waitForSelector('li:nth-child(3) .thumb[data-state="done"]');
+  const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") || document.activeElement.id);
+  for (const [at, next] of [[2, /^turned/], [2, /^main$/]]) {
+    await page.focus(`li:nth-child(${at}) .remove`);
+    await page.keyboard.press("Enter");
+    assert.match(await focused(), next);
+  }
+});
+
+hosted("a graphics processor that is refused is told of", { line: { headers: ISOLATED } }, async ({ page }) => {
+  await page.click("#settings-open");
+  await page.selectOption("#engine", "webgpu");
+  await page.keyboard.press("Escape");
+  await page.setInputFiles("#file", files.small);
+  assert.equal(await outcome(page), "done");
+  await page.click("#settings-open");
+  assert.match(await page.textContent("#engine-now"), /Now: wasm.* WebGPU is not used: there is no graphics processor/);
+});
