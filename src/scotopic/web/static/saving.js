@@ -106,4 +106,5 @@ export class Saving {
 class Stopped extends Error {}
 
 /** Of a failure to reach the computer the browser's own words say nothing: the page has some. */
-const wordsOf = ({ code, words, message }) => (code === "network" ? say("failedNetworkTitle") : (words ?? message ?? ""));
+const wordsOf = ({ code, words, message }) =>
+  code === "network" ? say("failedNetworkTitle") : (words ?? message ?? "");
