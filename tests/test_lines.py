@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -68,11 +69,16 @@ def test_the_world_has_no_such_lines(rng, ratio):
 
 @pytest.mark.parametrize("sigma", [0.5, 0.7, 1.0, 2.0])
 @pytest.mark.parametrize("offset", [0.0, 0.5])
-def test_a_wire_exactly_upright_is_no_column_that_is_off(rng, sigma, offset):
-    """A lens blurs it into the columns beside it."""
-    across = np.exp(-((np.arange(320) - 150 - offset) ** 2) / (2 * sigma**2))
-    scene = 0.05 + 0.5 * np.broadcast_to(across[None, :, None], (288, 320, 3))
-    assert lines_off(expose(scene, SENSOR, 20, rng), NOISE) == []
+@pytest.mark.parametrize("colour", [(1, 1, 1), (1, 0.05, 0.02), (0.05, 0.12, 1), (0.02, 1, 0.02)])
+@BY_CELL
+def test_a_wire_exactly_upright_is_no_column_that_is_off(rng, cfa, sigma, offset, colour):
+    """A lens blurs it into the columns beside it; where these are of other colours, it shows in some pixels alone."""
+    edges = np.arange(321) - 150.5 - offset
+    across = np.diff([0.5 * math.erf(edge / (sigma * 2**0.5)) for edge in edges])
+    for light in (0.5, -0.04):
+        scene = 0.05 + light * across[None, :, None] * np.array(colour)[None, None]
+        scene = np.broadcast_to(scene, (288, 320, 3))
+        assert lines_off(expose(scene, SENSOR, 20, rng, cfa=cfa), NOISE) == []
 
 
 def test_an_edge_exactly_upright_is_none_either(rng):
@@ -82,10 +88,20 @@ def test_an_edge_exactly_upright_is_none_either(rng):
     assert lines_off(expose(scene, SENSOR, 20, rng), NOISE) == []
 
 
-def test_what_lies_between_two_bright_columns_is_none(photo, rng):
-    mosaic = expose(photo, SENSOR, 100, rng)
-    found = lines_off(with_offset(mosaic, 100, 1, [98, 106]), NOISE)
-    assert [line.place for line in found] == [98, 106]
+@BY_CELL
+@pytest.mark.parametrize("sigmas", [20, 100, -100])
+@pytest.mark.parametrize("cells", [1, 2, 3, 4])
+def test_what_lies_between_two_columns_that_are_off_is_none(photo, rng, cfa, sigmas, cells):
+    mosaic = expose(photo, SENSOR, 100, rng, cfa=cfa)
+    pair = [98, 98 + cells * len(cfa)]
+    found = lines_off(with_offset(mosaic, sigmas, 1, pair), NOISE)
+    assert [line.place for line in found] == pair
+
+
+@pytest.mark.parametrize("share", [0.15, 0.5, 1.0])
+def test_noise_of_rows_is_no_row_that_is_off(rng, share):
+    sensor = replace(SENSOR, row_std_dn=share * SENSOR.read_std_dn)
+    assert len(lines_off(expose(np.full((1200, 320, 3), 0.05), sensor, 100, rng), NOISE)) < 4
 
 
 def test_a_stray_star_does_not_hide_half_a_column(rng):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from scotopic.pattern import extended, missing, pattern_of
 from scotopic.read import read
 from scotopic.remosaic import as_mosaic, hardly_noisy
 from scotopic.run import Model
-from scotopic.sensor import expose, known_sensor, sony_a7s2
+from scotopic.sensor import Sensor, expose, known_sensor, sony_a7s2
 from scotopic.web.constants import constants
 from scotopic.web.graph import page_graph
 from test_shading import flat_file
@@ -152,6 +153,14 @@ def with_lines_off(counts: np.ndarray) -> np.ndarray:
     return spoilt
 
 
+def weak_lines(shape: tuple[int, int]) -> Sensor:
+    """A sensor with many columns that are a little off: what Python takes for one, the page takes too."""
+    sensor = sony_a7s2(3200)
+    offsets = np.zeros(shape[1])
+    offsets[20::60] = np.linspace(0.5, 3, offsets[20::60].size) * sensor.read_std_dn
+    return replace(sensor, shading_dn=np.broadcast_to(offsets, shape).astype(np.float32))
+
+
 @pytest.fixture(scope="module")
 def pictures(photo) -> dict[str, Mosaic | Linear]:
     """One of each kind that is treated otherwise somewhere on the way."""
@@ -185,6 +194,8 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
     for name, cfa in (("", BAYER_PHASES[2]), (", X-Trans", X_TRANS)):
         whole = expose(photo, sony_a7s2(3200), 100, rng, cfa=cfa)
         found[f"lines off{name}"] = whole.with_changes(data=with_lines_off(whole.data))
+    tall = np.tile(photo, (4, 1, 1))
+    found["weak lines, X-Trans"] = expose(tall, weak_lines(tall.shape[:2]), 100, rng, cfa=X_TRANS)
     torn = base.data.copy()
     torn[:, :40] = 0
     torn[100] = 3
@@ -227,9 +238,9 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
             "hot": made.replaced.hot,
             "lines": [vars(line) for line in made.replaced.lines],
         }, name
-        assert [(line.axis, line.place) for line in made.replaced.lines] == LINES_OFF * (
-            "lines off" in name
-        ), name
+        if "weak lines" not in name:
+            places = [(line.axis, line.place) for line in made.replaced.lines]
+            assert places == LINES_OFF * ("lines off" in name), name
         assert (made.replaced.hot > 20) == (name in ("GRBG, hot pixels", "x-trans moved, hot pixels")), name
         assert tuple(map(tuple, got["cfa"])) == mosaic.cfa, name
         assert got["light"] == pytest.approx(binned_light(mosaic).tolist(), rel=RELATIVE, abs=1e-9), name

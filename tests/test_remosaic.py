@@ -6,12 +6,12 @@ from scipy.ndimage import maximum_filter, uniform_filter
 
 from conftest import BAYER_PHASES
 from scotopic.balance import balanced
-from scotopic.facts import HARDLY_NOISY, describe
 from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, finished, plan, sensor_of
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import WB, load_all, render
+from scotopic.facts import HARDLY_NOISY, describe
 from scotopic.frame import Capture, Linear, NoiseProfile
 from scotopic.read import libraw_truth
 from scotopic.remosaic import (

@@ -10,11 +10,11 @@ import rawpy
 
 import dng_files
 from conftest import BAYER_PHASES
-from scotopic.facts import describe
 from scotopic.develop import develop
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear
 from scotopic.enhance import enhance, plan
+from scotopic.facts import describe
 from scotopic.frame import X_TRANS, Linear
 from scotopic.read import read
 from scotopic.sandbox import wire

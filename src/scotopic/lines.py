@@ -7,7 +7,7 @@ beside it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -48,6 +48,13 @@ BESIDE = 0.1
 
 BESIDE_SIGMAS = 2.5
 """Standard errors allowed them beyond."""
+
+ALIKE, ALIKE_SIGMAS = 0.5, 1.5
+"""And in each place of the cell it is off by this share of the place where it is off most. A wire of red light shows in
+red pixels alone, and the lines beside it hold none of these. So many standard errors are allowed."""
+
+SCATTER = 5.0
+"""And it is off by so many times as much as lines scatter in this picture: noise of rows is no row that is off."""
 
 LINES_MAX = 0.02
 """Where more of a picture's columns (or rows) look like it, they are something else."""
@@ -95,9 +102,16 @@ class _Parts:
     darker: Floats
     offs: Floats
     """How far they are above those beside them, in the mean."""
-    means: Floats
     spread: Floats
     """The noise of a pixel of each column as a standard deviation, (W,)."""
+    scatter: float
+    """How far columns are off, as a standard deviation over them."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    line: Line
+    off: float
 
 
 def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
@@ -108,39 +122,44 @@ def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
     if length < LENGTH_MIN or width <= 8 * size:
         return []
     seen = _parts(mosaic, data, noise)
-    found = []
+    found: list[_Found] = []
     for sign, ways in ((1, seen.brighter), (-1, seen.darker)):
         off = ways > ONE_WAY
         for place in np.flatnonzero(off.sum(axis=0) >= PARTS_MIN).tolist():
             first, last = _longest(off[:, place])
-            if off[first:last, place].sum() < PARTS_MIN or not _stands_alone(
-                seen, place, slice(first, last), sign, size
-            ):
+            if off[first:last, place].sum() < PARTS_MIN:
+                continue
+            own = _stands_alone(seen, place, slice(first, last))
+            if not own or not _alike(mosaic, data, seen, place, slice(first, last), sign):
                 continue
             # The parts in which it ends are off in a share of their values, those of a weak one a little.
             while first > 0 and ways[first - 1, place] > END_ONE_WAY:
                 first -= 1
             while last < PARTS and ways[last, place] > END_ONE_WAY:
                 last += 1
-            found.append(Line(axis, place, seen.edges[first], seen.edges[last]))
-    return found if len(found) <= LINES_MAX * width else []
+            found.append(_Found(Line(axis, place, seen.edges[first], seen.edges[last]), sign * own))
+    if len(found) > LINES_MAX * width:
+        return []
+    return [one.line for one in found if not _only_between(one, found, 2 * size)]
 
 
 def _parts(mosaic: Mosaic, data: Counts, noise: NoiseProfile) -> _Parts:
     size, (length, width) = len(mosaic.cfa), data.shape
     edges = np.linspace(0, length, PARTS + 1).astype(int).tolist()
-    brighter, darker, offs, means, levels = (np.zeros((PARTS, width), np.float32) for _ in range(5))
+    brighter, darker, offs, levels = (np.zeros((PARTS, width), np.float32) for _ in range(4))
     inner = slice(2 * size, -2 * size)
     count = 0
     for part, (top, bottom) in enumerate(pairwise(edges)):
         rows = _looked_at(top, bottom, size)
         count = rows.size
         values = data[rows].astype(np.float32)
-        own, (above, below) = values[:, inner], _beside(values, size)
+        own, (above, below) = (
+            values[:, inner],
+            _beside(values[:, at : width - 4 * size + at] for at in _steps(size)),
+        )
         with np.errstate(invalid="ignore"):  # infinities, which are refused later
             beside = (above + below) * np.float32(0.5)
             offs[part, inner] = (own - beside).mean(axis=0)
-            means[part] = values.mean(axis=0)
             levels[part, inner] = beside.mean(axis=0)
             brighter[part, inner] = np.sign(own - above).mean(axis=0)
             darker[part, inner] = np.sign(below - own).mean(axis=0)
@@ -148,19 +167,45 @@ def _parts(mosaic: Mosaic, data: Counts, noise: NoiseProfile) -> _Parts:
     span = mosaic.white - black
     light = np.maximum((np.median(levels, axis=0) - black) / span, 0)
     spread = np.sqrt(max(noise.shot) * light + max(noise.read)) * span
-    return _Parts(edges, count, brighter, darker, offs, means, spread)
+    scatter = 1.4826 * float(np.median(np.abs(np.median(offs[:, inner], axis=0))))
+    return _Parts(edges, count, brighter, darker, offs, spread, scatter)
 
 
-def _stands_alone(seen: _Parts, place: int, parts: slice, sign: int, size: int) -> bool:
-    """Whether a column is off by more than noise explains, those that touch it are not, and it does not only lie
-    between two that are."""
+def _stands_alone(seen: _Parts, place: int, parts: slice) -> float:
+    """How far a column is off; 0 where that is no more than noise explains, or than those that touch it are."""
     near = np.median(seen.offs[parts, place - 1 : place + 2], axis=0)
-    own, touching = abs(near[1]), max(abs(near[0]), abs(near[2]))
+    own, touching = abs(float(near[1])), max(abs(near[0]), abs(near[2]))
     error = seen.spread[place] / (seen.count * (parts.stop - parts.start)) ** 0.5
-    if own <= OFF_SIGMAS * seen.spread[place] or touching >= BESIDE * own + BESIDE_SIGMAS * error:
-        return False
-    mean, *nearest = np.median(seen.means[parts, [place, place - size, place + size]], axis=0)
-    return bool(max(sign * (mean - other) for other in nearest) >= own / 2)
+    least = max(OFF_SIGMAS * seen.spread[place], SCATTER * seen.scatter)
+    return own if own > least and touching < BESIDE * own + BESIDE_SIGMAS * error else 0.0
+
+
+def _alike(mosaic: Mosaic, data: Counts, seen: _Parts, place: int, parts: slice, sign: int) -> bool:
+    """Whether a column is off in each place of the cell, or dead."""
+    size = len(mosaic.cfa)
+    edges = seen.edges[parts.start : parts.stop + 1]
+    rows = np.concatenate([_looked_at(top, bottom, size) for top, bottom in pairwise(edges)])
+    values = data[rows[:, None], [place, *(place - 2 * size + at for at in _steps(size))]].astype(
+        np.float32
+    )
+    least, most = _beside(values[:, at] for at in range(1, 5))
+    apart = sign * (values[:, 0] - (least + most) / 2)
+    offs = [float(np.median(apart[rows % size == at])) for at in range(size)]
+    error = ALIKE_SIGMAS * seen.spread[place] / (rows.size / size) ** 0.5
+    dead = sign < 0 and float(np.median(values[:, 0])) <= np.max(mosaic.black) - 6 * seen.spread[place]
+    return bool(dead or min(offs) + error >= ALIKE * max(offs))
+
+
+def _only_between(one: _Found, found: list[_Found], reach: int) -> bool:
+    """Whether it is off only beside lines on both sides that are off more, the other way."""
+    sides = {
+        other.line.place > one.line.place
+        for other in found
+        if 0 < abs(other.line.place - one.line.place) <= reach
+        and other.off * one.off < 0
+        and abs(other.off) > abs(one.off)
+    }
+    return len(sides) == 2
 
 
 def _longest(off: npt.NDArray[np.bool_]) -> tuple[int, int]:
@@ -184,12 +229,14 @@ def _looked_at(top: int, bottom: int, size: int) -> npt.NDArray[np.intp]:
     return rows
 
 
-def _beside(values: Floats, size: int) -> tuple[Floats, Floats]:
+def _steps(size: int) -> tuple[int, ...]:
+    """Where the four nearest of the same place in the cell begin, from two cells before: left, left, right, right."""
+    return size, 0, 3 * size, 4 * size
+
+
+def _beside(four: Iterable[Floats]) -> tuple[Floats, Floats]:
     """Of the four nearest of the same place in the cell the middle two: what both of one side at least exceed, and what
     both of one side at most reach. So an edge or a lamp on one side makes no line of what is beside it."""
-    width = values.shape[1]
-    left, left2, right, right2 = (
-        values[:, at : width - 4 * size + at] for at in (size, 0, 3 * size, 4 * size)
-    )
+    left, left2, right, right2 = four
     least = np.maximum(np.minimum(left, left2), np.minimum(right, right2))
     return least, np.minimum(np.maximum(left, left2), np.maximum(right, right2))

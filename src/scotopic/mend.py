@@ -83,7 +83,9 @@ class Replaced:
 
     def facts(self) -> dict[str, Any]:
         """For JSON: how many hot pixels, and which columns and rows."""
-        columns, rows = ([line.place for line in self.lines if line.axis == axis] for axis in (1, 0))
+        columns, rows = (
+            sorted({line.place for line in self.lines if line.axis == axis}) for axis in (1, 0)
+        )
         return {"hot_pixels": self.hot, "columns_off": columns, "rows_off": rows}
 
 

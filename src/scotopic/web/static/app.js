@@ -347,7 +347,7 @@ const shared = await takeShared();
 if (shared.length) queue.add(shared);
 const open = () => queue.pictures.length > 0;
 register({
-  free: () => !open() && !document.querySelector("dialog[open]"),
+  free: () => !touched() && !open() && !document.querySelector("dialog[open]"),
   updated: (use) => offerUpdate("updateReady", use),
   left: (use) => offerUpdate("updateElsewhere", use),
 }).then(() => isolateOnce(touched() || open()));

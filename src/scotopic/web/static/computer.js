@@ -29,15 +29,19 @@ export class Computer {
 
   ask(message) {
     const work = { open: this.open, enhance: this.enhance, render: this.render, save: this.save, cancel: this.cancel, close: this.close };
-    work[message.type]?.call(this, message).catch((error) => this.fail(message, error));
+    const working = work[message.type]?.call(this, message);
+    const picture = this.pictures.get(message.id);
+    working?.catch((error) => this.fail(message, error, picture));
   }
 
   stop() {
+    this.heard = () => {}; // Another works on the pictures from now on.
     for (const id of [...this.pictures.keys()]) this.ask({ type: "close", id });
   }
 
-  fail({ id, serial, type }, error) {
-    if (error instanceof Stopped && serial === undefined) this.heard({ type: "cancelled", id, during: type });
+  fail({ id, serial, type }, error, picture) {
+    const stopped = error instanceof Stopped || picture?.stopped;
+    if (stopped && serial === undefined) this.heard({ type: "cancelled", id, during: type });
     else {
       const words = String(error.message ?? error);
       this.heard({ type: "failed", id, serial, during: type, code: error.code ?? "network", words, facts: {} });
@@ -47,7 +51,11 @@ export class Computer {
   async open({ id, file }) {
     const picture = { results: {}, jobs: new Set(), ev: 0 };
     this.pictures.set(id, picture);
+    const go = () => {
+      if (picture.stopped) throw new Stopped();
+    };
     await readable(file.slice(0, 1)); // Of a file that is gone the upload would say that the computer is.
+    go();
     const quality = this.quality();
     const query = new URLSearchParams({ name: file.name, format: "jpg", quality });
     const job = await this.upload(`api/enhance?${query}`, file, picture, (share) => {
@@ -57,7 +65,9 @@ export class Computer {
     const done = await this.follow(picture, job, (now) => this.tell(id, now));
     const { facts } = done;
     picture.ev = Number(facts.ev ?? Math.log2(facts.ratio ?? 1));
+    go();
     const result = await this.fetched(done);
+    go();
     picture.results.enhanced = { ...result, quality, key: keyOf("enhanced", { ev: 0, strength: 1, wb: "camera" }) };
     const { width, height } = result.bitmap;
     this.heard({

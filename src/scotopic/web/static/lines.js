@@ -16,56 +16,103 @@ export function pixelsOf(lines, width) {
 }
 
 /** The columns that are off; of the picture on its side for rows. */
-function columnsOff({ data, height, width, black, white, cfa }, { shot, read }, axis, k) {
+function columnsOff(mosaic, noise, axis, k) {
+  const { height, width, cfa } = mosaic;
   const size = cfa.length;
-  const [length, across, down, right] = axis ? [height, width, width, 1] : [width, height, 1, width];
+  const side = axis
+    ? { length: height, across: width, down: width, right: 1 }
+    : { length: width, across: height, down: 1, right: width };
+  const { length, across } = side;
   if (length < k.lengthMin || across <= 8 * size) return [];
+  const seen = partsOf(mosaic, noise, side, k);
+  const found = [];
+  for (const [sign, ways] of [
+    [1, seen.brighter],
+    [-1, seen.darker],
+  ])
+    for (let x = 2 * size; x < across - 2 * size; x++) {
+      let [first, last, parts] = longest(ways, x, k);
+      if (parts < k.partsMin) continue;
+      const own = standsAlone(seen, x, first, last, k);
+      if (!own || !alike(mosaic, side, seen, x, first, last, sign, k)) continue;
+      // The parts in which it ends are off in a share of their values, those of a weak one a little.
+      while (first > 0 && ways[first - 1][x] > k.endOneWay) first--;
+      while (last < k.parts && ways[last][x] > k.endOneWay) last++;
+      found.push({ line: { axis, place: x, start: seen.edges[first], stop: seen.edges[last] }, off: sign * own });
+    }
+  if (found.length > k.linesMax * across) return [];
+  return found.filter((one) => !onlyBetween(one, found, 2 * size)).map(({ line }) => line);
+}
+
+/** What is seen of each part of each column, in DN, and the noise of a pixel of each. */
+function partsOf({ data, black, white, cfa }, { shot, read }, { length, across, down, right }, k) {
+  const size = cfa.length;
   const edges = Array.from({ length: k.parts + 1 }, (_, n) => Math.floor((length * n) / k.parts));
-  const [brighter, darker, offs, means, levels] = [0, 1, 2, 3, 4].map(() => edges.slice(1).map(() => new Float32Array(across)));
+  const [brighter, darker, offs, levels] = [0, 1, 2, 3].map(() => edges.slice(1).map(() => new Float32Array(across)));
   let count = 0;
   for (let part = 0; part < k.parts; part++) {
     const lookedAt = placesOf(edges[part], edges[part + 1], size, k);
     count = lookedAt.length;
     for (const y of lookedAt)
-      for (let x = 0; x < across; x++) {
+      for (let x = 2 * size; x < across - 2 * size; x++) {
         const at = y * down + x * right;
-        means[part][x] += data[at] / count;
-        if (x < 2 * size || x >= across - 2 * size) continue;
         const [above, below] = besideOf(data, at, size * right);
         const beside = (above + below) / 2;
-        offs[part][x] += (data[at] - beside) / count;
-        levels[part][x] += beside / count;
-        brighter[part][x] += Math.sign(data[at] - above) / count;
-        darker[part][x] += Math.sign(below - data[at]) / count;
+        offs[part][x] += data[at] - beside;
+        levels[part][x] += beside;
+        brighter[part][x] += Math.sign(data[at] - above);
+        darker[part][x] += Math.sign(below - data[at]);
       }
+    // Sums of whole numbers are exact, so that the shares are Python's.
+    for (const sums of [brighter, darker, offs, levels]) for (let x = 0; x < across; x++) sums[part][x] /= count;
   }
   const dark = black.flat().reduce((sum, value) => sum + value, 0) / size ** 2;
   const span = white - dark;
   const [shotMost, readMost] = [Math.max(...shot), Math.max(...read)];
-  const [found, most] = [[], k.linesMax * across];
-  for (const [sign, ways] of [
-    [1, brighter],
-    [-1, darker],
-  ])
-    for (let x = 2 * size; x < across - 2 * size; x++) {
-      let [first, last, parts] = longest(ways, x, k);
-      if (parts < k.partsMin) continue;
-      const light = Math.max((median(levels.map((level) => level[x])) - dark) / span, 0);
-      const spread = Math.sqrt(shotMost * light + readMost) * span;
-      const within = (values, at) => median(values.slice(first, last).map((line) => line[at]));
-      const [before, own, after] = [x - 1, x, x + 1].map((at) => Math.abs(within(offs, at)));
-      const error = spread / Math.sqrt(count * (last - first));
-      if (own <= k.offSigmas * spread) continue;
-      if (Math.max(before, after) >= k.beside * own + k.besideSigmas * error) continue;
-      // Not what lies between two lines that are off.
-      const [mean, ...nearest] = [x, x - size, x + size].map((at) => within(means, at));
-      if (Math.max(...nearest.map((other) => sign * (mean - other))) < own / 2) continue;
-      // The parts in which it ends are off in a share of their values, those of a weak one a little.
-      while (first > 0 && ways[first - 1][x] > k.endOneWay) first--;
-      while (last < k.parts && ways[last][x] > k.endOneWay) last++;
-      found.push({ axis, place: x, start: edges[first], stop: edges[last] });
+  const middles = (parts) => Float64Array.from({ length: across }, (_, x) => median(parts.map((values) => values[x])));
+  const spread = middles(levels).map((level) => Math.sqrt(shotMost * Math.max((level - dark) / span, 0) + readMost) * span);
+  const scatter = 1.4826 * median([...middles(offs).subarray(2 * size, across - 2 * size)].map(Math.abs));
+  return { edges, count, brighter, darker, offs, spread, scatter };
+}
+
+/** How far a column is off; 0 where that is no more than noise explains, or than those that touch it are. */
+function standsAlone({ offs, spread, scatter, count }, x, first, last, k) {
+  const [before, own, after] = [x - 1, x, x + 1].map((at) =>
+    Math.abs(median(offs.slice(first, last).map((values) => values[at]))),
+  );
+  const error = spread[x] / Math.sqrt(count * (last - first));
+  const least = Math.max(k.offSigmas * spread[x], k.scatter * scatter);
+  return own > least && Math.max(before, after) < k.beside * own + k.besideSigmas * error ? own : 0;
+}
+
+/** Whether a column is off in each place of the cell, or dead. */
+function alike({ data, black, cfa }, { down, right }, { edges, spread }, x, first, last, sign, k) {
+  const size = cfa.length;
+  const [apart, own] = [Array.from({ length: size }, () => []), []];
+  let rows = 0;
+  for (let part = first; part < last; part++)
+    for (const y of placesOf(edges[part], edges[part + 1], size, k)) {
+      const at = y * down + x * right;
+      const [above, below] = besideOf(data, at, size * right);
+      apart[y % size].push(sign * (data[at] - (above + below) / 2));
+      own.push(data[at]);
+      rows++;
     }
-  return found.length <= most ? found : [];
+  const offs = apart.map(median);
+  const error = (k.alikeSigmas * spread[x]) / Math.sqrt(rows / size);
+  const dead = sign < 0 && median(own) <= Math.max(...black.flat()) - 6 * spread[x];
+  return dead || Math.min(...offs) + error >= k.alike * Math.max(...offs);
+}
+
+/** Whether a line is off only beside lines on both sides that are off more, the other way. */
+function onlyBetween(one, found, reach) {
+  const sides = new Set();
+  for (const other of found) {
+    const apart = other.line.place - one.line.place;
+    if (!apart || Math.abs(apart) > reach) continue;
+    if (other.off * one.off < 0 && Math.abs(other.off) > Math.abs(one.off)) sides.add(apart > 0);
+  }
+  return sides.size === 2;
 }
 
 /** Where the parts that are off begin and end, without stray ones (the run of greatest sum), and how many they are. */

@@ -27,6 +27,7 @@ export class Picture {
     this.stage = "waiting";
     this.settings = { ...START };
     this.saved = null; // {key, blob, name} of the last JPEG written.
+    this.wanted = 0; // How many wait for a file of it: it is not closed, and begun even where there is little room.
     this.place = null;
   }
 
@@ -130,8 +131,8 @@ export class Queue {
     const open = () => this.pictures.filter((picture) => picture.resident && picture !== next);
     const held = () => open().reduce((sum, picture) => sum + (picture.info?.megapixels ?? GUESS_MP), 0);
     while (open().length && held() + megapixels > this.budget) {
-      const oldest = open().find((picture) => picture !== this.selected);
-      if (!oldest) return next === this.selected;
+      const oldest = open().find((picture) => picture !== this.selected && !picture.wanted);
+      if (!oldest) return next === this.selected || next.wanted > 0;
       this.release(oldest);
     }
     return true;

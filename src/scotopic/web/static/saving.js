@@ -52,7 +52,11 @@ export class Saving {
     // One file of a picture at a time: an answer says of which picture it is, not of which wish.
     const file = Promise.resolve(before?.file).catch(() => {}).then(() => this.write(picture, wish, key));
     this.under.set(picture.id, { key, file });
-    const over = () => this.under.get(picture.id)?.file === file && this.under.delete(picture.id);
+    picture.wanted += 1;
+    const over = () => {
+      picture.wanted -= 1;
+      if (this.under.get(picture.id)?.file === file) this.under.delete(picture.id);
+    };
     file.then(over, over);
     return file;
   }
@@ -96,8 +100,10 @@ export class Saving {
     const all = [...this.queue.pictures];
     for (const picture of all) {
       if (!this.queue.pictures.includes(picture)) continue;
+      picture.wanted += 1;
       if (picture !== this.queue.selected) this.queue.select(picture);
       if ((await this.queue.settled(picture)) === "done" && (await this.save(picture))) count += 1;
+      picture.wanted -= 1;
     }
     this.tell(count === all.length ? say("savedAll", { count }) : say("savedSome", { count, all: all.length }));
   }

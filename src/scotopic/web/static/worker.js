@@ -77,6 +77,7 @@ function fetched({ loaded, total }) {
 
 /** Waits for a picture's network; ends at once where the picture is cancelled, and the download goes on. */
 async function networkFor(picture) {
+  goOn(picture);
   fetching = { picture, since: performance.now() };
   try {
     const cancelled = new Promise((_, stop) => {
