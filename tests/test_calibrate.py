@@ -288,6 +288,32 @@ def test_between_two_exposures_offsets_and_variances_grow_with_time():
     assert between.black_error_dn[0] == pytest.approx(2 * short.black_error_dn[0])
 
 
+def test_between_two_exposures_hot_pixels_are_those_of_the_nearer():
+    known = of_two_exposures()
+    long, short = known.patterns
+    many = replace(long, hot=np.array([[1, 2], [3, 4]], np.uint16))
+    known = replace(known, patterns=(many, replace(short, hot=np.zeros((0, 2), np.uint16))))
+    assert [len(known.at(400, time)[1].hot) for time in (0.1, 0.11, 1.5, 2.0, 30.1)] == [0, 0, 0, 2, 2]
+
+
+def test_between_two_iso_hot_pixels_are_those_of_both():
+    known = of({400: 2.0, 1600: 4.0})
+    hot = [np.array(places, np.uint16) for places in ([[5, 6], [1, 2]], [[1, 2], [300, 7]])]
+    patterns = [replace(pattern, hot=places) for pattern, places in zip(known.patterns, hot, strict=True)]
+    known = replace(known, patterns=tuple(patterns))
+    assert known.at(800)[1].hot.tolist() == [[1, 2], [5, 6], [300, 7]]
+
+
+@pytest.mark.parametrize("drift", [-0.2, 0.2])
+def test_a_black_that_has_drifted_a_little_costs_no_profile(tmp_path, drift):
+    glow = np.abs(shading(strength=20.0))
+    made = calibrate(shoot(tmp_path, replace(camera(), shading_dn=glow), np.zeros(SHAPE), 10)).profile
+    error = tuple(value + drift * camera().read_std_dn for value in camera().black_error_dn)
+    now = replace(camera(), shading_dn=glow, black_error_dn=error)
+    mosaic = expose(np.zeros((*SHAPE, 3)), now, 300, np.random.default_rng(8))
+    assert calibrated(Profiles((made,)), mosaic).profile is made
+
+
 def test_beyond_the_calibrated_exposures_the_nearest_is_taken():
     known = of_two_exposures()
     assert known.at(400, 0.001)[0].read_std_dn == 2.0

@@ -27,7 +27,7 @@ DARKER_ERRORS = 5.0
 
 DARKER_SHARE_MAX = 0.02
 """Light is never negative. Where a profile leaves more of a picture darker than black than this, it takes away what is
-not there: of right ones it is none in all that were tried, of wrong ones 7% to 38% (experiments.md, 2026-11-29)."""
+not there: of right ones it is none in all that were tried, of wrong ones 15% to 80% (docs/calibrate.md)."""
 
 DARKER_ROWS = 48
 """Rows of blocks that are asked; of more in a picture, every second, third, ..."""
@@ -118,7 +118,8 @@ def darker_than_black(before: Mosaic, after: Mosaic) -> float:
             error = np.maximum(now.std(axis=(1, 3)), 0.3) / side * DARKER_ERRORS
             means = (blocks.mean(axis=(1, 3), dtype=np.float64) for blocks in (now, then))
             mean, mean_then = (values - after.black[dy, dx] for values in means)
-            found.append(((mean < -error) & (mean_then >= -error)).ravel())
+            # A block that came nearer to black, from whichever side, has lost nothing.
+            found.append(((mean < -error) & (mean_then >= -error) & (-mean > mean_then)).ravel())
     return float(np.concatenate(found).mean()) if found[0].size else 0.0
 
 

@@ -150,15 +150,18 @@ class CameraProfile:
         """
         if iso is None:
             raise SettingsError("the file does not say its ISO")
-        chosen = self._of_exposure(exposure_s)
-        known = [setting.iso for setting, _ in chosen]
-        below = [each for each in chosen if each[0].iso <= iso * (1 + SAME_ISO)]
-        above = [each for each in chosen if each[0].iso >= iso * (1 - SAME_ISO)]
+        by_iso: dict[float, list[tuple[Setting, Pattern]]] = {}
+        for setting, pattern in zip(self.settings, self.patterns, strict=True):
+            by_iso.setdefault(setting.iso, []).append((setting, pattern))
+        known = sorted(by_iso)
+        below = [each for each in known if each <= iso * (1 + SAME_ISO)]
+        above = [each for each in known if each >= iso * (1 - SAME_ISO)]
         if not below or not above:
             raise SettingsError(f"calibrated are {_isos(known)}, not ISO {iso:g}")
-        (low, low_pattern), (high, high_pattern) = below[-1], above[0]
-        if low.iso >= high.iso:
+        low, low_pattern = _at_exposure(by_iso[below[-1]], exposure_s)
+        if below[-1] >= above[0]:
             return replace(low, iso=iso), low_pattern
+        high, high_pattern = _at_exposure(by_iso[above[0]], exposure_s)
         if high.read_std_dn < GAIN_SWITCH * low.read_std_dn:
             raise SettingsError(
                 f"the sensor switches its gain somewhere between ISO {low.iso:g} and {high.iso:g}; ISO {iso:g} "
@@ -167,13 +170,6 @@ class CameraProfile:
         share = math.log(iso / low.iso) / math.log(high.iso / low.iso)
         linear = (iso - low.iso) / (high.iso - low.iso)
         return _between(low, high, share, linear, iso), _pattern_between(low_pattern, high_pattern, linear)
-
-    def _of_exposure(self, exposure_s: float | None) -> list[tuple[Setting, Pattern]]:
-        """What holds at an exposure, by ISO."""
-        by_iso: dict[float, list[tuple[Setting, Pattern]]] = {}
-        for setting, pattern in zip(self.settings, self.patterns, strict=True):
-            by_iso.setdefault(setting.iso, []).append((setting, pattern))
-        return [_at_exposure(by_iso[iso], exposure_s) for iso in sorted(by_iso)]
 
     def for_mosaic(self, mosaic: Mosaic) -> tuple[Setting, Pattern]:
         """What holds for a file. Raises as `at`, and for one that counts in other bits or has another cell."""
@@ -373,16 +369,22 @@ def _at_exposure(known: list[tuple[Setting, Pattern]], exposure_s: float | None)
         name: ((1 - share) * getattr(low, name) ** 2 + share * getattr(high, name) ** 2) ** 0.5
         for name in ("read_std_dn", "row_std_dn")
     }
-    return replace(between, exposure_s=exposure_s, **std), _pattern_between(
-        low_pattern, high_pattern, share
-    )
+    # Hot pixels are those of the exposure that is nearer in stops: a short one hardly has a long one's.
+    hot = (low_pattern if exposure_s**2 < start * end else high_pattern).hot
+    pattern = replace(_pattern_between(low_pattern, high_pattern, share), hot=hot)
+    return replace(between, exposure_s=exposure_s, **std), pattern
 
 
 def _pattern_between(low: Pattern, high: Pattern, share: float) -> Pattern:
     def mix(a: Floats, b: Floats) -> Floats:
         return ((1 - share) * a + share * b).astype(np.float32)
 
-    hot = np.unique(np.concatenate([low.hot, high.hot]), axis=0)
+    if np.array_equal(low.hot, high.hot):
+        hot = low.hot
+    else:
+        places = np.concatenate([low.hot, high.hot]).astype(np.uint32)
+        rows, columns = np.divmod(np.unique(places[:, 0] << 16 | places[:, 1]), 1 << 16)
+        hot = np.stack([rows, columns], axis=1).astype(np.uint16)
     return Pattern(
         mix(low.coarse, high.coarse), mix(low.rows, high.rows), mix(low.columns, high.columns), hot
     )
