@@ -40,6 +40,18 @@ def test_row_noise_is_one_draw_a_row(rng):
     assert (mosaic.data - mosaic.data[:, :1].astype(float)).std() < 1
 
 
+def test_bands_are_rows_off_alike_and_no_stronger(rng):
+    rows = {}
+    for width in (0.0, 6.0):
+        sensor = replace(sony_a7s2(1600), read_std_dn=0.01, row_std_dn=9.0, band_rows=width)
+        rows[width] = expose(np.zeros((2000, 16, 3)), sensor, 100, rng).data.mean(axis=1) - 512
+    assert rows[6.0].std() == pytest.approx(9.0, rel=0.15)
+    alike = {width: (row[6:] * row[:-6]).mean() / row.var() for width, row in rows.items()}
+    # Of white noise smoothed by a Gaussian of this width, exp(-1 / 4) one width away.
+    assert alike[0.0] == pytest.approx(0, abs=0.1)
+    assert alike[6.0] == pytest.approx(np.exp(-0.25), abs=0.1)
+
+
 def test_iso_is_never_interpolated_across_the_gain_switch():
     below, above = sony_a7s2(1999), sony_a7s2(2000)
     assert below.read_std_dn == pytest.approx(sony_a7s2(1600).read_std_dn)

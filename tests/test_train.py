@@ -172,6 +172,31 @@ def test_the_simulator_draws_the_noise_it_tells():
     assert off.abs().median().item() < 0.05
 
 
+@pytest.mark.parametrize(("share", "width"), [(0.0, 8.0), (1.0, 3.0), (1.0, 8.0)])
+def test_rows_are_off_each_for_itself_or_alike_over_several(share, width):
+    at_white = (2000.0, 2000.1)
+    s = simulator(
+        electrons_at_white=at_white,
+        full_well_e=at_white,
+        read_std_e=(20.0, 20.1),
+        hot_share=(1e-9, 2e-9),
+        row_share_max=1.0,
+        band_share=share,
+        band_lines=(width, width * 1.001),
+    )
+    batch = s.expose(torch.zeros(96, 3, 128, 96), torch.eye(3).expand(96, 3, 3))
+    above_zero = batch.black[:, 0] > 200  # where nothing is cut off
+    rows = batch.mosaic[above_zero, 0].mean(2)
+    rows = rows - rows.mean(1, keepdim=True)
+    spread = (rows.square().mean(1) / batch.mosaic[above_zero, 0].var((1, 2))).sqrt()
+    assert spread.max().item() > 0.5
+    strong = rows[spread > 0.3]
+    by = round(width)
+    alike = (strong[:, by:] * strong[:, :-by]).mean().item() / strong.square().mean().item()
+    # Of white noise smoothed by a Gaussian of this width, exp(-1 / 4) one width away.
+    assert alike == pytest.approx(share * math.exp(-0.25), abs=0.12)
+
+
 @pytest.mark.parametrize(("electrons", "most"), [(4000.0, 0.0), (64_000.0, 3.0)])
 def test_half_of_the_cleanest_pictures_are_told_too_much_noise(electrons, most):
     at_white = (electrons, electrons * (1 + 1e-6))

@@ -1,7 +1,7 @@
 """Simulated sensors, from published calibrations: a scene in, the mosaic such a camera would count out.
 
 The physics follows Wei et al. (CVPR 2020, TPAMI 2021): Poisson electrons, read noise that is Gaussian
-or Tukey-lambda, one draw a row of row noise, rounding to DN.
+or Tukey-lambda, one draw a row of row noise (or bands of rows alike), rounding to DN.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class Sensor:
     gain_dn_per_e: float
     read_std_dn: float
     row_std_dn: float = 0.0
+    band_rows: float = 0.0
+    """Neighbouring rows are off alike, by a Gaussian of this standard deviation in rows; at 0 each for itself."""
     tukey_lambda: float | None = None
     """Shape of the read noise; None for Gaussian."""
     black_dn: tuple[float, ...] = (512.0, 512.0, 512.0, 512.0)
@@ -222,7 +224,7 @@ def expose(
     dn = electrons * sensor.gain_dn_per_e + offset
     if noisy:
         dn += _read_noise(sensor, rng, dn.shape)
-        dn += rng.normal(0, sensor.row_std_dn, (height, 1))
+        dn += _row_noise(sensor, rng, height)
         hot = rng.random(dn.shape) < sensor.hot_share
         dn[hot] = rng.uniform(dn[hot], sensor.white_dn)
     counted = np.clip(np.rint(dn), 0, sensor.white_dn).astype(np.uint16)
@@ -261,6 +263,17 @@ def _read_noise(
         return rng.normal(0, sensor.read_std_dn, shape)
     u = rng.uniform(1e-7, 1 - 1e-7, shape)
     return tukey_quantiles(u, shape_parameter) * (sensor.read_std_dn / tukey_std(shape_parameter))
+
+
+def _row_noise(sensor: Sensor, rng: np.random.Generator, height: int) -> npt.NDArray[np.float64]:
+    """What each row is off by (H, 1), of the sensor's standard deviation."""
+    drawn = rng.normal(0, sensor.row_std_dn, (height, 1))
+    if not sensor.band_rows:
+        return drawn
+    rows = np.arange(height)
+    alike = np.exp(-0.5 * ((rows[:, None] - rows) / sensor.band_rows) ** 2)
+    bands: npt.NDArray[np.float64] = alike @ drawn / np.linalg.norm(alike, axis=1, keepdims=True)
+    return bands
 
 
 def tukey_quantiles(u: npt.NDArray[np.float64], shape_parameter: float) -> npt.NDArray[np.float64]:

@@ -24,6 +24,10 @@ LAMP_RADII = (3, 9)
 HOT_SHARE = 2e-4
 """Share of hot pixels where a condition has them: a warm sensor after a long day."""
 
+BAND_NOISE = 0.3
+BAND_ROWS = 4.0
+"""Where a condition has bands: row noise as a share of read noise, and over how many rows it is alike."""
+
 
 @dataclass(frozen=True)
 class Condition:
@@ -77,6 +81,11 @@ def _hot_sony(iso: float) -> Sensor:
     return replace(sony_a7s2(iso), hot_share=HOT_SHARE)
 
 
+def _banded_sony(iso: float) -> Sensor:
+    sensor = sony_a7s2(iso)
+    return replace(sensor, row_std_dn=BAND_NOISE * sensor.read_std_dn, band_rows=BAND_ROWS)
+
+
 def _eld(name: str, iso: float) -> Sensor:
     # The calibration's least gain is that of ISO 100.
     return eld_camera(name, calibrations()["eld"][name]["K_min"] * iso / 100)
@@ -108,6 +117,7 @@ CONDITIONS = (
     Condition("phone, IMX686", 4, 6400, _imx686),
     Condition("lamps", 100, 250, lamps=True),
     Condition("hot pixels", 100, 250, _hot_sony),
+    Condition("bands", 100, 3200, _banded_sony),
     Condition("daylight", 1, 100),
 )
 """The whole benchmark. ISO 25600 at x300 counts 2 electrons at white: a stress test only. By daylight nothing is

@@ -24,6 +24,9 @@ GAUSSIAN_LAMBDA = 0.14
 CLEAN_ELECTRONS = 8000.0
 """Electrons at white from which on a noise fit may take texture for noise."""
 
+COLUMN_SHARE = 0.25
+"""Of so many pictures columns are off too."""
+
 PROFILE_MARGIN = 1.1
 """A camera's noise is drawn this much wider than its profile says: temperature moves it."""
 
@@ -40,7 +43,11 @@ class NoiseRange:
     low gain read out with more noise."""
     tukey_lambda: tuple[float, float] = (-0.25, 0.2)
     row_share_max: float = 0.5
-    """Standard deviation of row noise, as a share of read noise."""
+    """Standard deviation of row noise, as a share of read noise; that of columns where there is any."""
+    band_share: float = 1 / 3
+    """Of so many pictures neighbouring lines are off alike: bands."""
+    band_lines: tuple[float, float] = (1.0, 16.0)
+    """Standard deviation, in lines, of the Gaussian by which they are alike; log-uniform."""
     black_error_share: float = 0.05
     """Standard deviation of the black level's error, as a share of read noise."""
     hot_share: tuple[float, float] = (1e-7, 5e-4)
@@ -134,6 +141,16 @@ class Simulator:
 
     def _normal(self, *shape: int) -> Tensor:
         return torch.randn(shape, generator=self.generator, device=self.device)
+
+    def _lines(self, b: int, count: int) -> Tensor:
+        """What rows or columns are off by (b, count), of standard deviation 1: each for itself, or bands."""
+        lines = torch.arange(count, device=self.device)
+        width = self._log_uniform(*self.noise.band_lines, b)
+        width = torch.where(self._uniform(b) < self.noise.band_share, width, 1e-3)
+        alike = torch.exp(-0.5 * ((lines[:, None] - lines) / width.view(b, 1, 1)).square())
+        alike = alike / alike.norm(dim=2, keepdim=True)
+        off: Tensor = alike @ self._normal(b, count, 1)
+        return off[..., 0]
 
     def unprocess(self, linear_srgb: Tensor, is_hdr: Tensor) -> tuple[Tensor, Tensor]:
         """Linear sRGB scenes to white-balanced camera RGB, with highlights no JPEG keeps.
@@ -229,10 +246,11 @@ class Simulator:
         tukey = (u ** v(lam) - (1 - u) ** v(lam)) / v(lam) / v(tukey_std(lam))
         use_tukey = v(self._uniform(b)) < 0.5
         read = torch.where(use_tukey, tukey, self._normal(b, 1, h, w)) * v(read_std_e)
-        row_share = v(self._uniform(b) * n.row_share_max)
-        read = read + self._normal(b, 1, h, 1) * row_share * v(read_std_e)
-        striped = (v(self._uniform(b)) < 0.2).float()
-        read = read + striped * self._normal(b, 1, 1, w) * row_share * v(read_std_e) * 0.5
+        rows, columns = (v(self._uniform(b) * n.row_share_max * read_std_e) for _ in range(2))
+        columns = columns * (v(self._uniform(b)) < COLUMN_SHARE)
+        read = (
+            read + rows * self._lines(b, h).view(b, 1, h, 1) + columns * self._lines(b, w).view(b, 1, 1, w)
+        )
         off = self._normal(b, self.packing.planes) * n.black_error_share * read_std_e[:, None]
         read = read + laid_out(off, self.packing, h, w)
 
