@@ -257,7 +257,9 @@ def _report(
             if course.as_json:
                 typer.echo(json.dumps(outcome.to_json()), file=stream)
             elif outcome.status == "failed":
-                screen.say(f"{outcome.job.source}: FAILED: {outcome.error}", True)
+                # The error names the file, here said in full.
+                why = (outcome.error or "").removeprefix(f"{outcome.job.name}: ")
+                screen.say(f"{outcome.job.source}: FAILED: {why}", True)
             else:
                 screen.say(line_of(outcome), False)
                 if outcome.facts.get("warning"):

@@ -100,6 +100,14 @@ FormatOption = Annotated[
         help="jpg, png or avif (8 bit), tiff or jxl (16 bit), dng (linear light). Default: as -o says, else jpg.",
     ),
 ]
+FinishedOption = Annotated[
+    FormatName | None,
+    typer.Option(
+        "--format",
+        metavar="jpg|png|tiff|avif|jxl",
+        help="jpg, png or avif (8 bit), tiff or jxl (16 bit). Default: as -o says, else jpg.",
+    ),
+]
 BitsOption = Annotated[
     int | None,
     typer.Option(
