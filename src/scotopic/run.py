@@ -12,6 +12,7 @@ from queue import SimpleQueue
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.devices import open_runtime
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts, Linear32
 from scotopic.models import (
@@ -28,7 +29,7 @@ from scotopic.models import (
     with_optional,
 )
 from scotopic.pattern import PATTERNS, Sensor, extended
-from scotopic.runtime import OPENVINO, Feed, Lane, Trim, open_runtime
+from scotopic.runtime import OPENVINO, Feed, Lane, Trim
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans
 

@@ -10,12 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from scotopic.errors import SettingsError
 from scotopic.frame import Counts, Linear32
-
-LANES = 2
-"""Tiles under way at a time on a processor, with as many cores each: one's passes over memory fill the time in which
-the other calculates, and each develops what it has while the other goes on (experiments.md, 2026-11-28)."""
 
 CPU, CUDA, OPENVINO = "cpu", "cuda", "openvino"
 
@@ -25,7 +20,7 @@ Trim = tuple[tuple[int, int], tuple[int, int]]
 Feed = dict[str, npt.NDArray[np.float32]]
 """The graph's inputs beside the mosaic."""
 
-_PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
+PROVIDERS = {CPU: "CPUExecutionProvider", CUDA: "CUDAExecutionProvider"}
 
 
 class Lane(Protocol):
@@ -53,24 +48,8 @@ class Runtime(Protocol):
         """For some of the outputs of pieces of up to `largest` pixels."""
 
 
-def open_runtime(graph: bytes, device: str, cores: int) -> Runtime:
-    """Open an ONNX file on "auto", "cpu", "cuda" or "openvino", with so many cores of a processor.
-
-    Raises SettingsError for a device that is not there; what ONNX Runtime raises where it cannot open the graph.
-    """
-    lanes = min(LANES, cores)
-    if device == OPENVINO:
-        from scotopic.split import OpenVinoRuntime
-
-        return OpenVinoRuntime(graph, lanes, -(-cores // lanes))
-    providers = _providers(device)
-    if providers[0] != _PROVIDERS[CPU]:
-        lanes = 1
-    return OnnxRuntime(graph, lanes, -(-cores // lanes), providers)
-
-
 def session(
-    graph: bytes, threads: int, providers: Iterable[str] = (_PROVIDERS[CPU],)
+    graph: bytes, threads: int, providers: Iterable[str] = (PROVIDERS[CPU],)
 ) -> ort.InferenceSession:
     """An ONNX Runtime session as all of ours are opened."""
     options = ort.SessionOptions()
@@ -181,19 +160,3 @@ def trim_input(trim: Trim) -> npt.NDArray[np.int64]:
     """As the graph takes it: top, left, bottom, right."""
     (top, bottom), (left, right) = trim
     return np.array([top, left, bottom, right], np.int64)
-
-
-def _providers(device: str) -> list[str]:
-    present = ort.get_available_providers()
-    if device == "auto":
-        return [p for p in (_PROVIDERS[CUDA], _PROVIDERS[CPU]) if p in present]
-    if device not in _PROVIDERS:
-        raise SettingsError(
-            f"no device called {device}: known are auto, {', '.join(_PROVIDERS)}, {OPENVINO}"
-        )
-    if _PROVIDERS[device] not in present:
-        raise SettingsError(
-            f"device {device} is not available: this ONNX Runtime offers "
-            f"{', '.join(p.removesuffix('ExecutionProvider').lower() for p in present)}"
-        )
-    return list(dict.fromkeys([_PROVIDERS[device], _PROVIDERS[CPU]]))

@@ -1,0 +1,44 @@
+"""Which devices there are for a model's graph, and opening it on one of them."""
+
+from __future__ import annotations
+
+import onnxruntime as ort
+
+from scotopic.errors import SettingsError
+from scotopic.runtime import CPU, CUDA, OPENVINO, PROVIDERS, OnnxRuntime, Runtime
+
+LANES = 2
+"""Tiles under way at a time on a processor, with as many cores each: one's passes over memory fill the time in which
+the other calculates, and each develops what it has while the other goes on (experiments.md, 2026-11-28)."""
+
+
+def open_runtime(graph: bytes, device: str, cores: int) -> Runtime:
+    """Open an ONNX file on "auto", "cpu", "cuda" or "openvino", with so many cores of a processor.
+
+    Raises SettingsError for a device that is not there; what ONNX Runtime raises where it cannot open the graph.
+    """
+    lanes = min(LANES, cores)
+    if device == OPENVINO:
+        from scotopic.split import OpenVinoRuntime
+
+        return OpenVinoRuntime(graph, lanes, -(-cores // lanes))
+    providers = _providers(device)
+    if providers[0] != PROVIDERS[CPU]:
+        lanes = 1
+    return OnnxRuntime(graph, lanes, -(-cores // lanes), providers)
+
+
+def _providers(device: str) -> list[str]:
+    present = ort.get_available_providers()
+    if device == "auto":
+        return [p for p in (PROVIDERS[CUDA], PROVIDERS[CPU]) if p in present]
+    if device not in PROVIDERS:
+        raise SettingsError(
+            f"no device called {device}: known are auto, {', '.join(PROVIDERS)}, {OPENVINO}"
+        )
+    if PROVIDERS[device] not in present:
+        raise SettingsError(
+            f"device {device} is not available: this ONNX Runtime offers "
+            f"{', '.join(p.removesuffix('ExecutionProvider').lower() for p in present)}"
+        )
+    return list(dict.fromkeys([PROVIDERS[device], PROVIDERS[CPU]]))
