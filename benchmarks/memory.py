@@ -1,6 +1,7 @@
 """Peak memory and time by the size of the picture, file to file, each in a process of its own.
 
-    python benchmarks/memory.py [--megapixels 24 50 100 150] [--format jpg] [--finished] [-o memory.json]
+    python benchmarks/memory.py [--megapixels 24 50 100 150] [--format jpg] [--finished] [--model NAME] [--device cpu]
+                                [-o memory.json]
 
 The bound, BASE_MB and BYTES_A_PIXEL, is what the project promises on a CPU; the exit status is 1 where a picture
 breaks it. Pictures are simulated, three by two in shape, written as DNG: mosaics, or finished colours (linear DNG).
@@ -23,7 +24,9 @@ BASE_MB, BYTES_A_PIXEL = 600, 20
 """At most so much: 600 MB and 20 bytes a pixel, of a million bytes each."""
 
 
-def measured(megapixels: float, folder: Path, kind: str, finished: bool, model: str) -> dict[str, Any]:
+def measured(
+    megapixels: float, folder: Path, kind: str, finished: bool, model: str, device: str
+) -> dict[str, Any]:
     """One size: its peak, its bound, its seconds."""
     height = round((megapixels * 1e6 / 1.5) ** 0.5) & ~1
     width = round(height * 1.5) & ~1
@@ -32,9 +35,10 @@ def measured(megapixels: float, folder: Path, kind: str, finished: bool, model: 
     start = time.perf_counter()
     # What is written with finished colours is marked as enhanced already.
     options = ["--again"] if finished else []
-    options += ["--ratio", str(RATIO), "--model", model, "--device", "cpu"]
+    options += ["--ratio", str(RATIO), "--model", model, "--device", device]
     peak = peak_mb(ENHANCE, str(raw), "-o", str(target), *options)
     seconds = time.perf_counter() - start
+    raw.unlink()
     target.unlink()
     pixels = height * width
     return {
@@ -54,18 +58,21 @@ def main() -> None:
     parser.add_argument("--format", default="jpg")
     parser.add_argument("--finished", action="store_true")
     parser.add_argument("--model", default="bayer-fast")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "openvino"))
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         for megapixels in options.megapixels:
-            rows.append(measured(megapixels, Path(name), options.format, options.finished, options.model))
+            how = (options.format, options.finished, options.model, options.device)
+            rows.append(measured(megapixels, Path(name), *how))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     result = {
         "benchmark": "memory",
         "base_mb": BASE_MB,
         "bytes_a_pixel": BYTES_A_PIXEL,
         "model": options.model,
+        "device": options.device,
         "format": options.format,
         "finished": options.finished,
         "sizes": rows,

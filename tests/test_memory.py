@@ -41,10 +41,16 @@ BYTES_OF_A_TILES_PIXEL = 100
 """With ONNX Runtime's plans of memory a picture takes twice as much."""
 
 
-@pytest.mark.parametrize("colours", [[], ["--finished"]], ids=["mosaic", "finished colours"])
-def test_a_picture_of_24_megapixels_takes_at_most_600_mb_and_20_bytes_a_pixel(tmp_path, colours):
+@pytest.mark.parametrize(
+    ("megapixels", "options"),
+    [(24, []), (24, ["--finished"]), (12, ["--model", "bayer-best", "--device", "openvino"])],
+    ids=["mosaic", "finished colours", "openvino"],
+)
+def test_a_picture_takes_at_most_600_mb_and_20_bytes_a_pixel(tmp_path, megapixels, options):
+    if "openvino" in options:
+        pytest.importorskip("openvino")
     found = tmp_path / "memory.json"
-    words = [ROOT / "benchmarks" / "memory.py", "--megapixels", "24", *colours, "-o", found]
+    words = [ROOT / "benchmarks" / "memory.py", "--megapixels", megapixels, *options, "-o", found]
     done = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = json.loads(found.read_text())["sizes"]

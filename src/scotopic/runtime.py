@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -49,16 +50,26 @@ class Runtime(Protocol):
 
 
 def session(
-    graph: bytes, threads: int, providers: Iterable[str] = (PROVIDERS[CPU],)
+    graph: bytes, threads: int, providers: Iterable[str] = (PROVIDERS[CPU],), *, shares_memory: bool = False
 ) -> ort.InferenceSession:
-    """An ONNX Runtime session as all of ours are opened."""
+    """An ONNX Runtime session as all of ours are opened; those that share memory have one store of it together."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # A plan of memory for each size of tile is kept beside the memory that the first tile took: twice
     # as much for nothing gained.
     options.enable_mem_pattern = False
+    if shares_memory:
+        _open_shared_memory()
+        options.add_session_config_entry("session.use_env_allocators", "1")
     return ort.InferenceSession(graph, options, providers=list(providers))
+
+
+@cache
+def _open_shared_memory() -> None:
+    """Once a process."""
+    kind = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(kind, ort.OrtArenaCfg(0, -1, -1, -1))
 
 
 class OnnxRuntime:
