@@ -206,7 +206,7 @@ def test_going_on_does_again_what_is_missing_or_has_changed_and_tries_failures_a
     with Run(card, "-o", out, "--resume") as run:
         status, _, words = run.ended()
     assert status == 1
-    assert "exists already and is kept" in words
+    assert "IMG_2.dng: FAILED: has changed since" in words
 
 
 @pytest.mark.slow

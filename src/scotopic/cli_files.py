@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections import Counter
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -24,6 +25,34 @@ if TYPE_CHECKING:
     from scotopic.jobs.session import Session
     from scotopic.jobs.worker import ModelChoice
     from scotopic.models import Card
+
+
+FAILED_NAMED = 10
+"""Files that failed and are named once more at the end."""
+
+
+@dataclass
+class _Tally:
+    """What became of the files of a run."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+
+    def note(self, status: str, source: str) -> None:
+        self.counts[status] += 1
+        if status == "failed":
+            self.failed.append(source)
+
+    def close(self, files: int) -> None:
+        """Say how it ended where there were several, and leave with 1 if any failed."""
+        if files > 1:
+            words = ", ".join(f"{self.counts[status]} {status}" for status in sorted(self.counts))
+            errors.print(f"{files} files: {words}")
+        if files > 1 and len(self.failed) <= FAILED_NAMED:
+            for source in self.failed:
+                errors.print(f"  failed: {source}")
+        if self.failed:
+            raise typer.Exit(1)
 
 
 @dataclass(frozen=True)
@@ -51,6 +80,7 @@ def run_files(
     from scotopic import batch
     from scotopic.exposure import check
     from scotopic.jobs.layout import Names, find_files, lay_out
+    from scotopic.jobs.past import Past
 
     if choices["overwrite"] and choices["skip_existing"]:
         raise SettingsError("--overwrite and --skip-existing contradict each other: give one")
@@ -68,33 +98,33 @@ def run_files(
         batch.check_output(settings)
         _on_cluster(list(map(str, paths)), str(output), settings, choice, course, enhanced)
         return
+    home = output if output is not None and output.suffix.lower() not in batch.ENDINGS else None
+    journal = course.journal or journal_place(paths, home)
+    past = Past.read(journal)
     if course.watch:
         _check_watch(output, choices)
         chosen = kind or "jpg"
     else:
-        jobs, chosen = lay_out(find_files(paths, enhanced=enhanced), output, kind, choices["way"])
+        jobs, chosen = lay_out(find_files(paths, enhanced=enhanced), output, kind, choices["way"], past)
     batch.check_kind(chosen, choices["way"], card)
     settings = batch.Settings(kind=chosen, **choices)
     batch.check_output(settings)
-    if len(jobs) == 1 and course == Course(as_json=course.as_json):
+    if len(jobs) == 1 and not paths[0].is_dir() and course == Course(as_json=course.as_json):
         with progress_of(1, course.as_json) as screen:
-            failed = _report(batch.run(jobs, settings, models, screen.tell), course, screen)
+            tally = _report(batch.run(jobs, settings, models, screen.tell), course, screen)
     elif course.watch:
-        _watch(paths, output, Names(output, chosen, choices["way"]), settings, choice, course, enhanced)
+        names = Names(output, chosen, choices["way"], past)
+        _watch(paths, output, journal, names, settings, choice, course, enhanced)
         return
     else:
         workers = min(course.workers or 1, len(jobs))
-        home = output if output is not None and output.suffix.lower() not in batch.ENDINGS else None
         with (
-            _session(journal_place(paths, home), home, settings, card, course) as (session, made),
+            _session(journal, home, settings, card, course) as (session, made),
             progress_of(len(jobs), course.as_json) as screen,
         ):
-            failed = _report(session.run(jobs, choice, workers, screen.tell), course, screen)
+            tally = _report(session.run(jobs, choice, workers, screen.tell), course, screen)
             session.finish(made)
-    if failed:
-        if len(jobs) > 1:
-            errors.print(f"{failed} of {len(jobs)} files failed")
-        raise typer.Exit(1)
+    tally.close(len(jobs))
 
 
 def _check_places(places: list[Any], course: Course) -> None:
@@ -141,7 +171,7 @@ def _on_cluster(
         progress_of(len(jobs), course.as_json) as screen,
         _others_silenced(screen) as (screen, stream),
     ):
-        failed = _report(
+        tally = _report(
             treat_remote(
                 jobs, output, settings, choice, journal, address=course.address, count=course.workers
             ),
@@ -150,9 +180,7 @@ def _on_cluster(
             stream,
         )
         journal.finish()
-    if failed:
-        errors.print(f"{failed} of {len(jobs)} files failed")
-        raise typer.Exit(1)
+    tally.close(len(jobs))
 
 
 @contextmanager
@@ -193,6 +221,7 @@ def _check_watch(output: Path | None, choices: dict[str, Any]) -> None:
 def _watch(
     folders: list[Path],
     output: Path | None,
+    journal: Path,
     names: Names,
     settings: batch.Settings,
     choice: ModelChoice | None,
@@ -200,14 +229,18 @@ def _watch(
     enhanced: bool,
 ) -> None:
     """Treat new files as they come, until Ctrl-C."""
+    from scotopic.jobs.journal import NAME
     from scotopic.jobs.watch import Watch
+    from scotopic.write import check_place
 
     watch = Watch(folders, names, lambda job: job.target.exists(), enhanced=enhanced)
     card = choice.models().card() if choice is not None else None
     with (
-        _session(journal_place(folders, output), output, settings, card, course) as (session, _),
+        _session(journal, output, settings, card, course) as (session, _),
         progress_of(None, course.as_json) as screen,
     ):
+        for folder in [output] if output is not None else folders:
+            check_place(folder / NAME)
         watched = ", ".join(map(str, folders))
         errors.print(f"watching {watched}; Ctrl-C ends it")
         outcomes = session.run(watch, choice, course.workers or 1, screen.tell)
@@ -225,7 +258,7 @@ def journal_place(paths: list[Path], home: Path | None) -> Path:
 
 @contextmanager
 def _session(
-    place: Path, home: Path | None, settings: batch.Settings, card: Card | None, course: Course
+    journal_at: Path, home: Path | None, settings: batch.Settings, card: Card | None, course: Course
 ) -> Iterator[tuple[Session, list[Path]]]:
     """A session with its journal, and the folders that were made for it. A dry run has no journal."""
     from scotopic.jobs.journal import Journal, settings_in_words
@@ -236,7 +269,8 @@ def _session(
         return
     made = make_folders(home) if home is not None else []
     words = settings_in_words(settings, card)
-    with Journal(course.journal or place, words, resume=course.resume) as journal:
+    otherwise = f"give another {'place with --journal' if course.journal else 'folder with -o'}"
+    with Journal(journal_at, words, resume=course.resume, otherwise=otherwise) as journal:
         if journal.interrupted and not course.resume and not course.watch:
             errors.print("an earlier run into this folder was interrupted; --resume goes on with it")
         yield Session(journal, settings, home), made
@@ -247,12 +281,12 @@ def _report(
     course: Course,
     screen: Screen,
     stream: TextIO | None = None,
-) -> int:
-    """Tell of each file; gives the number of those that failed."""
-    failed = 0
+) -> _Tally:
+    """Tell of each file."""
+    tally = _Tally()
     with closing(outcomes) as each:
         for outcome in each:
-            failed += outcome.status == "failed"
+            tally.note(outcome.status, str(outcome.job.source))
             screen.count(outcome.job)
             if course.as_json:
                 typer.echo(json.dumps(outcome.to_json()), file=stream)
@@ -264,4 +298,4 @@ def _report(
                 screen.say(line_of(outcome), False)
                 if outcome.facts.get("warning"):
                     screen.say(f"{outcome.job.name}: note: {outcome.facts['warning']}", True)
-    return failed
+    return tally

@@ -39,6 +39,10 @@ class FileExistsRefusal(WriteError):
     """The target exists and nobody allowed overwriting it."""
 
 
+class DiskFullError(WriteError):
+    """There was no room for a result."""
+
+
 class SettingsError(ScotopicError):
     """A setting is unknown or out of its range."""
 

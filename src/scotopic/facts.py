@@ -18,6 +18,7 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
     facts: dict[str, Any] = {
         "make": captured.make or None,
         "camera": captured.model or None,
+        "taken": captured.exif.taken or None,
         "iso": captured.iso,
         "exposure_s": captured.exposure_s,
         "width": width,

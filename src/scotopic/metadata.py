@@ -49,6 +49,9 @@ _ASCII, _LONG = 2, 4
 _SRGB, _UNCALIBRATED = 1, 0xFFFF
 """EXIF ColorSpace: sRGB, and any other."""
 
+_TAKEN, _TAKEN_PART = 0x9003, 0x9291
+"""EXIF DateTimeOriginal and SubSecTimeOriginal."""
+
 LONGEST_TEXT = 2000
 """Characters of a text carried along, IPTC's limit: a JPEG has room for 64 kB of EXIF in all."""
 
@@ -65,6 +68,12 @@ class Exif:
     gps: dict[int, Any] = field(default_factory=dict)
     words: Words = field(default_factory=Words)
     enhanced: bool = False
+
+    @property
+    def taken(self) -> str:
+        """When the picture was taken, as EXIF writes it, to the part of a second that is known; else empty."""
+        when, part = (str(self.exif.get(tag) or "").strip() for tag in (_TAKEN, _TAKEN_PART))
+        return f"{when}.{part}" if when and part else when
 
     def without_gps(self) -> Exif:
         """The same without the place."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import tifffile
 from PIL import features
 
 from scotopic import avif, jpeg, jxl, png
-from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
+from scotopic.errors import DiskFullError, FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
 from scotopic.metadata import ORIENTATION, RATING, XMP, Words, attach_to_tiff, xmp_packet
@@ -154,6 +155,10 @@ def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
         else:
             _take_name(temporary, path)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(
+                f"{path}: could not be written ({error.strerror}); make room first"
+            ) from error
         raise WriteError(f"{path}: could not be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -192,7 +197,7 @@ def _take_name(temporary: Path, path: Path) -> None:
             raise
 
 
-OR_SKIP = ", or --skip-existing to pass it by"
+OR_SKIP = ", --skip-existing to pass it by, or another folder (-o) if it is of another photo"
 
 
 def refusal(path: Path | str, otherwise: str = "") -> FileExistsRefusal:

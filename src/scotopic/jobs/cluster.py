@@ -316,12 +316,9 @@ def treat_remote(
 
 def _is_done(job: RemoteJob, journal: Journal, settings: Settings) -> bool:
     """Whether the interrupted run has done a file whose result is there."""
-    ended, begun = journal.ended.get(job.source), journal.begun.get(job.source)
-    if begun is not None and not settings.overwrite and begun.get("state") == job.state:
+    ended, begun = journal.ended.get(job.target), journal.begun.get(job.target)
+    now = (job.source, job.state)
+    if begun is not None and not settings.overwrite and (begun["file"], begun.get("state")) == now:
         journal.note("done", job.source, job.target, state=job.state)
         return True
-    return (
-        ended is not None
-        and ended["status"] != "failed"
-        and (ended["output"], ended.get("state")) == (job.target, job.state)
-    )
+    return ended is not None and ended["status"] != "failed" and (ended["file"], ended.get("state")) == now

@@ -1,8 +1,9 @@
-"""The journal of a run: a line for each file begun and each that ended, so that an interrupted run can go on.
+"""The journal of a folder of results: a line for each file begun and each that ended, so that an interrupted run can
+go on, and whose a result is stays known.
 
-A file of JSON lines. The first says with what settings the run works; then comes a line when a file is begun
-("started") and one when it has ended ("done", "skipped", "failed"); the last is "finished". Each line is on the disk
-before the run goes on: what a line says has happened. A line that a power cut tore is passed by.
+A file of JSON lines, to which each run adds. The first of a run says with what settings it works; then comes a line
+when a file is begun ("started") and one when it has ended ("done", "skipped", "failed"); the last is "finished". Each
+line is on the disk before the run goes on: what a line says has happened. A line that a power cut tore is passed by.
 While a run works its journal is locked, which keeps a second run from the same results.
 """
 
@@ -17,7 +18,7 @@ import pickle
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from scotopic.batch import Settings
 from scotopic.errors import SettingsError, WriteError
@@ -27,7 +28,13 @@ from scotopic.version import __version__
 NAME = ".scotopic-journal.jsonl"
 """Of a journal in the folder of the results."""
 
-FORMAT = 1
+FORMAT = 2
+
+_BEGIN = b'{"scotopic"'
+"""Of every journal."""
+
+KNOWN_FORMATS = (1, 2)
+"""Of the first, a run with other settings began the journal anew."""
 
 _NOT_OF_THE_PICTURES = ("overwrite", "skip_existing", "dry_run", "tile", "sandbox")
 """Settings that change no picture."""
@@ -49,25 +56,30 @@ def settings_in_words(settings: Settings, card: Card | None) -> dict[str, str]:
 class Journal:
     """One run's journal, open and locked; a context manager.
 
-    Without `resume` the journal begins anew, but for what is done with the same settings. `ended` has by file the last
-    line of what an interrupted run ended, `begun` that of what it had only begun; both are empty for a new run. Raises
-    WriteError where the journal cannot be written or another run holds it, SettingsError where the interrupted run had
-    other settings.
+    With `resume`, `ended` has by result the last line of what runs with the same settings ended, `begun` that of what
+    an interrupted one had only begun; both are empty for a new run. Raises WriteError where the journal cannot be
+    written (`otherwise` says what to do then) or another run holds it, SettingsError where only runs with other
+    settings were interrupted.
     """
 
-    def __init__(self, path: Path, settings: dict[str, str], *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        settings: dict[str, str],
+        *,
+        resume: bool = False,
+        otherwise: str = "give another place with --journal",
+    ) -> None:
         self.path = path
         self.ended: dict[str, dict[str, Any]] = {}
         self.begun: dict[str, dict[str, Any]] = {}
         self.interrupted = False
-        """Whether there was a journal of a run that did not come to its end."""
-        self._kept: list[dict[str, Any]] = []
-        """What runs before have done with these settings: a later `resume` is to know of it."""
+        """Whether the last run with these settings did not come to its end."""
         try:
             self._file = path.open("a+b")
         except OSError as error:
             raise WriteError(
-                f"{path}: the journal cannot be written ({error.strerror}); give another place with --journal"
+                f"{path}: the journal cannot be written ({error.strerror}); {otherwise}"
             ) from error
         try:
             self._take()
@@ -86,60 +98,69 @@ class Journal:
             ) from error
 
     def _begin(self, settings: dict[str, str], resume: bool) -> None:
-        lines = self._lines()
-        header = lines[0] if lines and "journal" in lines[0] else {}
-        self.interrupted = bool(header) and lines[-1].get("status") != "finished"
-        if header and resume:
-            self._check(header, settings)
-            for line in lines[1:]:
-                match line.get("status"):
-                    case "started":
-                        self.begun[line["file"]] = line
-                    case "done" | "skipped":
-                        self.begun.pop(line["file"], None)
-                        self.ended[line["file"]] = line
-                    case "failed":
-                        # A result that is there already is refused, and is no worse for it.
-                        self.begun.pop(line["file"], None)
-                        self.ended.setdefault(line["file"], line)
-        else:
-            if header and header["journal"] == FORMAT and header.get("settings") == settings:
-                self._kept = [line for line in lines[1:] if line.get("status") == "done"]
-            self._file.truncate(0)
-        began = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write(
-            {"scotopic": __version__, "journal": FORMAT, "began": began, "settings": settings}, *self._kept
-        )
-
-    def _lines(self) -> list[dict[str, Any]]:
-        self._file.seek(0)
-        lines: list[dict[str, Any]] = []
-        content = self._file.read()
-        for line in content.splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(entry, dict):
-                lines.append(entry)
-        if content and not content.endswith(b"\n"):
+        entries, torn = read_entries(self._file)
+        self._length = self._file.tell()
+        """Of what was there before."""
+        self._read(entries, settings, resume)
+        if torn:
             self._file.write(b"\n")
-        return lines
+        began = datetime.now(UTC).isoformat(timespec="seconds")
+        self._write({"scotopic": __version__, "journal": FORMAT, "began": began, "settings": settings})
 
-    def _check(self, header: dict[str, Any], settings: dict[str, str]) -> None:
-        if header["journal"] != FORMAT:
+    def _read(self, entries: list[dict[str, Any]], settings: dict[str, str], resume: bool) -> None:
+        """What runs before have done."""
+        own, header = False, {}
+        unfinished: list[dict[str, Any]] = []
+        """Of runs with other settings, how they began."""
+        alike = False
+        """Whether there was one with the same."""
+        for entry in entries:
+            if "journal" in entry:
+                header = entry
+                own = entry["journal"] in KNOWN_FORMATS and entry.get("settings") == settings
+                if own:
+                    alike = self.interrupted = True
+                else:
+                    unfinished.append(header)
+            elif entry.get("status") == "finished" and own:
+                self.interrupted = False
+            elif entry.get("status") == "finished":
+                unfinished = [other for other in unfinished if other is not header]
+            elif own and resume:
+                self._take_up(entry)
+            elif entry.get("status") in ("started", "done"):
+                # Made with other settings, or to be.
+                self.begun.pop(entry.get("output", ""), None)
+                self.ended.pop(entry.get("output", ""), None)
+        if resume and unfinished and not alike:
+            self._refuse(unfinished[-1], settings)
+
+    def _take_up(self, entry: dict[str, Any]) -> None:
+        output = entry.get("output", "")
+        match entry.get("status"):
+            case "started":
+                self.begun[output] = entry
+            case "done" | "skipped":
+                self.begun.pop(output, None)
+                self.ended[output] = entry
+            case "failed":
+                # A result that is there already is refused, and is no worse for it.
+                self.begun.pop(output, None)
+                self.ended.setdefault(output, entry)
+
+    def _refuse(self, header: dict[str, Any], settings: dict[str, str]) -> None:
+        if header["journal"] not in KNOWN_FORMATS:
             raise SettingsError(
                 f"{self.path}: is a journal of scotopic {header.get('scotopic')}, which this one cannot go on with; "
                 "leave --resume out"
             )
         before = header.get("settings", {})
         other = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
-        if other:
-            words = "; ".join(f"{n} was {before.get(n)}, now {settings.get(n)}" for n in other)
-            raise SettingsError(
-                f"the interrupted run had other settings ({words}): give the same ones, or leave --resume out to "
-                "start anew"
-            )
+        words = "; ".join(f"{n} was {before.get(n)}, now {settings.get(n)}" for n in other)
+        raise SettingsError(
+            f"the interrupted run had other settings ({words}): give the same ones, or leave --resume out to "
+            "start anew"
+        )
 
     def note(self, status: str, file: str, output: str, **facts: Any) -> None:
         """Write what happened to a file. Raises WriteError where the disk refuses."""
@@ -150,11 +171,11 @@ class Journal:
         self._write({"status": "finished"})
 
     def forget(self) -> None:
-        """Remove the journal of a run that left nothing, unless runs before it did."""
-        if self._kept:
-            self.finish()
-        else:
+        """Leave no trace of a run that left nothing."""
+        if not self._length:
             self.path.unlink(missing_ok=True)
+            return
+        self._file.truncate(self._length)
 
     def _write(self, *entries: dict[str, Any]) -> None:
         try:
@@ -176,6 +197,26 @@ class Journal:
         # A full disk has been told of when the line was written.
         with contextlib.suppress(OSError):
             self._file.close()
+
+
+def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bool]:
+    """The lines of an open journal that are whole, and whether the last is not. Raises WriteError for no journal."""
+    file.seek(0)
+    begin = file.read(len(_BEGIN))
+    if begin != _BEGIN[: len(begin)]:
+        raise WriteError(
+            f"{file.name}: is no journal of scotopic, and is kept; give another place with --journal"
+        )
+    content = begin + file.read()
+    entries = []
+    for line in content.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict):
+            entries.append(entry)
+    return entries, bool(content) and not content.endswith(b"\n")
 
 
 def _lock(handle: int) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import unicodedata
+from collections.abc import Iterator
+from itertools import chain, count
 from pathlib import Path
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
+from scotopic.jobs.past import Past, alike
 from scotopic.metadata import is_enhanced
 
 RAW_SUFFIXES = frozenset(
@@ -18,8 +20,12 @@ RAW_SUFFIXES = frozenset(
 """Endings by which files are picked from folders; a file named outright may be called anything."""
 
 
+NOT_PHOTOS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN"})
+"""Folders of what network storage and Windows have put aside, previews and deleted files."""
+
+
 def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, Path]]:
-    """The RAW files named or below the folders named, each with the folder it is relative to.
+    """The RAW files named or below the folders named, hidden ones apart, each with the folder it is relative to.
 
     What is named is taken as it is, even if it does not exist; so is a folder that cannot be opened:
     reading them will say so. Without `enhanced`, DNGs in folders that scotopic has written are passed by:
@@ -36,7 +42,10 @@ def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, 
             found.append((folder, path if folder != path else path.parent))
 
         for folder, folders, names in os.walk(path, onerror=closed):
-            folders.sort()
+            # Hidden ones hold what was deleted (.Trashes), previews and programs' own.
+            folders[:] = sorted(
+                name for name in folders if not name.startswith(".") and name not in NOT_PHOTOS
+            )
             for name in sorted(names):
                 if Path(name).suffix.lower() not in RAW_SUFFIXES or name.startswith("."):
                     continue
@@ -60,13 +69,18 @@ def is_result(path: Path) -> bool:
 
 
 def lay_out(
-    files: list[tuple[Path, Path]], output: Path | None, kind: Kind | None, way: Way = "scotopic"
+    files: list[tuple[Path, Path]],
+    output: Path | None,
+    kind: Kind | None,
+    way: Way = "scotopic",
+    past: Past | None = None,
 ) -> tuple[list[Job], Kind]:
     """Where each result goes, and its format.
 
     `IMG_1.ARW` becomes `IMG_1-scotopic.jpg` beside it; `output` is a file for a single source, else a
     folder that keeps the sources' subfolders. Of two sources that would meet in one name the later
-    keeps its ending in it. Raises SettingsError where `output` does not fit.
+    keeps its ending in it; what `past` has made of a source keeps its name. Raises SettingsError where `output`
+    does not fit.
     """
     named = ENDINGS.get(output.suffix.lower()) if output is not None else None
     if output is not None and named and not output.is_dir():
@@ -86,39 +100,45 @@ def lay_out(
     if output is not None and output.exists() and not output.is_dir():
         raise SettingsError(f"{output} is a file, but a folder is needed for the results")
     chosen: Kind = kind or "jpg"
-    names = Names(output, chosen, way)
+    names = Names(output, chosen, way, past)
     jobs = [names.job(source, base) for source, base in files]
     _check_apart(jobs)
     return jobs, chosen
 
 
 class Names:
-    """Gives each source a result's name of its own, one after the other.
+    """Gives each source a result's name of its own, one after the other; `past` is what runs before have given.
 
     Names are told apart as the strictest file systems do: neither case nor the way an accent is written counts.
     """
 
-    def __init__(self, output: Path | None, kind: Kind, way: Way) -> None:
+    def __init__(self, output: Path | None, kind: Kind, way: Way, past: Past | None = None) -> None:
         self._output, self._tail = output, f"-{way}.{kind}"
+        self._past = past or Past()
         self._taken: set[str] = set()
 
     def job(self, source: Path, base: Path) -> Job:
         """The job of a source found below `base`; of two that would meet the later keeps its ending."""
         folder = source.parent if self._output is None else self._output / source.parent.relative_to(base)
-        stem = _short(source.stem, len(self._tail) + NUMBER_BYTES)
-        target = folder / f"{stem}{self._tail}"
-        if _alike(target) in self._taken:
-            target = folder / f"{stem}_{source.suffix[1:].lower()}{self._tail}"
-        number = 2
-        while _alike(target) in self._taken:
-            target = folder / f"{stem}_{number}{self._tail}"
-            number += 1
+        target = next(name for name in self._names(source, folder) if alike(name) not in self._taken)
         self.take(target)
         return Job(source, target)
 
+    def _names(self, source: Path, folder: Path) -> Iterator[Path]:
+        """Names for a result, the best first, without those of other photos' results."""
+        for made in self._past.results_of(source):
+            if made.parent == folder.absolute() and made.name.endswith(self._tail):
+                yield folder / made.name
+        stem = _short(source.stem, len(self._tail) + NUMBER_BYTES)
+        ways = chain(["", f"_{source.suffix[1:].lower()}"], (f"_{number}" for number in count(2)))
+        for way in ways:
+            name = folder / f"{stem}{way}{self._tail}"
+            if not self._past.is_of_another(name, source):
+                yield name
+
     def take(self, target: Path) -> None:
         """Keep a name from being given."""
-        self._taken.add(_alike(target))
+        self._taken.add(alike(target))
 
 
 NAME_BYTES = 255
@@ -139,10 +159,6 @@ def _short(stem: str, more: int) -> str:
     while kept and "\udc80" <= kept[-1] <= "\udcff":
         kept = kept[:-1]
     return kept + mark
-
-
-def _alike(path: Path) -> str:
-    return unicodedata.normalize("NFC", str(path).casefold())
 
 
 def _check_apart(jobs: list[Job]) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from scotopic.batch import Job, Outcome, Settings, State, state_of
-from scotopic.errors import WriteError
+from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
 from scotopic.jobs.journal import Journal
+from scotopic.jobs.past import is_of
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
+
+WITHOUT_ROOM_MAX = 3
+"""After so many results without room, one after the other, a run ends: smaller ones might have fitted."""
 
 
 class Session:
@@ -25,6 +29,8 @@ class Session:
         self._journal, self._settings, self._home = journal, settings, home
         self._home_is = _identity(home)
         self._states: dict[Path, State | None] = {}
+        self._without_room = 0
+        """Results, one after the other, for which there was no room."""
         self.done = 0
         """Results that are there, of this run or of the interrupted one."""
         if journal is not None:
@@ -35,13 +41,23 @@ class Session:
         """Whether the interrupted run has done a file, which is as it was then, and its result is still there."""
         if self._journal is None or not job.target.exists():
             return False
-        file = str(job.source.absolute())
-        ended, begun = self._journal.ended.get(file), self._journal.begun.get(file)
-        if begun is not None and _is_of(begun, job) and not self._settings.overwrite:
+        output = str(job.target.absolute())
+        ended, begun = self._journal.ended.get(output), self._journal.begun.get(output)
+        if begun is not None and is_of(begun, job.source, unchanged=True) and not self._settings.overwrite:
             # It was begun, so there was no result before; results appear whole or not at all.
-            self._journal.note("done", file, str(job.target.absolute()), **_in_line(state_of(job.source)))
+            self._journal.note("done", str(job.source.absolute()), output, **_in_line(state_of(job.source)))
             return True
-        return ended is not None and ended["status"] != "failed" and _is_of(ended, job)
+        return (
+            ended is not None and ended["status"] != "failed" and is_of(ended, job.source, unchanged=True)
+        )
+
+    def _has_changed(self, job: Job) -> bool:
+        """Whether a result was made of what the source was before."""
+        if self._journal is None or self._settings.overwrite or self._settings.skip_existing:
+            return False
+        ended = self._journal.ended.get(str(job.target.absolute()))
+        was_made = ended is not None and ended["status"] == "done" and job.target.exists()
+        return was_made and ended is not None and not is_of(ended, job.source, unchanged=True)
 
     def run(
         self,
@@ -61,6 +77,8 @@ class Session:
             for job in jobs:
                 if job is not None and self.is_done(job):
                     passed.append(Outcome(job, "skipped", 0.0, {"resumed": True}))
+                elif job is not None and self._has_changed(job):
+                    passed.append(_changed(job))
                 elif job is not None:
                     yield replace(job, home=self._home)
                 else:
@@ -71,12 +89,16 @@ class Session:
                 for outcome in outcomes:
                     yield from self._handed_over(passed)
                     yield self._noted(outcome)
+                    if self._without_room == WITHOUT_ROOM_MAX:
+                        folder = self._home or outcome.job.target.parent
+                        raise WriteError(f"{folder}: the disk is full; make room, then go on with --resume")
             yield from self._handed_over(passed)
 
     def _handed_over(self, passed: list[Outcome]) -> Iterator[Outcome]:
         while passed:
-            self.done += 1
-            yield passed.pop(0)
+            outcome = passed.pop(0)
+            self.done += outcome.status == "skipped"
+            yield outcome
 
     def finish(self, made: list[Path]) -> None:
         """The run came to its end. Where it left nothing, neither journal nor the folders `made` for it stay."""
@@ -103,9 +125,13 @@ class Session:
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
+        if outcome.status != "skipped":
+            self._without_room = self._without_room + 1 if outcome.fault == DiskFullError.__name__ else 0
         facts: dict[str, Any] = {"seconds": round(outcome.seconds, 3)}
         if outcome.error:
             facts["error"] = outcome.error
+        if outcome.facts.get("taken"):
+            facts["taken"] = outcome.facts["taken"]
         self._note(outcome.status, outcome.job, **facts)
         return outcome
 
@@ -139,11 +165,9 @@ def _in_line(state: State | None) -> dict[str, int]:
     return {"size": state[0], "mtime_ns": state[1]} if state is not None else {}
 
 
-def _is_of(line: dict[str, Any], job: Job) -> bool:
-    """Whether a line is of this job, and the source as it was."""
-    state = state_of(job.source)
-    return (
-        line["output"] == str(job.target.absolute())
-        and state is not None
-        and (line.get("size"), line.get("mtime_ns")) == state[:2]
+def _changed(job: Job) -> Outcome:
+    words = (
+        f"{job.name}: has changed since {job.target} was made of it; --resume --overwrite makes it anew, "
+        "--skip-existing leaves it"
     )
+    return Outcome(job, "failed", 0.0, {}, words, FileExistsRefusal.__name__)
