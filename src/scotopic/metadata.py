@@ -127,6 +127,15 @@ class Exif:
         return _directory({EXIF_VERSION: b"0232", **self.exif, **own}), _directory(self.gps)
 
 
+_TYPES = {
+    **dict.fromkeys((0x8831, 0x8832, 0x8833, 0x8834, 0x8835), 4),
+    **dict.fromkeys((0x9101, 0xA300, 0xA301, 0xA302), 7),
+    **dict.fromkeys((0x9201, 0x9203, 0x9204), 10),
+}
+"""Types that EXIF asks for where Pillow would take another by the value: ISO and its kin are LONG, what components,
+file and scene are UNDEFINED, what may be negative is SRATIONAL."""
+
+
 def writes(tag: int, value: Any) -> bool:
     """Whether a value can be written under its tag: a broken file may hold a number where a text belongs."""
     try:
@@ -144,6 +153,8 @@ def _directory(tags: dict[int, Any]) -> ImageFileDirectory_v2:
             # Pillow would put question marks for letters beyond ASCII; bytes it leaves alone.
             directory.tagtype[tag] = _ASCII
             value = value.encode()
+        elif tag in _TYPES:
+            directory.tagtype[tag] = _TYPES[tag]
         directory[tag] = value
     return directory
 
