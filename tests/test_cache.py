@@ -287,9 +287,9 @@ def test_a_training_that_nothing_is_held_out_to_watch_by_says_so(torch, pairs, t
     from scotopic.train.sources import Data, open_sources
 
     recipe = Recipe(crop=32, batch=1)
-    for given, is_watched in ((pairs, True), (pairs[:2], False)):
+    for some, is_watched in ((pairs, True), (pairs[:2], False)):
         said: list[str] = []
-        opened = open_sources(Data(given, []), recipe, tmp_path, torch.device("cpu"), said.append)
+        opened = open_sources(Data(some, []), recipe, tmp_path, torch.device("cpu"), said.append)
         assert bool(opened.validation) is is_watched
         assert ("nothing is left to watch this training by" in " ".join(said)) is not is_watched
 
