@@ -282,6 +282,28 @@ def test_bad_files_are_all_named_before_anything_is_decoded(pairs, tmp_path):
         PairCache.open([], tmp_path / "cache", truth="linear")
 
 
+def test_a_training_that_nothing_is_held_out_to_watch_by_says_so(torch, pairs, tmp_path):
+    from scotopic.train.recipes import Recipe
+    from scotopic.train.sources import Data, open_sources
+
+    recipe = Recipe(crop=32, batch=1)
+    for some, is_watched in ((pairs, True), (pairs[:2], False)):
+        said: list[str] = []
+        opened = open_sources(Data(some, []), recipe, tmp_path, torch.device("cpu"), said.append)
+        assert bool(opened.validation) is is_watched
+        assert ("nothing is left to watch this training by" in " ".join(said)) is not is_watched
+
+
+def test_more_misfits_than_anybody_reads_are_counted(pairs, tmp_path):
+    small = pair_in(tmp_path, size=(64, 64), scene="00007")
+    wrong = [replace(pairs[0], long=small.long, scene=str(i)) for i in range(13)]
+    with pytest.raises(DatasetError) as caught:
+        PairCache.open(wrong, tmp_path / "cache", truth="linear")
+    head, *lines = caught.value.lines
+    assert head == "these pairs cannot be used:"
+    assert (len(lines), lines[-1]) == (11, "(and 3 more)")
+
+
 def test_frames_that_do_not_lie_over_each_other_are_refused(pairs, tmp_path):
     small = pair_in(tmp_path, size=(64, 64), scene="00007")
     phase = pair_in(tmp_path, scene="00008", cfa=BAYER_PHASES[1])

@@ -357,6 +357,21 @@ def test_a_name_that_a_terminal_would_obey_is_told_in_one_plain_line(tmp_path):
         assert "a\\nb\\x1b[2J.dng" in done.stderr
 
 
+def test_files_that_cannot_be_used_are_told_in_a_line_each_whatever_their_names_hold(tmp_path):
+    for needed in ("scipy", "skimage", "bm3d"):
+        pytest.importorskip(needed, reason="the evaluate extra is not installed")
+    for part in ("short", "long"):
+        (tmp_path / part).mkdir()
+        for name in ("a\nb\x1b[2J.dng", "c.dng"):
+            (tmp_path / part / name).write_bytes(b"\xff\xd8\xff\xe0 no mosaic")
+    done = scotopic("evaluate", "pairs", tmp_path)
+    assert done.returncode == 1
+    head, first, second = done.stderr.splitlines()
+    assert head == "scotopic: these files cannot be used:"
+    assert first.startswith(f"  {tmp_path}/short/a\\nb\\x1b[2J.dng: ")
+    assert second.startswith(f"  {tmp_path}/short/c.dng: ")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("words", [["info", SAMPLE], ["--help"]])
 def test_a_full_standard_output_is_told(words):

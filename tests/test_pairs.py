@@ -15,6 +15,7 @@ from scotopic import miniature
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
+from scotopic.jobs.layout import RAW_SUFFIXES
 from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit
 from scotopic.pairs import check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
@@ -29,6 +30,14 @@ def mini(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "sid"
     write_miniature(folder, scenes=5, size=SIZE, seed=3)
     return folder
+
+
+@pytest.fixture
+def find_data():
+    pytest.importorskip("torch")
+    from scotopic.train.sources import find_data
+
+    return find_data
 
 
 def touched(folder: Path, *names: str) -> None:
@@ -111,6 +120,198 @@ def test_own_pairs_go_by_equal_names_and_by_what_the_files_say(tmp_path):
         find_pairs(tmp_path)
 
 
+def pair(folder: Path, short: str, long: str) -> None:
+    shot(folder / short, exposure_s=0.1)
+    shot(folder / long, exposure_s=2.5, ratio=1)
+
+
+def test_what_lies_beside_raw_files_on_a_card_is_passed_by(tmp_path):
+    for part, seconds in (("short", 0.1), ("long", 2.5)):
+        shot(tmp_path / part / "IMG_1.ARW", exposure_s=seconds, ratio=10 if part == "short" else 1)
+        touched(
+            tmp_path / part,
+            *(
+                ".DS_Store",
+                "._IMG_1.ARW",
+                "IMG_1.JPG",
+                "img_1.jpeg",
+                "IMG_1.HIF",
+                "IMG_1.xmp",
+                "IMG_1.ARW.xmp",
+            ),
+            *("Thumbs.db", "notes.txt", "more/IMG_2.ARW"),
+        )
+    (found,) = find_pairs(tmp_path)
+    assert (found.short, found.long) == (tmp_path / "short" / "IMG_1.ARW", tmp_path / "long" / "IMG_1.ARW")
+
+
+def test_a_picture_without_its_raw_file_is_refused_and_told_with_its_folder(tmp_path):
+    pair(tmp_path, "short/a.dng", "long/a.dng")
+    for part in ("short", "long"):
+        (tmp_path / part / "b.jpg").write_bytes(b"\xff\xd8\xff\xe0 no mosaic")
+    with pytest.raises(DatasetError) as caught:
+        find_pairs(tmp_path)
+    assert caught.value.lines[1].startswith(f"{tmp_path / 'short' / 'b.jpg'}: ")
+    assert "b.jpg: b.jpg" not in str(caught.value)
+    with pytest.raises(DatasetError) as caught:
+        check([tmp_path / "long" / "b.jpg", tmp_path / "long" / "none.dng", tmp_path / "long" / "a.dng"])
+    assert [line.split(": ")[0] for line in caught.value.lines[1:]] == [
+        str(tmp_path / "long" / name) for name in ("b.jpg", "none.dng")
+    ]
+
+
+def test_upper_and_lower_case_are_one_where_that_leaves_no_doubt(tmp_path):
+    pair(tmp_path, "Short/IMG_1.ARW", "LONG/img_1.arw")
+    (found,) = find_pairs(tmp_path)
+    assert (found.short.name, found.long.name, found.scene) == ("IMG_1.ARW", "img_1.arw", "IMG_1")
+    pair(tmp_path, "Short/img_1.arw", "LONG/IMG_1.ARW")
+    if len(list((tmp_path / "LONG").iterdir())) == 2:  # the disk tells them apart
+        assert all(p.short.name == p.long.name for p in find_pairs(tmp_path))
+        (tmp_path / "LONG" / "IMG_1.ARW").unlink()
+        with pytest.raises(DatasetError, match=r"case tell which file goes with IMG_1\.ARW"):
+            find_pairs(tmp_path)
+        pair(tmp_path, "Short/img_1.arw", "LONG/Img_1.arw")
+        (tmp_path / "Short" / "img_1.arw").unlink()
+        with pytest.raises(DatasetError, match=r"case tell which file goes with IMG_1\.ARW"):
+            find_pairs(tmp_path)
+
+
+def test_two_raw_files_of_one_name_and_a_folder_without_any_are_refused(tmp_path):
+    pair(tmp_path, "short/a.dng", "long/a.dng")
+    touched(tmp_path, "long/a.arw")
+    with pytest.raises(DatasetError, match=r"a\.arw and a\.dng differ in their ending alone"):
+        find_pairs(tmp_path)
+    for path in (tmp_path / "long").iterdir():
+        path.unlink()
+    touched(tmp_path, "long/notes.txt")
+    with pytest.raises(DatasetError, match=r"long: holds no RAW files"):
+        find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ((), "is not there"),
+        (("pp/notes.txt",), "has no folder short and no folder long"),
+        (("pp/short/a.dng",), r"has no folder long\)"),
+        (("pp/Long/a.dng",), r"has no folder short\)"),
+        (("pp",), "is no folder"),
+    ],
+)
+def test_a_folder_that_holds_no_pairs_is_told_what_it_lacks(tmp_path, made, words):
+    touched(tmp_path, *made)
+    with pytest.raises(DatasetError, match=words):
+        find_pairs(tmp_path / "pp")
+
+
+@given(count=st.integers(1, 45))
+@settings(max_examples=20)
+def test_of_two_scenes_or_more_some_are_kept_to_watch_a_training_by(count, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs")
+    names = [f"{i}.dng" for i in range(count)]
+    touched(folder, *names, "long.dng")
+    (folder / "pairs.csv").write_text(
+        "short,long,ratio,scene\n" + "".join(f"{name},{name},9,{name}\n" for name in names)
+    )
+    splits = [p.split for p in find_pairs(folder)]
+    assert splits.count("validation") == (0 if count == 1 else max(1, count // 10))
+    assert splits.count("train") >= min(count, 1)
+
+
+def test_the_last_of_a_few_pairs_is_kept_for_validation(tmp_path):
+    pair(tmp_path, "short/a.dng", "long/a.dng")
+    assert [p.split for p in find_pairs(tmp_path)] == ["train"]
+    pair(tmp_path, "short/b.dng", "long/b.dng")
+    assert [p.split for p in find_pairs(tmp_path)] == ["train", "validation"]
+
+
+def table_of(folder: Path, text: str) -> list[tuple[str, str, str]]:
+    touched(folder, *(f"{part}{i}.dng" for part in "sl" for i in range(4)))
+    (folder / "pairs.csv").write_text(text)
+    return [(p.short.name, p.scene, p.split) for p in find_pairs(folder)]
+
+
+@pytest.mark.parametrize("separator", [",", ", ", ";", "\t", " ; "])
+def test_a_table_may_be_written_as_people_and_spreadsheets_do(tmp_path, separator):
+    text = "Short,LONG ,Ratio,Split,Remark\ns0.dng,l0.dng,8,Train,\n\ns1.dng,l1.dng,9,test,x\n,,,,\n"
+    assert table_of(tmp_path, text.replace(",", separator)) == [
+        ("s0.dng", "l0", "train"),
+        ("s1.dng", "l1", "test"),
+    ]
+
+
+def test_a_line_without_a_split_is_where_the_rest_of_its_scene_is(tmp_path):
+    text = "short,long,ratio,scene,split\ns0.dng,l0.dng,8,a,\ns1.dng,l0.dng,8,a,test\ns2.dng,l2.dng,8,b,\n"
+    assert [split for *_, split in table_of(tmp_path, text)] == ["test", "test", "train"]
+    text += "s3.dng,l3.dng,8,c,\n"
+    assert [split for *_, split in table_of(tmp_path, text)] == ["test", "test", "train", "validation"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (
+            "s0.dng,l0.dng,8,a,train\ns1.dng,l1.dng,8,a,test\n",
+            "line 3: scene a is for test here and for train in line 2",
+        ),
+        (
+            "s0.dng,l0.dng,8,a,train\ns1.dng,l0.dng,8,b,test\n",
+            r"line 3: long frame l0\.dng is for test here",
+        ),
+        ("s0.dng,l0.dng,8,a,\n\ns0.dng,l0.dng,8,a,\n", "line 4: is the pair of line 2 again"),
+        ("s0.dng,l0.dng,8,a,\ns0.dng,../{name}/l0.dng,8,a,\n", "line 3: is the pair of line 2 again"),
+    ],
+)
+def test_a_table_that_measures_on_what_was_learnt_from_or_says_a_pair_twice_is_refused(
+    tmp_path, rows, words
+):
+    with pytest.raises(DatasetError, match=words):
+        table_of(tmp_path, "short,long,ratio,scene,split\n" + rows.format(name=tmp_path.name))
+
+
+def test_training_finds_pairs_in_folders_of_upper_case(tmp_path, find_data):
+    pair(tmp_path, "Short/IMG_1.ARW", "LONG/img_1.arw")
+    assert [p.long.name for p in find_data([tmp_path]).pairs] == ["img_1.arw"]
+
+
+def test_half_of_the_dataset_is_told_what_it_lacks(tmp_path, find_data):
+    touched(
+        tmp_path,
+        "Sony/short/10003_00_0.1s.ARW",
+        "Fuji/short/10003_00_0.1s.RAF",
+        "Fuji/long/10003_00_10s.RAF",
+    )
+    for find in (find_sid, lambda folder: find_data([folder])):
+        with pytest.raises(DatasetError, match=r"Sony has no folder long\)"):
+            find(tmp_path)
+    shutil.rmtree(tmp_path / "Sony")
+    with pytest.raises(DatasetError, match="holds the Fuji half of the dataset alone"):
+        find_data([tmp_path])
+    shutil.rmtree(tmp_path / "Fuji" / "long")
+    with pytest.raises(DatasetError, match=r"Fuji has no folder long\)"):
+        find_data([tmp_path], "xtrans")
+    with pytest.raises(DatasetError, match="is not there"):
+        find_sid(tmp_path / "none")
+
+
+@pytest.mark.parametrize("part", ["short", "long"])
+def test_raw_files_of_another_name_are_not_lost_from_the_dataset_unsaid(tmp_path, part):
+    touched(
+        tmp_path / "Sony", "short/10003_00_0.1s.ARW", "long/10003_00_10s.ARW", f"{part}/._10003_00_1s.ARW"
+    )
+    touched(tmp_path / "Sony", f"{part}/IMG_2.JPG", f"{part}/.DS_Store")
+    assert len(find_sid(tmp_path)) == 1
+    touched(tmp_path / "Sony", f"{part}/IMG_2.ARW")
+    with pytest.raises(DatasetError, match=rf"{part}: IMG_2\.ARW is not named like"):
+        find_sid(tmp_path)
+
+
+def test_pairs_are_looked_for_among_all_endings_that_photos_to_learn_from_have(find_data):
+    from scotopic.train.datasets import RAWS
+
+    assert RAWS <= RAW_SUFFIXES
+
+
 def test_the_ratio_counts_exposure_and_iso(tmp_path):
     short = shot(tmp_path / "a.dng", exposure_s=0.1, iso=1600)
     long = shot(tmp_path / "b.dng", exposure_s=10, iso=400)
@@ -125,22 +326,30 @@ def test_the_ratio_counts_exposure_and_iso(tmp_path):
 def test_a_table_names_pairs_ratios_scenes_and_splits(tmp_path):
     shot(tmp_path / "night" / "a.dng", exposure_s=0.1)
     shot(tmp_path / "night" / "b.dng", exposure_s=0.2)
-    shot(tmp_path / "tripod.dng", exposure_s=10, ratio=1)
+    for name in ("tripod.dng", "window.dng"):
+        shot(tmp_path / name, exposure_s=10, ratio=1)
     (tmp_path / "pairs.csv").write_text(
         "short,long,ratio,scene,split\n"
         "night/a.dng,tripod.dng,64,room,test\n"
-        "night/b.dng,tripod.dng,,,validation\n",
+        "night/b.dng,window.dng,,,validation\n",
         encoding="utf-8-sig",
     )
     first, second = find_pairs(tmp_path)
     assert (first.ratio, first.scene, first.split) == (64, "room", "test")
-    assert (second.ratio, second.scene, second.split) == (pytest.approx(50), "tripod", "validation")
+    assert (second.ratio, second.scene, second.split) == (pytest.approx(50), "window", "validation")
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("a,b\n1,2\n", "columns short and long"),
+        ("a,b\n1,2\n", "columns short and long, and has a, b"),
+        ("", "and has none"),
+        ("short,long\na.dng\n", "line 2: nothing is given for long"),
+        ("short,long\n,a.dng\n", "line 2: nothing is given for short"),
+        (
+            "short;long;ratio\na.dng;a.dng;2,5\n",
+            "line 2: ratio '2,5' must be a number from 1 up, such as 2.5",
+        ),
         ("short,long\n", "columns short and long"),
         ("short,long\nnone.dng,a.dng\n", r"line 2: .*none\.dng is not there"),
         ("short,long,ratio\na.dng,a.dng,much\n", "line 2: ratio 'much'"),

@@ -1,4 +1,4 @@
-"""What the command line tells: results and progress on the terminal, errors in one line each."""
+"""What the command line tells: results and progress on the terminal, errors in one line each, or a line a file."""
 
 from __future__ import annotations
 
@@ -91,15 +91,14 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results th
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Turn our own errors into one line and an exit status: 2 for settings, 1 for the rest."""
+    """Turn our own errors into their lines and an exit status: 2 for settings, 1 for the rest."""
     try:
         yield
-    except SettingsError as error:
-        errors.print(f"scotopic: {error}")
-        raise typer.Exit(2) from error
     except ScotopicError as error:
-        errors.print(f"scotopic: {error}")
-        raise typer.Exit(1) from error
+        head, *rest = error.lines
+        for line in (f"scotopic: {head}", *(f"  {line}" for line in rest)):
+            errors.print(line)
+        raise typer.Exit(2 if isinstance(error, SettingsError) else 1) from error
 
 
 def line_of(outcome: Any) -> str:

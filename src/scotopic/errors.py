@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ScotopicError(Exception):
     """The root: catching it catches every error of this library's own."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The message in lines to show one below the other; line breaks inside them are a file name's own."""
+        return (str(self),)
 
 
 class ReadError(ScotopicError):
@@ -52,4 +59,13 @@ class TrainingError(ScotopicError):
 
 
 class DatasetError(ScotopicError):
-    """Training or evaluation data are missing, damaged or too small."""
+    """Training or evaluation data are missing, damaged or too small; `each` says it of one file a line."""
+
+    def __init__(self, words: str = "", each: Sequence[str] = ()) -> None:
+        super().__init__("\n".join((words, *each)))
+        self._lines = (words, *each)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What the list is of, then its lines."""
+        return self._lines

@@ -4,28 +4,35 @@ The See-in-the-Dark dataset (Chen et al., CVPR 2018) is a folder with `Sony/shor
 `Fuji/short` and `Fuji/long`. A name such as `10003_00_0.04s.ARW` says the scene, the frame and the
 exposure; the scene's first digit says the split: 0 training, 1 test, 2 validation.
 
-Your own pairs are a folder with `short` and `long` that hold files of the same name, or with a
+Your own pairs are a folder with `short` and `long` that hold RAW files of the same name, or with a
 `pairs.csv` that has the columns `short` and `long`, paths below the folder, and if you like `ratio`,
-`scene` and `split`. Without a ratio the files' own exposure time and ISO give it.
+`scene` and `split`. Without a ratio the files' own exposure time and ISO give it. JPEGs beside RAW files,
+sidecars and hidden files are passed by.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from scotopic.errors import DatasetError, ReadError
 from scotopic.frame import Mosaic
+from scotopic.jobs.layout import RAW_SUFFIXES
+from scotopic.pairs_csv import PARTS, rows_of
 from scotopic.read import read_mosaic
 
 Split = Literal["train", "test", "validation"]
 Camera = Literal["Sony", "Fuji"]
 
 CAMERAS: tuple[Camera, ...] = ("Sony", "Fuji")
+
+PICTURES = frozenset({".heic", ".heif", ".hif", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
+"""Beside a RAW file these show the same. One that stands alone is taken for a frame: reading it says what it is."""
+
+NAME_EXAMPLE = "10003_00_0.04s.ARW"
 
 RATIO_MAX = 300.0
 """The paper amplifies by no more, though 30 s over 1/30 s would be 900."""
@@ -92,34 +99,45 @@ def parse_sid_name(name: str) -> SidName | None:
 def sid_folder(root: Path, camera: Camera = "Sony") -> Path | None:
     """The folder with a camera's `short` and `long`, where `root` is the dataset or that folder itself."""
     for folder in (root / camera, root):
-        if all((folder / part).is_dir() for part in ("short", "long")):
-            names = (p.name for part in ("short", "long") for p in (folder / part).iterdir())
-            if any(parse_sid_name(name) for name in names):
-                return folder
+        parts = _parts(folder)
+        if len(parts) == len(PARTS) and any(
+            parse_sid_name(p.name) for part in parts.values() for p in part.iterdir()
+        ):
+            return folder
     return None
+
+
+def is_sid(root: Path, camera: Camera = "Sony") -> bool:
+    """Whether `root` is the dataset, be it that one of a camera's two folders is missing: `find_sid` says which."""
+    half = len(_parts(root / camera)) == 1 and not (root / "pairs.csv").is_file()
+    return half or sid_folder(root, camera) is not None
 
 
 def find_sid(root: Path, camera: Camera = "Sony") -> list[Pair]:
     """All pairs of the dataset below `root`, by name.
 
-    Raises DatasetError when the folder is not laid out like it, a short frame has no long one, or a scene
-    has two.
+    Raises DatasetError when the folder is not laid out like it, a RAW file bears another kind of name, a short
+    frame has no long one, or a scene has two.
     """
+    check_folder(root)
     folder = sid_folder(root, camera)
     if folder is None:
+        inner = root / camera
+        missing = _missing(inner if inner.is_dir() else root)
         raise DatasetError(
-            f"{root}: is not laid out like the See-in-the-Dark dataset: {camera}/short and {camera}/long with "
-            "files such as 10003_00_0.04s.ARW are needed"
+            f"{root}: is not laid out like the See-in-the-Dark dataset{f' ({missing})' if missing else ''}: "
+            f"{camera}/short and {camera}/long with files such as {NAME_EXAMPLE} are needed"
         )
+    parts = _parts(folder)
     longs: dict[str, tuple[Path, SidName]] = {}
-    for path, name in _named(folder / "long"):
+    for path, name in _named(parts["long"]):
         if name.scene in longs:
             raise DatasetError(
                 f"{path}: scene {name.scene} has another long frame, {longs[name.scene][0].name}"
             )
         longs[name.scene] = (path, name)
     pairs, alone = [], []
-    for path, name in _named(folder / "short"):
+    for path, name in _named(parts["short"]):
         if name.scene not in longs:
             alone.append(path.name)
             continue
@@ -128,44 +146,50 @@ def find_sid(root: Path, camera: Camera = "Sony") -> list[Pair]:
         pairs.append(Pair(path, long, ratio, name.scene, name.split, name.frame))
     if alone:
         raise DatasetError(
-            f"{folder / 'long'}: no long frame for {few(alone)}: get them, or remove these short frames"
+            f"{parts['long']}: no long frame for {few(alone)}: get them, or remove these short frames"
         )
     if not pairs:
-        raise DatasetError(f"{folder}: holds no short frames such as 10003_00_0.04s.ARW")
+        raise DatasetError(f"{folder}: holds no short frames such as {NAME_EXAMPLE}")
     return pairs
 
 
 def find_pairs(folder: Path) -> list[Pair]:
     """Your own pairs below `folder`, by `pairs.csv` or by equal names in `short` and `long`.
 
-    Every tenth scene is for validation where no split is given. Raises DatasetError for pairs that cannot
-    be put together, naming what is missing.
+    Where no split is given every tenth scene is for validation, of two to nine the last. Upper and lower case
+    count for the same where that leaves no doubt. Raises DatasetError for pairs that cannot be put together,
+    naming what is missing.
     """
+    check_folder(folder)
     table = folder / "pairs.csv"
     if table.is_file():
         return _from_table(folder, table)
-    if not all((folder / part).is_dir() for part in ("short", "long")):
+    if missing := _missing(folder):
         raise DatasetError(
-            f"{folder}: holds no pairs: the folders short and long with files of the same name are needed, "
-            "or a pairs.csv with the columns short and long"
+            f"{folder}: holds no pairs ({missing}): the folders short and long with RAW files of the same name "
+            "are needed, or a pairs.csv with the columns short and long"
         )
-    longs = {p.stem: p for p in sorted((folder / "long").iterdir()) if p.is_file()}
-    shorts = [p for p in sorted((folder / "short").iterdir()) if p.is_file()]
-    alone = [p.name for p in shorts if p.stem not in longs]
-    if alone:
-        raise DatasetError(f"{folder / 'long'}: no file of the same name for {few(alone)}")
-    if not shorts:
-        raise DatasetError(f"{folder / 'short'}: is empty")
+    parts = _parts(folder)
+    shorts, longs = (_frames(parts[part]) for part in PARTS)
+    matched = _matched(shorts, longs, parts["long"])
     pairs, bad = [], []
-    for index, path in enumerate(shorts):
+    for index, (name, long) in enumerate(matched.items()):
         try:
-            ratio = ratio_of(path, longs[path.stem])
+            ratio = ratio_of(shorts[name], long)
         except DatasetError as error:
             bad.append(str(error))
             continue
-        pairs.append(Pair(path, longs[path.stem], ratio, path.stem, _split_of(index)))
+        pairs.append(Pair(shorts[name], long, ratio, name, _split_of(index, len(matched))))
     raise_all(bad)
     return pairs
+
+
+def check_folder(folder: Path) -> None:
+    """Raise DatasetError where there is no such folder."""
+    if not folder.exists():
+        raise DatasetError(f"{folder}: is not there; give a folder with data")
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: is no folder; give the one that the data lie in")
 
 
 def ratio_of(short: Path, long: Path) -> float:
@@ -194,43 +218,68 @@ def check(files: Iterable[Path]) -> None:
         try:
             read_mosaic(path)
         except (ReadError, OSError) as error:
-            bad.append(str(error))
+            bad.append(_of(path, error))
     raise_all(bad)
 
 
 def _from_table(folder: Path, table: Path) -> list[Pair]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(f"{table}: cannot be read as CSV ({error})") from error
-    if not rows or not {"short", "long"} <= set(rows[0]):
-        raise DatasetError(
-            f"{table}: needs a first line with the columns short and long, and rows below it"
-        )
-    pairs, bad = [], []
-    scenes: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
+    stated: list[tuple[int, Pair, bool]] = []
+    bad = []
+    for line, row in rows_of(table):
         try:
-            pairs.append(_from_row(folder, row, scenes))
+            stated.append((line, _from_row(folder, row), bool(row.get("split"))))
         except DatasetError as error:
             bad.append(f"{table}, line {line}: {error}")
-    raise_all(bad)
-    return pairs
+    raise_all(bad, "lines")
+    found = _with_splits(stated)
+    raise_all([f"{table}, {words}" for words in _clashes(found)], "lines")
+    return [pair for _, pair in found]
 
 
-def _from_row(folder: Path, row: dict[str, str], scenes: dict[str, int]) -> Pair:
-    """One line of the table; `scenes` numbers the scenes met so far: one is never in two splits."""
-    short, long = (folder / (row[part] or "") for part in ("short", "long"))
+def _from_row(folder: Path, row: dict[str, str]) -> Pair:
+    """One line of the table, for training where it says no split."""
+    if empty := [part for part in PARTS if not row[part]]:
+        raise DatasetError(f"nothing is given for {' and '.join(empty)}: write a path below {folder}")
+    short, long = (folder / row[part] for part in PARTS)
     missing = [str(p) for p in (short, long) if not p.is_file()]
     if missing:
         raise DatasetError(f"{few(missing)} is not there")
-    scene = row.get("scene") or long.stem
-    words = row.get("split") or _split_of(scenes.setdefault(scene, len(scenes)))
-    split = _SPLITS.get(words)
+    words = row.get("split") or "train"
+    split = _SPLITS.get(words.lower())
     if split is None:
         raise DatasetError(f"split {words!r} must be train, validation or test")
-    return Pair(short, long, _ratio_in(row) or ratio_of(short, long), scene, split)
+    return Pair(short, long, _ratio_in(row) or ratio_of(short, long), row.get("scene") or long.stem, split)
+
+
+def _with_splits(stated: Sequence[tuple[int, Pair, bool]]) -> list[tuple[int, Pair]]:
+    """Each line's pair in a split: the one stated, else that of other lines of its scene, else by turns."""
+    splits = {pair.scene: pair.split for _, pair, is_stated in stated if is_stated}
+    rest = [scene for scene in dict.fromkeys(p.scene for _, p, _ in stated) if scene not in splits]
+    count = 0 if "validation" in splits.values() else len(rest)
+    splits |= {scene: _split_of(index, count) for index, scene in enumerate(rest)}
+    return [
+        (line, pair if is_stated else replace(pair, split=splits[pair.scene]))
+        for line, pair, is_stated in stated
+    ]
+
+
+def _clashes(found: Sequence[tuple[int, Pair]]) -> Iterator[str]:
+    """Lines given twice, and those that bring a scene or a long frame into a second split."""
+    lines: dict[tuple[Path, Path], int] = {}
+    first: dict[str | Path, tuple[int, Split]] = {}
+    for line, pair in found:
+        files = (pair.short.resolve(), pair.long.resolve())
+        if (before := lines.setdefault(files, line)) != line:
+            yield f"line {line}: is the pair of line {before} again: remove one of them"
+            continue
+        for what, key in ((f"scene {pair.scene}", pair.scene), (f"long frame {pair.long.name}", files[1])):
+            other, split = first.setdefault(key, (line, pair.split))
+            if split != pair.split:
+                yield (
+                    f"line {line}: {what} is for {pair.split} here and for {split} in line {other}: what was "
+                    "learnt from must not be measured on, so give both lines one split"
+                )
+                break
 
 
 def _ratio_in(row: dict[str, str]) -> float | None:
@@ -242,23 +291,91 @@ def _ratio_in(row: dict[str, str]) -> float | None:
     except ValueError:
         ratio = 0.0
     if not 1 <= ratio < 1e6:
-        raise DatasetError(f"ratio {words!r} must be a number from 1 up")
+        raise DatasetError(f"ratio {words!r} must be a number from 1 up, such as 2.5")
     return ratio
 
 
-def raise_all(bad: Sequence[str]) -> None:
-    """One DatasetError that says all that is wrong, where anything is."""
+def raise_all(bad: Sequence[str], what: str = "files") -> None:
+    """One DatasetError that says all that is wrong, each in a line of its own, where anything is."""
     if bad:
-        more = f"\n(and {len(bad) - 10} more)" if len(bad) > 10 else ""
-        raise DatasetError("these files cannot be used:\n" + "\n".join(bad[:10]) + more)
+        more = [f"(and {len(bad) - 10} more)"] if len(bad) > 10 else []
+        raise DatasetError(f"these {what} cannot be used:", [*bad[:10], *more])
 
 
-def _split_of(index: int) -> Split:
-    return "validation" if index % 10 == 9 else "train"
+def _split_of(index: int, count: int) -> Split:
+    """Every tenth is for validation, of two to nine the last one: a training needs something to be watched by."""
+    return "validation" if index % 10 == 9 or (index == count - 1 and 2 <= count <= 9) else "train"
+
+
+def _parts(folder: Path) -> dict[str, Path]:
+    """The folders short and long, whichever case they are written in; lower case goes first."""
+    if not folder.is_dir():
+        return {}
+    return {p.name.lower(): p for p in sorted(folder.iterdir()) if p.name.lower() in PARTS and p.is_dir()}
+
+
+def _missing(folder: Path) -> str:
+    """Which of short and long there is not, in words; nothing where there are both."""
+    missing = [part for part in PARTS if part not in _parts(folder)]
+    return f"{folder} has no folder {' and no folder '.join(missing)}" if missing else ""
+
+
+def _frames(folder: Path) -> dict[str, Path]:
+    """The photos of a folder by name without ending: RAW files, and pictures that lie beside no RAW file."""
+    files = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and p.is_file()]
+    raws = {p.stem.casefold() for p in files if p.suffix.lower() in RAW_SUFFIXES}
+    found: dict[str, Path] = {}
+    for path in files:
+        ending = path.suffix.lower()
+        if ending in RAW_SUFFIXES or (ending in PICTURES and path.stem.casefold() not in raws):
+            if path.stem in found:
+                raise DatasetError(
+                    f"{folder}: {found[path.stem].name} and {path.name} differ in their ending alone: keep one of them"
+                )
+            found[path.stem] = path
+    if not found:
+        raise DatasetError(f"{folder}: holds no RAW files such as IMG_1.ARW")
+    return found
+
+
+def _matched(shorts: dict[str, Path], longs: dict[str, Path], folder: Path) -> dict[str, Path]:
+    """The long frame for each short one's name, in another case where that leaves no doubt."""
+    alike: dict[str, list[Path]] = {}
+    for name, path in longs.items():
+        alike.setdefault(name.casefold(), []).append(path)
+    folded = [name.casefold() for name in shorts]
+    matched, alone, unclear = {}, [], []
+    for name, path in shorts.items():
+        found = [longs[name]] if name in longs else alike.get(name.casefold(), [])
+        if not found:
+            alone.append(path.name)
+        elif name not in longs and (len(found) > 1 or folded.count(name.casefold()) > 1):
+            unclear.append(path.name)
+        else:
+            matched[name] = found[0]
+    if alone:
+        raise DatasetError(f"{folder}: no file of the same name for {few(alone)}")
+    if unclear:
+        raise DatasetError(
+            f"{folder}: only upper and lower case tell which file goes with {few(unclear)}: name both alike"
+        )
+    return matched
 
 
 def _named(folder: Path) -> list[tuple[Path, SidName]]:
-    parsed = [(p, parse_sid_name(p.name)) for p in sorted(folder.iterdir())]
+    """The dataset's files in a folder. Raises DatasetError for RAW files of other names: they would be lost unsaid."""
+    paths = sorted(folder.iterdir())
+    parsed = [(p, parse_sid_name(p.name)) for p in paths]
+    strange = [
+        p.name
+        for p, name in parsed
+        if name is None and p.suffix.lower() in RAW_SUFFIXES and not p.name.startswith(".")
+    ]
+    if strange:
+        raise DatasetError(
+            f"{folder}: {few(strange)} is not named like {NAME_EXAMPLE} (scene, frame, exposure): rename or remove "
+            "what is no part of the dataset"
+        )
     return [(p, name) for p, name in parsed if name is not None]
 
 
@@ -266,7 +383,12 @@ def _read(path: Path) -> Mosaic:
     try:
         return read_mosaic(path)
     except ReadError as error:
-        raise DatasetError(str(error)) from error
+        raise DatasetError(_of(path, error)) from error
+
+
+def _of(path: Path, error: ReadError | OSError) -> str:
+    """What is wrong with a file, under its whole path: frames in short and in long bear the same name."""
+    return f"{path}: {str(error).removeprefix(f'{path.name}: ')}"
 
 
 def few(names: Sequence[str]) -> str:

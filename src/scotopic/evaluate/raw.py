@@ -22,7 +22,7 @@ from scotopic.evaluate.figures import ALL, SID_VARIANTS
 from scotopic.evaluate.methods import Chosen, Shot, in_range
 from scotopic.evaluate.metrics import brightness_corrected, psnr, ssim
 from scotopic.evaluate.pairwise import TRUE, Judge, Measured, check_alike, measure
-from scotopic.pairs import Camera, Split, find_pairs, find_sid, sid_folder
+from scotopic.pairs import Camera, Split, find_pairs, find_sid, is_sid
 from scotopic.read import read_mosaic
 
 AS_IT_IS, CORRECTED = "as it is", "brightness corrected"
@@ -51,14 +51,14 @@ def eld(
     `chosen` is of `methods.for_mosaics`. `split` None for the dataset's test set, or for all of your own
     pairs. Raises DatasetError for folders that hold neither, and as `real.sid`.
     """
-    is_sid = sid_folder(root, camera) is not None
-    wanted = split or ("test" if is_sid else None)
-    pairs = find_sid(root, camera) if is_sid else find_pairs(root)
-    whole = is_sid and (camera, wanted) == ("Sony", "test")
+    of_sid = is_sid(root, camera)
+    wanted = split or ("test" if of_sid else None)
+    pairs = find_sid(root, camera) if of_sid else find_pairs(root)
+    whole = of_sid and (camera, wanted) == ("Sony", "test")
     facts: dict[str, Any] = {
         "protocol": "raw",
         "data": str(root),
-        "camera": camera if is_sid else None,
+        "camera": camera if of_sid else None,
         "split": wanted or "all",
         "whole_test_set": whole,
     }

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scotopic import noise
 from scotopic.errors import DatasetError, ReadError, WriteError
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic
-from scotopic.pairs import Pair, Split, check
+from scotopic.pairs import Pair, Split, check, raise_all
 from scotopic.pattern import PATTERNS, Cell, offset
 from scotopic.read import libraw_truth, read_mosaic
 
@@ -121,9 +121,8 @@ class PairCache:
         except OSError as error:
             raise WriteError(f"{folder}: the cache could not be written ({error})") from error
         keys = [(_Task(p.short, "mosaic").key, _Task(p.long, truth).key) for p in pairs]
-        bad = [_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True)]
-        if any(bad):
-            raise DatasetError("these pairs cannot be used:\n" + "\n".join(b for b in bad if b))
+        misfits = (_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True))
+        raise_all([words for words in misfits if words], "pairs")
         entries = [_entry(p, index[s]) for p, (s, _) in zip(pairs, keys, strict=True)]
         return cls(folder, truth, entries, [(folder / s, folder / t) for s, t in keys])
 

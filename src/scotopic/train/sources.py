@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 
 from scotopic.errors import DatasetError
-from scotopic.pairs import Camera, Pair, find_pairs, find_sid, sid_folder
+from scotopic.pairs import Camera, Pair, check_folder, find_pairs, find_sid, is_sid, sid_folder
 from scotopic.pattern import Sensor
 from scotopic.train.cache import PairCache
 from scotopic.train.datasets import CleanPhotos, PairCrops, find_photos, split
@@ -62,9 +62,8 @@ def find_data(folders: Iterable[Path], sensor: Sensor = "bayer") -> Data:
     pairs: list[Pair] = []
     photos: list[Path] = []
     for folder in folders:
-        if not folder.is_dir():
-            raise DatasetError(f"{folder}: is no folder")
-        if sid_folder(folder, wanted[0]) is not None:
+        check_folder(folder)
+        if is_sid(folder, wanted[0]):
             pairs += find_sid(folder, wanted[0])
         elif sid_folder(folder, wanted[1]) is not None:
             raise DatasetError(
@@ -189,6 +188,11 @@ def open_sources(
         raise DatasetError(
             f"the recipe {recipe.name} learns from pairs of a short and a long exposure, and there are none: "
             "give the See-in-the-Dark dataset or a folder with short and long"
+        )
+    if not validation:
+        report(
+            "nothing is left to watch this training by, and its figures in decibels stay empty: give two scenes or "
+            "more, or a pairs.csv that calls a scene's split validation"
         )
     training = found[0] if len(found) == 1 else Mixed(found[0], found[1], recipe.real_share)
     return Sources(training, validation, scenes, facts)
