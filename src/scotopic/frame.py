@@ -21,6 +21,15 @@ Shown = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 RED, GREEN, BLUE = 0, 1, 2
 
+VALUE_MAX = 1e9
+"""Values farther from 0 are no light: no sensor counts so far, and squares of much larger ones overflow."""
+
+SINGULAR = 1e-6
+"""A colour matrix whose rows, each of length 1, span less than this cannot be inverted."""
+
+_CHECKED = 1 << 16
+"""Values looked at at a time: they stay in the processor's cache for the second look."""
+
 RGGB = ((RED, GREEN), (GREEN, BLUE))
 """The Bayer phase that the network sees, in reading order."""
 
@@ -60,13 +69,17 @@ class NoiseProfile:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Capture:
-    """What is known of how a picture was taken; common to all states before display."""
+    """What is known of how a picture was taken; common to all states before display.
+
+    Raises SettingsError for a white balance, a matrix or a pixel's shape that there cannot be; whatever numpy takes
+    for numbers of that shape will do.
+    """
 
     wb: tuple[float, float, float]
-    """Camera gains for R, G, B; green = 1."""
+    """Camera gains for R, G, B, above 0; green = 1."""
     wb_source: str = "camera"
     xyz_to_camera: npt.NDArray[np.float64] | None = None
-    """(3, 3), XYZ (D65) to camera RGB before white balance; None where nobody knows it."""
+    """(3, 3), invertible, XYZ (D65) to camera RGB before white balance; None where nobody knows it."""
     exposure_s: float | None = None
     iso: float | None = None
     make: str = ""
@@ -74,7 +87,7 @@ class Capture:
     orientation: int = 1
     """EXIF orientation, 1 to 8: how the picture must be turned to stand upright."""
     pixel_aspect: float = 1.0
-    """Width over height of a pixel."""
+    """Width over height of a pixel, above 0."""
     noise: NoiseProfile | None = None
     """What the file itself says of its noise."""
     shading: Shading | None = None
@@ -82,6 +95,21 @@ class Capture:
     notes: tuple[str, ...] = ()
     """What the user should know of how the file was read."""
     exif: Exif = field(default_factory=Exif)
+
+    def __post_init__(self) -> None:
+        red, green, blue = _numbers("wb, three gains for R, G, B,", self.wb, (3,), above=0).tolist()
+        _set(self, wb=(red, green, blue))
+        _set(self, pixel_aspect=_number("pixel_aspect", self.pixel_aspect, above=0))
+        if self.xyz_to_camera is None:
+            return
+        matrix = _numbers("xyz_to_camera", self.xyz_to_camera, (3, 3))
+        rows = np.linalg.norm(matrix, axis=1, keepdims=True)
+        if not rows.all() or not abs(np.linalg.det(matrix / rows)) > SINGULAR:
+            raise SettingsError(
+                f"xyz_to_camera {matrix.tolist()} tells no colours apart, as it cannot be inverted: give the camera's "
+                "own matrix, or None where it is not known"
+            )
+        _set(self, xyz_to_camera=matrix)
 
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
@@ -92,9 +120,10 @@ class Capture:
 class Mosaic(Capture):
     """What the sensor counted, one colour a pixel.
 
-    `data` (H, W) in DN, uint16 or float32; `cfa` the colours (0 R, 1 G, 2 B) of the repeating cell in
-    reading order from the top-left, 2x2 or 6x6; `black` in DN for each place of the cell; `white` in
-    DN; `saturation` where this sensor stops counting, in DN, at most `white`.
+    `data` (H, W) in DN, uint16 or float32, to which other numbers are converted; `cfa` the colours (0 R, 1 G, 2 B) of
+    the repeating cell in reading order from the top-left, 2x2 or 6x6; `black` in DN for each place of the cell;
+    `white` in DN, above black; `saturation` where this sensor stops counting, in DN, above black and at most `white`
+    (of finished colours sampled back also above it). Raises SettingsError for what does not fit together.
     """
 
     data: Counts
@@ -104,18 +133,37 @@ class Mosaic(Capture):
     saturation: float
 
     def __post_init__(self) -> None:
-        cell = np.shape(self.cfa)
-        if self.data.ndim != 2 or cell not in ((2, 2), (6, 6)) or np.shape(self.black) != cell:
+        super().__post_init__()
+        _set(self, data=_values(self))
+        cell, of_black = _shape(self.cfa), _shape(self.black)
+        if self.data.ndim != 2 or cell not in ((2, 2), (6, 6)) or of_black != cell:
             raise SettingsError(
                 f"a Mosaic needs data (H, W), a cfa of 2x2 or 6x6 and black of the same shape; got "
-                f"data {self.data.shape}, cfa {cell}, black {np.shape(self.black)}"
+                f"data {self.data.shape}, cfa {cell}, black {of_black}"
             )
+        colours = np.array(self.cfa).tolist()
+        if any(colour not in (RED, GREEN, BLUE) for row in colours for colour in row):
+            raise SettingsError(f"a cfa holds the colours 0 (R), 1 (G) and 2 (B); got {colours}")
+        _set(self, cfa=tuple(tuple(int(colour) for colour in row) for row in colours))
+        _set(self, black=_numbers("black", self.black, cell))
+        for name in ("white", "saturation"):
+            _set(self, **{name: _number(name, getattr(self, name))})
         if min(self.data.shape) < len(self.cfa):
             raise SettingsError(
                 f"a Mosaic needs one whole cell of its colours, {cell[0]}x{cell[1]}; got data {self.data.shape}"
             )
         if not self.white > float(np.max(self.black)):
             raise SettingsError(f"white level {self.white} is not above black level {np.max(self.black)}")
+        if not self.saturation > float(np.max(self.black)):
+            raise SettingsError(
+                f"saturation {self.saturation:g} is not above black level {np.max(self.black):g}: give the white level "
+                "where nothing else is known"
+            )
+        if self.data.dtype.kind == "u" and np.max(self.black) > 0xFFFF:
+            raise SettingsError(
+                f"black level {np.max(self.black):g} is above all that 16 bits can count: give levels in the "
+                "data's own DN"
+            )
 
     @property
     def is_bayer(self) -> bool:
@@ -144,8 +192,9 @@ class Mosaic(Capture):
 class Linear(Capture):
     """Scene-linear camera RGB before white balance, amplified.
 
-    `data` (H, W, 3) float32; after white balance 1.0 is display white for a neutral patch, and light
-    above it is kept. `clip` is the value at which the sensor saturated. `ratio` is the amplification.
+    `data` (H, W, 3) float32, to which other numbers are converted; after white balance 1.0 is display white for a
+    neutral patch, and light above it is kept. `clip` is the value at which the sensor saturated, `ratio` the
+    amplification, both above 0. Raises SettingsError for what does not fit.
 
     Files that hold finished colours a pixel (linear DNG, ProRAW) are read as one with ratio 1: 0 is black,
     1 display white, which is the file's white level unless its BaselineExposure says otherwise. `monochrome` says
@@ -158,8 +207,14 @@ class Linear(Capture):
     monochrome: bool = False
 
     def __post_init__(self) -> None:
-        if self.data.ndim != 3 or self.data.shape[2] != 3:
-            raise SettingsError(f"a Linear needs data (H, W, 3); got {self.data.shape}")
+        super().__post_init__()
+        _set(self, data=_values(self).astype(np.float32, copy=False))
+        if self.data.ndim != 3 or self.data.shape[2] != 3 or not self.data.size:
+            raise SettingsError(
+                f"a Linear needs data (H, W, 3) of one pixel or more; got {self.data.shape}"
+            )
+        for name in ("clip", "ratio"):
+            _set(self, **{name: _number(name, getattr(self, name), above=0)})
 
 
 Captured = Mosaic | Linear
@@ -168,8 +223,88 @@ Captured = Mosaic | Linear
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rendered:
-    """Display RGB: `data` (H, W, 3) uint8 or uint16, upright, with its ICC profile and EXIF."""
+    """Display RGB: `data` (H, W, 3) uint8 or uint16, upright, with its ICC profile and EXIF.
+
+    Raises SettingsError for other data; the order of their bytes is all the same.
+    """
 
     data: Shown
     icc: bytes
     exif: Exif
+
+    def __post_init__(self) -> None:
+        data = np.asarray(self.data)
+        kind = data.dtype.newbyteorder("=")
+        is_rgb = data.ndim == 3 and data.shape[2] == 3 and data.size > 0
+        if not is_rgb or kind not in (np.dtype(np.uint8), np.dtype(np.uint16)):
+            raise SettingsError(
+                f"a Rendered needs data (H, W, 3) of one pixel or more, uint8 or uint16; got {data.shape} {kind}: "
+                "leave out what is no colour, give grey three times, and scale light to 0..255 or 0..65535"
+            )
+        _set(self, data=data.astype(kind, copy=False))
+
+
+def check_light(captured: Captured) -> None:
+    """Raise SettingsError where a picture's values are NaN, infinite or beyond VALUE_MAX.
+
+    Not done where a picture is made, which is often, but once where work on it begins.
+    """
+    data = captured.data
+    if data.dtype.kind != "f":
+        return
+    rows = max(1, _CHECKED // data[0].size)
+    strips = (data[top : top + rows] for top in range(0, len(data), rows))
+    # Neither comparison holds for NaN.
+    if all(strip.min() >= -VALUE_MAX and strip.max() <= VALUE_MAX for strip in strips):
+        return
+    places = np.argwhere(~(np.abs(data) <= VALUE_MAX))
+    raise SettingsError(
+        f"this {type(captured).__name__} holds {len(places)} values that are no light (NaN, infinite, or beyond "
+        f"{VALUE_MAX:g}), the first in row {places[0][0]}, column {places[0][1]}; give numbers in their place, such as "
+        "black, or the median of the pixels around"
+    )
+
+
+def _set(state: Any, **fields: Any) -> None:
+    """Give fields of a frozen state their values."""
+    for name, value in fields.items():
+        object.__setattr__(state, name, value)
+
+
+def _values(captured: Captured) -> npt.NDArray[Any]:
+    """A picture's data as uint16 or float32, themselves where they are; SettingsError for what are no numbers."""
+    data = np.asarray(captured.data)
+    if data.dtype.kind not in "iuf":
+        raise SettingsError(
+            f"a {type(captured).__name__} needs data of numbers, such as float32; got {data.dtype}"
+        )
+    is_short = data.dtype.kind == "u" and data.dtype.itemsize <= 2
+    with np.errstate(over="ignore"):
+        return data.astype(np.uint16 if is_short else np.float32, copy=False)
+
+
+def _shape(values: Any) -> tuple[int, ...]:
+    """The shape of nested rows; () where they are of different lengths."""
+    try:
+        return np.shape(values)
+    except ValueError:
+        return ()
+
+
+def _numbers(
+    name: str, values: Any, shape: tuple[int, ...], *, above: float = -np.inf
+) -> npt.NDArray[np.float64]:
+    """Values as an array of that shape; SettingsError unless they are finite numbers, all `above`."""
+    try:
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        found = np.empty(0)
+    if found.shape != shape or not np.isfinite(found).all() or not (found > above).all():
+        kind = "numbers" + (f" above {above:g}" if above > -np.inf else "")
+        of_shape = f" of the shape {'x'.join(map(str, shape))}" if shape else ""
+        raise SettingsError(f"{name} must be finite {kind}{of_shape}; got {str(values)[:80]}")
+    return found
+
+
+def _number(name: str, value: Any, *, above: float = -np.inf) -> float:
+    return float(_numbers(name, value, (), above=above))
