@@ -21,8 +21,17 @@ Shown = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 RED, GREEN, BLUE = 0, 1, 2
 
-VALUE_MAX = 1e9
-"""Values farther from 0 are no light: no sensor counts so far, and squares of much larger ones overflow."""
+VALUE_MAX = 1e12
+"""Values farther from 0 are no light: no file that is read holds them, and squares of much larger ones overflow."""
+
+GAIN_MAX = 1e6
+"""No white balance weighs a colour more, or less than its inverse; a frame without light may come to thousands."""
+
+ASPECT_MAX = 16.0
+"""No pixel is so many times as long as it is wide, or as wide as it is long; Nikon's D1X has 2."""
+
+RATIO_MIN, RATIO_MAX = 2.0**-4, 2.0**20
+"""Amplifications of light; what can be asked for (exposure.EV_RANGE) lies well within."""
 
 SINGULAR = 1e-6
 """A colour matrix whose rows, each of length 1, span less than this cannot be inverted."""
@@ -49,12 +58,17 @@ X_TRANS = (
 class NoiseProfile:
     """variance(x) = shot * x + read for each colour, x in 0..1 of the sensor's range above black.
 
-    `shot` and `read` hold one value for R, G, B. `source` says where they come from, in words.
+    `shot` and `read` hold one value for R, G, B, not below 0. `source` says where they come from, in words.
+    Raises SettingsError for other values.
     """
 
     shot: tuple[float, float, float]
     read: tuple[float, float, float]
     source: str
+
+    def __post_init__(self) -> None:
+        for name in ("shot", "read"):
+            _check(self, name, "three variances, for R, G, B", (3,), least=0)
 
     def variance(self, x: npt.NDArray[np.floating], colour: int) -> npt.NDArray[np.floating]:
         """Variance of the value x (any shape) of a colour (0, 1 or 2).
@@ -97,19 +111,20 @@ class Capture:
     exif: Exif = field(default_factory=Exif)
 
     def __post_init__(self) -> None:
-        red, green, blue = _numbers("wb, three gains for R, G, B,", self.wb, (3,), above=0).tolist()
-        _set(self, wb=(red, green, blue))
-        _set(self, pixel_aspect=_number("pixel_aspect", self.pixel_aspect, above=0))
+        gains = "three gains, for R, G, B, such as 2.1, 1, 1.6"
+        _check(self, "wb", gains, (3,), least=1 / GAIN_MAX, most=GAIN_MAX)
+        aspect = "width over height, 1 for square pixels"
+        _check(self, "pixel_aspect", aspect, least=1 / ASPECT_MAX, most=ASPECT_MAX)
         if self.xyz_to_camera is None:
             return
-        matrix = _numbers("xyz_to_camera", self.xyz_to_camera, (3, 3))
+        _check(self, "xyz_to_camera", "3x3 numbers, or None where they are not known", (3, 3))
+        matrix = self.xyz_to_camera
         rows = np.linalg.norm(matrix, axis=1, keepdims=True)
         if not rows.all() or not abs(np.linalg.det(matrix / rows)) > SINGULAR:
             raise SettingsError(
                 f"xyz_to_camera {matrix.tolist()} tells no colours apart, as it cannot be inverted: give the camera's "
                 "own matrix, or None where it is not known"
             )
-        _set(self, xyz_to_camera=matrix)
 
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
@@ -145,9 +160,9 @@ class Mosaic(Capture):
         if any(colour not in (RED, GREEN, BLUE) for row in colours for colour in row):
             raise SettingsError(f"a cfa holds the colours 0 (R), 1 (G) and 2 (B); got {colours}")
         _set(self, cfa=tuple(tuple(int(colour) for colour in row) for row in colours))
-        _set(self, black=_numbers("black", self.black, cell))
-        for name in ("white", "saturation"):
-            _set(self, **{name: _number(name, getattr(self, name))})
+        _check(self, "black", "numbers in DN", cell)
+        _check(self, "white", "a number in DN")
+        _check(self, "saturation", "a number in DN", most=VALUE_MAX * RATIO_MAX)
         if min(self.data.shape) < len(self.cfa):
             raise SettingsError(
                 f"a Mosaic needs one whole cell of its colours, {cell[0]}x{cell[1]}; got data {self.data.shape}"
@@ -213,8 +228,8 @@ class Linear(Capture):
             raise SettingsError(
                 f"a Linear needs data (H, W, 3) of one pixel or more; got {self.data.shape}"
             )
-        for name in ("clip", "ratio"):
-            _set(self, **{name: _number(name, getattr(self, name), above=0)})
+        _check(self, "clip", "the light at which the sensor saturated", least=1 / VALUE_MAX)
+        _check(self, "ratio", "an amplification, 1 for light as it came", least=RATIO_MIN, most=RATIO_MAX)
 
 
 Captured = Mosaic | Linear
@@ -258,10 +273,11 @@ def check_light(captured: Captured) -> None:
     if all(strip.min() >= -VALUE_MAX and strip.max() <= VALUE_MAX for strip in strips):
         return
     places = np.argwhere(~(np.abs(data) <= VALUE_MAX))
+    kind, (row, column) = type(captured).__name__, places[0][:2]
     raise SettingsError(
-        f"this {type(captured).__name__} holds {len(places)} values that are no light (NaN, infinite, or beyond "
-        f"{VALUE_MAX:g}), the first in row {places[0][0]}, column {places[0][1]}; give numbers in their place, such as "
-        "black, or the median of the pixels around"
+        f"this {kind} holds values that are no light, {len(places)} of them (NaN, infinite, or beyond {VALUE_MAX:g}), "
+        f"the first in row {row}, column {column}; give numbers in their place, such as black, or the median of the "
+        "pixels around"
     )
 
 
@@ -291,20 +307,28 @@ def _shape(values: Any) -> tuple[int, ...]:
         return ()
 
 
-def _numbers(
-    name: str, values: Any, shape: tuple[int, ...], *, above: float = -np.inf
-) -> npt.NDArray[np.float64]:
-    """Values as an array of that shape; SettingsError unless they are finite numbers, all `above`."""
+def _check(
+    state: Any,
+    name: str,
+    needed: str,
+    shape: tuple[int, ...] = (),
+    *,
+    least: float = -VALUE_MAX,
+    most: float = VALUE_MAX,
+) -> None:
+    """Make a field a float, a tuple of floats or, of two dimensions, an array.
+
+    Raises SettingsError, which says what is `needed`, for another shape and for numbers out of range.
+    """
+    value = getattr(state, name)
     try:
-        found = np.asarray(values, np.float64)
+        found = np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError):
         found = np.empty(0)
-    if found.shape != shape or not np.isfinite(found).all() or not (found > above).all():
-        kind = "numbers" + (f" above {above:g}" if above > -np.inf else "")
-        of_shape = f" of the shape {'x'.join(map(str, shape))}" if shape else ""
-        raise SettingsError(f"{name} must be finite {kind}{of_shape}; got {str(values)[:80]}")
-    return found
-
-
-def _number(name: str, value: Any, *, above: float = -np.inf) -> float:
-    return float(_numbers(name, value, (), above=above))
+    # Neither comparison holds for NaN.
+    if found.shape != shape or not ((found >= least) & (found <= most)).all():
+        words = " ".join(str(value).split())[:80]
+        raise SettingsError(
+            f"{name} of a {type(state).__name__} needs {needed}, {least:g} to {most:g}; got {words}"
+        )
+    _set(state, **{name: found if len(shape) > 1 else tuple(found.tolist()) if shape else float(found)})
