@@ -64,7 +64,6 @@ def test_planes_hold_every_pixel_once_scaled_from_black_to_white():
         {"cfa": ((0.5, 1), (1, 2))},
         {"cfa": (("R", "G"), ("G", "B"))},
         {"cfa": ((0, 1), (1,))},
-        {"cfa": None},
     ],
     ids=str,
 )
