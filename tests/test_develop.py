@@ -160,3 +160,9 @@ def test_a_red_rose_little_amplified_stays_red(ratio):
 def test_an_unknown_look_is_refused():
     with pytest.raises(SettingsError, match="known are"):
         develop(linear(np.zeros((4, 4, 3))), look="vintage")
+
+
+@pytest.mark.parametrize("bits", [0, 1, 10, 12, 32, "8", None])
+def test_a_depth_that_there_is_not_is_refused(bits):
+    with pytest.raises(SettingsError, match="8 or 16 bits"):
+        develop(linear(np.zeros((4, 4, 3))), bits=bits)

@@ -150,6 +150,17 @@ def test_a_white_level_below_black_is_a_damaged_file(tmp_path, options):
         read(path)
 
 
+@WAYS
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [({50714: 70000, 50717: 80000}, "black level 70000"), ({50728: (1, 10**8, 1)}, "wb of a Mosaic")],
+    ids=["black above all counts", "gains of a hundred million"],
+)
+def test_what_no_picture_can_have_is_a_damaged_file(tmp_path, options, tags, words):
+    with pytest.raises(DamagedFileError, match=f"w.dng: contradicts itself .*{words}"):
+        read(write(tmp_path / "w.dng", counts(), tags=tags, **options))
+
+
 def test_a_linear_picture_with_a_row_of_black_above_white_is_a_damaged_file(tmp_path):
     deltas = [2000] + [0] * 63
     path = write(

@@ -8,7 +8,7 @@ import pytest
 from conftest import BAYER_PHASES
 from scotopic.balance import rebalanced
 from scotopic.develop import develop
-from scotopic.enhance import Plan, Prepared, enhance, finished, plan
+from scotopic.enhance import Plan, Prepared, enhance, finished, graph_inputs, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
@@ -112,7 +112,48 @@ def test_what_the_model_makes_no_picture_of_is_refused_and_not_black(model, phot
     made = plan(mosaic, ratio=100)
     endless = np.full(mosaic.data.shape, np.inf, np.float32)
     with pytest.raises(ModelError, match="amplify less"):
-        enhance(mosaic.with_changes(data=endless), model, plan_made=made)
+        model.run(endless, graph_inputs(mosaic, made))
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, np.inf])
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_picture_with_values_that_are_no_numbers_is_refused_as_such(model, dark, capfd, value, count):
+    data = dark.data.astype(np.float32)
+    data[100:110, 100:110].flat[:count] = value
+    spoilt = dark.with_changes(data=data)
+    light = Linear(data=np.stack([data] * 3, axis=-1), clip=1.0, ratio=1.0, wb=dark.wb)
+    for work in (
+        lambda: plan(spoilt),
+        lambda: enhance(spoilt, model, ratio=10),
+        lambda: finished(spoilt, model, ratio=10),
+        lambda: enhance(spoilt, model, plan_made=plan(dark, ratio=10)),
+        lambda: enhance(light, model, ratio=10),
+        lambda: develop(light),
+    ):
+        with pytest.raises(SettingsError, match=r"no light.* row 100, column 100"):
+            work()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("value", [1e12, -1e12])
+def test_the_strongest_light_there_can_be_is_no_fault_in_the_fit(model, dark, value):
+    data = dark.data.astype(np.float32)
+    data[100:110, 100:110] = value
+    unknown = dark.with_changes(data=data, make="", model="")
+    assert np.isfinite(enhance(unknown, model, ratio=10).data).all()
+
+
+@pytest.mark.parametrize("more", [{"ratio": 50}, {"ev": 3}, {"ratio": 2}], ids=str)
+def test_a_plan_and_an_amplification_are_not_taken_together(model, dark, more):
+    made = plan(dark, ratio=2)
+    for work in (enhance, finished):
+        with pytest.raises(SettingsError, match="beside a plan, which has one of 2"):
+            work(dark, model, plan_made=made, **more)
+
+
+def test_a_picture_of_eight_bits_with_a_black_above_them_is_black(model, dark):
+    few = dark.with_changes(data=(dark.data >> 8).astype(np.uint8), black=np.full((2, 2), 600.0))
+    assert develop(enhance(few, model, ratio=10)).data.max() < 8
 
 
 def test_a_sensor_that_clips_early_gives_the_same_light(model, photo, rng):

@@ -364,6 +364,9 @@ def test_a_run_becomes_a_model_that_enhances(run, tmp_path, dark):
         export(run, tmp_path / "mine", name="mine", version="2")
     with pytest.raises(SettingsError, match="sha256"):
         export(run, tmp_path / "other", name="mine", version="1", facts={"sha256": "0"})
+    for what in ("name", "version"):
+        with pytest.raises(SettingsError, match=f"the model's {what} is ' '"):
+            export(run, tmp_path / "other", **{"name": "mine", "version": "1", what: " "})
     assert not (tmp_path / "other").exists()
 
 

@@ -16,12 +16,12 @@ from conftest import BAYER_PHASES, MORE_DATA, ROOT, SAMPLE
 from scotopic.balance import balanced, daylight, of_the_brightest
 from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
-from scotopic.enhance import _of_even_black, _without_voids, enhance, graph_inputs, plan
+from scotopic.enhance import _without_voids, enhance, graph_inputs, plan
 from scotopic.exposure import binned_light
 from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.models import find
 from scotopic.noise import from_table
-from scotopic.pattern import extended, missing, pattern_of
+from scotopic.pattern import extended, missing, of_even_black, pattern_of
 from scotopic.read import read
 from scotopic.remosaic import as_mosaic, hardly_noisy
 from scotopic.run import Model
@@ -314,7 +314,7 @@ def test_the_mosaic_goes_into_the_graph_as_pythons_does(node, pictures):
         if isinstance(pictures[name], Mosaic):
             assert (mosaic.data.min() < 0) == (name == "cut at black"), name
         pattern, (top, left) = pattern_of(mosaic.cfa), missing(mosaic.cfa)
-        data = extended(_of_even_black(_without_voids(mosaic, made)), [(top, 0), (left, 0)], pattern.cell)
+        data = extended(of_even_black(_without_voids(mosaic, made)), [(top, 0), (left, 0)], pattern.cell)
         wanted = extended(data, [(0, -n % multiple[pattern.sensor]) for n in data.shape], pattern.cell)
         got = results[name]
         assert (got["height"], got["width"], got["top"], got["left"]) == (*wanted.shape, top, left), name

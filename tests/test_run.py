@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
@@ -15,7 +17,7 @@ from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.scenes import load_all
 from scotopic.models import OPTIONAL, available, find, load_card, sha256, with_optional
 from scotopic.pattern import extended
-from scotopic.run import GraphInputs, Model
+from scotopic.run import GraphInputs, Model, Models
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.tiles import spans
 
@@ -293,6 +295,22 @@ def test_a_card_of_another_format_is_refused(tmp_path):
     (tmp_path / "card.json").write_text(json.dumps(raw))
     with pytest.raises(ModelError, match="format 2"):
         load_card(tmp_path)
+
+
+def test_threads_that_share_models_open_each_once():
+    models = Models(device="cpu")
+    with ThreadPoolExecutor(6) as threads:
+        opened = list(threads.map(models.open, ["bayer"] * 6))
+    assert len(set(map(id, opened))) == 1
+
+
+def test_models_that_have_opened_one_are_pickled_without_it():
+    models = Models("bayer-fast", device="cpu")
+    first = models.open("bayer")
+    carried = pickle.loads(pickle.dumps(models))
+    assert carried.card() == models.card()
+    assert carried.open("bayer") is not first
+    assert models.open("bayer") is first
 
 
 def test_unknown_models_devices_and_tiles_are_refused(model, dark):

@@ -434,6 +434,20 @@ def test_settings_that_will_not_do_are_refused_before_the_picture_is_sent(server
     assert server.pictures == before
 
 
+def test_a_setting_that_comes_twice_is_refused_by_its_name(server, raw):
+    before = server.pictures
+    answer = server.ask("/api/enhance?name=a.dng&ratio=3&ratio=4", "POST", raw, RAW)
+    assert answer.status == 422
+    assert answer.json["error"]["words"].startswith("ratio: given more than once")
+    assert server.pictures == before
+    sent = server.send(raw)
+    server.finished(sent.json["id"])
+    for twice in ("ratio=3&ratio=4", "ratio=3&ratio=3", "format=png&strength=0&strength=1"):
+        answer = server.ask(f"/api/jobs/{sent.json['id']}/again?{twice}", "POST")
+        assert answer.status == 422, twice
+    server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
 def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
     for name in ("..", "~root.dng"):
         sent = server.send(raw, name)

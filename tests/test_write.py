@@ -280,6 +280,23 @@ def test_depth_and_format_must_fit(tmp_path):
         write(tmp_path / "a.tiff", picture("jpg"), "tiff")
 
 
+@pytest.mark.parametrize("quality", [0, -5, 101, 95.5, "high"])
+def test_a_quality_that_there_is_not_is_refused_and_nothing_written(tmp_path, quality):
+    with pytest.raises(SettingsError, match="1 to 100"):
+        write(tmp_path / "a.jpg", picture("jpg"), "jpg", quality=quality)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_quality_from_one_to_a_hundred_is_that_of_the_jpeg(tmp_path):
+    sizes = []
+    for quality in (1, 50, 95, 100):
+        write(tmp_path / f"{quality}.jpg", picture("jpg"), "jpg", quality=quality)
+        sizes.append((tmp_path / f"{quality}.jpg").stat().st_size)
+    assert sizes == sorted(set(sizes))
+    write(tmp_path / "usual.jpg", picture("jpg"), "jpg")
+    assert (tmp_path / "usual.jpg").stat().st_size == sizes[2]
+
+
 def test_results_get_the_usual_rights(tmp_path):
     mask = os.umask(0o022)
     try:

@@ -25,7 +25,17 @@ from scotopic.read import read
 from scotopic.run import DEFAULT_TILE, Model, Models
 from scotopic.sandbox import read_origin_sandboxed, read_sandboxed
 from scotopic.traditional import develop_traditional
-from scotopic.write import OR_SKIP, SUFFIXES, Format, bits_of, check_place, check_space, refusal, write
+from scotopic.write import (
+    OR_SKIP,
+    SUFFIXES,
+    Format,
+    bits_of,
+    check_place,
+    check_quality,
+    check_space,
+    refusal,
+    write,
+)
 
 EV_WORTH_A_WORD = 0.5
 """From so many stops of BaselineExposure on the user is told."""
@@ -131,6 +141,7 @@ def check_output(settings: Settings) -> None:
     """Raise SettingsError for a look, a colour space, a quality or a compression that does not go with the format."""
     if settings.quality is not None and settings.kind != "jpg":
         raise SettingsError("a quality is for JPEGs: leave it out or choose jpg")
+    check_quality(settings.quality)
     if settings.kind != "dng":
         if settings.dng_compression != "none":
             raise SettingsError("--dng-compression is for DNGs: leave it out or choose --format dng")

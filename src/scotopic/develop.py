@@ -23,7 +23,7 @@ from scotopic.colour import (
     towards_white,
 )
 from scotopic.errors import SettingsError
-from scotopic.frame import Capture, Linear, Rendered, Shown
+from scotopic.frame import Capture, Linear, Rendered, Shown, check_light
 from scotopic.icc import profile
 from scotopic.run import STRIP_PIXELS, usable_cores
 
@@ -32,6 +32,9 @@ LOOKS: tuple[Look, ...] = ("natural", "libraw", "linear")
 
 ColourSpace = Literal["srgb", "p3", "rec2020-linear"]
 COLOUR_SPACES: tuple[ColourSpace, ...] = ("srgb", "p3", "rec2020-linear")
+
+DEPTHS = (8, 16)
+"""Bits a colour that a picture is developed with."""
 
 LIGHT_MAX = 64.0
 """Light beyond this many times display white shows as white."""
@@ -42,11 +45,15 @@ _TURNS_BACK = {6: 8, 8: 6}
 
 
 def check_output(look: Look, space: ColourSpace, bits: int) -> None:
-    """Raise SettingsError for a look or colour space that there is not, and for light kept in 8 bits."""
+    """Raise SettingsError for a look, colour space or depth that there is not, and for light kept in 8 bits."""
     if look not in LOOKS:
         raise SettingsError(f"no look called {look}: known are {', '.join(LOOKS)}")
     if space not in COLOUR_SPACES:
         raise SettingsError(f"no colour space called {space}: known are {', '.join(COLOUR_SPACES)}")
+    if bits not in DEPTHS:
+        raise SettingsError(
+            f"pictures are developed with 8 or 16 bits a colour, not {bits}; AVIF of 10 is written of 16"
+        )
     for name, linear in ((f"colour space {space}", _is_linear(space)), (f"look {look}", look == "linear")):
         if linear and bits != 16:
             raise SettingsError(
@@ -73,10 +80,12 @@ def develop(
     shoulder that keeps hues, so that lamps end neither in flat white discs nor in another colour;
     "linear" is light as it is, cut at display white. None is "linear" in the linear colour space and
     "natural" in all others.
-    Raises SettingsError for a look or space that there is not, and for linear ones in 8 bits.
+    Raises SettingsError for a look, space or depth that there is not, for linear ones in 8 bits, and for light
+    that is no number.
     """
     height, width, _ = linear.data.shape
     canvas = Canvas(linear, (height, width), linear.clip, look=look, space=space, bits=bits)
+    check_light(linear)
     rows = max(1, STRIP_PIXELS // width)
 
     def strip(top: int) -> None:

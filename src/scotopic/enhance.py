@@ -14,13 +14,13 @@ from scotopic import exposure, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
 from scotopic.calibration.apply import Profiles, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
-from scotopic.develop import Canvas, ColourSpace, Look, develop, upright
+from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
 from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
-from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
+from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered, check_light
 from scotopic.lines import lines_off
 from scotopic.mend import Mended, Replaced, mended, without_lines
 from scotopic.models import Card
-from scotopic.pattern import Sensor, missing, pattern_of
+from scotopic.pattern import Sensor, black_of_places, missing, of_even_black, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.shading import evened, evened_mosaic
@@ -64,6 +64,7 @@ class Plan:
         if self.prepared is not None and self.prepared.of is captured.data:
             known = captured if isinstance(captured, Mosaic) else self.prepared.mosaic
             return known.with_changes(data=self.prepared.mosaic.data)
+        check_light(captured)
         mosaic = as_mosaic(captured)
         if self.profile is not None:
             mosaic = corrected(self.profile, mosaic)
@@ -78,7 +79,12 @@ def plan(
     ev: float | None = None,
     profiles: Profiles | None = None,
 ) -> Plan:
-    """Decide on amplification and noise; of `profiles` the one of this camera is used."""
+    """Decide on amplification and noise; of `profiles` the one of this camera is used.
+
+    Raises SettingsError for an amplification out of range, for values that are no numbers, and for less than a cell.
+    """
+    exposure.check(ratio, ev)
+    check_light(captured)
     mosaic = as_mosaic(captured)
     # Finished colours have lost their sensor's pattern: no profile is for them.
     usable = profiles if profiles is not None and isinstance(captured, Mosaic) else Profiles()
@@ -133,15 +139,16 @@ def enhance(
 
     `strength` 0..1 blends from the plain demosaic to the full effect; what came with finished colours keeps
     its own in place of the plain demosaic, and all that noise does not explain (`with_noise_taken`). The result has the
-    picture's height and width. Raises SettingsError for settings out of range, UnsupportedRawError for patterns that
-    no model knows, ModelError for a model of another sensor's kind, or of kind `srgb`, which knows no linear light.
+    picture's height and width. `ratio` and `ev` are for what is not planned yet. Raises SettingsError for settings out
+    of range and what `plan` refuses, UnsupportedRawError for patterns that no model knows, ModelError for a model of
+    another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
     check_settings(model.card, strength, None)
     if model.card.kind != "linear":
         raise ModelError(
             f"{model.card.name}: gives finished sRGB pictures, no linear light; use a model of kind linear"
         )
-    made = plan_made or plan(captured, ratio=ratio, ev=ev)
+    made = _planned(captured, plan_made, ratio, ev)
     mosaic = made.mosaic_of(captured)
     amplification, clip = made.exposure.ratio, _clip(mosaic, made)
     capture = {f: getattr(mosaic, f) for f in Capture.__dataclass_fields__}
@@ -171,6 +178,17 @@ def enhance(
         monochrome=own is not None and own.monochrome,
         **capture,
     )
+
+
+def _planned(captured: Captured, made: Plan | None, ratio: float | None, ev: float | None) -> Plan:
+    if made is None:
+        return plan(captured, ratio=ratio, ev=ev)
+    if ratio is not None or ev is not None:
+        raise SettingsError(
+            f"an amplification is given beside a plan, which has one of {made.exposure.ratio:g}: give it to `plan`, or "
+            "leave plan_made out"
+        )
+    return made
 
 
 def _effect(captured: Captured, made: Plan, strength: float) -> dict[str, Any]:
@@ -246,7 +264,8 @@ def finished(
     space with a model of kind `srgb`: such a network has blended and developed already.
     """
     check_settings(model.card, strength, look, wb, space)
-    made = plan_made or plan(captured, ratio=ratio, ev=ev)
+    check_output(look or default_look(space), space, bits)
+    made = _planned(captured, plan_made, ratio, ev)
     if model.card.kind == "linear":
         by_network = isinstance(captured, Mosaic) or strength > 0
         if by_network and captured.shading is None and wb != "auto":
@@ -321,7 +340,7 @@ def _fed(mosaic: Mosaic, model: Model, made: Plan) -> tuple[Counts, GraphInputs,
             "kind; leave --model out to take the model that fits"
         )
     before = missing(mosaic.cfa)
-    return _of_even_black(_without_voids(mosaic, made)), graph_inputs(mosaic, made, before), before
+    return of_even_black(_without_voids(mosaic, made)), graph_inputs(mosaic, made, before), before
 
 
 def _without_voids(mosaic: Mosaic, made: Plan) -> Mosaic:
@@ -351,32 +370,6 @@ def _without_voids(mosaic: Mosaic, made: Plan) -> Mosaic:
     return mosaic if data is None else mosaic.with_changes(data=data)
 
 
-def _of_even_black(mosaic: Mosaic) -> Counts:
-    """The data with one black level a plane, as the graph takes it: X-Trans cells may have more."""
-    black = _black_of_places(mosaic)
-    if np.array_equal(black, mosaic.black):
-        return mosaic.data
-    data = mosaic.data.astype(np.float32)
-    size = len(mosaic.cfa)
-    for y in range(size):
-        for x in range(size):
-            data[y::size, x::size] -= np.float32(mosaic.black[y, x] - black[y, x])
-    return data
-
-
-def _black_of_places(mosaic: Mosaic) -> npt.NDArray[np.float64]:
-    """For each place of the mosaic's own cell the mean black level of its plane, in DN."""
-    pattern = pattern_of(mosaic.cfa)
-    planes = np.roll(
-        np.array(pattern.plane_of_place).reshape(pattern.cell, pattern.cell),
-        [-n for n in missing(mosaic.cfa)],
-        axis=(0, 1),
-    )
-    means = [mosaic.black[planes == p].mean() for p in range(len(pattern.colour_of_plane))]
-    black: npt.NDArray[np.float64] = np.array(means)[planes]
-    return black
-
-
 def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -> GraphInputs:
     """The graph's inputs for a mosaic with `offset` rows and columns put before it.
 
@@ -385,7 +378,7 @@ def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -
     result keeps its scale.
     """
     pattern = pattern_of(mosaic.cfa)
-    places = np.roll(_black_of_places(mosaic), offset, axis=(0, 1)).ravel()
+    places = np.roll(black_of_places(mosaic), offset, axis=(0, 1)).ravel()
     black = np.zeros(len(pattern.colour_of_plane))
     black[list(pattern.plane_of_place)] = places
     mean_black = float(np.mean(mosaic.black))

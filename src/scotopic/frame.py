@@ -21,6 +21,24 @@ Shown = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 RED, GREEN, BLUE = 0, 1, 2
 
+VALUE_MAX = 1e12
+"""Values farther from 0 are no light: no file that is read holds them, and squares of much larger ones overflow."""
+
+GAIN_MAX = 1e6
+"""No white balance weighs a colour more, or less than its inverse; a frame without light may come to thousands."""
+
+ASPECT_MAX = 16.0
+"""No pixel is so many times as long as it is wide, or as wide as it is long; Nikon's D1X has 2."""
+
+RATIO_MIN, RATIO_MAX = 2.0**-4, 2.0**20
+"""Amplifications of light; what can be asked for (exposure.EV_RANGE) lies well within."""
+
+SINGULAR = 1e-6
+"""A colour matrix whose rows, each of length 1, span less than this cannot be inverted."""
+
+_CHECKED = 1 << 16
+"""Values looked at at a time: they stay in the processor's cache for the second look."""
+
 RGGB = ((RED, GREEN), (GREEN, BLUE))
 """The Bayer phase that the network sees, in reading order."""
 
@@ -40,12 +58,17 @@ X_TRANS = (
 class NoiseProfile:
     """variance(x) = shot * x + read for each colour, x in 0..1 of the sensor's range above black.
 
-    `shot` and `read` hold one value for R, G, B. `source` says where they come from, in words.
+    `shot` and `read` hold one value for R, G, B, not below 0. `source` says where they come from, in words.
+    Raises SettingsError for other values.
     """
 
     shot: tuple[float, float, float]
     read: tuple[float, float, float]
     source: str
+
+    def __post_init__(self) -> None:
+        for name in ("shot", "read"):
+            _check(self, name, "three variances, for R, G, B", (3,), least=0)
 
     def variance(self, x: npt.NDArray[np.floating], colour: int) -> npt.NDArray[np.floating]:
         """Variance of the value x (any shape) of a colour (0, 1 or 2).
@@ -60,13 +83,17 @@ class NoiseProfile:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Capture:
-    """What is known of how a picture was taken; common to all states before display."""
+    """What is known of how a picture was taken; common to all states before display.
+
+    Raises SettingsError for a white balance, a matrix or a pixel's shape that there cannot be; whatever numpy takes
+    for numbers of that shape will do.
+    """
 
     wb: tuple[float, float, float]
-    """Camera gains for R, G, B; green = 1."""
+    """Camera gains for R, G, B, above 0; green = 1."""
     wb_source: str = "camera"
     xyz_to_camera: npt.NDArray[np.float64] | None = None
-    """(3, 3), XYZ (D65) to camera RGB before white balance; None where nobody knows it."""
+    """(3, 3), invertible, XYZ (D65) to camera RGB before white balance; None where nobody knows it."""
     exposure_s: float | None = None
     iso: float | None = None
     make: str = ""
@@ -74,7 +101,7 @@ class Capture:
     orientation: int = 1
     """EXIF orientation, 1 to 8: how the picture must be turned to stand upright."""
     pixel_aspect: float = 1.0
-    """Width over height of a pixel."""
+    """Width over height of a pixel, above 0."""
     noise: NoiseProfile | None = None
     """What the file itself says of its noise."""
     shading: Shading | None = None
@@ -82,6 +109,22 @@ class Capture:
     notes: tuple[str, ...] = ()
     """What the user should know of how the file was read."""
     exif: Exif = field(default_factory=Exif)
+
+    def __post_init__(self) -> None:
+        gains = "three gains, for R, G, B, such as 2.1, 1, 1.6"
+        _check(self, "wb", gains, (3,), least=1 / GAIN_MAX, most=GAIN_MAX)
+        aspect = "width over height, 1 for square pixels"
+        _check(self, "pixel_aspect", aspect, least=1 / ASPECT_MAX, most=ASPECT_MAX)
+        if self.xyz_to_camera is None:
+            return
+        _check(self, "xyz_to_camera", "3x3 numbers, or None where they are not known", (3, 3))
+        matrix = self.xyz_to_camera
+        rows = np.linalg.norm(matrix, axis=1, keepdims=True)
+        if not rows.all() or not abs(np.linalg.det(matrix / rows)) > SINGULAR:
+            raise SettingsError(
+                f"xyz_to_camera {matrix.tolist()} tells no colours apart, as it cannot be inverted: give the camera's "
+                "own matrix, or None where it is not known"
+            )
 
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
@@ -92,9 +135,10 @@ class Capture:
 class Mosaic(Capture):
     """What the sensor counted, one colour a pixel.
 
-    `data` (H, W) in DN, uint16 or float32; `cfa` the colours (0 R, 1 G, 2 B) of the repeating cell in
-    reading order from the top-left, 2x2 or 6x6; `black` in DN for each place of the cell; `white` in
-    DN; `saturation` where this sensor stops counting, in DN, at most `white`.
+    `data` (H, W) in DN, uint16 or float32, to which other numbers are converted; `cfa` the colours (0 R, 1 G, 2 B) of
+    the repeating cell in reading order from the top-left, 2x2 or 6x6; `black` in DN for each place of the cell;
+    `white` in DN, above black; `saturation` where this sensor stops counting, in DN, above black and at most `white`
+    (of finished colours sampled back also above it). Raises SettingsError for what does not fit together.
     """
 
     data: Counts
@@ -104,18 +148,37 @@ class Mosaic(Capture):
     saturation: float
 
     def __post_init__(self) -> None:
-        cell = np.shape(self.cfa)
-        if self.data.ndim != 2 or cell not in ((2, 2), (6, 6)) or np.shape(self.black) != cell:
+        super().__post_init__()
+        _set(self, data=_values(self))
+        cell, of_black = _shape(self.cfa), _shape(self.black)
+        if self.data.ndim != 2 or cell not in ((2, 2), (6, 6)) or of_black != cell:
             raise SettingsError(
                 f"a Mosaic needs data (H, W), a cfa of 2x2 or 6x6 and black of the same shape; got "
-                f"data {self.data.shape}, cfa {cell}, black {np.shape(self.black)}"
+                f"data {self.data.shape}, cfa {cell}, black {of_black}"
             )
+        colours = np.array(self.cfa).tolist()
+        if any(colour not in (RED, GREEN, BLUE) for row in colours for colour in row):
+            raise SettingsError(f"a cfa holds the colours 0 (R), 1 (G) and 2 (B); got {colours}")
+        _set(self, cfa=tuple(tuple(int(colour) for colour in row) for row in colours))
+        _check(self, "black", "numbers in DN", cell)
+        _check(self, "white", "a number in DN")
+        _check(self, "saturation", "a number in DN", most=VALUE_MAX * RATIO_MAX)
         if min(self.data.shape) < len(self.cfa):
             raise SettingsError(
                 f"a Mosaic needs one whole cell of its colours, {cell[0]}x{cell[1]}; got data {self.data.shape}"
             )
         if not self.white > float(np.max(self.black)):
             raise SettingsError(f"white level {self.white} is not above black level {np.max(self.black)}")
+        if not self.saturation > float(np.max(self.black)):
+            raise SettingsError(
+                f"saturation {self.saturation:g} is not above black level {np.max(self.black):g}: give the white level "
+                "where nothing else is known"
+            )
+        if self.data.dtype.kind == "u" and np.max(self.black) > 0xFFFF:
+            raise SettingsError(
+                f"black level {np.max(self.black):g} is above all that 16 bits can count: give levels in the "
+                "data's own DN"
+            )
 
     @property
     def is_bayer(self) -> bool:
@@ -144,8 +207,9 @@ class Mosaic(Capture):
 class Linear(Capture):
     """Scene-linear camera RGB before white balance, amplified.
 
-    `data` (H, W, 3) float32; after white balance 1.0 is display white for a neutral patch, and light
-    above it is kept. `clip` is the value at which the sensor saturated. `ratio` is the amplification.
+    `data` (H, W, 3) float32, to which other numbers are converted; after white balance 1.0 is display white for a
+    neutral patch, and light above it is kept. `clip` is the value at which the sensor saturated, `ratio` the
+    amplification, both above 0. Raises SettingsError for what does not fit.
 
     Files that hold finished colours a pixel (linear DNG, ProRAW) are read as one with ratio 1: 0 is black,
     1 display white, which is the file's white level unless its BaselineExposure says otherwise. `monochrome` says
@@ -158,8 +222,14 @@ class Linear(Capture):
     monochrome: bool = False
 
     def __post_init__(self) -> None:
-        if self.data.ndim != 3 or self.data.shape[2] != 3:
-            raise SettingsError(f"a Linear needs data (H, W, 3); got {self.data.shape}")
+        super().__post_init__()
+        _set(self, data=_values(self).astype(np.float32, copy=False))
+        if self.data.ndim != 3 or self.data.shape[2] != 3 or not self.data.size:
+            raise SettingsError(
+                f"a Linear needs data (H, W, 3) of one pixel or more; got {self.data.shape}"
+            )
+        _check(self, "clip", "the light at which the sensor saturated", least=1 / VALUE_MAX)
+        _check(self, "ratio", "an amplification, 1 for light as it came", least=RATIO_MIN, most=RATIO_MAX)
 
 
 Captured = Mosaic | Linear
@@ -168,8 +238,97 @@ Captured = Mosaic | Linear
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rendered:
-    """Display RGB: `data` (H, W, 3) uint8 or uint16, upright, with its ICC profile and EXIF."""
+    """Display RGB: `data` (H, W, 3) uint8 or uint16, upright, with its ICC profile and EXIF.
+
+    Raises SettingsError for other data; the order of their bytes is all the same.
+    """
 
     data: Shown
     icc: bytes
     exif: Exif
+
+    def __post_init__(self) -> None:
+        data = np.asarray(self.data)
+        kind = data.dtype.newbyteorder("=")
+        is_rgb = data.ndim == 3 and data.shape[2] == 3 and data.size > 0
+        if not is_rgb or kind not in (np.dtype(np.uint8), np.dtype(np.uint16)):
+            raise SettingsError(
+                f"a Rendered needs data (H, W, 3) of one pixel or more, uint8 or uint16; got {data.shape} {kind}: "
+                "leave out what is no colour, give grey three times, and scale light to 0..255 or 0..65535"
+            )
+        _set(self, data=data.astype(kind, copy=False))
+
+
+def check_light(captured: Captured) -> None:
+    """Raise SettingsError where a picture's values are NaN, infinite or beyond VALUE_MAX.
+
+    Not done where a picture is made, which is often, but once where work on it begins.
+    """
+    data = captured.data
+    if data.dtype.kind != "f":
+        return
+    rows = max(1, _CHECKED // data[0].size)
+    strips = (data[top : top + rows] for top in range(0, len(data), rows))
+    # Neither comparison holds for NaN.
+    if all(strip.min() >= -VALUE_MAX and strip.max() <= VALUE_MAX for strip in strips):
+        return
+    places = np.argwhere(~(np.abs(data) <= VALUE_MAX))
+    kind, (row, column) = type(captured).__name__, places[0][:2]
+    raise SettingsError(
+        f"this {kind} holds values that are no light, {len(places)} of them (NaN, infinite, or beyond {VALUE_MAX:g}), "
+        f"the first in row {row}, column {column}; give numbers in their place, such as black, or the median of the "
+        "pixels around"
+    )
+
+
+def _set(state: Any, **fields: Any) -> None:
+    """Give fields of a frozen state their values."""
+    for name, value in fields.items():
+        object.__setattr__(state, name, value)
+
+
+def _values(captured: Captured) -> npt.NDArray[Any]:
+    """A picture's data as uint16 or float32, themselves where they are; SettingsError for what are no numbers."""
+    data = np.asarray(captured.data)
+    if data.dtype.kind not in "iuf":
+        raise SettingsError(
+            f"a {type(captured).__name__} needs data of numbers, such as float32; got {data.dtype}"
+        )
+    is_short = data.dtype.kind == "u" and data.dtype.itemsize <= 2
+    with np.errstate(over="ignore"):
+        return data.astype(np.uint16 if is_short else np.float32, copy=False)
+
+
+def _shape(values: Any) -> tuple[int, ...]:
+    """The shape of nested rows; () where they are of different lengths."""
+    try:
+        return np.shape(values)
+    except ValueError:
+        return ()
+
+
+def _check(
+    state: Any,
+    name: str,
+    needed: str,
+    shape: tuple[int, ...] = (),
+    *,
+    least: float = -VALUE_MAX,
+    most: float = VALUE_MAX,
+) -> None:
+    """Make a field a float, a tuple of floats or, of two dimensions, an array.
+
+    Raises SettingsError, which says what is `needed`, for another shape and for numbers out of range.
+    """
+    value = getattr(state, name)
+    try:
+        found = np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        found = np.empty(0)
+    # Neither comparison holds for NaN.
+    if found.shape != shape or not ((found >= least) & (found <= most)).all():
+        words = " ".join(str(value).split())[:80]
+        raise SettingsError(
+            f"{name} of a {type(state).__name__} needs {needed}, {least:g} to {most:g}; got {words}"
+        )
+    _set(state, **{name: found if len(shape) > 1 else tuple(found.tolist()) if shape else float(found)})

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import UnsupportedRawError
-from scotopic.frame import BLUE, GREEN, RED, RGGB, X_TRANS
+from scotopic.frame import BLUE, GREEN, RED, RGGB, X_TRANS, Counts, Mosaic
 
 Cell = tuple[tuple[int, ...], ...]
 
@@ -84,6 +84,32 @@ def missing(cfa: Cell) -> tuple[int, int]:
     pattern = pattern_of(cfa)
     cut = offset(cfa, pattern.cfa) or (0, 0)
     return -cut[0] % pattern.cell, -cut[1] % pattern.cell
+
+
+def of_even_black(mosaic: Mosaic) -> Counts:
+    """The data with one black level a plane, as the graph takes it: X-Trans cells may have more."""
+    black = black_of_places(mosaic)
+    if np.array_equal(black, mosaic.black):
+        return mosaic.data
+    data = mosaic.data.astype(np.float32)
+    size = len(mosaic.cfa)
+    for y in range(size):
+        for x in range(size):
+            data[y::size, x::size] -= np.float32(mosaic.black[y, x] - black[y, x])
+    return data
+
+
+def black_of_places(mosaic: Mosaic) -> npt.NDArray[np.float64]:
+    """For each place of the mosaic's own cell the mean black level of its plane, in DN."""
+    pattern = pattern_of(mosaic.cfa)
+    planes = np.roll(
+        np.array(pattern.plane_of_place).reshape(pattern.cell, pattern.cell),
+        [-n for n in missing(mosaic.cfa)],
+        axis=(0, 1),
+    )
+    means = [mosaic.black[planes == p].mean() for p in range(len(pattern.colour_of_plane))]
+    black: npt.NDArray[np.float64] = np.array(means)[planes]
+    return black
 
 
 def extended(mosaic: Plane, margins: list[tuple[int, int]], cell: int) -> Plane:

@@ -15,7 +15,7 @@ from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.dng.page import Dng, read_tags
 from scotopic.dng.read import captured, check_side, check_whole, read_dng
-from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
+from scotopic.errors import DamagedFileError, ReadError, SettingsError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
 from scotopic.levels import black_of_margin, grey_world, grey_world_of_light, saturation
@@ -32,6 +32,16 @@ def read(path: Path | str) -> Captured:
     """
     path = Path(path)
     check_is_raw(path)
+    try:
+        return _read(path)
+    except SettingsError as error:
+        # A state of ours refuses what the file claims.
+        raise DamagedFileError(
+            f"{path.name}: contradicts itself ({error}); copy it from the card again"
+        ) from error
+
+
+def _read(path: Path) -> Captured:
     dng = read_tags(path)
     if dng is None:
         with _decoded(path) as raw:

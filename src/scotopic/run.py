@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -303,7 +305,7 @@ class Models:
     """The models of one run, each opened when the first picture needs it.
 
     `name` is a model's name or folder for all pictures; None takes the packaged one of `tier` that fits the
-    sensor. Settings as `Model`.
+    sensor. Settings as `Model`. Threads may share one. Pickled, it goes without what it has opened.
     """
 
     def __init__(
@@ -311,6 +313,13 @@ class Models:
     ) -> None:
         self._name, self._tier, self._device = name, tier, device
         self._opened: dict[str, Model] = {}
+        self._opening = Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {n: v for n, v in vars(self).items() if n not in ("_opened", "_opening")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _opened={}, _opening=Lock())
 
     def card(self, sensor: Sensor = "bayer") -> Card:
         """The card of the model for a sensor; raises ModelError where there is none."""
@@ -319,9 +328,10 @@ class Models:
     def open(self, sensor: Sensor) -> Model:
         """The model for a sensor; raises what `Model` raises."""
         name = str(self._name or default_for(sensor, self._tier))
-        if name not in self._opened:
-            self._opened[name] = Model(name, device=self._device)
-        return self._opened[name]
+        with self._opening:
+            if name not in self._opened:
+                self._opened[name] = Model(name, device=self._device)
+            return self._opened[name]
 
 
 def _outputs_for(strength: float) -> list[str]:

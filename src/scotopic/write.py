@@ -35,6 +35,9 @@ FORMATS: tuple[Format, ...] = ("jpg", "png", "tiff", "avif", "jxl")
 
 JPEG_QUALITY = 95
 
+QUALITIES = range(1, 101)
+"""Of a JPEG, that can be asked for."""
+
 JPEG_PACKET_MAX = 65502
 """Bytes of XMP that fit into a JPEG's segment (XMP specification, part 3)."""
 
@@ -74,16 +77,19 @@ def write(
     quality: int | None = None,
 ) -> None:
     """Write a picture with ICC profile, EXIF and XMP: JPEG (8 bit), PNG (8 or 16), AVIF (8, or 10 from 16),
-    TIFF or JPEG XL (16). `quality` is a JPEG's, JPEG_QUALITY where there is none.
+    TIFF or JPEG XL (16). `quality` is a JPEG's, 1 to 100, JPEG_QUALITY where there is none.
 
     The file appears under its name only when it is complete. Raises FileExistsRefusal if it is there
     already and `overwrite` is not set, WriteError when the disk refuses, SettingsError for a depth or
-    a colour space that the format is not written with.
+    a colour space that the format is not written with, and for a quality out of range.
     """
     path = Path(path)
     check_format(kind, picture)
+    check_quality(quality)
     try:
-        encoded = _encoded(picture, kind, quality or JPEG_QUALITY) if kind != "tiff" else b""
+        encoded = (
+            _encoded(picture, kind, JPEG_QUALITY if quality is None else quality) if kind != "tiff" else b""
+        )
     except (ValueError, OSError, RuntimeError) as error:
         raise WriteError(f"{path}: could not be encoded ({error})") from error
 
@@ -94,6 +100,15 @@ def write(
             temporary.write_bytes(encoded)
 
     place(path, fill, overwrite=overwrite)
+
+
+def check_quality(quality: int | None) -> None:
+    """Raise SettingsError for a JPEG's quality that there is not."""
+    if quality is not None and quality not in QUALITIES:
+        raise SettingsError(
+            f"quality {quality} is out of range: whole numbers from {QUALITIES[0]} to {QUALITIES[-1]}, or None for "
+            f"the usual {JPEG_QUALITY}"
+        )
 
 
 def check_format(kind: Format, picture: Rendered) -> None:

@@ -88,8 +88,13 @@ def export(
     when both are well. A README that is there is kept. `facts` goes into the card as it is (data, metrics).
     For int8 `calibration` is a folder of clean photos (not held-out ones) that shows the ranges.
     Raises ModelError when results disagree, FileExistsRefusal for a model that is there already, DatasetError for
-    a run in another form of the graph.
+    a run in another form of the graph, SettingsError for an empty name or version.
     """
+    for what, words in (("name", name), ("version", version)):
+        if not words.strip():
+            raise SettingsError(
+                f"the model's {what} is {words!r}: a word is needed, by which cards and errors call it"
+            )
     if (folder / "card.json").exists() and not overwrite:
         raise FileExistsRefusal(f"{folder}: holds a model already, which is kept; use --overwrite")
     if precision == "int8" and calibration is None:

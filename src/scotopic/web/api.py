@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -163,7 +164,7 @@ def api_routes(line: Line) -> APIRouter:
     )
     async def enhance(request: Request, upload: Annotated[Upload, Query()]) -> JSONResponse:
         choices = Choices(**upload.model_dump(exclude={"name"}))
-        _check(choices)
+        _check(choices, request)
         _check_body(request, line.limits.upload_bytes)
         with line.place(upload.name, choices) as job:
             await _receive(request, job, line.limits)
@@ -175,9 +176,9 @@ def api_routes(line: Line) -> APIRouter:
         responses=_errors(404, 422, 429, 507),
         summary="Enhance the same file with other settings",
     )
-    async def again(id: str, choices: Annotated[Choices, Query()]) -> JSONResponse:
+    async def again(request: Request, id: str, choices: Annotated[Choices, Query()]) -> JSONResponse:
         earlier = line.find(id)
-        _check(choices)
+        _check(choices, request)
         return _accepted(line.again(earlier, choices), line)
 
     @router.get("/jobs/{id}", responses=_errors(404), summary="How far it is")
@@ -260,8 +261,13 @@ def _accepted(job: Job, line: Line) -> JSONResponse:
     return JSONResponse(told(job, line).model_dump(), 202, headers={"Location": f"/api/jobs/{job.id}"})
 
 
-def _check(choices: Choices) -> None:
-    """Raise RefusalError for choices that do not go together, before a picture is sent for nothing."""
+def _check(choices: Choices, request: Request) -> None:
+    """Raise RefusalError for choices that do not go together or come twice, before a picture is sent for nothing."""
+    counts = Counter(name for name, _ in request.query_params.multi_items())
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise RefusalError(
+            422, "setting", f"{', '.join(twice)}: given more than once; give every setting once"
+        )
     try:
         choices.settings()
     except ScotopicError as error:
