@@ -25,6 +25,7 @@ from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
 from scotopic.pairs import Split, few, raise_all
 from scotopic.pattern import BAYER, Pattern, pattern_of
+from scotopic.photos import load_srgb
 from scotopic.read import read_mosaic
 from scotopic.run import GraphInputs
 from scotopic.train.augment import Turn, drawn, laid, places, turns_of
@@ -93,30 +94,22 @@ def load_photo(path: Path) -> Tensor:
                 channels = file.channels()
                 colours = channels["RGBA" if "RGBA" in channels else "RGB"]
                 pixels = np.asarray(colours.pixels[..., :3], dtype=np.float32)
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, ValueError) as error:
+            # ValueError where the file ends before its pixels.
             raise DatasetError(f"{path}: is no RGB EXR picture that can be read ({error})") from error
-        return _scene(pixels)
+        return _scene(pixels, path)
     if path.suffix.lower() in RAWS:
         try:
-            return _scene(daylight(read_mosaic(path)))
+            return _scene(daylight(read_mosaic(path)), path)
         except (ReadError, OSError) as error:
             raise DatasetError(f"{path}: is no RAW photo to learn from ({error})") from error
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip and not scale
-                grey = (np.asarray(image, np.float32) / 257).round().clip(0, 255).astype(np.uint8)
-                array = np.repeat(grey[..., None], 3, axis=2)
-            else:
-                array = np.array(image.convert("RGB"))
-    except OSError as error:
-        raise DatasetError(f"{path}: is no picture that can be read ({error})") from error
-    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(load_srgb(path)).permute(2, 0, 1).contiguous()
 
 
 def load_photos(paths: Sequence[Path]) -> list[Tensor]:
     """All pictures by `load_photo`. Raises one DatasetError that names all that cannot be used.
 
-    They are held in memory, 3 bytes a pixel, so one is raised too for more than the machine can hold.
+    They are held in memory, 3 bytes a pixel, 6 of an EXR, so one is raised too for more than the machine can hold.
     """
     _check_memory(paths)
     loaded, bad = [], []
@@ -133,12 +126,14 @@ def _check_memory(paths: Sequence[Path]) -> None:
     """Raise DatasetError where the decoded pictures would fill more than half of the memory."""
     size = 0
     for path in paths:
-        if path.suffix.lower() in PICTURES:
-            try:
+        try:
+            if path.suffix.lower() == ".exr":
+                size += 6 * _pixels_of_exr(path)
+            elif path.suffix.lower() in PICTURES:
                 with Image.open(path) as image:
                     size += 3 * image.width * image.height
-            except (OSError, Image.DecompressionBombError):
-                continue  # load_photo says what is wrong with it
+        except (OSError, RuntimeError, ValueError, KeyError, Image.DecompressionBombError):
+            continue  # load_photo says what is wrong with it
     memory = (
         os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else size * 2
     )
@@ -147,6 +142,15 @@ def _check_memory(paths: Sequence[Path]) -> None:
             f"{len(paths)} photos would take {size / 2**30:.0f} GB of this machine's {memory / 2**30:.0f} GB of "
             "memory: give fewer, or shrink them first (a quarter of the pixels still trains well)"
         )
+
+
+def _pixels_of_exr(path: Path) -> int:
+    """As its header has it."""
+    import OpenEXR
+
+    with OpenEXR.File(str(path), header_only=True) as file:
+        low, high = file.header()["dataWindow"]
+    return math.prod(int(b) - int(a) + 1 for a, b in zip(low, high, strict=True))
 
 
 def daylight(mosaic: Mosaic) -> npt.NDArray[np.float32]:
@@ -186,10 +190,19 @@ def daylight(mosaic: Mosaic) -> npt.NDArray[np.float32]:
     return linear
 
 
-def _scene(pixels: npt.NDArray[np.float32]) -> Tensor:
-    """Linear light (H, W, 3) as (3, H, W) float16, 95th percentile of the mean colour at 1."""
-    level = np.percentile(pixels.mean(axis=2), 95)
-    scene = np.clip(np.nan_to_num(pixels) / max(float(level), 1e-6), 0, HDR_CEILING)
+def _scene(pixels: npt.NDArray[np.float32], path: Path) -> Tensor:
+    """Linear light (H, W, 3) as (3, H, W) float16, 95th percentile of the mean colour at 1.
+
+    What is no number becomes 0, what is infinite HDR_CEILING. Raises DatasetError where there is nothing else.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        means = pixels.mean(axis=2)
+    finite = means[np.isfinite(means)]
+    if not finite.size:
+        raise DatasetError(f"{path}: holds no pixel of finite values; leave it out or write it anew")
+    level = np.percentile(finite, 95)
+    with np.errstate(over="ignore"):
+        scene = np.clip(np.nan_to_num(pixels) / max(float(level), 1e-6), 0, HDR_CEILING)
     return torch.from_numpy(scene.astype(np.float16)).permute(2, 0, 1).contiguous()
 
 
