@@ -566,6 +566,28 @@ def test_every_scene_is_as_likely_and_so_is_every_frame_of_it(torch, pairs, tmp_
     assert seen[0] == pytest.approx(200, abs=50)
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_pass_takes_every_scene_once_in_an_order_that_its_number_decides(
+    torch, tmp_path, monkeypatch, size
+):
+    from scotopic.train.sources import Real
+
+    taken = [pair_in(tmp_path, scene=f"0000{i}", size=(64, 64)) for i in range(4)]
+    data = crops(torch, PairCache.open(taken, tmp_path / "cache", truth="linear"))
+    seen: list[int] = []
+    crop = PairCache.crop
+    monkeypatch.setattr(PairCache, "crop", lambda self, i, *place: seen.append(i) or crop(self, i, *place))
+    source = Real(data, size, seed=1)
+    for number in range(20):
+        source.draw(number, number)
+    passes = [seen[i : i + 4] for i in range(0, 20 * size, 4)]
+    assert all(sorted(each) == [0, 1, 2, 3] for each in passes)
+    assert len(set(map(tuple, passes))) > 2
+    again = Real(data, size, seed=1).draw(7, 7)
+    assert torch.equal(again.mosaic, source.draw(7, 7).mosaic)
+    assert seen[-size:] == seen[-2 * size : -size] == seen[7 * size : 8 * size]
+
+
 def test_a_crop_as_large_as_the_picture_takes_the_turns_that_fit(torch, tmp_path):
     pair = pair_in(tmp_path, size=(64, 64))
     cache = PairCache.open([pair], tmp_path / "cache", truth="linear")
@@ -585,6 +607,19 @@ def test_pairs_that_no_crop_can_be_taken_from_are_refused(torch, pairs, tmp_path
     fuji = pair_in(tmp_path, scene="00009", cfa=X_TRANS)
     with pytest.raises(DatasetError, match="is for bayer sensors"):
         crops(torch, PairCache.open([fuji], tmp_path / "fuji", truth="linear"))
+
+
+def test_what_the_first_frame_shows_is_told_before_all_are_decoded(torch, pairs, tmp_path, monkeypatch):
+    from scotopic.train.recipes import Recipe
+    from scotopic.train.sources import Data, open_sources
+
+    monkeypatch.setattr(PairCache, "open", lambda *_, **__: pytest.fail("was decoded"))
+    for recipe, words in (
+        (Recipe(crop=1024), "smaller than the crop of 1024"),
+        (Recipe(network="xtrans", crop=48), "is for xtrans sensors"),
+    ):
+        with pytest.raises(DatasetError, match=words):
+            open_sources(Data(pairs, []), recipe, tmp_path / "cache", torch.device("cpu"))
 
 
 # Clean pictures and daylight RAWs

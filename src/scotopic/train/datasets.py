@@ -23,7 +23,7 @@ from scotopic.errors import DatasetError, ReadError
 from scotopic.exposure import Exposure
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
-from scotopic.pairs import Split, few, raise_all
+from scotopic.pairs import Pair, Split, few, raise_all
 from scotopic.pattern import BAYER, Pattern, pattern_of
 from scotopic.photos import load_srgb
 from scotopic.read import read_mosaic
@@ -262,7 +262,8 @@ class CleanPhotos:
 class PairCrops:
     """Random crops of a split's real pairs, turned at random, read from the cache as they are needed.
 
-    Each scene is as likely as another, and so is each of a scene's frames. All of sensors of one pattern.
+    Each scene is as likely as another where none are named, and so is each of a scene's frames. All of sensors of
+    one pattern.
     """
 
     def __init__(
@@ -280,25 +281,17 @@ class PairCrops:
         self.scenes = cache.scenes(split)
         if not self.scenes:
             raise DatasetError(f"none of the {len(cache.entries)} pairs is of the split {split}")
-        if crop < pattern.cell or crop % pattern.cell:
-            raise DatasetError(
-                f"a crop of {crop} pixels cuts through colour cells: a multiple of {pattern.cell} is needed"
-            )
         entries = {i: cache.entries[i] for scene in self.scenes for i in scene}
-        other = [e.name for e in entries.values() if e.cfa != pattern.cfa]
-        if other:
-            raise DatasetError(
-                f"{few(other)}: of sensors with another colour pattern; this recipe's network is for "
-                f"{pattern.sensor} sensors (--set network=...)"
-            )
-        small = [e.name for e in entries.values() if min(e.height, e.width) < crop]
-        if small:
-            raise DatasetError(f"{few(small)}: smaller than the crop of {crop} pixels; give a smaller crop")
+        _check_frames(
+            [(e.name, len(e.cfa), min(e.height, e.width)) for e in entries.values()], crop, pattern
+        )
         self._inputs = {i: _graph_inputs(e) for i, e in entries.items()}
         self._to_srgb = {i: self._matrix(e) for i, e in entries.items()}
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
+    def batch(self, size: int, generator: torch.Generator, scenes: Sequence[int] | None = None) -> Batch:
         """`size` crops with the graph's inputs and the truth; `generator` is one of the CPU.
+
+        Of any scenes, or one of each of those named by their place in `self.scenes`.
 
         The truth is `linear * wb`, 1.0 = display white, or display sRGB with the identity for a matrix, as the
         cache holds it.
@@ -308,8 +301,8 @@ class PairCrops:
             return int(torch.randint(below, (), generator=generator))
 
         mosaics, truths, inputs, matrices = [], [], [], []
-        for _ in range(size):
-            scene = self.scenes[draw(len(self.scenes))]
+        for each in range(size):
+            scene = self.scenes[draw(len(self.scenes)) if scenes is None else scenes[each]]
             index = scene[draw(len(scene))]
             entry = self.cache.entries[index]
             fitting = _fitting(entry, self.crop)
@@ -348,6 +341,32 @@ class PairCrops:
         if self.cache.truth == "srgb" or entry.xyz_to_camera is None:
             return torch.eye(3)
         return torch.tensor(camera_to_srgb(entry.xyz_to_camera), dtype=torch.float32)
+
+
+def check_first(pairs: Sequence[Pair], crop: int, pattern: Pattern) -> None:
+    """Raise as PairCrops does where the first frame shows it: nobody waits for all to be decoded to hear it."""
+    try:
+        frame = read_mosaic(pairs[0].short)
+    except (ReadError, OSError):
+        return  # the cache names all that cannot be read
+    _check_frames([(pairs[0].name, len(frame.cfa), min(frame.data.shape))], crop, pattern)
+
+
+def _check_frames(frames: list[tuple[str, int, int]], crop: int, pattern: Pattern) -> None:
+    """Raise DatasetError unless crops fit frames of these names, sides of the colour cell, and smaller sides."""
+    if crop < pattern.cell or crop % pattern.cell:
+        raise DatasetError(
+            f"a crop of {crop} pixels cuts through colour cells: a multiple of {pattern.cell} is needed"
+        )
+    if other := [name for name, cell, _ in frames if cell != pattern.cell]:
+        raise DatasetError(
+            f"{few(other)}: of sensors with another colour pattern; this recipe's network is for "
+            f"{pattern.sensor} sensors (--set network=...)"
+        )
+    if small := [name for name, _, side in frames if side < crop]:
+        raise DatasetError(
+            f"{few(small)}: smaller than the crop of {crop} pixels; give a smaller one (--set crop=...)"
+        )
 
 
 _BY_PLACE = ("black", "white", "wb", "shot", "read")

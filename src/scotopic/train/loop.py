@@ -168,7 +168,8 @@ class _Run:
         with ExitStack() as stack:
             log = stack.enter_context((out / "log.jsonl").open("a")) if world.leads else None
             board = stack.enter_context(Board(out, self.step, self.options.board and world.leads))
-            batches = ahead(self.sources.training.draw, self._seeds(), depth)
+            source = self.sources.training
+            batches = ahead(lambda which: source.draw(*which), self._seeds(), depth)
             stack.callback(batches.close)  # type: ignore[attr-defined]
             started = last_save = time.monotonic()
             before, first = self.seconds, self.step
@@ -235,11 +236,12 @@ class _Run:
         loss, stopping = self.world.mean(torch.stack([total, asked])).tolist()
         return loss, stopping > 0
 
-    def _seeds(self) -> Iterator[int]:
-        """One a micro-batch, by the number of the step and of the micro-batch."""
+    def _seeds(self) -> Iterator[tuple[int, int]]:
+        """One a micro-batch, by the number of the step and of the micro-batch; and its number in the run."""
         step = self.step
         while True:
-            yield from (seed_of(self.recipe.seed, step, micro) for micro in self.micro_batches)
+            for micro in self.micro_batches:
+                yield seed_of(self.recipe.seed, step, micro), step * self.recipe.accumulate + micro
             step += 1
 
     def _share(self) -> float:

@@ -76,7 +76,8 @@ class Recipe:
     """Micro-batches of a step, over all processes: more processes share them out."""
     steps: int = 100_000
     epochs: int = 0
-    """Instead of steps where it is above 0: a pass takes one crop of one frame of each scene."""
+    """Instead of steps where it is above 0: a pass takes one crop of one frame of each scene, in
+    an order of its own; of clean pictures, as many crops as there are pictures."""
     minutes: float = 0.0
     """The schedule ends after so many minutes at the latest; 0 for no limit. With a limit the learning
     rate follows the clock, and a resumed run is no exact repetition."""
