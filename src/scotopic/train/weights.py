@@ -84,9 +84,9 @@ def fill(net: nn.Module, weights: dict[str, Tensor], name: str) -> None:
     if differing:
         more = f" and {len(differing) - NAMED} more" if len(differing) > NAMED else ""
         raise DatasetError(
-            f"{name}: holds no weights of this network: {', '.join(differing[:NAMED])}{more}; give its sizes "
-            "(--set architecture.fine=..., as 'models resize' says them), or name the model or the run's folder, which "
-            "tells them"
+            f"{name}: holds no weights of this network: {', '.join(differing[:NAMED])}{more}; "
+            "set the sizes of these weights (--set architecture.fine=..., as 'models resize' says them): a model or a "
+            "run's folder brings its own along"
         )
     net.load_state_dict(weights)
 
