@@ -43,7 +43,8 @@ def held(out: Path) -> Iterator[None]:
         except (ImportError, OSError):
             pass
         file.truncate(0)
-        print(f"process {os.getpid()} on {socket.gethostname()}", file=file, flush=True)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
         yield
 
 
