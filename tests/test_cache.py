@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
+import zlib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -586,6 +588,28 @@ def test_every_scene_is_as_likely_and_so_is_every_frame_of_it(torch, pairs, tmp_
     assert seen[0] == pytest.approx(200, abs=50)
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_a_pass_takes_every_scene_once_in_an_order_that_its_number_decides(
+    torch, tmp_path, monkeypatch, size
+):
+    from scotopic.train.sources import Real
+
+    taken = [pair_in(tmp_path, scene=f"0000{i}", size=(64, 64)) for i in range(4)]
+    data = crops(torch, PairCache.open(taken, tmp_path / "cache", truth="linear"))
+    seen: list[int] = []
+    crop = PairCache.crop
+    monkeypatch.setattr(PairCache, "crop", lambda self, i, *place: seen.append(i) or crop(self, i, *place))
+    source = Real(data, size, seed=1)
+    for number in range(20):
+        source.draw(number, number)
+    passes = [seen[i : i + 4] for i in range(0, 20 * size, 4)]
+    assert all(sorted(each) == [0, 1, 2, 3] for each in passes)
+    assert len(set(map(tuple, passes))) > 2
+    again = Real(data, size, seed=1).draw(7, 7)
+    assert torch.equal(again.mosaic, source.draw(7, 7).mosaic)
+    assert seen[-size:] == seen[-2 * size : -size] == seen[7 * size : 8 * size]
+
+
 def test_a_crop_as_large_as_the_picture_takes_the_turns_that_fit(torch, tmp_path):
     pair = pair_in(tmp_path, size=(64, 64))
     cache = PairCache.open([pair], tmp_path / "cache", truth="linear")
@@ -605,6 +629,19 @@ def test_pairs_that_no_crop_can_be_taken_from_are_refused(torch, pairs, tmp_path
     fuji = pair_in(tmp_path, scene="00009", cfa=X_TRANS)
     with pytest.raises(DatasetError, match="is for bayer sensors"):
         crops(torch, PairCache.open([fuji], tmp_path / "fuji", truth="linear"))
+
+
+def test_what_the_first_frame_shows_is_told_before_all_are_decoded(torch, pairs, tmp_path, monkeypatch):
+    from scotopic.train.recipes import Recipe
+    from scotopic.train.sources import Data, open_sources
+
+    monkeypatch.setattr(PairCache, "open", lambda *_, **__: pytest.fail("was decoded"))
+    for recipe, words in (
+        (Recipe(crop=1024), "smaller than the crop of 1024"),
+        (Recipe(network="xtrans", crop=48), "is for xtrans sensors"),
+    ):
+        with pytest.raises(DatasetError, match=words):
+            open_sources(Data(pairs, []), recipe, tmp_path / "cache", torch.device("cpu"))
 
 
 # Clean pictures and daylight RAWs
@@ -677,6 +714,63 @@ def test_all_bad_photos_are_named_at_once(torch, tmp_path):
 
     for name in ("a.jpg", "b.dng", "c.NEF"):
         (tmp_path / name).write_bytes(b"not a picture")
+    write_exr(tmp_path / "whole.exr", np.ones((40, 50, 3), np.float32))
+    whole = (tmp_path / "whole.exr").read_bytes()
+    (tmp_path / "d.exr").write_bytes(whole[: len(whole) // 2])
+    write_exr(tmp_path / "e.exr", np.full((40, 50, 3), np.nan, np.float32))
+    write_bomb(tmp_path / "f.png")
     with pytest.raises(DatasetError) as caught:
         CleanPhotos(find_photos(tmp_path), 32, torch.device("cpu"))
-    assert all(name in str(caught.value) for name in ("a.jpg", "b.dng", "c.NEF"))
+    assert all(name in str(caught.value) for name in ("a.jpg", "b.dng", "c.NEF", "d.exr", "e.exr", "f.png"))
+    assert "whole.exr" not in str(caught.value)
+    assert "more than the 179 million pixels" in str(caught.value)
+
+
+def write_exr(path: Path, light) -> None:
+    import OpenEXR
+
+    OpenEXR.File({"type": OpenEXR.scanlineimage}, {"RGB": light}).write(str(path))
+
+
+def write_bomb(path: Path) -> None:
+    """A PNG that says it has 400 million pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    start = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + start + b"\0\0\0\0IDAT" + bytes(9))
+
+
+def test_rows_without_numbers_leave_the_rest_of_a_scene_as_it_is(torch, tmp_path):
+    from scotopic.train.datasets import HDR_CEILING, load_photo
+
+    light = np.random.default_rng(0).uniform(0.1, 0.9, (40, 50, 3)).astype(np.float32)
+    write_exr(tmp_path / "a.exr", light)
+    light[:3], light[3:5] = np.nan, np.inf
+    write_exr(tmp_path / "b.exr", light)
+    whole, torn = (load_photo(tmp_path / name) for name in ("a.exr", "b.exr"))
+    assert (torn[:, :3] == 0).all()
+    assert (torn[:, 3:5] == HDR_CEILING).all()
+    assert torch.allclose(torn[:, 5:].float(), whole[:, 5:].float(), rtol=0.05)
+
+
+def test_photos_beyond_the_memory_are_refused_by_their_headers(torch, tmp_path, monkeypatch):
+    from scotopic.train import datasets
+
+    write_exr(tmp_path / "a.exr", np.ones((64, 64, 3), np.float32))
+    monkeypatch.setattr(datasets.os, "sysconf", lambda name: {"SC_PAGE_SIZE": 1}.get(name, 40_000))
+    monkeypatch.setattr(datasets, "load_photo", lambda _: pytest.fail("was decoded"))
+    with pytest.raises(DatasetError, match="memory"):
+        datasets.load_photos([tmp_path / "a.exr"])
+
+
+def test_deep_grey_is_grey_in_training_and_in_simulated_scenes(torch, tmp_path):
+    from PIL import Image
+
+    from scotopic.colour import srgb_to_linear
+    from scotopic.evaluate.scenes import photo_to_camera, render
+    from scotopic.train.datasets import load_photo
+
+    Image.fromarray(np.full((32, 32), 128 * 257, np.uint16)).save(tmp_path / "a.png")
+    assert (load_photo(tmp_path / "a.png") == 128).all()
+    camera = photo_to_camera(tmp_path / "a.png")
+    assert (render(camera) == 128).all()
+    assert camera.max() < 2 * srgb_to_linear(np.array(128 / 255))

@@ -9,13 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from conftest import SAMPLE
+from scotopic.cli_report import asked_to_stop
 from scotopic.dng.write import write_mosaic
 from scotopic.jobs.journal import NAME as JOURNAL
 from scotopic.sensor import expose, sony_a7s2
@@ -225,6 +228,26 @@ def test_help_is_written_for_photographers():
         assert done.returncode == 0
         assert "Usage" in done.stdout
     assert scotopic("--version").stdout.startswith("scotopic ")
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_waits_for_the_end_of_a_step_only_once_there_are_steps(monkeypatch, capsys, processes):
+    monkeypatch.setenv("WORLD_SIZE", processes)
+    with pytest.raises(KeyboardInterrupt), asked_to_stop():
+        signal.raise_signal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    work = asked_to_stop()
+    ask = work.__enter__()
+    assert not ask()
+    signal.raise_signal(signal.SIGINT)
+    assert ask()
+    again = pytest.raises(KeyboardInterrupt) if processes == "1" else nullcontext()
+    with again:  # torchrun counts the seconds itself
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(typer.Exit) as left:
+        work.__exit__(None, None, None)
+    assert left.value.exit_code == 130
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -15,7 +15,7 @@ from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError
 from scotopic.evaluate import peers, protocols, report
 from scotopic.evaluate.conditions import CONDITIONS, LAMP_LIGHT, SONY, conditions_named
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
-from scotopic.evaluate.scenes import load_all, render
+from scotopic.evaluate.scenes import load, load_all, render, simulated_capture
 from scotopic.models import find
 
 PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
@@ -143,6 +143,25 @@ def test_the_stabilising_transform_gives_even_noise_and_comes_back_unbiased(rng)
 
 def test_a_folder_without_photos_is_an_error_of_ours(tmp_path):
     with pytest.raises(DatasetError, match="no photos"):
+        load_all(tmp_path)
+
+
+def test_photos_that_make_no_scene_are_errors_of_ours(tmp_path):
+    for name, side in (("dot.png", 1), ("small.png", 20)):
+        Image.new("RGB", (side, side)).save(tmp_path / name)
+        with pytest.raises(DatasetError, match=rf"{name}: is {side}x{side} pixels"):
+            load(tmp_path / name)
+        with pytest.raises(DatasetError, match=rf"{name}: is {side}x{side} pixels"):
+            simulated_capture(tmp_path / name, iso=320, ratio=300, seed=0)
+    Image.new("RGB", (24, 24)).save(tmp_path / "enough.png")
+    assert load(tmp_path / "enough.png").camera.shape == (16, 16, 3)
+    assert simulated_capture(tmp_path / "enough.png", iso=320, ratio=300, seed=0).data.shape == (24, 24)
+
+
+def test_a_photo_beyond_all_measure_is_an_error_of_ours(tmp_path, monkeypatch):
+    Image.new("RGB", (64, 64)).save(tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DatasetError, match=r"huge\.png: has more than .* shrink it first"):
         load_all(tmp_path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -34,13 +35,14 @@ from scotopic.train.cache import PairCache  # noqa: E402
 from scotopic.train.datasets import PairCrops, find_photos  # noqa: E402
 from scotopic.train.export import export, parity  # noqa: E402
 from scotopic.train.filters import PACKINGS  # noqa: E402
+from scotopic.train.folder import held  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
 from scotopic.train.networks import MosaicGraph  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.resize import resize, resized  # noqa: E402
 from scotopic.train.sources import Data, Simulated, find_data  # noqa: E402
-from scotopic.train.weights import load_run, load_start  # noqa: E402
+from scotopic.train.weights import load_run, load_start, recipe_from  # noqa: E402
 
 PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
 SMALL = Architecture(fine=16, middle=16, coarse=16, bottom_blocks=1)
@@ -214,9 +216,9 @@ def test_two_machines_give_the_weights_of_one_even_when_stopped_on_the_way(photo
     wait_for(lambda: max(steps_logged_so_far(folders[0])) >= 3, nodes[0])
     for node in nodes:
         node.send_signal(signal.SIGTERM)
-    for node in nodes:
-        node.communicate(timeout=120)
+    said = [node.communicate(timeout=120)[0] for node in nodes]
     assert not (folders[0] / "result.json").exists()
+    assert "stopped at step" in said[0], said[0]
     nodes = two_machines(photos, folders, "--resume")
     # torchrun itself may wait 300 s at its end for the other machine's, when all is done.
     outputs = [node.communicate(timeout=420)[0] for node in nodes]
@@ -337,6 +339,89 @@ def test_a_run_starts_from_a_model_a_run_or_a_file(run, photos, tmp_path):
         still, find_data([photos]), tmp_path / "b", Options(start=weights(run), start_name="x")
     )
     assert max((weights(going_on)[k] - v).abs().max().item() for k, v in weights(run).items()) < 1e-6
+
+
+def test_the_fine_tuning_of_the_docs_takes_its_sizes_from_what_it_starts_from(tmp_path):
+    said = (Path(__file__).parent.parent / "docs" / "training.md").read_text()
+    found = re.search(r"scotopic (train scotopic --from bayer-fast .*?)\n\n", said, re.S)
+    words = found[1].replace("\\\n", " ").split()
+    write_miniature(tmp_path / "sid", scenes=3, size=(96, 128))
+    pairs = [p for p in find_sid(tmp_path / "sid") if p.frame == "00"]
+    for part in ("short", "long"):
+        (tmp_path / "MYPAIRS" / part).mkdir(parents=True)
+        for i, pair in enumerate(pairs):
+            shutil.copy(getattr(pair, part), tmp_path / "MYPAIRS" / part / f"{i}.dng")
+    assert {"MYPAIRS", "runs/mine", "steps=2000"} < set(words)
+    words = ["steps=2" if w == "steps=2000" else w for w in words]
+    words += ["--set", "crop=64", "--set", "batch=1", "--device", "cpu"]
+    command = [sys.executable, "-m", "scotopic", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    recipe = json.loads((tmp_path / "runs" / "mine" / "recipe.json").read_text())
+    assert recipe["architecture"] == find("bayer-fast").raw["recipe"]["architecture"]
+    assert recipe["learning_rate"] == 5e-5
+    # Two steps after a warm-up that has hardly begun: still the model's own weights.
+    mine, theirs = weights(tmp_path / "runs" / "mine"), load_start("bayer-fast")
+    assert max((mine[k] - theirs[k]).abs().max().item() for k in mine) < 1e-4
+
+
+def test_sizes_come_from_a_model_or_a_run_unless_they_are_set(run):
+    model = Architecture.from_dict(find("bayer-fast").raw["recipe"]["architecture"])
+    assert recipe_from("scotopic", [], "bayer-fast").architecture == model
+    assert recipe_from("scotopic", ["crop=64"], str(run)).architecture == SMALL
+    wider = recipe_from("scotopic", ["architecture.fine=40"], str(run)).architecture
+    assert wider == dataclasses.replace(SMALL, fine=40)
+    weights_alone = str(run / "weights.safetensors")
+    assert recipe_from("scotopic", [], weights_alone) == recipe_named("scotopic")
+    with pytest.raises(SettingsError, match="is bayer, and this run would train xtrans"):
+        recipe_from("xtrans", [], "bayer-fast")
+    with pytest.raises(SettingsError, match="is bayer, and this run would train paper-linear"):
+        recipe_from("scotopic", ["network=paper-linear"], "bayer-fast")
+
+
+def test_weights_of_other_sizes_are_named_shortly_before_anything_is_made(run, tmp_path):
+    photos = Data([], [tmp_path / "nobody-looks.jpg"])
+    options = Options(start=weights(run), start_name="w.safetensors")
+    with pytest.raises(DatasetError, match=r"stem\.weight is 16x\d+x3x3 and not 48x") as caught:
+        train(recipe_named("scotopic"), photos, tmp_path / "run", options)
+    assert len(str(caught.value)) < 500
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_trainings_in_one_folder_do_not_meet(photos, undisturbed, tmp_path):
+    out = tmp_path / "run"
+    with held(out), pytest.raises(WriteError, match=rf"process {os.getpid()} on .* is training"):
+        train(TINY, find_data([photos]), out, Options(resume=True))
+    ready = "from pathlib import Path; from scotopic.train.folder import held; import sys, time\n"
+    ready += "with held(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", ready, str(out)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(WriteError, match=f"process {process.pid} on"), held(out):
+        pass
+    process.kill()
+    process.communicate()
+    with held(out):  # what was killed leaves nothing that stands in the way
+        pass
+
+
+def test_the_last_line_tells_the_true_rate_and_pace(run):
+    last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 40
+    assert 0 < last["rate"] < 1e-4
+    assert last["samples_per_s"] > 0
+
+
+def test_all_of_a_runs_files_may_be_read_by_whom_the_umask_lets(photos, tmp_path):
+    before = os.umask(0o027)
+    try:
+        train(dataclasses.replace(TINY, steps=1), find_data([photos]), tmp_path / "run")
+    finally:
+        os.umask(before)
+    found = {p.name: p.stat().st_mode & 0o777 for p in (tmp_path / "run").rglob("*") if p.is_file()}
+    assert {"weights.safetensors", "recipe.json", "step-00000001.safetensors"} < found.keys()
+    assert set(found.values()) == {0o640}
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

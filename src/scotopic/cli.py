@@ -60,7 +60,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except _Stopped:
-        errors.print("stopped; finished pictures are kept, nothing half-written is left")
+        errors.print("stopped; what is finished is kept, nothing half-written is left")
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()

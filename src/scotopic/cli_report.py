@@ -176,21 +176,28 @@ def progress_of(total: int | None, quiet: bool) -> Iterator[Screen]:
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C or a friendly kill came, for work that first brings itself to safety.
 
-    The second one stops at once. Under torchrun signals are left alone: it ends all processes together.
+    Before that is asked for the first time they stop at once, as nothing is under way yet, and so does the second
+    one. Under torchrun that waits too: it kills what is not through in half a minute.
     """
     asked: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM) if os.environ.get("WORLD_SIZE", "1") == "1" else ()
-    before = {number: signal.getsignal(number) for number in numbers}
+    before: dict[int, Any] = {}
+    alone = os.environ.get("WORLD_SIZE", "1") == "1"
 
     def note(number: int, _frame: FrameType | None) -> None:
         asked.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-        errors.print("stopping after this step; once more to stop at once")
+        if alone:
+            signal.signal(number, before[number])
+            errors.print("stopping after this step; once more to stop at once")
 
-    for number in numbers:
-        signal.signal(number, note)
+    def ask() -> bool:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if number not in before:
+                before[number] = signal.getsignal(number)
+                signal.signal(number, note)
+        return bool(asked)
+
     try:
-        yield lambda: bool(asked)
+        yield ask
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -199,11 +199,10 @@ def train_command(
         need(("torch", "safetensors", "onnx", "tensorboard"), "train")
         from scotopic.calibration.profile import load as load_profile
         from scotopic.train.loop import Options, train
-        from scotopic.train.recipes import recipe_named
         from scotopic.train.sources import find_data
-        from scotopic.train.weights import load_start
+        from scotopic.train.weights import load_start, recipe_from
 
-        chosen = recipe_named(recipe).changed_by_words(change or [])
+        chosen = recipe_from(recipe, change or [], start)
         if minutes is not None:
             chosen = dataclasses.replace(chosen, minutes=minutes)
         if deterministic:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -12,9 +13,11 @@ from PIL import Image
 
 from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb, srgb_curve, srgb_to_linear
+from scotopic.dng.page import SIDE_MIN
 from scotopic.errors import DatasetError
 from scotopic.frame import RGGB, Mosaic
 from scotopic.metadata import Exif
+from scotopic.photos import load_srgb
 from scotopic.sensor import expose, sony_a7s2
 
 CAMERA = "Sony ILCE-7SM2"
@@ -27,6 +30,9 @@ SHRINK = 1.5
 
 LARGEST = (512, 640)
 """Scenes are cut to at most this, out of the middle."""
+
+BLOCK = 16
+"""Their sides are multiples of this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +60,15 @@ def load_all(folder: Path | None = None, limit: int | None = None) -> list[Scene
 
 
 def load(path: Path) -> Scene:
-    """One photo as a scene, shrunk and cut to even sides."""
+    """One photo as a scene, shrunk and cut to even sides. Raises DatasetError for what is no picture or too small."""
     light = photo_to_camera(path)
     height, width = (int(n / SHRINK) for n in light.shape[:2])
+    high, wide = (min(n, most) // BLOCK * BLOCK for n, most in zip((height, width), LARGEST, strict=True))
+    if not high or not wide:
+        raise DatasetError(
+            f"{path}: is {light.shape[1]}x{light.shape[0]} pixels, and a scene takes {math.ceil(BLOCK * SHRINK)} each "
+            "way at least: leave it out or give a larger one"
+        )
     planes = [
         np.asarray(
             Image.fromarray(light[..., c].astype(np.float32)).resize((width, height), Image.Resampling.BOX)
@@ -64,9 +76,6 @@ def load(path: Path) -> Scene:
         for c in range(3)
     ]
     small = np.stack(planes, axis=-1).astype(np.float64)
-    high, wide = min(height, LARGEST[0]) & ~15, min(width, LARGEST[1]) & ~15
-    if not high or not wide:
-        raise DatasetError(f"{path}: too small for a scene")
     top, left = (height - high) // 2, (width - wide) // 2
     return Scene(path.stem, small[top : top + high, left : left + wide])
 
@@ -76,11 +85,7 @@ def photo_to_camera(path: Path) -> npt.NDArray[np.float64]:
 
     Raises DatasetError for a file that is no picture.
     """
-    try:
-        with Image.open(path) as image:
-            shown = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
-    except OSError as error:
-        raise DatasetError(f"{path}: is no picture that can be read ({error})") from error
+    shown = load_srgb(path).astype(np.float64) / 255
     to_camera = np.linalg.inv(camera_to_srgb(CAMERA_MATRICES[CAMERA]))
     camera: npt.NDArray[np.float64] = np.maximum(srgb_to_linear(shown) @ to_camera.T, 0)
     return camera
@@ -98,10 +103,15 @@ def simulated_capture(
     """The dark photo that a Sony A7S II, or the camera of `profile`, would have taken of a clean one.
 
     At full size. Raises SettingsError for an ISO that is not calibrated, and where the photo is larger than
-    the profile's camera.
+    the profile's camera; DatasetError for one too small for a RAW file.
     """
     light = photo_to_camera(picture)
     height, width = (n & ~1 for n in light.shape[:2])
+    if min(height, width) < SIDE_MIN:
+        raise DatasetError(
+            f"{picture}: is {light.shape[1]}x{light.shape[0]} pixels, and a RAW file takes {SIDE_MIN} each way at "
+            "least: give a larger one"
+        )
     exposure_s = 10 / ratio
     sensor = sony_a7s2(iso) if profile is None else profile.sensor(iso, exposure_s, (height, width))
     mosaic = expose(

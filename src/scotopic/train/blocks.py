@@ -10,6 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scotopic.errors import SettingsError
+from scotopic.train.ranges import check_range
+
+CHANNELS_MAX, BLOCKS_MAX = 2048, 64
+"""The paper's widest layer has 512 channels; beyond this no graphics card holds the network."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +36,17 @@ class Architecture:
     head: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("fine", "middle", "coarse", "bottom_blocks"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} {getattr(self, name)} must be at least 1")
-        if self.fine_encoder < 0:
-            raise SettingsError(f"fine_encoder {self.fine_encoder} must not be below 0")
+        for name in ("fine", "middle", "coarse"):
+            check_range(name, getattr(self, name), 1, CHANNELS_MAX)
+        check_range("bottom_blocks", self.bottom_blocks, 1, BLOCKS_MAX)
+        check_range("fine_encoder", self.fine_encoder, 0, CHANNELS_MAX)
         if self.head not in (1, 3):
             raise SettingsError(f"head {self.head} must be 1 or 3")
         if self.inner and (len(self.inner) != self.bottom_blocks + 3 or min(self.inner) < 1):
             raise SettingsError(
                 f"inner {list(self.inner)} must be empty or {self.bottom_blocks + 3} numbers of at least 1"
             )
+        check_range("inner", max(self.inner, default=1), 1, CHANNELS_MAX)
 
     @property
     def inside(self) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     temporary = target.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, temporary, metadata=header)
+        write_tensors(temporary, tensors, header)
         flush(temporary)
         temporary.replace(target)
         flush(folder)
@@ -57,6 +57,15 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     except (OSError, SafetensorError) as error:
         raise WriteError(f"{target}: the checkpoint could not be written ({error})") from error
     return target
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
+    """A safetensors file with the rights of any other new file; safetensors makes them for the owner alone."""
+    path.unlink(missing_ok=True)
+    path.touch()
+    rights = path.stat().st_mode & 0o777
+    save_file(tensors, path, metadata=header)
+    path.chmod(rights)
 
 
 def load_last(folder: Path, report: Callable[[str], None] = lambda _: None) -> Checkpoint | None:

@@ -23,8 +23,9 @@ from scotopic.errors import DatasetError, ReadError
 from scotopic.exposure import Exposure
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
-from scotopic.pairs import Split, few, raise_all
+from scotopic.pairs import Pair, Split, few, raise_all
 from scotopic.pattern import BAYER, Pattern, pattern_of
+from scotopic.photos import load_srgb
 from scotopic.read import read_mosaic
 from scotopic.run import GraphInputs
 from scotopic.train.augment import Turn, drawn, laid, places, turns_of
@@ -93,30 +94,22 @@ def load_photo(path: Path) -> Tensor:
                 channels = file.channels()
                 colours = channels["RGBA" if "RGBA" in channels else "RGB"]
                 pixels = np.asarray(colours.pixels[..., :3], dtype=np.float32)
-        except (RuntimeError, KeyError) as error:
+        except (RuntimeError, KeyError, ValueError) as error:
+            # ValueError where the file ends before its pixels.
             raise DatasetError(f"{path}: is no RGB EXR picture that can be read ({error})") from error
-        return _scene(pixels)
+        return _scene(pixels, path)
     if path.suffix.lower() in RAWS:
         try:
-            return _scene(daylight(read_mosaic(path)))
+            return _scene(daylight(read_mosaic(path)), path)
         except (ReadError, OSError) as error:
             raise DatasetError(f"{path}: is no RAW photo to learn from ({error})") from error
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip and not scale
-                grey = (np.asarray(image, np.float32) / 257).round().clip(0, 255).astype(np.uint8)
-                array = np.repeat(grey[..., None], 3, axis=2)
-            else:
-                array = np.array(image.convert("RGB"))
-    except OSError as error:
-        raise DatasetError(f"{path}: is no picture that can be read ({error})") from error
-    return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(load_srgb(path)).permute(2, 0, 1).contiguous()
 
 
 def load_photos(paths: Sequence[Path]) -> list[Tensor]:
     """All pictures by `load_photo`. Raises one DatasetError that names all that cannot be used.
 
-    They are held in memory, 3 bytes a pixel, so one is raised too for more than the machine can hold.
+    They are held in memory, 3 bytes a pixel, 6 of an EXR, so one is raised too for more than the machine can hold.
     """
     _check_memory(paths)
     loaded, bad = [], []
@@ -133,12 +126,14 @@ def _check_memory(paths: Sequence[Path]) -> None:
     """Raise DatasetError where the decoded pictures would fill more than half of the memory."""
     size = 0
     for path in paths:
-        if path.suffix.lower() in PICTURES:
-            try:
+        try:
+            if path.suffix.lower() == ".exr":
+                size += 6 * _pixels_of_exr(path)
+            elif path.suffix.lower() in PICTURES:
                 with Image.open(path) as image:
                     size += 3 * image.width * image.height
-            except (OSError, Image.DecompressionBombError):
-                continue  # load_photo says what is wrong with it
+        except (OSError, RuntimeError, ValueError, KeyError, Image.DecompressionBombError):
+            continue  # load_photo says what is wrong with it
     memory = (
         os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else size * 2
     )
@@ -147,6 +142,15 @@ def _check_memory(paths: Sequence[Path]) -> None:
             f"{len(paths)} photos would take {size / 2**30:.0f} GB of this machine's {memory / 2**30:.0f} GB of "
             "memory: give fewer, or shrink them first (a quarter of the pixels still trains well)"
         )
+
+
+def _pixels_of_exr(path: Path) -> int:
+    """As its header has it."""
+    import OpenEXR
+
+    with OpenEXR.File(str(path), header_only=True) as file:
+        low, high = file.header()["dataWindow"]
+    return math.prod(int(b) - int(a) + 1 for a, b in zip(low, high, strict=True))
 
 
 def daylight(mosaic: Mosaic) -> npt.NDArray[np.float32]:
@@ -186,10 +190,19 @@ def daylight(mosaic: Mosaic) -> npt.NDArray[np.float32]:
     return linear
 
 
-def _scene(pixels: npt.NDArray[np.float32]) -> Tensor:
-    """Linear light (H, W, 3) as (3, H, W) float16, 95th percentile of the mean colour at 1."""
-    level = np.percentile(pixels.mean(axis=2), 95)
-    scene = np.clip(np.nan_to_num(pixels) / max(float(level), 1e-6), 0, HDR_CEILING)
+def _scene(pixels: npt.NDArray[np.float32], path: Path) -> Tensor:
+    """Linear light (H, W, 3) as (3, H, W) float16, 95th percentile of the mean colour at 1.
+
+    What is no number becomes 0, what is infinite HDR_CEILING. Raises DatasetError where there is nothing else.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        means = pixels.mean(axis=2)
+    finite = means[np.isfinite(means)]
+    if not finite.size:
+        raise DatasetError(f"{path}: holds no pixel of finite values; leave it out or write it anew")
+    level = np.percentile(finite, 95)
+    with np.errstate(over="ignore"):
+        scene = np.clip(np.nan_to_num(pixels) / max(float(level), 1e-6), 0, HDR_CEILING)
     return torch.from_numpy(scene.astype(np.float16)).permute(2, 0, 1).contiguous()
 
 
@@ -249,7 +262,8 @@ class CleanPhotos:
 class PairCrops:
     """Random crops of a split's real pairs, turned at random, read from the cache as they are needed.
 
-    Each scene is as likely as another, and so is each of a scene's frames. All of sensors of one pattern.
+    Each scene is as likely as another where none are named, and so is each of a scene's frames. All of sensors of
+    one pattern.
     """
 
     def __init__(
@@ -267,25 +281,17 @@ class PairCrops:
         self.scenes = cache.scenes(split)
         if not self.scenes:
             raise DatasetError(f"none of the {len(cache.entries)} pairs is of the split {split}")
-        if crop < pattern.cell or crop % pattern.cell:
-            raise DatasetError(
-                f"a crop of {crop} pixels cuts through colour cells: a multiple of {pattern.cell} is needed"
-            )
         entries = {i: cache.entries[i] for scene in self.scenes for i in scene}
-        other = [e.name for e in entries.values() if e.cfa != pattern.cfa]
-        if other:
-            raise DatasetError(
-                f"{few(other)}: of sensors with another colour pattern; this recipe's network is for "
-                f"{pattern.sensor} sensors (--set network=...)"
-            )
-        small = [e.name for e in entries.values() if min(e.height, e.width) < crop]
-        if small:
-            raise DatasetError(f"{few(small)}: smaller than the crop of {crop} pixels; give a smaller crop")
+        _check_frames(
+            [(e.name, len(e.cfa), min(e.height, e.width)) for e in entries.values()], crop, pattern
+        )
         self._inputs = {i: _graph_inputs(e) for i, e in entries.items()}
         self._to_srgb = {i: self._matrix(e) for i, e in entries.items()}
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
+    def batch(self, size: int, generator: torch.Generator, scenes: Sequence[int] | None = None) -> Batch:
         """`size` crops with the graph's inputs and the truth; `generator` is one of the CPU.
+
+        Of any scenes, or one of each of those named by their place in `self.scenes`.
 
         The truth is `linear * wb`, 1.0 = display white, or display sRGB with the identity for a matrix, as the
         cache holds it.
@@ -295,8 +301,8 @@ class PairCrops:
             return int(torch.randint(below, (), generator=generator))
 
         mosaics, truths, inputs, matrices = [], [], [], []
-        for _ in range(size):
-            scene = self.scenes[draw(len(self.scenes))]
+        for each in range(size):
+            scene = self.scenes[draw(len(self.scenes)) if scenes is None else scenes[each]]
             index = scene[draw(len(scene))]
             entry = self.cache.entries[index]
             fitting = _fitting(entry, self.crop)
@@ -335,6 +341,32 @@ class PairCrops:
         if self.cache.truth == "srgb" or entry.xyz_to_camera is None:
             return torch.eye(3)
         return torch.tensor(camera_to_srgb(entry.xyz_to_camera), dtype=torch.float32)
+
+
+def check_first(pairs: Sequence[Pair], crop: int, pattern: Pattern) -> None:
+    """Raise as PairCrops does where the first frame shows it: nobody waits for all to be decoded to hear it."""
+    try:
+        frame = read_mosaic(pairs[0].short)
+    except (ReadError, OSError):
+        return  # the cache names all that cannot be read
+    _check_frames([(pairs[0].name, len(frame.cfa), min(frame.data.shape))], crop, pattern)
+
+
+def _check_frames(frames: list[tuple[str, int, int]], crop: int, pattern: Pattern) -> None:
+    """Raise DatasetError unless crops fit frames of these names, sides of the colour cell, and smaller sides."""
+    if crop < pattern.cell or crop % pattern.cell:
+        raise DatasetError(
+            f"a crop of {crop} pixels cuts through colour cells: a multiple of {pattern.cell} is needed"
+        )
+    if other := [name for name, cell, _ in frames if cell != pattern.cell]:
+        raise DatasetError(
+            f"{few(other)}: of sensors with another colour pattern; this recipe's network is for "
+            f"{pattern.sensor} sensors (--set network=...)"
+        )
+    if small := [name for name, _, side in frames if side < crop]:
+        raise DatasetError(
+            f"{few(small)}: smaller than the crop of {crop} pixels; give a smaller one (--set crop=...)"
+        )
 
 
 _BY_PLACE = ("black", "white", "wb", "shot", "read")

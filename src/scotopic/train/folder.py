@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +14,50 @@ from scotopic.errors import DatasetError, SettingsError, WriteError
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Data
 
+_RUNNING = ".running"
+
+
+@contextmanager
+def held(out: Path) -> Iterator[None]:
+    """Make a run's folder and hold it for the run's life: two at once would overwrite each other's state.
+
+    The system takes the lock back from a killed process; where there are none (Windows, some network disks)
+    nothing is held. Raises WriteError where another process holds it, and for a folder that cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / _RUNNING).open("a+")
+    except OSError as error:
+        raise WriteError(f"{out}: is no folder that can be written to ({error.strerror})") from error
+    with file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise WriteError(
+                f"{out}: {file.read().strip() or 'another process'} is training in this folder: wait for its end, "
+                "stop it (Ctrl-C saves), or give another folder"
+            ) from error
+        except (ImportError, OSError):
+            pass
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+        file.flush()
+        yield
+
 
 def check_folder(out: Path, recipe: Recipe, data: Data, resume: bool) -> bool:
-    """Make the folder of a new run, or say True for one to go on with.
+    """Whether the folder holds a run to go on with; False for a new one.
 
-    Raises WriteError for a run that may not be touched and a folder that cannot be made, SettingsError for
-    a run by another recipe or on other data.
+    Raises WriteError for a run that may not be touched, SettingsError for a run by another recipe or on other data.
     """
     wanted = decided(recipe, data)
     stored = {part: out / f"{part}.json" for part in wanted}
     if not stored["recipe"].exists():
         if (out / "checkpoints").exists():
             raise WriteError(f"{out}: holds checkpoints without their recipe.json; give another folder")
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(f"{out}: is no folder that can be written to ({error.strerror})") from error
         return False
     if not resume:
         raise WriteError(

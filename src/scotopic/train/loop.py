@@ -20,13 +20,13 @@ from scotopic.errors import DatasetError, TrainingError
 from scotopic.train import checkpoint
 from scotopic.train.checkpoint import Checkpoint
 from scotopic.train.distributed import World, joined
-from scotopic.train.folder import check_folder, cut_log, decided, write_whole
+from scotopic.train.folder import check_folder, cut_log, decided, held, write_whole
 from scotopic.train.losses import loss_named, psnr_by_picture
 from scotopic.train.recipes import Recipe
 from scotopic.train.simulate import Batch
 from scotopic.train.sources import Data, Sources, ahead, open_sources, seed_of
 from scotopic.train.watch import Board
-from scotopic.train.weights import Graph, build, save_weights
+from scotopic.train.weights import Graph, build, fill, save_weights
 
 CHECKPOINT_SECONDS = 120.0
 """A run that is killed loses so much at most, unless it is told otherwise."""
@@ -90,11 +90,19 @@ def train(
     Writes `recipe.json`, `log.jsonl`, `checkpoints`, `weights.safetensors` (the moving average, renewed with
     every checkpoint) and, when done, `result.json`. Under torchrun all processes work on the one run.
     Raises DatasetError for data that are missing or damaged, WriteError when `out` holds a run already and
-    may not be resumed, TrainingError when the loss is no number any more.
+    may not be resumed or another process works on it, TrainingError when the loss is no number any more.
     """
     options = options or Options()
     with joined(options.device) as world, _repeatable(recipe.deterministic):
-        return _Run(recipe, data, out, options, world, report, say).to_the_end()
+        world.micro_batches(recipe.accumulate)
+        torch.manual_seed(recipe.seed)
+        graph = build(recipe)
+        if options.start is not None:
+            fill(graph.net, options.start, options.start_name or "the weights given")
+        # What cannot begin is refused by here, before anything is made or decoded. The first process alone knows the
+        # folder: other machines need not share it.
+        with held(out) if world.leads else nullcontext():
+            return _Run(recipe, data, out, options, world, graph, report, say).to_the_end()
 
 
 class _Run:
@@ -107,26 +115,23 @@ class _Run:
         out: Path,
         options: Options,
         world: World,
+        graph: Graph,
         report: Callable[[Progress], None],
         say: Callable[[str], None],
     ) -> None:
         self.recipe, self.out, self.options, self.world = recipe, out, options, world
         self.report, self.say = report, say
         self.micro_batches = world.micro_batches(recipe.accumulate)
-        # The first process alone knows the folder: other machines need not share it.
         state = check_folder(out, recipe, data, options.resume) if world.leads else 0
         resuming = bool(world.agree(state))
-        torch.manual_seed(recipe.seed)
         self.sources = _open_in_turn(data, recipe, options.cache or out / "cache", world, say)
         per_step = recipe.batch * recipe.accumulate
         passes = math.ceil(recipe.epochs * self.sources.scenes / per_step)
         self.steps = passes if recipe.epochs else recipe.steps
 
-        self.graph = build(recipe).to(world.device)
+        self.graph = graph.to(world.device)
         self.graph = self.graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.graph.autocast = _PRECISIONS[recipe.precision]
-        if options.start is not None:
-            _load(self.graph.net, options.start, options.start_name or "the weights given")
         # Plain Adam where nothing decays.
         self.optimizer = torch.optim.AdamW(
             self.graph.net.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -157,15 +162,20 @@ class _Run:
         if world.leads:
             cut_log(out / "log.jsonl", self.step)
         depth = AHEAD if world.device.type == "cuda" else 0
+        # Asked before the first step too: from then on Ctrl-C waits for the end of a step.
+        stopping = self.options.stop() and world.size == 1
+        rate = pace = 0.0
         with ExitStack() as stack:
             log = stack.enter_context((out / "log.jsonl").open("a")) if world.leads else None
             board = stack.enter_context(Board(out, self.step, self.options.board and world.leads))
-            batches = ahead(self.sources.training.draw, self._seeds(), depth)
+            source = self.sources.training
+            batches = ahead(lambda which: source.draw(*which), self._seeds(), depth)
             stack.callback(batches.close)  # type: ignore[attr-defined]
             started = last_save = time.monotonic()
             before, first = self.seconds, self.step
-            while (share := self._agreed_share()) < 1 and not self._stopped():
-                current = self._one_step(batches, share)
+            while (share := self._agreed_share()) < 1 and not stopping:
+                rate = self._rate(share)
+                current, stopping = self._one_step(batches, rate)
                 self.step += 1
                 now = time.monotonic()
                 self.seconds = before + now - started
@@ -176,6 +186,7 @@ class _Run:
                     )
                 smooth = self.smooth_loss
                 self.smooth_loss = current if math.isnan(smooth) else 0.99 * smooth + 0.01 * current
+                pace = (self.step - first) * recipe.batch * recipe.accumulate / (now - started)
                 if log is None:
                     continue
                 saving = now - last_save >= self.options.checkpoint_seconds
@@ -185,26 +196,21 @@ class _Run:
                         self._save()
                         quality = self._validate(board)
                         last_save = time.monotonic()
-                    pace = (self.step - first) * recipe.batch * recipe.accumulate / (now - started)
-                    self._tell(log, board, self._share(), self._rate(share), pace, quality)
+                    self._tell(log, board, self._share(), rate, pace, quality)
             if log is not None and share < 1:
                 self._save()
                 self.say(f"stopped at step {self.step}; go on with --resume")
             elif log is not None:
                 self._save()
                 quality = self._validate(board)
-                self._tell(log, board, 1.0, 0.0, 0.0, quality)
+                self._tell(log, board, 1.0, rate, pace, quality)
                 self._finish(quality)
         return out
 
-    def _stopped(self) -> bool:
-        # Processes that stopped at different steps would wait for each other for ever.
-        return self.world.size == 1 and self.options.stop()
-
-    def _one_step(self, batches: Iterator[Batch], share: float) -> float:
-        """Forward, backward, update; returns the loss over all processes."""
+    def _one_step(self, batches: Iterator[Batch], rate: float) -> tuple[float, bool]:
+        """Forward, backward, update; returns the loss over all processes, and whether one of them is to stop."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate(share)
+            group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.world.device)
         for i, _ in enumerate(self.micro_batches):
@@ -225,13 +231,17 @@ class _Run:
         with torch.no_grad():
             for name, value in self.graph.net.state_dict().items():
                 self.average[name].lerp_(value, 1 - decay)
-        return float(self.world.mean(total))
+        # Said along with the loss: processes that stopped at different steps would wait for each other for ever.
+        asked = torch.tensor(float(self.options.stop()), device=self.world.device)
+        loss, stopping = self.world.mean(torch.stack([total, asked])).tolist()
+        return loss, stopping > 0
 
-    def _seeds(self) -> Iterator[int]:
-        """One a micro-batch, by the number of the step and of the micro-batch."""
+    def _seeds(self) -> Iterator[tuple[int, int]]:
+        """One a micro-batch, by the number of the step and of the micro-batch; and its number in the run."""
         step = self.step
         while True:
-            yield from (seed_of(self.recipe.seed, step, micro) for micro in self.micro_batches)
+            for micro in self.micro_batches:
+                yield seed_of(self.recipe.seed, step, micro), step * self.recipe.accumulate + micro
             step += 1
 
     def _share(self) -> float:
@@ -365,13 +375,6 @@ class _Objective(nn.Module):
 
     def forward(self, inputs: tuple[Tensor, ...], target: Tensor, to_srgb: Tensor) -> Tensor:
         return loss_named(self.loss, self.graph(*inputs)[0], target, to_srgb, self.grid)
-
-
-def _load(net: nn.Module, weights: dict[str, Tensor], name: str) -> None:
-    try:
-        net.load_state_dict(weights)
-    except RuntimeError as error:
-        raise DatasetError(f"{name}: holds no weights of this network ({error})") from error
 
 
 def _open_in_turn(

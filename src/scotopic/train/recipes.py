@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
@@ -11,6 +12,7 @@ from scotopic.errors import SettingsError
 from scotopic.train.blocks import Architecture
 from scotopic.train.filters import PACKINGS, Packing
 from scotopic.train.networks import GRAPH, size_multiple
+from scotopic.train.ranges import Range, check_ranges
 from scotopic.train.simulate import NoiseRange
 
 Network = Literal["bayer", "xtrans", "paper", "paper-linear"]
@@ -27,6 +29,27 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": get_args(Schedule),
     "precision": get_args(Precision),
 }
+
+
+SEED_MAX = 2**63 - 1
+"""torch's generators take no more."""
+
+_RANGES: dict[str, Range] = {
+    "real_share": (0, 1),
+    "crop": (1, 2**15),
+    "batch": (1, 2**16),
+    "accumulate": (1, 2**16),
+    "steps": (1, 1e12),
+    "epochs": (0, 1e9),
+    "minutes": (0, 1e8),
+    "learning_rate": (0, 100),
+    "final_rate": (0, 100),
+    "warmup_steps": (0, 1e12),
+    "weight_decay": (0, 100),
+    "gradient_clip": (0, 1e9),
+    "average_decay": (0, 1),
+}
+"""Far beyond what anybody needs: they keep out infinity, and what would overflow once the run has begun."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +76,8 @@ class Recipe:
     """Micro-batches of a step, over all processes: more processes share them out."""
     steps: int = 100_000
     epochs: int = 0
-    """Instead of steps where it is above 0: a pass takes one crop of one frame of each scene."""
+    """Instead of steps where it is above 0: a pass takes one crop of one frame of each scene, in
+    an order of its own; of clean pictures, as many crops as there are pictures."""
     minutes: float = 0.0
     """The schedule ends after so many minutes at the latest; 0 for no limit. With a limit the learning
     rate follows the clock, and a resumed run is no exact repetition."""
@@ -89,15 +113,13 @@ class Recipe:
     a tenth of the pictures is held out."""
 
     def __post_init__(self) -> None:
-        for name in ("crop", "batch", "accumulate", "steps", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} {getattr(self, name)} must be above 0")
-        for name in ("epochs", "minutes", "warmup_steps", "weight_decay", "gradient_clip", "final_rate"):
-            if not getattr(self, name) >= 0:
-                raise SettingsError(f"{name} {getattr(self, name)} must not be below 0")
-        for name in ("real_share", "average_decay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(f"{name} {getattr(self, name)} must be in 0..1")
+        check_ranges(self, _RANGES)
+        if not self.learning_rate > 0:
+            raise SettingsError(f"learning_rate {self.learning_rate} must be above 0")
+        if self.average_decay == 1:
+            raise SettingsError("average_decay 1 must be below 1: the average would never move")
+        if not -SEED_MAX <= self.seed <= SEED_MAX:
+            raise SettingsError(f"seed {self.seed} must be in -{SEED_MAX}..{SEED_MAX}")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise SettingsError(
@@ -175,15 +197,22 @@ def _parsed(current: Any, text: str, word: str) -> Any:
     except ValueError:
         value = None
     if isinstance(current, float) and type(value) is int:
-        value = float(value)
+        value = _as_float(value)
     if isinstance(current, tuple) and isinstance(value, list):
         kinds = {type(v) for v in current}
-        value = tuple(float(v) if kinds == {float} and type(v) is int else v for v in value)
+        value = tuple(_as_float(v) if kinds == {float} and type(v) is int else v for v in value)
         if kinds and {type(v) for v in value} - kinds:
             value = None
     if type(value) is not type(current):
         raise SettingsError(f"{word!r}: the field is {type(current).__name__}, such as {current!r}")
     return value
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def recipe_named(name: str) -> Recipe:

@@ -7,7 +7,6 @@ weights of 0.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from scotopic.errors import DatasetError, SettingsError
-from scotopic.models import find
 from scotopic.train.blocks import Architecture
 from scotopic.train.networks import MosaicGraph
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
-from scotopic.train.weights import load_start
+from scotopic.train.weights import fill, load_start, stored_recipe
 
 Weights = dict[str, Tensor]
 
@@ -36,20 +34,15 @@ def resized(start: str, changes: list[str], photos: Path) -> tuple[Recipe, Weigh
     to start from. Raises DatasetError for what holds no network of ours, SettingsError for sizes that do not
     fit.
     """
-    run = Path(start)
-    stored = run / "recipe.json" if (run / "recipe.json").is_file() else find(start).folder / "card.json"
-    try:
-        facts = json.loads(stored.read_text())
-        recipe = Recipe.from_dict(facts.get("recipe", facts))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{start}: does not say by what recipe it was trained ({error})") from error
+    recipe = stored_recipe(start)
+    if recipe is None:
+        raise DatasetError(
+            f"{start}: does not say by what recipe it was trained; give a run's folder or a model"
+        )
     if recipe.network not in ("bayer", "xtrans"):
         raise SettingsError(f"{start}: is the paper's network; only ours can be resized")
     graph = MosaicGraph(recipe.packing, recipe.architecture).eval()
-    try:
-        graph.net.load_state_dict(load_start(start))
-    except RuntimeError as error:
-        raise DatasetError(f"{start}: its weights are not of the sizes it tells ({error})") from error
+    fill(graph.net, load_start(start), start)
     other = recipe.changed_by_words(changes)
     found = find_data([photos], recipe.packing.pattern.sensor)
     source = Simulated(found.photos, recipe, torch.device("cpu"), 1)

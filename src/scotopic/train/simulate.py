@@ -17,6 +17,7 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.errors import SettingsError
 from scotopic.train.filters import PACKINGS, Packing
+from scotopic.train.ranges import check_bounds, check_ranges
 
 GAUSSIAN_LAMBDA = 0.14
 """The shape at which Tukey's distribution is as good as Gaussian."""
@@ -58,6 +59,20 @@ class NoiseRange:
     stops for each doubling beyond: at base ISO a fit takes texture for noise, and the network must see for itself."""
     bits: int = 0
     """Of the files; 0 draws what suits the full well."""
+
+    def __post_init__(self) -> None:
+        for name, most in (
+            ("electrons_at_white", 1e9),
+            ("full_well_e", 1e9),
+            ("read_std_e", 1e6),
+            ("band_lines", 1e6),
+            ("hot_share", 1.0),
+        ):
+            check_bounds(name, getattr(self, name), 0, most)
+        # From -1/2 down Tukey's distribution has no variance.
+        check_bounds("tukey_lambda", self.tukey_lambda, -0.5, 2)
+        shares = dict.fromkeys(("row_share_max", "black_error_share", "told_spread"), (0.0, 1e3))
+        check_ranges(self, {**shares, "band_share": (0, 1), "told_above": (0, 16), "bits": (0, 32)})
 
     def narrowed_to(self, profile: CameraProfile) -> NoiseRange:
         """The same for one camera: full well and noise as its profile has them, at any of its ISOs.

@@ -1,6 +1,6 @@
 """Where a run's batches come from: pairs of exposures, clean pictures given noise, or both.
 
-A batch is decided by a seed alone, not by what was drawn before it: a run that was killed goes on with
+A batch is decided by a seed and its number alone, not by what was drawn before it: a run that was killed goes on with
 the very batches it would have had, and several processes share a step without talking about it.
 """
 
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -21,9 +21,11 @@ from scotopic.errors import DatasetError
 from scotopic.pairs import Camera, Pair, check_folder, find_pairs, find_sid, is_sid, sid_folder
 from scotopic.pattern import Sensor
 from scotopic.train.cache import PairCache
-from scotopic.train.datasets import CleanPhotos, PairCrops, find_photos, split
+from scotopic.train.datasets import CleanPhotos, PairCrops, check_first, find_photos, split
 from scotopic.train.recipes import Recipe
 from scotopic.train.simulate import Batch, Simulator
+
+Seed = TypeVar("Seed")
 
 VALIDATION_BATCHES = 6
 VALIDATION_CROPS = 8
@@ -33,8 +35,8 @@ VALIDATION_CROPS = 8
 class Source(Protocol):
     """Gives batches."""
 
-    def draw(self, seed: int) -> Batch:
-        """The batch of that seed, on the training device."""
+    def draw(self, seed: int, number: int | None = None) -> Batch:
+        """The batch of that seed, on the training device; `number` counts a run's batches, for what goes in turn."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Simulated:
         self.crops = torch.Generator()
         self.simulator = Simulator(recipe.noise, device, torch.Generator(device), recipe.packing)
 
-    def draw(self, seed: int) -> Batch:
+    def draw(self, seed: int, number: int | None = None) -> Batch:
         """As `Source` says."""
         self.crops.manual_seed(seed)
         self.simulator.generator.manual_seed(seed_of(seed, 1))
@@ -108,16 +110,30 @@ class Simulated:
 
 
 class Real:
-    """Crops of real pairs from the cache."""
+    """Crops of real pairs from the cache.
 
-    def __init__(self, crops: PairCrops, size: int) -> None:
-        self.crops, self.size = crops, size
+    Batches with a number take all scenes in turn, in each pass in another order, as the paper's code does.
+    """
+
+    def __init__(self, crops: PairCrops, size: int, seed: int) -> None:
+        self.crops, self.size, self.seed = crops, size, seed
         self.generator = torch.Generator()
 
-    def draw(self, seed: int) -> Batch:
+    def draw(self, seed: int, number: int | None = None) -> Batch:
         """As `Source` says."""
+        scenes = None if number is None else self._in_turn(number)
         self.generator.manual_seed(seed)
-        return self.crops.batch(self.size, self.generator)
+        return self.crops.batch(self.size, self.generator, scenes)
+
+    def _in_turn(self, number: int) -> list[int]:
+        """The scenes of a batch: those of a pass in an order that the number of the pass decides."""
+        count = len(self.crops.scenes)
+        first, last = number * self.size, (number + 1) * self.size - 1
+        order: list[int] = []
+        for turn in range(first // count, last // count + 1):
+            self.generator.manual_seed(seed_of(self.seed, 2, turn))
+            order += torch.randperm(count, generator=self.generator).tolist()
+        return order[first % count :][: self.size]
 
 
 class Mixed:
@@ -126,10 +142,10 @@ class Mixed:
     def __init__(self, real: Source, simulated: Source, share: float) -> None:
         self.real, self.simulated, self.share = real, simulated, share
 
-    def draw(self, seed: int) -> Batch:
+    def draw(self, seed: int, number: int | None = None) -> Batch:
         """As `Source` says."""
         source = self.real if random.Random(seed).random() < self.share else self.simulated
-        return source.draw(seed)
+        return source.draw(seed, number)
 
 
 @dataclass(frozen=True)
@@ -159,14 +175,16 @@ def open_sources(
     scenes = 0
     pairs = [pair for pair in data.pairs if pair.split != "test"]
     if pairs:
-        opened = PairCache.open(pairs, cache, truth=recipe.kind, report=report)
         pattern = recipe.packing.pattern
+        if not (cache / "index.json").exists():
+            check_first(pairs, recipe.crop, pattern)
+        opened = PairCache.open(pairs, cache, truth=recipe.kind, report=report)
         crops = PairCrops(opened, "train", recipe.crop, device, pattern)
-        found.append(Real(crops, recipe.batch))
+        found.append(Real(crops, recipe.batch, recipe.seed))
         scenes += len(crops.scenes)
         facts |= {"pairs": len(pairs), "training_scenes": len(crops.scenes)}
         if opened.scenes("validation"):
-            watched = Real(PairCrops(opened, "validation", recipe.crop, device, pattern), 1)
+            watched = Real(PairCrops(opened, "validation", recipe.crop, device, pattern), 1, recipe.seed)
             validation += [watched.draw(seed_of(99, i)) for i in range(VALIDATION_CROPS)]
     if data.photos and recipe.kind == "srgb":
         report(f"the recipe {recipe.name} learns from pairs alone: {len(data.photos)} photos are left out")
@@ -198,7 +216,7 @@ def open_sources(
     return Sources(training, validation, scenes, facts)
 
 
-def ahead(make: Callable[[int], Batch], seeds: Iterator[int], depth: int) -> Iterator[Batch]:
+def ahead(make: Callable[[Seed], Batch], seeds: Iterator[Seed], depth: int) -> Iterator[Batch]:
     """Batches in turn, up to `depth` of them made beforehand in a thread of their own; 0 for none.
 
     An error in the thread is raised here. The thread ends with the iterator.

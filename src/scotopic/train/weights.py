@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,23 @@ import onnx
 import torch
 from onnx import numpy_helper
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from scotopic.errors import DatasetError, ScotopicError, WriteError
+from scotopic.errors import DatasetError, ScotopicError, SettingsError, WriteError
 from scotopic.models import find, verified
-from scotopic.train.checkpoint import refuse_pickle
+from scotopic.train.checkpoint import refuse_pickle, write_tensors
 from scotopic.train.networks import MosaicGraph
 from scotopic.train.paper import PaperGraph, PaperLinearGraph
-from scotopic.train.recipes import Recipe
+from scotopic.train.recipes import Recipe, recipe_named
 
 Graph = MosaicGraph | PaperGraph | PaperLinearGraph
 
 IN_ONNX = "graph.net."
 """How the names of the network's weights begin in an exported file."""
+
+NAMED = 3
+"""So many weights of another size are named."""
 
 HALF = ".half"
 """How they end where they are stored as float16."""
@@ -45,7 +49,7 @@ def save_weights(weights: dict[str, Tensor], out: Path) -> None:
     """Write `out/weights.safetensors`, whole or not at all."""
     temporary = out / "weights.safetensors.part"
     try:
-        save_file({k: v.contiguous().cpu() for k, v in weights.items()}, temporary)
+        write_tensors(temporary, {k: v.contiguous().cpu() for k, v in weights.items()})
         temporary.replace(out / "weights.safetensors")
     except (OSError, SafetensorError) as error:
         raise WriteError(f"{out}: the weights could not be written ({error})") from error
@@ -62,18 +66,69 @@ def load_run(run: Path) -> tuple[dict[str, Any], Graph]:
         if (run / "result.json").is_file():
             facts["result"] = json.loads((run / "result.json").read_text())
         graph = build(Recipe.from_dict(facts["recipe"]))
-        graph.net.load_state_dict(load_file(run / "weights.safetensors"))
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        RuntimeError,
-        ScotopicError,
-        SafetensorError,
-    ) as error:
+        fill(graph.net, load_file(run / "weights.safetensors"), str(run))
+    except (OSError, ValueError, KeyError, TypeError, ScotopicError, SafetensorError) as error:
         raise DatasetError(f"{run}: holds no training run that can be read ({error})") from error
     return facts, graph.eval()
+
+
+def fill(net: nn.Module, weights: dict[str, Tensor], name: str) -> None:
+    """Give a network its weights. Raises DatasetError, in few words, for those of another one."""
+    wanted = {key: tuple(value.shape) for key, value in net.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in weights.items()}
+    differing = [
+        f"{key} is {_size(found.get(key))} and not {_size(wanted.get(key))}"
+        for key in [*wanted, *sorted(found.keys() - wanted.keys())]
+        if found.get(key) != wanted.get(key)
+    ]
+    if differing:
+        more = f" and {len(differing) - NAMED} more" if len(differing) > NAMED else ""
+        raise DatasetError(
+            f"{name}: holds no weights of this network: {', '.join(differing[:NAMED])}{more}; "
+            "set the sizes of these weights (--set architecture.fine=..., as 'models resize' says them): a model or a "
+            "run's folder brings its own along"
+        )
+    net.load_state_dict(weights)
+
+
+def _size(shape: tuple[int, ...] | None) -> str:
+    return "not there" if shape is None else "x".join(map(str, shape)) or "one number"
+
+
+def stored_recipe(name: str) -> Recipe | None:
+    """The recipe of a run (its folder) or of a model (its name or folder); None for what tells of none.
+
+    Raises DatasetError for a recipe that cannot be read, ModelError for a model that is missing.
+    """
+    path = Path(name)
+    if path.is_file():
+        return None
+    try:
+        if (path / "recipe.json").is_file():
+            stored = json.loads((path / "recipe.json").read_text())
+        else:
+            stored = find(name).raw.get("recipe")
+        return None if stored is None else Recipe.from_dict(stored)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
+        raise DatasetError(f"{name}: does not say by what recipe it was trained ({error})") from error
+
+
+def recipe_from(name: str, changes: list[str], start: str | None = None) -> Recipe:
+    """The recipe of that name with changes, of the sizes of what it starts from, where that tells them.
+
+    Raises SettingsError for a start of another network.
+    """
+    recipe = recipe_named(name)
+    before = stored_recipe(start) if start is not None else None
+    if before is not None:
+        recipe = dataclasses.replace(recipe, architecture=before.architecture)
+    recipe = recipe.changed_by_words(changes)
+    if before is not None and before.network != recipe.network:
+        raise SettingsError(
+            f"{start}: its network is {before.network}, and this run would train {recipe.network}: take the "
+            "recipe that it is of, or start from another"
+        )
+    return recipe
 
 
 def load_start(name: str) -> dict[str, Tensor]:
