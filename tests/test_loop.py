@@ -404,6 +404,10 @@ def test_two_trainings_in_one_folder_do_not_meet(photos, undisturbed, tmp_path):
     process.communicate()
     with held(out):  # what was killed leaves nothing that stands in the way
         pass
+    too_large = dataclasses.replace(TINY, crop=TINY.crop * 64)
+    with pytest.raises(DatasetError):
+        train(too_large, find_data([photos]), tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
 
 
 def test_the_last_line_tells_the_true_rate_and_pace(run):

@@ -58,7 +58,7 @@ def check_output(look: Look, space: ColourSpace, bits: int) -> None:
         if linear and bits != 16:
             raise SettingsError(
                 f"{name} needs 16 bits a colour, as 8 would show steps in the shadows: choose TIFF "
-                "(--format tiff), PNG or JPEG XL"
+                "(--format tiff), PNG or JPEG XL, and no bits but 16"
             )
 
 

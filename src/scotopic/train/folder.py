@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ def held(out: Path) -> Iterator[None]:
     """Make a run's folder and hold it for the run's life: two at once would overwrite each other's state.
 
     The system takes the lock back from a killed process; where there are none (Windows, some network disks)
-    nothing is held. Raises WriteError where another process holds it, and for a folder that cannot be made.
+    nothing is held. A run that leaves nothing leaves no new folder either. Raises WriteError where another process
+    holds it, and for a folder that cannot be made.
     """
+    is_new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         file = (out / _RUNNING).open("a+")
@@ -45,7 +47,13 @@ def held(out: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if is_new and [path.name for path in out.iterdir()] == [_RUNNING]:
+                    (out / _RUNNING).unlink()
+                    out.rmdir()
 
 
 def check_folder(out: Path, recipe: Recipe, data: Data, resume: bool) -> bool:
