@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from scotopic.batch import Outcome
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, WriteError
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.layout import Names, find_files
 from scotopic.jobs.past import Past
+from scotopic.jobs.watch import Watch
 from scotopic.metadata import Exif
 from scotopic.sensor import expose, sony_a7s2
 
@@ -190,3 +192,111 @@ def test_a_run_that_leaves_nothing_leaves_the_journal_as_it_was(tmp_path):
         journal.note("failed", "/a.arw", "/o/a.dng")
         journal.forget()
     assert place.read_bytes() == before
+
+
+def test_an_interrupted_run_that_was_gone_on_with_stands_in_nobodys_way(tmp_path):
+    place = tmp_path / NAME
+    with Journal(place, JPEG):
+        pass
+    with Journal(place, JPEG, resume=True) as journal:
+        journal.finish()
+    with Journal(place, DNG, resume=True):
+        pass
+
+
+def test_what_a_run_with_other_settings_left_alone_is_still_done(tmp_path):
+    place = tmp_path / NAME
+    with Journal(place, {"ratio": "20"}) as journal:
+        for name in ("a", "b", "c"):
+            journal.note("done", f"/{name}.arw", f"/o/{name}.jpg", size=1, mtime_ns=1)
+        journal.finish()
+    with Journal(place, {"ratio": "30"}) as journal:
+        for name, status in (("a", "failed"), ("b", "skipped")):
+            journal.note("started", f"/{name}.arw", f"/o/{name}.jpg", process=1)
+            journal.note(status, f"/{name}.arw", f"/o/{name}.jpg")
+        # And here it was killed.
+        journal.note("started", "/c.arw", "/o/c.jpg", process=1)
+    with Journal(place, {"ratio": "20"}, resume=True) as journal:
+        assert set(journal.ended) == {"/o/a.jpg", "/o/b.jpg"}
+
+
+@pytest.mark.parametrize("unset", ["0000:00:00 00:00:00", "    :  :     :  :  ", ""])
+def test_of_photos_whose_clock_was_not_set_none_is_taken_for_another(tmp_path, out, rng, unset):
+    source = taken(tmp_path / "card" / "DSC1.dng", unset, rng)
+    assert enhance(source.parent, "-o", out)[0] == 0
+    before = (out / "DSC1-scotopic.jpg").read_bytes()
+    taken(source, unset, rng)
+    for allowed in ("--skip-existing", "--overwrite"):
+        status, rows, words = enhance(source.parent, "-o", out, allowed)
+        assert (status, rows[0]["output"]) == (0, str(out / "DSC1_dng-scotopic.jpg")), words
+    assert (out / "DSC1-scotopic.jpg").read_bytes() == before
+
+
+def test_lines_that_know_no_time_are_helped_by_the_result(tmp_path, out, rng):
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    assert enhance(source.parent, "-o", out)[0] == 0
+    lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    for line in lines:
+        line.pop("taken", None)
+    lines[0]["journal"] = 1
+    (out / NAME).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    with source.open("ab") as file:
+        file.write(b"edited")
+    assert names(out, out, source) == ["DSC1-scotopic.jpg"]
+    source.unlink()
+    taken(source, EVENING, rng)
+    assert names(out, out, source) == ["DSC1_dng-scotopic.jpg"]
+
+
+@pytest.mark.parametrize(("was_there", "status"), [(False, "skipped"), (True, "failed")])
+def test_a_result_that_was_there_before_it_was_begun_is_not_what_a_killed_run_made(
+    tmp_path, out, rng, was_there, status
+):
+    taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    assert enhance(tmp_path / "card", "-o", out)[0] == 0
+    kept = []
+    for line in (out / NAME).read_text().splitlines():
+        entry = json.loads(line)
+        if entry.get("status") not in ("done", "finished"):
+            kept.append(
+                json.dumps(entry | ({"was_there": was_there} if "was_there" in entry else {})) + "\n"
+            )
+    (out / NAME).write_text("".join(kept))
+    assert enhance(tmp_path / "card", "-o", out, "--resume")[1][0]["status"] == status
+
+
+def test_places_that_cannot_be_looked_at_and_torn_lines_stop_nobody(tmp_path, rng):
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    far = {
+        "status": "done",
+        "file": "/" + "x" * 5000 + "/DSC1.dng",
+        "output": str(tmp_path / "DSC1-scotopic.jpg"),
+    }
+    past = Past([far, {"status": "done"}])
+    assert (
+        Names(tmp_path, "jpg", "scotopic", past).job(source, source.parent).target.name
+        == "DSC1-scotopic.jpg"
+    )
+
+
+def test_another_card_at_the_place_of_a_watched_one_is_looked_at(tmp_path, out, rng, monkeypatch):
+    monkeypatch.setattr("scotopic.jobs.watch.SETTLED_S", 0.0)
+    monkeypatch.setattr("scotopic.jobs.watch.LOOK_S", 0.0)
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    given = Names(out, "jpg", "scotopic", Past())
+    watch = Watch([source.parent], given, lambda job: job.target.exists(), enhanced=False)
+
+    def come() -> list[str]:
+        found = [job for job, _ in zip(watch, range(4), strict=False) if job is not None]
+        for job in found:
+            job.target.parent.mkdir(exist_ok=True)
+            job.target.touch()
+            watch.note(Outcome(job, "done", 0.0))
+        return [job.target.name for job in found]
+
+    assert come() == ["DSC1-scotopic.jpg"]
+    with source.open("ab") as file:
+        file.write(b"edited")
+    assert come() == []
+    taken(source, EVENING, rng)
+    assert come() == ["DSC1_dng-scotopic.jpg"]

@@ -244,8 +244,12 @@ def _watch(
         watched = ", ".join(map(str, folders))
         errors.print(f"watching {watched}; Ctrl-C ends it")
         outcomes = session.run(watch, choice, course.workers or 1, screen.tell)
-        with closing(outcomes):
-            _report((outcome for outcome in outcomes if watch.note(outcome)), course, screen)
+        try:
+            with closing(outcomes):
+                _report((outcome for outcome in outcomes if watch.note(outcome)), course, screen)
+        finally:
+            # Ctrl-C is its end.
+            session.finish([])
 
 
 def journal_place(paths: list[Path], home: Path | None) -> Path:

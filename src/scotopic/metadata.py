@@ -52,6 +52,9 @@ _SRGB, _UNCALIBRATED = 1, 0xFFFF
 _TAKEN, _TAKEN_PART = 0x9003, 0x9291
 """EXIF DateTimeOriginal and SubSecTimeOriginal."""
 
+_MODEL, _SERIAL = 0x0110, 0xA431
+"""EXIF Model and BodySerialNumber."""
+
 LONGEST_TEXT = 2000
 """Characters of a text carried along, IPTC's limit: a JPEG has room for 64 kB of EXIF in all."""
 
@@ -73,7 +76,13 @@ class Exif:
     def taken(self) -> str:
         """When the picture was taken, as EXIF writes it, to the part of a second that is known; else empty."""
         when, part = (str(self.exif.get(tag) or "").strip() for tag in (_TAKEN, _TAKEN_PART))
-        return f"{when}.{part}" if when and part else when
+        # A clock that was never set says zeros or nothing.
+        return "" if not re.search("[1-9]", when) else f"{when}.{part}" if part else when
+
+    @property
+    def camera(self) -> str:
+        """Its model and serial number, as far as they are known."""
+        return f"{self.main.get(_MODEL) or ''} {self.exif.get(_SERIAL) or ''}".strip()
 
     def without_gps(self) -> Exif:
         """The same without the place."""
@@ -180,6 +189,18 @@ def is_enhanced(path: Path | str) -> bool:
 
 def read_exif(path: Path) -> Exif:
     """All that can be carried along from `path`; empty where the file holds no EXIF we can read."""
+    found = read_tags(path)
+    if found is None:
+        return Exif()
+    words, enhanced = xmp.parse(_packet(path))
+    words = xmp.sidecar(path).over(words)
+    if words.rating is not None and words.rating >= 0:
+        found.main[RATING] = words.rating
+    return replace(found, words=words, enhanced=enhanced)
+
+
+def read_tags(path: Path) -> Exif | None:
+    """The same without XMP, for which some files are looked through; None where nothing can be read."""
     logging.getLogger("exifread").setLevel(logging.CRITICAL)
     try:
         with path.open("rb") as file:
@@ -193,7 +214,7 @@ def read_exif(path: Path) -> Exif:
             ]
     except Exception:
         # The photo is worth more than its tags: whatever a broken directory raises, go on without.
-        return Exif()
+        return None
     main: dict[int, Any] = _ciff_names(content)
     exif: dict[int, Any] = {}
     gps: dict[int, Any] = {}
@@ -210,11 +231,7 @@ def read_exif(path: Path) -> Exif:
             exif[number] = value
         elif section == "GPS":
             gps[number] = value
-    words, enhanced = xmp.parse(_packet(path))
-    words = xmp.sidecar(path).over(words)
-    if words.rating is not None and words.rating >= 0:
-        main[RATING] = words.rating
-    return Exif(main, exif, gps, words, enhanced)
+    return Exif(main, exif, gps)
 
 
 def _packet(path: Path) -> bytes:

@@ -299,7 +299,8 @@ def treat_remote(
             yield RemoteOutcome(job, "failed", 0.0, {}, str(refusal(job.target, OR_SKIP)))
 
     def begin(job: RemoteJob, process: int) -> None:
-        journal.note("started", job.source, job.target, process=process, state=job.state)
+        facts = {"process": process, "state": job.state, "was_there": job.target in there}
+        journal.note("started", job.source, job.target, **facts)
 
     if not left:
         return
@@ -318,7 +319,8 @@ def _is_done(job: RemoteJob, journal: Journal, settings: Settings) -> bool:
     """Whether the interrupted run has done a file whose result is there."""
     ended, begun = journal.ended.get(job.target), journal.begun.get(job.target)
     now = (job.source, job.state)
-    if begun is not None and not settings.overwrite and (begun["file"], begun.get("state")) == now:
+    was_made = begun is not None and not begun.get("was_there", True)
+    if was_made and begun is not None and (begun["file"], begun.get("state")) == now:
         journal.note("done", job.source, job.target, state=job.state)
         return True
     return ended is not None and ended["status"] != "failed" and (ended["file"], ended.get("state")) == now

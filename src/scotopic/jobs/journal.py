@@ -109,11 +109,12 @@ class Journal:
 
     def _read(self, entries: list[dict[str, Any]], settings: dict[str, str], resume: bool) -> None:
         """What runs before have done."""
-        own, header = False, {}
+        own, alike = False, False
+        header: dict[str, Any] = {}
         unfinished: list[dict[str, Any]] = []
-        """Of runs with other settings, how they began."""
-        alike = False
-        """Whether there was one with the same."""
+        """Of runs with other settings, how they began; `alike` says whether there was one with the same."""
+        others: set[str] = set()
+        """Results that a run with other settings had begun, and not ended."""
         for entry in entries:
             if "journal" in entry:
                 header = entry
@@ -125,15 +126,29 @@ class Journal:
             elif entry.get("status") == "finished" and own:
                 self.interrupted = False
             elif entry.get("status") == "finished":
-                unfinished = [other for other in unfinished if other is not header]
-            elif own and resume:
+                done = header.get("settings")
+                unfinished = [other for other in unfinished if other.get("settings") != done]
+            elif own:
+                others.discard(entry.get("output", ""))
                 self._take_up(entry)
-            elif entry.get("status") in ("started", "done"):
-                # Made with other settings, or to be.
-                self.begun.pop(entry.get("output", ""), None)
-                self.ended.pop(entry.get("output", ""), None)
+            else:
+                output = entry.get("output", "")
+                others.discard(output)
+                if entry.get("status") == "started":
+                    others.add(output)
+                elif entry.get("status") == "done":
+                    self._drop(output)
+        for output in others:
+            self._drop(output)
+        if not resume:
+            self.begun, self.ended = {}, {}
         if resume and unfinished and not alike:
             self._refuse(unfinished[-1], settings)
+
+    def _drop(self, output: str) -> None:
+        """A result that was made anew with other settings, or may have been."""
+        self.begun.pop(output, None)
+        self.ended.pop(output, None)
 
     def _take_up(self, entry: dict[str, Any]) -> None:
         output = entry.get("output", "")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from itertools import chain, count
-from pathlib import Path
+from itertools import count
+from pathlib import Path, PurePath
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
-from scotopic.jobs.past import Past, alike
+from scotopic.jobs.past import Past, absolute, alike, line_of
 from scotopic.metadata import is_enhanced
 
 RAW_SUFFIXES = frozenset(
@@ -42,12 +42,9 @@ def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, 
             found.append((folder, path if folder != path else path.parent))
 
         for folder, folders, names in os.walk(path, onerror=closed):
-            # Hidden ones hold what was deleted (.Trashes), previews and programs' own.
-            folders[:] = sorted(
-                name for name in folders if not name.startswith(".") and name not in NOT_PHOTOS
-            )
+            folders[:] = sorted(name for name in folders if is_of_photos(Path(name)))
             for name in sorted(names):
-                if Path(name).suffix.lower() not in RAW_SUFFIXES or name.startswith("."):
+                if Path(name).suffix.lower() not in RAW_SUFFIXES or not is_of_photos(Path(name)):
                     continue
                 if enhanced or not is_result(Path(folder) / name):
                     found.append((Path(folder) / name, path))
@@ -55,8 +52,13 @@ def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, 
         raise ReadError(f"no RAW files in {', '.join(map(str, paths))}: looked for {_some_suffixes()}")
     unique: dict[Path, tuple[Path, Path]] = {}
     for source, base in found:
-        unique.setdefault(source.absolute(), (source, base))
+        unique.setdefault(Path(absolute(source)), (source, base))
     return list(unique.values())
+
+
+def is_of_photos(below: PurePath) -> bool:
+    """Whether no part of a path is hidden (.Trashes, ._IMG_1.ARW) or among NOT_PHOTOS."""
+    return not any(part.startswith(".") or part in NOT_PHOTOS for part in below.parts)
 
 
 def is_result(path: Path) -> bool:
@@ -114,31 +116,43 @@ class Names:
 
     def __init__(self, output: Path | None, kind: Kind, way: Way, past: Past | None = None) -> None:
         self._output, self._tail = output, f"-{way}.{kind}"
-        self._past = past or Past()
-        self._taken: set[str] = set()
+        self._past = past
+        self._taken: dict[str, Path] = {}
+        """Whose the names are that were given."""
+        self._next: dict[str, int] = {}
+        """By name without ending the number that comes next."""
 
     def job(self, source: Path, base: Path) -> Job:
         """The job of a source found below `base`; of two that would meet the later keeps its ending."""
         folder = source.parent if self._output is None else self._output / source.parent.relative_to(base)
-        target = next(name for name in self._names(source, folder) if alike(name) not in self._taken)
-        self.take(target)
+        target = next(name for name in self._names(source, folder) if self._is_free(name, source))
+        self._taken[alike(absolute(target))] = source
         return Job(source, target)
 
-    def _names(self, source: Path, folder: Path) -> Iterator[Path]:
-        """Names for a result, the best first, without those of other photos' results."""
-        for made in self._past.results_of(source):
-            if made.parent == folder.absolute() and made.name.endswith(self._tail):
-                yield folder / made.name
-        stem = _short(source.stem, len(self._tail) + NUMBER_BYTES)
-        ways = chain(["", f"_{source.suffix[1:].lower()}"], (f"_{number}" for number in count(2)))
-        for way in ways:
-            name = folder / f"{stem}{way}{self._tail}"
-            if not self._past.is_of_another(name, source):
-                yield name
+    def _is_free(self, target: Path, source: Path) -> bool:
+        owner = self._taken.get(alike(absolute(target)))
+        if self._past is None:
+            return owner is None
+        return owner in (None, source) and not self._past.is_of_another(target, source)
 
-    def take(self, target: Path) -> None:
-        """Keep a name from being given."""
-        self._taken.add(alike(target))
+    def _names(self, source: Path, folder: Path) -> Iterator[Path]:
+        """Names for a result, the best first."""
+        for made in self._past.results_of(source) if self._past is not None else ():
+            place, name = os.path.split(made)
+            if place == absolute(folder) and name.endswith(self._tail):
+                yield folder / name
+        stem = _short(source.stem, len(self._tail) + NUMBER_BYTES)
+        yield folder / f"{stem}{self._tail}"
+        yield folder / f"{stem}_{source.suffix[1:].lower()}{self._tail}"
+        key = alike(absolute(folder / stem))
+        for number in count(self._next.get(key, 2)):
+            self._next[key] = number + 1
+            yield folder / f"{stem}_{number}{self._tail}"
+
+    def note(self, job: Job) -> None:
+        """Take note that a result was made: at its source's place another photo may lie tomorrow."""
+        if self._past is not None:
+            self._past.add(line_of(job.source, job.target))
 
 
 NAME_BYTES = 255

@@ -8,24 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from scotopic.batch import state_of
-from scotopic.errors import ScotopicError, WriteError
+from scotopic.errors import WriteError
 from scotopic.jobs.journal import read_entries
-from scotopic.metadata import read_exif
+from scotopic.metadata import Exif, read_tags
+
+Line = dict[str, Any]
 
 
 class Past:
-    """What runs before have made.
+    """What runs before have made, and what this one makes.
 
     A photo is known by where it lies and when it was taken: an editor may have written into it since. One that was
-    moved is known by its name, size and time of change.
+    moved is known by its name, size and time of change. Where nothing tells, it is another photo, so that none is
+    passed by.
     """
 
-    def __init__(self, lines: list[dict[str, Any]] | None = None) -> None:
-        done = [line for line in lines or () if line.get("status") == "done"]
-        self._of_result = {alike(Path(line["output"])): line for line in done}
-        self._of_name: dict[str, list[dict[str, Any]]] = {}
-        for line in self._of_result.values():
-            self._of_name.setdefault(Path(line["file"]).name, []).append(line)
+    def __init__(self, lines: list[Line] | None = None) -> None:
+        self._of_result: dict[str, Line] = {}
+        self._of_name: dict[str, list[Line]] = {}
+        self._exif: dict[tuple[Path, Any], Exif] = {}
+        for line in lines or ():
+            if line.get("status") == "done" and "file" in line and "output" in line:
+                self.add(line)
 
     @classmethod
     def read(cls, journal: Path) -> Past:
@@ -36,49 +40,96 @@ class Past:
         except (OSError, WriteError):
             return cls()
 
-    def results_of(self, source: Path) -> list[Path]:
+    def add(self, line: Line) -> None:
+        """Take up a journal's line of what is done."""
+        self._of_result[alike(line["output"])] = line
+        self._of_name.setdefault(_name(line["file"]), []).append(line)
+
+    def results_of(self, source: Path) -> list[str]:
         """The results that were made of a photo."""
         lines = self._of_name.get(source.name, ())
-        return [Path(line["output"]) for line in lines if is_of(line, source)]
+        mine = (line for line in lines if self._of_result.get(alike(line["output"])) is line)
+        return [line["output"] for line in mine if self._is_of(line, source)]
 
     def is_of_another(self, target: Path, source: Path) -> bool:
         """Whether a result is another photo's than `source`, or its name is to be kept for that.
 
-        Of a result that no journal knows its own EXIF tells.
+        Of a result that no journal knows its own EXIF tells; where that says nothing, it is taken for this photo's.
         """
-        line = self._of_result.get(alike(target.absolute()))
+        line = self._of_result.get(alike(absolute(target)))
         if line is None:
-            return (
-                target.exists()
-                and "" not in (found := (_taken(target), _taken(source)))
-                and found[0] != found[1]
-            )
-        if is_of(line, source):
+            return os.path.lexists(target) and self._differ(target, source)
+        if self._is_of(line, source):
             return False
-        elsewhere = line["file"] != str(source.absolute())
-        return target.exists() or (elsewhere and Path(line["file"]).exists())
+        elsewhere = line["file"] != absolute(source)
+        return os.path.lexists(target) or (elsewhere and _is_there(line["file"]))
+
+    def _is_of(self, line: Line, source: Path) -> bool:
+        """Whether a line is of this photo, be it that something has been written into it since."""
+        if is_of(line, source):
+            return True
+        if line["file"] != absolute(source):
+            return False
+        now = self._tags(source).taken
+        before = line.get("taken") or self._tags(Path(line["output"])).taken
+        return bool(now) and now == before
+
+    def _differ(self, result: Path, source: Path) -> bool:
+        made, photo = self._tags(result), self._tags(source)
+        return any(
+            "" not in both and both[0] != both[1]
+            for both in ((made.taken, photo.taken), (made.camera, photo.camera))
+        )
+
+    def _tags(self, path: Path) -> Exif:
+        key = (path, state_of(path))
+        if key not in self._exif:
+            self._exif[key] = read_tags(path) or Exif()
+        return self._exif[key]
 
 
-def is_of(line: dict[str, Any], source: Path, *, unchanged: bool = False) -> bool:
-    """Whether a journal's line is of this photo; with `unchanged` only if nothing has been written into it since."""
+def is_of(line: Line, source: Path) -> bool:
+    """Whether a journal's line is of this photo, which is as it was then, at its place or moved from there."""
     state = state_of(source)
-    same = state is not None and (line.get("size"), line.get("mtime_ns")) == state[:2]
-    if line["file"] != str(source.absolute()):
-        return same and Path(line["file"]).name == source.name and not Path(line["file"]).exists()
-    if same or unchanged:
-        return same
-    before = line.get("taken")
-    return not before or (_taken(source) or before) == before
+    if state is None or (line.get("size"), line.get("mtime_ns")) != state[:2]:
+        return False
+    file = line["file"]
+    moved = _name(file) == source.name and not _is_there(file)
+    return bool(file == absolute(source)) or moved
 
 
-def alike(path: Path) -> str:
+def _name(file: str) -> str:
+    return file.rpartition(os.sep)[2]
+
+
+def _is_there(file: str) -> bool:
+    """Unlike `Path.exists`, a place that cannot be looked at (a network disk that has gone) is no error."""
+    return os.path.exists(file)  # noqa: PTH110
+
+
+def line_of(source: Path, target: Path) -> Line:
+    """What a journal says of a photo that is done."""
+    size, mtime_ns, _ = state_of(source) or (None, None, None)
+    return {
+        "status": "done",
+        "file": absolute(source),
+        "output": absolute(target),
+        "size": size,
+        "mtime_ns": mtime_ns,
+        "taken": taken(source),
+    }
+
+
+def taken(source: Path) -> str:
+    """When a photo was taken, by its own EXIF; empty where that does not say."""
+    return (read_tags(source) or Exif()).taken
+
+
+def absolute(path: Path) -> str:
+    """As journals know a path."""
+    return os.path.abspath(path)  # noqa: PTH100 - `resolve` would follow links
+
+
+def alike(path: str) -> str:
     """A path as the strictest file systems know it: neither case nor the way an accent is written counts."""
-    return unicodedata.normalize("NFC", os.fspath(path).casefold())
-
-
-def _taken(source: Path) -> str:
-    try:
-        return read_exif(source).taken
-    except (OSError, ScotopicError):
-        # Reading it will say why.
-        return ""
+    return unicodedata.normalize("NFC", path.casefold())

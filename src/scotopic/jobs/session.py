@@ -11,7 +11,7 @@ from typing import Any
 from scotopic.batch import Job, Outcome, Settings, State, state_of
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import is_of
+from scotopic.jobs.past import absolute, is_of, taken
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
 
@@ -41,23 +41,23 @@ class Session:
         """Whether the interrupted run has done a file, which is as it was then, and its result is still there."""
         if self._journal is None or not job.target.exists():
             return False
-        output = str(job.target.absolute())
+        output = absolute(job.target)
         ended, begun = self._journal.ended.get(output), self._journal.begun.get(output)
-        if begun is not None and is_of(begun, job.source, unchanged=True) and not self._settings.overwrite:
-            # It was begun, so there was no result before; results appear whole or not at all.
-            self._journal.note("done", str(job.source.absolute()), output, **_in_line(state_of(job.source)))
+        if begun is not None and is_of(begun, job.source) and not begun.get("was_there", True):
+            # There was no result before it was begun; results appear whole or not at all.
+            facts = _in_line(state_of(job.source)) | {"taken": taken(job.source)}
+            self._journal.note("done", absolute(job.source), output, **facts)
             return True
-        return (
-            ended is not None and ended["status"] != "failed" and is_of(ended, job.source, unchanged=True)
-        )
+        return ended is not None and ended["status"] != "failed" and is_of(ended, job.source)
 
     def _has_changed(self, job: Job) -> bool:
         """Whether a result was made of what the source was before."""
         if self._journal is None or self._settings.overwrite or self._settings.skip_existing:
             return False
-        ended = self._journal.ended.get(str(job.target.absolute()))
-        was_made = ended is not None and ended["status"] == "done" and job.target.exists()
-        return was_made and ended is not None and not is_of(ended, job.source, unchanged=True)
+        ended = self._journal.ended.get(absolute(job.target))
+        if ended is None or ended["status"] != "done" or not job.target.exists():
+            return False
+        return not is_of(ended, job.source)
 
     def run(
         self,
@@ -77,6 +77,8 @@ class Session:
             for job in jobs:
                 if job is not None and self.is_done(job):
                     passed.append(Outcome(job, "skipped", 0.0, {"resumed": True}))
+                elif job is not None and self._settings.skip_existing and job.target.exists():
+                    passed.append(Outcome(job, "skipped", 0.0))
                 elif job is not None and self._has_changed(job):
                     passed.append(_changed(job))
                 elif job is not None:
@@ -121,7 +123,7 @@ class Session:
                 "go on with --resume"
             )
         self._states[job.source] = state_of(job.source)
-        self._note("started", job, process=process)
+        self._note("started", job, process=process, was_there=job.target.exists())
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
@@ -130,8 +132,8 @@ class Session:
         facts: dict[str, Any] = {"seconds": round(outcome.seconds, 3)}
         if outcome.error:
             facts["error"] = outcome.error
-        if outcome.facts.get("taken"):
-            facts["taken"] = outcome.facts["taken"]
+        if outcome.status == "done":
+            facts["taken"] = taken(outcome.job.source)
         self._note(outcome.status, outcome.job, **facts)
         return outcome
 
@@ -139,7 +141,7 @@ class Session:
         if self._journal is not None:
             # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
             facts |= _in_line(self._states.get(job.source))
-            self._journal.note(status, str(job.source.absolute()), str(job.target.absolute()), **facts)
+            self._journal.note(status, absolute(job.source), absolute(job.target), **facts)
 
 
 def make_folders(folder: Path) -> list[Path]:

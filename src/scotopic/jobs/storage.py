@@ -13,7 +13,7 @@ from typing import Any
 
 from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
-from scotopic.jobs.layout import RAW_SUFFIXES, Names, is_result
+from scotopic.jobs.layout import RAW_SUFFIXES, Names, is_of_photos, is_result
 from scotopic.write import OR_SKIP, refusal
 
 CHUNK_BYTES = 1 << 20
@@ -56,7 +56,7 @@ def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: 
             raise ReadError(f"{source}: cannot be looked at ({error})") from error
         for path, info in sorted(infos.items()):
             relative = PurePosixPath(path).relative_to(where) if folder else PurePosixPath(path).name
-            if folder and not _is_wanted(path, files, enhanced):
+            if folder and not _is_wanted(path, PurePosixPath(relative), files, enhanced):
                 continue
             target = names.job(Path(relative), Path()).target
             jobs.append(
@@ -67,9 +67,9 @@ def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: 
     return jobs
 
 
-def _is_wanted(path: str, files: Any, enhanced: bool) -> bool:
+def _is_wanted(path: str, below: PurePosixPath, files: Any, enhanced: bool) -> bool:
     name = PurePosixPath(path)
-    if name.suffix.lower() not in RAW_SUFFIXES or name.name.startswith("."):
+    if name.suffix.lower() not in RAW_SUFFIXES or not is_of_photos(below):
         return False
     if enhanced or name.suffix.lower() != ".dng":
         return True

@@ -38,6 +38,7 @@ class Watch:
         """By source its state and since when it is so."""
         self._given: dict[Path, State] = {}
         self._failed: set[Path] = set()
+        self._done: set[Path] = set()
         self._ready: list[Job] = []
         self._looked = float("-inf")
 
@@ -52,6 +53,9 @@ class Watch:
         """Take note of what became of a file. False for a failure that says nothing: the file was not whole."""
         source = outcome.job.source
         if outcome.status != "failed":
+            if outcome.status == "done":
+                self._names.note(outcome.job)
+            self._done.add(source)
             return True
         self._failed.add(source)
         return state_of(source) == self._given.get(source)
@@ -74,14 +78,19 @@ class Watch:
                 self._take(source, base, state)
 
     def _is_settled_with(self, source: Path, state: State) -> bool:
-        """Whether a file needs nothing more: it was given as it is, or given and done."""
+        """Whether a file needs nothing more: it was given as it is, or is at work."""
         given = self._given.get(source)
-        return given is not None and (given == state or source not in self._failed)
+        return given is not None and (given == state or source not in self._failed | self._done)
 
     def _take(self, source: Path, base: Path, state: State) -> None:
-        job = self._jobs.get(source) or self._names.job(source, base)
-        self._jobs[source] = job
+        if source in self._done or source not in self._jobs:
+            # What was done and has changed may be another photo: another card at the same place.
+            self._jobs[source] = self._names.job(source, base)
+        job = self._jobs[source]
         self._given[source] = state
         self._failed.discard(source)
+        self._done.discard(source)
         if (self._enhanced or not is_result(source)) and not self._is_done(job):
             self._ready.append(job)
+        else:
+            self._done.add(source)
