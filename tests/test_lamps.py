@@ -25,9 +25,10 @@ AROUND = np.array([0.12, 0.10, 0.08])
 ORANGE = np.array([1.0, 0.55, 0.15])
 RADIUS = np.hypot(*np.mgrid[-HEIGHT / 2 : HEIGHT / 2, -WIDTH / 2 : WIDTH / 2])
 
-LIGHT_OFF = 0.05
+LIGHT_OFF, FLANK_OFF = 0.05, 0.1
 """How far the mean over a ring may be from the true light above half of white: the sensor's noise and what the
-demosaic bends on the flank."""
+demosaic bends on the flank; the second of lamps that saturate the sensor, on whose flank light is halved within a pixel
+(experiments.md, runs 40 to 43)."""
 
 INNERMOST = 4
 """Rings of so few pixels that their mean is still noisy."""
@@ -122,7 +123,7 @@ def test_a_lamp_that_saturates_the_sensor_is_white_within_and_has_no_ring(tmp_pa
     assert (shown[bright][:, 0] >= shown[bright][:, 2] - 0.5).all(), "nowhere violet"
     got = rings(light_in(enhanced(tmp_path, scene, "a.dng")))
     counted = (true.max(axis=1) > 0.5) & (true.max(axis=1) < 50)
-    assert np.abs(got / true - 1)[counted & (true.min(axis=1) > 0.5)].max() < LIGHT_OFF
+    assert np.abs(got / true - 1)[counted & (true.min(axis=1) > 0.5)].max() < FLANK_OFF
 
 
 def test_who_keeps_a_lamp_is_told_that_some_editors_show_the_picture_dark(tmp_path):
