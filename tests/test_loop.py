@@ -406,7 +406,7 @@ def test_two_trainings_in_one_folder_do_not_meet(photos, undisturbed, tmp_path):
         pass
     too_large = dataclasses.replace(TINY, crop=TINY.crop * 64)
     with pytest.raises(DatasetError):
-        train(too_large, find_data([photos]), tmp_path / "refused")
+        train(too_large, find_data([photos]), tmp_path / "refused" / "run")
     assert not (tmp_path / "refused").exists()
 
 

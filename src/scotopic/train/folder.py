@@ -25,7 +25,7 @@ def held(out: Path) -> Iterator[None]:
     nothing is held. A run that leaves nothing leaves no new folder either. Raises WriteError where another process
     holds it, and for a folder that cannot be made.
     """
-    is_new = not out.exists()
+    new = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         file = (out / _RUNNING).open("a+")
@@ -51,9 +51,10 @@ def held(out: Path) -> Iterator[None]:
             yield
         finally:
             with suppress(OSError):
-                if is_new and [path.name for path in out.iterdir()] == [_RUNNING]:
+                if [path.name for path in out.iterdir()] == [_RUNNING]:
                     (out / _RUNNING).unlink()
-                    out.rmdir()
+                    for folder in new:
+                        folder.rmdir()
 
 
 def check_folder(out: Path, recipe: Recipe, data: Data, resume: bool) -> bool:
