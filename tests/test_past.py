@@ -22,11 +22,11 @@ from scotopic.sensor import expose, sony_a7s2
 MORNING, EVENING = "2026:05:01 09:00:00", "2026:05:01 21:00:00"
 
 
-def taken(path: Path, when: str, rng) -> Path:
+def taken(path: Path, when: str, rng, model: str = "ILCE-7SM2") -> Path:
     """A RAW file of a photo taken then."""
     path.parent.mkdir(parents=True, exist_ok=True)
     light = rng.uniform(0.1, 0.6, (48, 64, 3))
-    exif = Exif({0x010F: "SONY", 0x0110: "ILCE-7SM2"}, {0x9003: when}, {})
+    exif = Exif({0x010F: "SONY", 0x0110: model}, {0x9003: when}, {})
     write_mosaic(path, expose(light, sony_a7s2(800), 20, rng).with_changes(exif=exif))
     return path
 
@@ -300,3 +300,12 @@ def test_another_card_at_the_place_of_a_watched_one_is_looked_at(tmp_path, out, 
     assert come() == []
     taken(source, EVENING, rng)
     assert come() == ["DSC1_dng-scotopic.jpg"]
+
+
+def test_two_cameras_at_the_same_second_are_told_apart_by_their_results(tmp_path, out, rng):
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    assert enhance(source.parent, "-o", out)[0] == 0
+    (out / NAME).unlink()
+    assert names(out, out, source) == ["DSC1-scotopic.jpg"]
+    other = taken(tmp_path / "other" / "DSC1.dng", MORNING, rng, model="ILCE-7M3")
+    assert names(out, out, other) == ["DSC1_dng-scotopic.jpg"]

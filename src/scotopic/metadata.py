@@ -80,9 +80,12 @@ class Exif:
         return "" if not re.search("[1-9]", when) else f"{when}.{part}" if part else when
 
     @property
-    def camera(self) -> str:
-        """Its model and serial number, as far as they are known."""
-        return f"{self.main.get(_MODEL) or ''} {self.exif.get(_SERIAL) or ''}".strip()
+    def camera(self) -> tuple[str, str]:
+        """Its model and serial number; empty where they are not known."""
+        model, serial = (
+            str(value or "").strip() for value in (self.main.get(_MODEL), self.exif.get(_SERIAL))
+        )
+        return model, serial
 
     def without_gps(self) -> Exif:
         """The same without the place."""

@@ -75,11 +75,8 @@ class Past:
         return bool(now) and now == before
 
     def _differ(self, result: Path, source: Path) -> bool:
-        made, photo = self._tags(result), self._tags(source)
-        return any(
-            "" not in both and both[0] != both[1]
-            for both in ((made.taken, photo.taken), (made.camera, photo.camera))
-        )
+        made, photo = ((tags.taken, *tags.camera) for tags in (self._tags(result), self._tags(source)))
+        return any("" not in both and both[0] != both[1] for both in zip(made, photo, strict=True))
 
     def _tags(self, path: Path) -> Exif:
         key = (path, state_of(path))
