@@ -230,8 +230,18 @@ def test_help_is_written_for_photographers():
     assert scotopic("--version").stdout.startswith("scotopic ")
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT as on a terminal: what a shell started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_ctrl_c_waits_for_the_end_of_a_step_only_once_there_are_steps(monkeypatch, capsys, processes):
+def test_ctrl_c_waits_for_the_end_of_a_step_only_once_there_are_steps(
+    monkeypatch, capsys, interruptible, processes
+):
     monkeypatch.setenv("WORLD_SIZE", processes)
     with pytest.raises(KeyboardInterrupt), asked_to_stop():
         signal.raise_signal(signal.SIGINT)
