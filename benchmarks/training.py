@@ -131,10 +131,14 @@ class Still:
             source.photos.batch = lambda *_: drawn  # type: ignore[method-assign]
         else:
             batch = source.draw(0)
-            source.draw = lambda seed: batch  # type: ignore[method-assign]
 
-    def draw(self, seed: int) -> Batch:
-        return self.source.draw(seed)
+            def same(seed: int, number: int | None = None) -> Batch:
+                return batch
+
+            source.draw = same  # type: ignore[method-assign]
+
+    def draw(self, seed: int, number: int | None = None) -> Batch:
+        return self.source.draw(seed, number)
 
 
 def main() -> None:
