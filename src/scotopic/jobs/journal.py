@@ -90,7 +90,7 @@ class Journal:
 
     def _take(self) -> None:
         try:
-            _lock(self._file.fileno())
+            lock(self._file.fileno())
         except BlockingIOError as error:
             raise WriteError(
                 f"{self.path.parent}: another scotopic is at work on these results; wait until it has ended, or "
@@ -234,7 +234,7 @@ def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bool]:
     return entries, bool(content) and not content.endswith(b"\n")
 
 
-def _lock(handle: int) -> None:
+def lock(handle: int) -> None:
     """Lock an open file for as long as it is open. Raises BlockingIOError where another process holds it.
 
     File systems that know no locks (some network shares) give none; results are never overwritten unasked there

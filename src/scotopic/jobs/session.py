@@ -11,7 +11,7 @@ from typing import Any
 from scotopic.batch import Job, Outcome, Settings, State, state_of
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import absolute, is_of, taken
+from scotopic.jobs.past import absolute, is_of, line_of, taken
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
 
@@ -45,14 +45,13 @@ class Session:
         ended, begun = self._journal.ended.get(output), self._journal.begun.get(output)
         if begun is not None and is_of(begun, job.source) and not begun.get("was_there", True):
             # There was no result before it was begun; results appear whole or not at all.
-            facts = _in_line(state_of(job.source)) | {"taken": taken(job.source)}
-            self._journal.note("done", absolute(job.source), output, **facts)
+            self._journal.note(**line_of(job.source, job.target))
             return True
         return ended is not None and ended["status"] != "failed" and is_of(ended, job.source)
 
     def _has_changed(self, job: Job) -> bool:
         """Whether a result was made of what the source was before."""
-        if self._journal is None or self._settings.overwrite or self._settings.skip_existing:
+        if self._journal is None or self._settings.overwrite:
             return False
         ended = self._journal.ended.get(absolute(job.target))
         if ended is None or ended["status"] != "done" or not job.target.exists():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scotopic.errors import DatasetError, SettingsError, WriteError
+from scotopic.jobs.journal import lock
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Data
 
@@ -21,8 +22,7 @@ _RUNNING = ".running"
 def held(out: Path) -> Iterator[None]:
     """Make a run's folder and hold it for the run's life: two at once would overwrite each other's state.
 
-    The system takes the lock back from a killed process; where there are none (Windows, some network disks)
-    nothing is held. A run that leaves nothing leaves no new folder either. Raises WriteError where another process
+    The system takes the lock back from a killed process; where there are none (some network disks) nothing is held. A run that leaves nothing leaves no new folder either. Raises WriteError where another process
     holds it, and for a folder that cannot be made.
     """
     new = [folder for folder in (out, *out.parents) if not folder.exists()]
@@ -33,17 +33,13 @@ def held(out: Path) -> Iterator[None]:
         raise WriteError(f"{out}: is no folder that can be written to ({error.strerror})") from error
     with file:
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file.fileno())
         except BlockingIOError as error:
             file.seek(0)
             raise WriteError(
                 f"{out}: {file.read().strip() or 'another process'} is training in this folder: wait for its end, "
                 "stop it (Ctrl-C saves), or give another folder"
             ) from error
-        except (ImportError, OSError):
-            pass
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
