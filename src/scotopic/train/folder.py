@@ -22,8 +22,9 @@ _RUNNING = ".running"
 def held(out: Path) -> Iterator[None]:
     """Make a run's folder and hold it for the run's life: two at once would overwrite each other's state.
 
-    The system takes the lock back from a killed process; where there are none (some network disks) nothing is held. A run that leaves nothing leaves no new folder either. Raises WriteError where another process
-    holds it, and for a folder that cannot be made.
+    The system takes the lock back from a killed process; where there are none (some network disks) nothing is
+    held. A run that leaves nothing leaves no new folder either. Raises WriteError where another process holds it, and
+    for a folder that cannot be made.
     """
     new = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
