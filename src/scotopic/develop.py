@@ -39,7 +39,13 @@ DEPTHS = (8, 16)
 LIGHT_MAX = 64.0
 """Light beyond this many times display white shows as white."""
 
+PRODUCT_PIXELS = 24576
+"""Pixels that are multiplied by a matrix at a time: for more BLAS would wake threads of its own, which then fight with
+ours for the cores (OpenBLAS: above 2**18 multiplications)."""
+
 _TABLE_SIZE, _SHOULDER_SIZE = 1 << 16, 1 << 15
+_TABLE_WHITE = np.float32((_TABLE_SIZE - 1) ** 2)
+"""Display white in light whose square root is a place in the table of the curve."""
 _TURNS_BACK = {6: 8, 8: 6}
 """The EXIF orientation that undoes another; all others undo themselves."""
 
@@ -124,11 +130,12 @@ class Canvas:
         # LibRaw scales so that the smallest gain is 1: the sensor's white is then white in every colour.
         gains = np.array(capture.wb) / min(capture.wb) / np.array(given)
         matrix = camera_to_srgb(capture.xyz_to_camera) if capture.xyz_to_camera is not None else np.eye(3)
-        self._matrix = (srgb_to(_PRIMARIES[space]) @ matrix * gains).astype(np.float32)
+        to_shown = srgb_to(_PRIMARIES[space]) @ matrix * gains
+        self._matrix = (to_shown * _TABLE_WHITE).astype(np.float32)
         # A saturated pixel counts the same in all colours; balanced it would be violet. What all
         # colours can reach is neutral.
         ceiling = clip if self._natural else min(1.0, clip)
-        self._ceilings = [np.float32(ceiling / gain) for gain in gains]
+        self._ceilings = np.array(ceiling / gains, np.float32)[:, None, None]
         # The shoulder ends where the sensor does: what it could not count more of is white.
         # In quarters of a stop, rounded down, so that few tables serve and the sensor's end is wholly white.
         self._brightest = min(LIGHT_MAX, 2 ** (math.floor(4 * math.log2(max(clip, 1.0))) / 4))
@@ -148,25 +155,23 @@ class Canvas:
         _, height, width = light.shape
         rows = max(1, STRIP_PIXELS // width)
         if height > rows:
-            # Larger products wake BLAS's own threads, which then fight with ours for the cores.
             for start in range(0, height, rows):
                 self.put(top + start, left, light[:, start : start + rows])
             return
-        planes = np.empty((3, height * width), np.float32)
-        for plane, given, ceiling in zip(planes, light, self._ceilings, strict=True):
-            # Faster than a minimum, which numpy does not vectorise as well.
-            np.clip(given, -np.inf, ceiling, out=plane.reshape(height, width))
-        shown = self._matrix @ planes
+        planes = np.minimum(light, self._ceilings).reshape(3, -1)
+        shown = np.empty_like(planes)
+        for start in range(0, height * width, PRODUCT_PIXELS):
+            few = slice(start, start + PRODUCT_PIXELS)
+            np.matmul(self._matrix, planes[:, few], out=shown[:, few])
         if self._natural:
             _roll_off(shown, self._brightest)
-        np.clip(shown, 0, 1, out=shown)
+        np.clip(shown, 0, _TABLE_WHITE, out=shown)
         np.sqrt(shown, out=shown)
-        shown *= np.float32(_TABLE_SIZE - 1)
-        shown += np.float32(0.5)
         entries = shown.astype(np.uint16).reshape(3, height, width)
+        developed = self._table.take(entries, mode="clip")
         target = self._lying[top : top + height, left : left + width]
         for colour in range(3):
-            target[..., colour] = self._table.take(entries[colour], mode="clip")
+            target[..., colour] = developed[colour]
 
     def rendered(self) -> Rendered:
         """The whole picture, upright."""
@@ -179,7 +184,8 @@ _PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020
 
 
 def _roll_off(lights: npt.NDArray[np.float32], brightest: float) -> None:
-    """Bring light (3, N) above the shoulder's start below white, in place, with its hue.
+    """Bring light (3, N), in units of which _TABLE_WHITE are display white, above the shoulder's start below white, in
+    place, with its hue.
 
     The strongest colour follows the shoulder. The others keep their place between the strongest and the
     weakest, which is the hue of HSV; how far they lie apart is the mean of two ways: as if each colour had
@@ -187,10 +193,10 @@ def _roll_off(lights: npt.NDArray[np.float32], brightest: float) -> None:
     (strong colours keep their shades). The nearer to `brightest`, the more white is mixed in.
     """
     # Few pixels of a dark scene are lamps: all others are left as they are, exactly.
-    bright = np.flatnonzero(np.maximum(np.maximum(lights[0], lights[1]), lights[2]) > SHOULDER_STARTS)
+    bright = np.flatnonzero(lights.max(axis=0) > SHOULDER_STARTS * _TABLE_WHITE)
     if not bright.size:
         return
-    few = np.clip(lights.take(bright, axis=1), 0, LIGHT_MAX)
+    few = np.clip(lights.take(bright, axis=1) * (1 / _TABLE_WHITE), 0, LIGHT_MAX)
     strongest, weakest = few.max(axis=0), few.min(axis=0)
     rolled, stays = _shoulder_tables(brightest)
     entries = _entries(strongest)
@@ -204,6 +210,7 @@ def _roll_off(lights: npt.NDArray[np.float32], brightest: float) -> None:
     few -= strongest
     few *= spread
     few += top
+    few *= _TABLE_WHITE
     lights[:, bright] = few
 
 
@@ -236,12 +243,14 @@ def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rend
 
 @cache
 def _curve_table(curve: Literal["shown", "light", "linear"], bits: int) -> Shown:
-    """Values written, by the square root of light in 0..1, which spends its entries on the shadows.
+    """Values written, by the square root of light in 0..1, which spends its entries on the shadows; each stands for what
+    lies between its place and the next.
 
     "shown" is the display curve; "light" what a display makes of that, in proportion to light, so that
     a picture looks the same in a linear space; "linear" no curve at all.
     """
-    light: FloatArray = np.linspace(0, 1, _TABLE_SIZE) ** 2
+    places = (np.arange(_TABLE_SIZE) + 0.5) / (_TABLE_SIZE - 1)
+    light: FloatArray = np.minimum(places, 1) ** 2
     shown = light if curve == "linear" else bt709_curve(light)
     if curve == "light":
         shown = srgb_to_linear(shown)

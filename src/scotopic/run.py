@@ -39,9 +39,9 @@ DEFAULT_TILE = 1152
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
 experiments.md, 2026-11-28."""
 
-STRIP_PIXELS = 24576
-"""Pixels that a thread works on at a time: three colours of them stay in its processor's cache, and BLAS
-starts no threads of its own for so few (OpenBLAS: above 2**18 multiplications)."""
+STRIP_PIXELS = 98304
+"""Pixels that a thread works on at a time: three colours of them stay in its processor's cache, and threads seldom
+wait for each other between one operation and the next (experiments.md, 2026-11-29)."""
 
 TRIAL_SIDE = 128
 """Pixels a side of the picture on which a model of somebody's is tried before it is opened here."""
