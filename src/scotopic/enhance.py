@@ -95,10 +95,13 @@ def plan(
     estimate = noise.estimate(mosaic, found.noise, note)
     put_right, lines = Mended(found.mosaic), []
     if isinstance(captured, Mosaic):
+        sound = found.mosaic
         if lines := lines_off(found.mosaic, estimate.profile):
+            sound = without_lines(found.mosaic, lines)
             # They pass for noise, so it is told again without them.
-            estimate = noise.estimate(without_lines(mosaic, lines), found.noise, note)
-        put_right = mended(without_lines(found.mosaic, lines), estimate.profile)
+            as_read = sound if found.mosaic is mosaic else without_lines(mosaic, lines)
+            estimate = noise.estimate(as_read, found.noise, note)
+        put_right = mended(sound, estimate.profile)
     ready = seen = put_right.mosaic
     if ratio is None and ev is None and isinstance(captured, Mosaic):
         # How bright the picture is to be is judged as it will be seen.

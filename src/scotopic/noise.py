@@ -41,6 +41,12 @@ BLOCKS_MAX = 16_000
 """So many blocks tell the noise as well as all of a large picture, about; of more, every second, third, ... row
 of blocks is looked at: experiments.md, 2026-11-23."""
 
+BLOCKS_AT_FIRST = 4_000
+"""So many show whether a picture agrees with what is stated of its noise; where they leave a doubt, all are asked."""
+
+CLEAR = 1.7
+"""They leave none within this factor; they are off by at most 1.12 (experiments.md, 2026-11-29)."""
+
 BLOCKS_MIN = 8
 """Fewer blocks than this measure nothing; one DN of rounding noise is then assumed."""
 
@@ -132,19 +138,21 @@ def table_scale(mosaic: Mosaic, sensor: Sensor) -> float:
 
 def _contradiction(mosaic: Mosaic, stated: NoiseProfile) -> str:
     """Words where the picture's noise is off by more than DISAGREEMENT, else ''."""
-    factor = shown_over_stated(mosaic, stated)
+    factor = shown_over_stated(mosaic, stated, BLOCKS_AT_FIRST)
+    if factor is None or not 1 / CLEAR <= factor <= CLEAR:
+        factor = shown_over_stated(mosaic, stated)
     if factor is None or 1 / DISAGREEMENT <= factor <= DISAGREEMENT:
         return ""
     return f"{stated.source} gives {1 / factor:.2g} times the variance that the picture shows"
 
 
-def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile) -> float | None:
-    """The variance that the picture's flattest blocks show over what a profile says of them.
+def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, most: int = BLOCKS_MAX) -> float | None:
+    """The variance that the picture's flattest blocks, of about so many, show over what a profile says of them.
 
     The lowest of all groups of like brightness: texture only adds. None where there are too few blocks
     to say, or where the picture shows more, but as texture does.
     """
-    mean, variance = _all_blocks(mosaic)
+    mean, variance = _all_blocks(mosaic, most)
     if mean.size < BLOCKS_MIN:
         return None
     relative = variance / np.mean([stated.variance(mean, c) for c in (RED, GREEN, BLUE)], axis=0)
@@ -184,13 +192,15 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     return _profile(max(shot, SHOT_MIN), max(read, quantum))
 
 
-def _all_blocks(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and noise variance of the blocks of all colours; of X-Trans, of green squares."""
+def _all_blocks(
+    mosaic: Mosaic, most: int = BLOCKS_MAX
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and noise variance of about so many blocks of all colours; of X-Trans, of all green squares."""
     if len(mosaic.cfa) == len(X_TRANS):
         return _square_statistics(mosaic)
     size = len(mosaic.cfa)
     blocks = mosaic.data.size // BLOCK**2
-    step = max(1, blocks // BLOCKS_MAX)
+    step = max(1, blocks // most)
 
     def of_place(place: int) -> _Blocks:
         dy, dx = divmod(place, size)
