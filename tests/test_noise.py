@@ -54,11 +54,24 @@ def test_the_factor_of_flat_blocks_is_what_a_draw_gives():
 
 def test_fewer_blocks_tell_the_noise_of_a_large_picture_as_well(photo, rng, monkeypatch):
     mosaic = expose(np.tile(photo, (5, 5, 1)), sony_a7s2(1600), 100, rng)
-    every, counted = noise.blind_fit(mosaic), noise._all_blocks(mosaic)[0].size
+    every, counted = noise.blind_fit(mosaic), noise._blocks(mosaic, noise.BLOCKS_MAX)[0].size
     monkeypatch.setattr(noise, "BLOCKS_MAX", counted // 2)
-    assert noise._all_blocks(mosaic)[0].size == pytest.approx(counted / 2, rel=0.05)
+    assert noise._blocks(mosaic, noise.BLOCKS_MAX)[0].size == pytest.approx(counted / 2, rel=0.05)
     few, level = noise.blind_fit(mosaic), noise.typical_level(mosaic)
     assert float(few.variance(level, 1) / every.variance(level, 1)) == pytest.approx(1, abs=0.06)
+
+
+def test_fewer_still_show_whether_a_stated_profile_can_be_right(photo, rng):
+    sensor = sony_a7s2(1600)
+    mosaic = expose(np.tile(photo, (9, 9, 1)), sensor, 100, rng)
+    assert (
+        noise._blocks(mosaic, noise.BLOCKS_AT_FIRST)[0].size
+        < noise._blocks(mosaic, noise.BLOCKS_MAX)[0].size / 2
+    )
+    ways = [
+        noise.shown_over_stated(mosaic, sensor.noise_profile(), at_first=first) for first in (True, False)
+    ]
+    assert ways[0] / ways[1] == pytest.approx(1, abs=0.12)
 
 
 def test_a_stated_profile_is_used_when_the_picture_bears_it_out(dark):

@@ -138,7 +138,7 @@ def table_scale(mosaic: Mosaic, sensor: Sensor) -> float:
 
 def _contradiction(mosaic: Mosaic, stated: NoiseProfile) -> str:
     """Words where the picture's noise is off by more than DISAGREEMENT, else ''."""
-    factor = shown_over_stated(mosaic, stated, BLOCKS_AT_FIRST)
+    factor = shown_over_stated(mosaic, stated, at_first=True)
     if factor is None or not 1 / CLEAR <= factor <= CLEAR:
         factor = shown_over_stated(mosaic, stated)
     if factor is None or 1 / DISAGREEMENT <= factor <= DISAGREEMENT:
@@ -146,13 +146,13 @@ def _contradiction(mosaic: Mosaic, stated: NoiseProfile) -> str:
     return f"{stated.source} gives {1 / factor:.2g} times the variance that the picture shows"
 
 
-def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, most: int = BLOCKS_MAX) -> float | None:
-    """The variance that the picture's flattest blocks, of about so many, show over what a profile says of them.
+def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, *, at_first: bool = False) -> float | None:
+    """The variance that the picture's flattest blocks, at first of few, show over what a profile says of them.
 
     The lowest of all groups of like brightness: texture only adds. None where there are too few blocks
     to say, or where the picture shows more, but as texture does.
     """
-    mean, variance = _all_blocks(mosaic, most)
+    mean, variance = _blocks(mosaic, BLOCKS_AT_FIRST if at_first else BLOCKS_MAX)
     if mean.size < BLOCKS_MIN:
         return None
     relative = variance / np.mean([stated.variance(mean, c) for c in (RED, GREEN, BLUE)], axis=0)
@@ -180,7 +180,7 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     of blocks of like brightness the lower tail of their variances is what flat blocks give; its
     place in the distribution is known, so the level is corrected for having chosen the lowest.
     """
-    mean, variance = _all_blocks(mosaic)
+    mean, variance = _blocks(mosaic, BLOCKS_MAX)
     span = mosaic.white - float(np.mean(mosaic.black))
     quantum = QUANTISATION_VARIANCE_DN2 / span**2
     if mean.size < BLOCKS_MIN:
@@ -192,9 +192,7 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     return _profile(max(shot, SHOT_MIN), max(read, quantum))
 
 
-def _all_blocks(
-    mosaic: Mosaic, most: int = BLOCKS_MAX
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _blocks(mosaic: Mosaic, most: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Mean and noise variance of about so many blocks of all colours; of X-Trans, of all green squares."""
     if len(mosaic.cfa) == len(X_TRANS):
         return _square_statistics(mosaic)
