@@ -24,7 +24,7 @@ app = typer.Typer(
     help="See in the dark: RAW photos shot in near darkness become bright, clean pictures in true colour.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     rich_markup_mode=None,
 )
 app.command("enhance")(enhance_command)
@@ -40,12 +40,17 @@ app.command("serve")(serve_command)
 app.command("site")(site_command)
 
 
+PIPE_CLOSED = 141
+"""The exit status of what ends because nobody reads on: as of a program that SIGPIPE ends."""
+
+
 class _Stopped(BaseException):
     """Ctrl-C or SIGTERM; not KeyboardInterrupt, which the argument parser would swallow."""
 
 
 def main() -> None:
     """Run the command line; the entry point of the `scotopic` command."""
+    _open_what_is_shut()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # File names need not be valid text.
@@ -62,9 +67,14 @@ def main() -> None:
     except _Stopped:
         errors.print("stopped; what is finished is kept, nothing half-written is left")
         sys.exit(130)
+    except SystemExit as ended:
+        # The argument parser's own, which makes a failure of it.
+        if isinstance(ended.__context__, BrokenPipeError):
+            sys.exit(PIPE_CLOSED)
+        raise
     except BrokenPipeError:
         sys.stderr.close()
-        sys.exit(141)
+        sys.exit(PIPE_CLOSED)
     except OSError as error:
         if error.filename is not None:
             raise
@@ -72,6 +82,18 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         errors.print(f"scotopic: standard output cannot be written ({error.strerror}): send it elsewhere")
         sys.exit(1)
+
+
+def _open_what_is_shut() -> None:
+    """Nothing in place of standard streams that a shell or a service manager has shut: what is opened next would be
+    taken for them."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
+            try:
+                os.fstat(number)
+            except OSError:
+                os.dup2(getattr(sys, name).fileno(), number)
 
 
 _ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
