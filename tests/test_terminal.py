@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_help_is_short_too_and_shells_complete_the_commands():
         "COMP_WORDS": "scotopic enh",
         "COMP_CWORD": "1",
     }
-    command = [shutil.which("scotopic", path=os.path.dirname(sys.executable)) or "scotopic"]
+    command = [shutil.which("scotopic", path=Path(sys.executable).parent) or "scotopic"]
     assert (
         subprocess.run(command, capture_output=True, text=True, env=completing).stdout.strip() == "enhance"
     )

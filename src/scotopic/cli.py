@@ -6,6 +6,7 @@ import io
 import os
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -89,7 +90,7 @@ def _open_what_is_shut() -> None:
     taken for them."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - for as long as the program
             try:
                 os.fstat(number)
             except OSError:

@@ -243,8 +243,8 @@ def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rend
 
 @cache
 def _curve_table(curve: Literal["shown", "light", "linear"], bits: int) -> Shown:
-    """Values written, by the square root of light in 0..1, which spends its entries on the shadows; each stands for what
-    lies between its place and the next.
+    """Values written, by the square root of light in 0..1, which spends its entries on the shadows; each stands for
+    what lies between its place and the next.
 
     "shown" is the display curve; "light" what a display makes of that, in proportion to light, so that
     a picture looks the same in a linear space; "linear" no curve at all.

@@ -24,8 +24,8 @@ class Architecture:
     residual blocks stand at the last. `inner` are the channels inside the residual blocks in the order of the
     way through (encode_middle, the bottom's, decode_middle, decode_fine), where they are not those around them:
     a pruned network needs few (resize.py). `fine_encoder` are those inside one more block at the finest level on
-    the way in; 0 for none. `head` is the side of the last convolution's filters, in packed places, `choices` that of those
-    among them which choose between detail and means, where it is less.
+    the way in; 0 for none. `head` is the side of the last convolution's filters, in packed places, `choices` that of
+    those among them which choose between detail and means, where it is less.
     """
 
     fine: int = 48

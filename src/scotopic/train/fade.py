@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Optional
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,21 @@ NEAR_SATURATION = (0.92, 0.98)
 SATURATED_SHARE = (0.16, 0.32)
 """Weight of saturated pixels in the 5x5 binomial over which the network's work fades: one pixel weighs
 0.14, two by two 0.39."""
+
+
+WayBack = tuple[Tensor | None, Tensor | None]
+"""What `straightened` takes beside the values."""
+
+
+def straightened(bent: Tensor, square: Optional[Tensor], straight: Optional[Tensor]) -> Tensor:  # noqa: UP045
+    """Bent values as light: their square, above 0, and themselves, times a factor each; None for what is light.
+
+    The graph does this last of all, as an operation that moves values would leave its result to be copied out.
+    """
+    # Written as what is compiled can read.
+    if square is None or straight is None:
+        return bent
+    return bent * (bent.relu() * square + straight)
 
 
 def lamp_threshold(slope: Tensor, offset: Tensor) -> Tensor:
@@ -84,6 +99,8 @@ def faded(
 @_compiled
 def faded_if_need_be(
     enhanced: Tensor,
+    square: Optional[Tensor],  # noqa: UP045
+    straight: Optional[Tensor],  # noqa: UP045
     x: Tensor,
     y: Tensor,
     tame: Tensor,
@@ -95,7 +112,7 @@ def faded_if_need_be(
     cell: int,
     saturation: float = NEAR_SATURATION[0],
 ) -> tuple[Tensor, Tensor]:
-    """The same for one picture, its lamps still to be divided by where they start, both unpacked.
+    """The same for one picture, still bent, its lamps still to be divided by where they start, both unpacked.
 
     A demosaic that nobody asked for is made only where something fades to it; else it is given empty. A tenth of the
     graph's time. Each branch unpacks for itself, as what comes out of one is a copy.
@@ -105,9 +122,10 @@ def faded_if_need_be(
         keep = kept(cut(x, places), cut(tame, places) * (1 / lamp_starts), binomial)
         if bool(with_plain | (keep.min() < 1)):
             packed = F.conv2d(cut(y, places), demosaic)
-            rgb, plain = unpack(mixed(enhanced, packed, keep), cell), unpack(packed, cell)
+            light = mixed(straightened(enhanced, square, straight), packed, keep)
+            rgb, plain = unpack(light, cell), unpack(packed, cell)
         else:
-            rgb, plain = unpack(enhanced, cell), enhanced[:, :3, :0]
+            rgb, plain = straightened(unpack(enhanced, cell), square, straight), enhanced[:, :3, :0]
     else:
-        rgb, plain = unpack(enhanced, cell), enhanced[:, :3, :0]
+        rgb, plain = straightened(unpack(enhanced, cell), square, straight), enhanced[:, :3, :0]
     return rgb, plain

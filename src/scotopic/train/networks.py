@@ -27,7 +27,7 @@ from scotopic.train.blocks import (
     shared,
 )
 from scotopic.train.demosaic import BENT, LINEAR, demosaic_weights
-from scotopic.train.fade import LAMP_LIGHT, faded, faded_if_need_be, lamp_threshold
+from scotopic.train.fade import LAMP_LIGHT, WayBack, faded, faded_if_need_be, lamp_threshold, straightened
 from scotopic.train.filters import (
     Packing,
     binomial_weights,
@@ -89,8 +89,13 @@ def encode(light: Tensor, knee: Tensor) -> Tensor:
 
 def decode(encoded: Tensor, knee: Tensor) -> Tensor:
     """The inverse of `encode`, but in units of display white."""
+    return straightened(encoded, *way_back(knee))
+
+
+def way_back(knee: Tensor) -> tuple[Tensor, Tensor]:
+    """What `straightened` makes light in units of display white with, of what is encoded."""
     one, unit = bend_of_one(knee), 4 * knee
-    return encoded * (encoded.relu() * (one.square() * unit) + one * unit)
+    return one.square() * unit, one * unit
 
 
 class PackedUNet(nn.Module):
@@ -224,12 +229,14 @@ class PackedGraph(nn.Module):
         spread = (slope * LAMP_LIGHT + offset).amax(1, keepdim=True).sqrt()
         lamp = (LAMP_LIGHT + LAMP_SIGMAS * spread) / (4 * knee)
         places = None if trim is None else trim // self.packing.cell
-        enhanced = self._enhanced(Seen(light, tame, slope, knees, knee, lamp, places))
+        enhanced, back = self._enhanced(Seen(light, tame, slope, knees, knee, lamp, places))
         if trim is None or with_plain is None:
-            rgb, plain = faded(enhanced, x, y, tame * (1 / lamp_starts), self.demosaic, self.binomial)
+            own, lamps = straightened(enhanced, *back), tame * (1 / lamp_starts)
+            rgb, plain = faded(own, x, y, lamps, self.demosaic, self.binomial)
             return unpack(rgb, self.packing.cell), unpack(plain, self.packing.cell)
         both: tuple[Tensor, Tensor] = faded_if_need_be(
             enhanced,
+            *back,
             x,
             y,
             tame,
@@ -242,8 +249,9 @@ class PackedGraph(nn.Module):
         )
         return both
 
-    def _enhanced(self, seen: Seen) -> Tensor:
-        """The network's result, (B, 3*P, h, w), 1 = display white; fades to the plain demosaic where it is not kept."""
+    def _enhanced(self, seen: Seen) -> tuple[Tensor, WayBack]:
+        """The network's result, (B, 3*P, h, w), which `straightened` is still to make light of, 1 = display white;
+        fades to the plain demosaic where it is not kept."""
         raise NotImplementedError
 
     def _by_pixel(self, planes: Tensor) -> Tensor:
@@ -284,7 +292,7 @@ class MosaicGraph(PackedGraph):
         self.register_buffer("cell_mean", cell_mean_weights(packing), persistent=False)
         self.register_buffer("upsample", upsample_weights(packing), persistent=False)
 
-    def _enhanced(self, seen: Seen) -> Tensor:
+    def _enhanced(self, seen: Seen) -> tuple[Tensor, WayBack]:
         bent = encode(seen.light, seen.knee)
         lights = self._local_means(core(seen.tame), seen.lamp)
         shown = [core(bent), *(encode(light, seen.knee) for light in lights)]
@@ -299,7 +307,7 @@ class MosaicGraph(PackedGraph):
         mean = F.conv2d(replicate(encode(shared(lights, scores), seen.knee)), self.upsample)
         detail = F.conv2d(cut(bent, seen.places), self.detail)
         pull = torch.sigmoid(-gates)[:, None] * by_colour(mean - detail)
-        return decode(values + (detail + pull.flatten(1, 2)), seen.knee)
+        return values + (detail + pull.flatten(1, 2)), way_back(seen.knee)
 
     def _local_means(self, light: Tensor, lamp: Tensor) -> list[Tensor]:
         """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w).

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from scotopic.train.blocks import core, cut
+from scotopic.train.fade import WayBack
 from scotopic.train.filters import PACKINGS, unpack
 from scotopic.train.networks import PackedGraph, Seen, in_precision
 
@@ -90,10 +91,9 @@ class PaperLinearGraph(PackedGraph):
         super().__init__(PACKINGS["bayer"])
         self.net = PaperUNet()
 
-    def _enhanced(self, seen: Seen) -> Tensor:
+    def _enhanced(self, seen: Seen) -> tuple[Tensor, WayBack]:
         cell = self.packing.cell
         planes = F.pixel_unshuffle(unpack(core(seen.light) * (4 * seen.knee), cell), 2).clamp(0, 1)
         # Packed by columns and rows as the plain demosaic is.
-        return cut(
-            F.pixel_unshuffle(in_precision(self.net, (planes,), self.autocast)[0], cell), seen.places
-        )
+        light = F.pixel_unshuffle(in_precision(self.net, (planes,), self.autocast)[0], cell)
+        return cut(light, seen.places), (None, None)
