@@ -19,7 +19,7 @@ def scene(light, wb=(2.0, 1.0, 1.8), side=256, **more) -> Linear:
     """A brown table with a white card on it, in a light of this colour, as the camera sees it."""
     rng = np.random.default_rng(3)
     surface = np.array([0.20, 0.12, 0.07]) * rng.uniform(0.7, 1.3, (side, side, 1))
-    surface[side // 3 : side // 2, side // 3 : side // 2] = 0.55
+    surface[side // 3 : 2 * side // 3, side // 3 : 2 * side // 3] = 0.55
     data = (surface * np.asarray(light)).astype(np.float32)
     return Linear(data=data, wb=wb, clip=50.0, ratio=50.0, **more)
 
@@ -57,6 +57,17 @@ def test_lamps_do_not_decide():
     data[:20, :20] = (40, 5, 0.5)
     found = balanced(lit.with_changes(data=data), "auto")
     assert found.wb == pytest.approx(balanced(lit, "auto").wb, rel=0.02)
+
+
+@pytest.mark.parametrize("stops", [-1, 1, 2])
+def test_how_bright_a_picture_is_asked_to_be_does_not_change_its_balance(stops):
+    lit = scene((0.5, 1, 0.55))
+    data = lit.data.copy()
+    data[:20, :20] = (40, 5, 0.5)
+    data[-30:, -60:] = (0.9, 0.8, 0.2)  # brightened, a lamp by its light alone
+    lit, gain = lit.with_changes(data=data), np.float32(2.0**stops)
+    other = lit.with_changes(data=data * gain, clip=lit.clip * float(gain), ratio=lit.ratio * float(gain))
+    assert balanced(other, "auto").wb == pytest.approx(balanced(lit, "auto").wb, rel=1e-4)
 
 
 def test_daylight_is_neutral_by_daylights_balance():

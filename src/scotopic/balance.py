@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from scotopic import exposure
 from scotopic.colour import D65_XYZ
 from scotopic.errors import SettingsError
 from scotopic.frame import Capture, Linear
@@ -27,8 +28,9 @@ GAIN_MIN, GAIN_MAX = 1 / 16, 16.0
 _BLOCKS = 256
 """Blocks along the longer side that the automatic balance looks at: their means hold no noise."""
 
-_USABLE = (0.002, 1.0)
-"""Darkest and brightest block judged, in shares of display white: neither dead shadow nor lamp."""
+_USABLE = (0.002, 1.1)
+"""Darkest and brightest block judged, in shares of display white of the picture at its usual brightness: neither dead
+shadow nor lamp, but a white wall in coloured light."""
 
 _BRIGHTEST = 0.035
 """Share of the blocks that the light's colour is taken from: Cheng, Prasad and Brown (2014), section 4."""
@@ -117,13 +119,15 @@ def of_the_brightest(linear: Linear) -> Gains | None:
     estimation for color constancy": what is brightest, short of lamps, mostly reflects its light
     unchanged. A plain grey world would turn a brown table grey and a white bird blue.
     """
-    means = _block_means(linear.data)
-    strongest = (means * np.array(linear.wb)).max(axis=1)
-    low, high = _USABLE
-    usable = means[(strongest > low) & (strongest < min(high, 0.9 * linear.clip)) & (means.min(axis=1) > 0)]
+    seen = _block_means(linear.data) * np.array(linear.wb)
+    luminance = np.maximum(seen @ np.array(exposure.LUMINANCE), 0) / min(linear.wb)
+    # What passes for a lamp is told by the picture, however bright it was asked to be.
+    usual = 2.0 ** exposure.stops_of(luminance)
+    strongest = seen.max(axis=1)
+    low, high = (limit / usual for limit in _USABLE)
+    usable = seen[(strongest > low) & (strongest < min(high, 0.9 * linear.clip)) & (seen.min(axis=1) > 0)]
     if len(usable) < _FEWEST:
         return None
-    usable = usable * np.array(linear.wb)
     along = usable @ usable.mean(axis=0)
     count = max(_FEWEST, round(_BRIGHTEST * len(usable)))
     brightest = usable[np.argsort(along)[-count:]]

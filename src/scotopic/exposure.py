@@ -92,15 +92,20 @@ def check(ratio: float | None, ev: float | None) -> None:
 
 def automatic_ratio(mosaic: Mosaic) -> float:
     """The amplification that makes the picture as bright as photographs commonly are, 1 to 300."""
-    light = _without_lamps(binned_light(mosaic))
+    return float(min(max(2.0 ** stops_of(binned_light(mosaic)), 1.0), RATIO_MAX_AUTOMATIC))
+
+
+def stops_of(blocks: npt.NDArray[np.float64]) -> float:
+    """The stops that make a picture as bright as photographs commonly are, by the luminance of its blocks, flat and not
+    below 0, 1.0 = display white; 0 for none."""
+    light = _without_lamps(blocks)
     if light.size == 0:
-        return 1.0
+        return 0.0
     bright = max(float(np.quantile(light, BRIGHT_SHARE)), FLOOR)
     by_bright = math.log2(BRIGHT_TARGET / bright)
     by_mean = _stops_to_mean(light, MEAN_TARGET)
     low, high = BRIGHT_REACH
-    stops = by_mean + min(max(by_bright - by_mean, low), high)
-    return float(min(max(2.0**stops, 1.0), RATIO_MAX_AUTOMATIC))
+    return by_mean + min(max(by_bright - by_mean, low), high)
 
 
 def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:

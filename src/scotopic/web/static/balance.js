@@ -1,6 +1,7 @@
 // White balance chosen after enhancing: the camera's, judged from the clean picture, daylight's, or given.
 
 import { ScotopicError } from "./errors.js";
+import { stopsOf } from "./exposure.js";
 import { LIGHT_OF_HALF } from "./half.js";
 import { inverse, timesVector } from "./matrix.js";
 
@@ -47,11 +48,14 @@ export function ofTheBrightest(light, constants, strength = 1) {
   const k = constants.balance;
   const means = blockMeans(light, k.blocks, strength);
   const count = means.length / 3;
+  // What passes for a lamp is told by the picture, however bright it is.
+  const usual = 2 ** stopsOf(luminanceOf(means, light.wb, constants), constants);
+  const [low, high] = k.usable.map((limit) => limit / usual);
   const usable = [];
   for (let i = 0; i < count; i++) {
     const value = [means[3 * i], means[3 * i + 1], means[3 * i + 2]];
     const strongest = Math.max(...value);
-    const fits = strongest > k.usable[0] && strongest < Math.min(k.usable[1], 0.9 * light.clip);
+    const fits = strongest > low && strongest < Math.min(high, 0.9 * light.clip);
     if (fits && Math.min(...value) > 0) usable.push(value);
   }
   if (usable.length < k.fewest) return null;
@@ -64,6 +68,14 @@ export function ofTheBrightest(light, constants, strength = 1) {
   const steps = main.map((v) => Math.min(Math.max(main[1] / v, 1 / k.farthest), k.farthest));
   const gains = light.wb.map((g, c) => g * steps[c]);
   return within([gains[0] / gains[1], 1, gains[2] / gains[1]], constants);
+}
+
+function luminanceOf(means, wb, { exposure }) {
+  const least = Math.min(...wb);
+  return Float64Array.from({ length: means.length / 3 }, (_, i) => {
+    const sum = exposure.luminance.reduce((all, weight, c) => all + weight * means[3 * i + c], 0);
+    return Math.max(sum / least, 0);
+  });
 }
 
 /** Means of square blocks, R, G, B after each other, of light balanced by the camera's gains. */

@@ -14,15 +14,23 @@ export function decide(mosaic, constants, ratio = null) {
 
 /** The amplification that makes the picture as bright as photographs commonly are, 1 to 300. */
 export function automaticRatio(mosaic, constants) {
+  const ratio = 2 ** stopsOf(binnedLight(mosaic, constants), constants);
+  return Math.min(Math.max(ratio, 1), constants.exposure.ratioMaxAutomatic);
+}
+
+/**
+ * The stops that make a picture as bright as photographs commonly are, by the luminance of its blocks, a Float64Array
+ * not below 0, 1 = display white; 0 for none.
+ */
+export function stopsOf(blocks, constants) {
   const k = constants.exposure;
-  const light = withoutLamps(binnedLight(mosaic, constants), k);
-  if (!light.length) return 1;
+  const light = withoutLamps(blocks, k);
+  if (!light.length) return 0;
   const bright = Math.max(quantile(light, k.brightShare), k.floor);
   const byBright = Math.log2(k.brightTarget / bright);
   const byMean = stopsToMean(light, k.meanTarget);
   const [low, high] = k.brightReach;
-  const stops = byMean + Math.min(Math.max(byBright - byMean, low), high);
-  return Math.min(Math.max(2 ** stops, 1), k.ratioMaxAutomatic);
+  return byMean + Math.min(Math.max(byBright - byMean, low), high);
 }
 
 /** The light of all blocks but lamps, in order. */
