@@ -670,30 +670,8 @@ def test_the_last_layers_filters_are_cut_to_their_middle_or_framed(run, photos):
     back.net.load_state_dict(resize(small, SMALL, [batch.inputs()]))
     with torch.no_grad():
         assert torch.allclose(back(*batch.inputs())[0], small(*batch.inputs())[0], atol=1e-5)
-    for name in ("head", "choices"):
-        with pytest.raises(SettingsError, match=f"{name} 2 must be 1 or 3"):
-            dataclasses.replace(SMALL, **{name: 2})
-
-
-def test_what_chooses_looks_at_its_own_place_alone_where_asked(run, photos):
-    stored, graph = load_run(run)
-    recipe = Recipe.from_dict(stored["recipe"])
-    batch = Simulated(find_data([photos]).photos, recipe, torch.device("cpu"), 1).draw(5)
-    pixelwise = dataclasses.replace(SMALL, choices=1)
-    small = MosaicGraph(recipe.packing, pixelwise)
-    small.net.load_state_dict(resize(graph, pixelwise, [batch.inputs()]))
-    values, choices = small.net.head.parts
-    with torch.no_grad():
-        before = small(*batch.inputs())[0]
-        around = torch.ones(3, 3)
-        around[1, 1] = 0
-        small.net.head.weight[values:] += around
-        assert torch.equal(small(*batch.inputs())[0], before)
-        small.net.head.weight[values:, :, 1, 1] += 0.1
-        assert not torch.equal(small(*batch.inputs())[0], before)
-    assert choices == recipe.packing.pixels + 4
-    # As what was trained before that could be asked for.
-    assert Architecture.from_dict({"fine": 8}).choices == 3
+    with pytest.raises(SettingsError, match="head 2 must be 1 or 3"):
+        dataclasses.replace(SMALL, head=2)
 
 
 def test_a_model_is_resized_by_command_and_the_weights_are_a_start(photos, tmp_path, run):

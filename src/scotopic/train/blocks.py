@@ -24,8 +24,7 @@ class Architecture:
     residual blocks stand at the last. `inner` are the channels inside the residual blocks in the order of the
     way through (encode_middle, the bottom's, decode_middle, decode_fine), where they are not those around them:
     a pruned network needs few (resize.py). `fine_encoder` are those inside one more block at the finest level on
-    the way in; 0 for none. `head` is the side of the last convolution's filters, in packed places, `choices` that of
-    those among them which choose between detail and means, where it is less.
+    the way in; 0 for none. `head` is the side of the last convolution's filters, in packed places.
     """
 
     fine: int = 48
@@ -35,16 +34,14 @@ class Architecture:
     inner: tuple[int, ...] = ()
     fine_encoder: int = 0
     head: int = 3
-    choices: int = 3
 
     def __post_init__(self) -> None:
         for name in ("fine", "middle", "coarse"):
             check_range(name, getattr(self, name), 1, CHANNELS_MAX)
         check_range("bottom_blocks", self.bottom_blocks, 1, BLOCKS_MAX)
         check_range("fine_encoder", self.fine_encoder, 0, CHANNELS_MAX)
-        for name in ("head", "choices"):
-            if getattr(self, name) not in (1, 3):
-                raise SettingsError(f"{name} {getattr(self, name)} must be 1 or 3")
+        if self.head not in (1, 3):
+            raise SettingsError(f"head {self.head} must be 1 or 3")
         if self.inner and (len(self.inner) != self.bottom_blocks + 3 or min(self.inner) < 1):
             raise SettingsError(
                 f"inner {list(self.inner)} must be empty or {self.bottom_blocks + 3} numbers of at least 1"
@@ -85,28 +82,17 @@ class ResidualBlock(nn.Module):
 
 class ConvolutionInParts(nn.Conv2d):
     """One convolution whose channels are given in parts, each calculated by itself: ONNX Runtime then adds to a part
-    what is added to it afterwards in the same pass. Parts are told as channels and the side of their filters, which are
-    the middle of what is stored."""
+    what is added to it afterwards in the same pass."""
 
-    def __init__(self, channels: int, *parts: tuple[int, int]) -> None:
-        side = max(side for _, side in parts)
-        super().__init__(channels, sum(outputs for outputs, _ in parts), side, padding=side // 2)
-        self.parts, self.sides = [outputs for outputs, _ in parts], [side for _, side in parts]
+    def __init__(self, channels: int, parts: tuple[int, ...], side: int) -> None:
+        super().__init__(channels, sum(parts), side, padding=side // 2)
+        self.parts = list(parts)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """(B, channels, H, W) to a tensor (B, part, H, W) for each part."""
         assert self.bias is not None
-        weights, biases = torch.split(self.weight, self.parts), torch.split(self.bias, self.parts)
-        return tuple(
-            F.conv2d(x, _middle(w, side), b, padding=side // 2)
-            for w, b, side in zip(weights, biases, self.sides, strict=True)
-        )
-
-
-def _middle(filters: Tensor, side: int) -> Tensor:
-    """Of filters (N, C, s, s) those of a smaller odd side."""
-    first = (filters.shape[-1] - side) // 2
-    return filters[:, :, first : first + side, first : first + side]
+        layers = zip(torch.split(self.weight, self.parts), torch.split(self.bias, self.parts), strict=True)
+        return tuple(F.conv2d(x, w, b, padding=self.padding) for w, b in layers)
 
 
 MEAN_SCALES = (1, 2, 4, 8)

@@ -116,8 +116,7 @@ class PackedUNet(nn.Module):
         self.decode_middle = ResidualBlock(middle, last)
         self.up_fine = nn.ConvTranspose2d(middle, fine, 2, stride=2)
         self.decode_fine = ResidualBlock(fine, finest)
-        of_choices = min(architecture.choices, architecture.head)
-        self.head = ConvolutionInParts(fine, (values, architecture.head), (choices, of_choices))
+        self.head = ConvolutionInParts(fine, (values, choices), architecture.head)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
