@@ -458,6 +458,16 @@ def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
     assert [p.name for p in outside] == ["lock"], outside
 
 
+@pytest.mark.parametrize("kind", ["jpg", "dng"])
+def test_a_picture_may_be_called_as_its_result_might_be(server, raw, kind):
+    sent = server.send(raw, f"result.{kind}", format=kind)
+    done = server.finished(sent.json["id"])
+    assert done["state"] == "done", done["error"]
+    assert done["result"]["name"] == f"result-scotopic.{kind}"
+    assert server.ask(f"/{done['result']['url']}").body != raw
+    server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
 def test_bodies_that_will_not_do_are_refused_and_nothing_is_kept(server):
     before = server.pictures
     path = "/api/enhance?name=a.dng"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import time
@@ -15,7 +16,8 @@ from typing import Any, Literal
 
 from scotopic.errors import ScotopicError
 from scotopic.web.choices import Choices, name_on_disk, result_name
-from scotopic.web.work import Task, Worker
+from scotopic.web.log import log
+from scotopic.web.work import StartError, Task, Worker
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 FINAL = frozenset({"done", "failed", "cancelled"})
@@ -79,13 +81,23 @@ class Job:
 
     @property
     def result(self) -> Path:
-        """Where the result is, once it is done."""
-        return self.folder / f"result.{self.choices.format}"
+        """Where the result is, once it is done; no upload is called so, as theirs begin with no dot."""
+        return self.folder / f".result.{self.choices.format}"
 
     @property
     def result_name(self) -> str:
         """What it is called on the user's side."""
         return result_name(self.name, self.choices.format)
+
+    def told_to_strangers(self, words: str) -> str:
+        """The same words with the names that the sender knows, and without the folders of this computer."""
+        for path, name in ((self.result, self.result_name), (self.source, self.source.name)):
+            words = words.replace(str(path), name)
+        return _FOLDERS.sub("", words).replace(self.source.name, self.name)
+
+
+_FOLDERS = re.compile(r"(?<![\w:/.])(?:/|[A-Za-z]:\\)(?:[^/\\:;,()'\"\n]+[/\\])+")
+"""The folders in which a path on Linux, macOS or Windows says a file is."""
 
 
 class Line:
@@ -186,20 +198,35 @@ class Line:
                     yield None
 
     async def run(self) -> None:
-        """Work through the line, for as long as the server lives."""
+        """Work through the line, for as long as the server lives, whatever becomes of a picture."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SWEEP_S):
                     await self._stir.wait()
             self._stir.clear()
-            self._forget_old()
+            self._tidy()
             while self._waiting:
                 job = self._running = self._waiting.pop(0)
                 try:
                     await self._work(job)
+                except StartError as error:
+                    log.error("%s", error)
+                    self._fail(job, "internal", f"{job.name}: {error}")
+                except Exception:
+                    log.exception(
+                        "a fault in scotopic, please report it; the next picture is not concerned"
+                    )
+                    self._fail(job, "internal", f"{job.name}: a fault in scotopic; please report it")
                 finally:
                     self._running = None
-                self._forget_old()
+                self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget what is too old; the line goes on even where that cannot be done."""
+        try:
+            self._forget_old()
+        except Exception:
+            log.exception("a fault in scotopic, please report it; old pictures are looked for again later")
 
     async def close(self) -> None:
         """Cancel everything: the server stops."""
@@ -233,16 +260,16 @@ class Line:
         job.facts = outcome.get("facts", {})
         if outcome.get("status") == "done":
             self._end(job, "done")
-            return
-        if outcome:
-            words = outcome["error"]
-            job.error = (outcome.get("code", "failed"), words.replace(job.source.name, job.name))
+        elif outcome:
+            self._fail(job, outcome.get("code", "failed"), job.told_to_strangers(outcome["error"]))
         else:
-            job.error = (
-                "memory",
-                f"{job.name}: the work was ended from outside, most likely for want of memory",
-            )
-        self._end(job, "failed")
+            words = "the work was ended from outside, most likely for want of memory"
+            self._fail(job, "memory", f"{job.name}: {words}")
+
+    def _fail(self, job: Job, code: str, words: str) -> None:
+        if job.state not in FINAL:
+            job.error = (code, words)
+            self._end(job, "failed")
 
     def _tell(self, job: Job, **now: Any) -> None:
         for name, value in now.items():
