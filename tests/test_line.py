@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ import pytest
 pytest.importorskip("fastapi", reason="the web extra is not installed")
 
 from scotopic.web.choices import Choices
-from scotopic.web.jobs import FINAL, Job, Limits, Line
+from scotopic.web.job import FINAL, GoneError, Job, NoRoomError
+from scotopic.web.limits import Limits
+from scotopic.web.line import Line
 from scotopic.web.work import Task, Worker
+from scotopic.web.workplace import workplace
 
 PATIENCE_S = 60
 
@@ -36,23 +41,23 @@ class Painter(Worker):
         yield {"status": "done", "facts": {}}
 
 
+async def use_line(line: Line, use: Callable[[Line], Awaitable[None]]) -> None:
+    """Run a line for as long as `use` takes."""
+    working = asyncio.create_task(line.run())
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await use(line)
+    finally:
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await line.close()
+
+
 def with_line(
     folder: Path, worker: Worker, use: Callable[[Line], Awaitable[None]], limits: Limits | None = None
 ) -> None:
     """Run a line in an event loop of its own, for as long as `use` takes."""
-
-    async def all_of_it() -> None:
-        line = Line(folder, worker, limits or Limits())
-        working = asyncio.create_task(line.run())
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await use(line)
-        finally:
-            working.cancel()
-            await asyncio.gather(working, return_exceptions=True)
-            await line.close()
-
-    asyncio.run(all_of_it())
+    asyncio.run(use_line(Line(folder, worker, limits or Limits()), use))
 
 
 def send(line: Line, name: str, content: bytes = b"picture") -> Job:
@@ -114,3 +119,87 @@ def test_words_to_strangers_hold_no_folder_of_this_computer(tmp_path):
         r"C:\Users\me\x.dng: no, 1/2 or https://a.example/b/c": "x.dng: no, 1/2 or https://a.example/b/c",
     }.items():
         assert job.told_to_strangers(words) == told
+
+
+def test_pictures_nobody_has_fetched_outlive_the_failures_of_others(tmp_path):
+    async def use(line: Line) -> None:
+        first = await over(line, send(line, "a.dng"))
+        for number in range(20):
+            await over(line, send(line, f"broken {number}.dng"))
+        assert line.find(first.id) is first
+        assert first.result.exists()
+
+    with_line(tmp_path, Painter(), use, Limits(kept=3))
+
+
+def test_room_is_made_of_failures_first_then_of_what_was_fetched_and_never_of_what_is_new(tmp_path):
+    async def use(line: Line) -> None:
+        names = ("a.dng", "b.dng", "broken.dng", "c.dng")
+        unfetched, fetched, failed, new = [await over(line, send(line, name)) for name in names]
+        for job in (unfetched, fetched, failed):
+            job.used_at -= line.limits.owed_s
+        unfetched.used_at -= 1
+        fetched.fetched = True
+        for job in (failed, fetched, unfetched):
+            assert line.find(job.id) is job
+            job.used_at -= line.limits.owed_s
+            assert line.forget_one()
+            with pytest.raises(GoneError):
+                line.find(job.id)
+            assert not job.folder.exists()
+        assert not line.forget_one()
+        assert line.find(new.id) is new
+
+    with_line(tmp_path, Painter(), use)
+
+
+def test_what_is_finished_holds_no_more_than_its_share_of_a_small_disk(tmp_path, monkeypatch):
+    async def use(line: Line) -> None:
+        jobs = []
+        for number in range(6):
+            jobs.append(await over(line, send(line, f"{number}.dng", bytes(1000))))
+            jobs[-1].fetched = True
+        # 6000 bytes are free beside what they hold, each with its result holds 2000.
+        assert sum(job.folder.exists() for job in jobs) == 3
+        assert not line.make_room(100_000)
+        assert sum(job.folder.exists() for job in jobs) == 3
+
+    monkeypatch.setattr(
+        Line, "_free", lambda line: 12_000 - sum(p.stat().st_size for p in tmp_path.rglob("*.dng")) * 2
+    )
+    with_line(tmp_path, Painter(), use, Limits(result_times=1))
+
+
+def test_a_picture_that_failed_leaves_its_upload_alone(tmp_path):
+    async def use(line: Line) -> None:
+        with line.place("broken.dng", Choices()) as job:
+            job.source.write_bytes(b"picture")
+            (job.folder / ".half.part").write_bytes(bytes(1000))
+        await over(line, job)
+        assert list(job.folder.iterdir()) == [job.source]
+        assert job.held == len(b"picture")
+
+    with_line(tmp_path, Painter(), use)
+
+
+def test_a_folder_that_a_cleaner_took_is_made_anew_and_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with workplace() as place:
+        shutil.rmtree(place.folder)
+
+        async def use(line: Line) -> None:
+            assert (await over(line, send(line, "a.dng"))).state == "done"
+            assert place.folder.stat().st_mode & 0o777 == 0o700
+
+        asyncio.run(use_line(Line(place.pictures, Painter(), Limits(), place.hold), use))
+        with workplace():
+            # The start of another server sweeps up what nobody holds.
+            assert place.pictures.is_dir()
+        # A stranger's file in its place is not used.
+        shutil.rmtree(place.folder)
+        place.folder.write_text("mine")
+        line = Line(place.pictures, Painter(), Limits(), place.hold)
+        with pytest.raises(NoRoomError), line.place("a.dng", Choices()):
+            pass
+        place.folder.unlink()
+    assert list(tmp_path.iterdir()) == []

@@ -455,7 +455,7 @@ def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
         assert server.finished(sent.json["id"])["state"] == "done"
         assert server.ask(f"/api/jobs/{sent.json['id']}", "DELETE").status == 204
     outside = [p for p in server.temporary.rglob("*") if p.is_file() and "page" not in p.parts]
-    assert [p.name for p in outside] == ["lock"], outside
+    assert outside == []
 
 
 @pytest.mark.parametrize("kind", ["jpg", "dng"])
@@ -541,6 +541,52 @@ def test_a_killed_worker_costs_its_picture_and_nothing_else(server, raw, large):
         server.ask(f"/api/jobs/{over}", "DELETE")
 
 
+def test_a_small_disk_is_never_full_of_what_is_finished(own, raw, large, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "none", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no disk may be mounted here")
+    try:
+        server = own("--temp", str(disk))
+        sent = server.send(large, "large.dng", format="tiff")
+        failed = server.finished(sent.json["id"])
+        assert failed["error"]["code"] == "disk"
+        assert failed["error"]["words"].startswith("large-scotopic.tiff: could not be written")
+        for number in range(40):
+            sent = server.send(raw, format="tiff")
+            assert sent.status == 202, number
+            done = server.finished(sent.json["id"])
+            assert done["state"] == "done", done["error"]
+            assert server.ask(f"/{done['result']['url']}").status == 200
+        assert server.ask(f"/api/jobs/{failed['id']}").status == 404
+        assert server.send(bytes(13 << 20)).status == 507
+        assert server.stop()[0] == 0
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_folder_for_temporary_files_that_takes_none_is_told_and_no_other_is_taken(tmp_path):
+    for options, variables in (
+        (["--temp", str(tmp_path / "none")], {}),
+        ([], {"TMPDIR": str(tmp_path / "none")}),
+    ):
+        command = [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options]
+        done = subprocess.run(
+            command,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 1
+        assert str(tmp_path / "none") in done.stderr
+        assert "--temp" in done.stderr
+        assert done.stdout == ""
+
+
 def test_stopping_in_the_middle_of_everything_leaves_nothing(own, large):
     server = own()
     running = server.send(large).json["id"]
@@ -585,7 +631,6 @@ def test_a_start_sweeps_up_what_a_power_cut_left_and_spares_the_living(own, raw,
     dead = living.temporary / "scotopic-serve-dead" / "pictures" / "x"
     dead.mkdir(parents=True)
     (dead / "photo.dng").write_bytes(raw)
-    (dead.parent.parent / "lock").touch()
     stranger = living.temporary / "scotopic-serve-notes.txt"
     stranger.write_text("mine")
     second = Server(living.temporary, "--page-only")

@@ -38,6 +38,13 @@ def serve_command(
         Path | None, typer.Option(metavar="FILE", help="PEM, to serve https; with --key.")
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM, the certificate's key.")] = None,
+    temp: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where pictures lie meanwhile. Default: TMPDIR, or the system's, often /tmp.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the page on this computer, which can also do the work for it.
 
@@ -45,7 +52,7 @@ def serve_command(
     """
     with told():
         need(_NEEDED, "web")
-        from scotopic.web.jobs import Limits
+        from scotopic.web.limits import Limits
         from scotopic.web.server import Serving, serve
 
         if (certificate is None) != (key is None):
@@ -59,6 +66,7 @@ def serve_command(
             limits=Limits(upload_bytes=upload_max << 20),
             certificate=certificate,
             key=key,
+            temporary=temp.absolute() if temp is not None else None,
         )
 
         def ready(address: str) -> None:

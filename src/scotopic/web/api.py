@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections import Counter
 from collections.abc import AsyncIterator
+from io import FileIO
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -17,7 +19,9 @@ from scotopic.models import Tier
 from scotopic.version import __version__
 from scotopic.web.apipage import api_page
 from scotopic.web.choices import MEDIA_TYPES, Choices, Upload, tiers
-from scotopic.web.jobs import GoneError, Job, Limits, Line, LineFullError, State
+from scotopic.web.download import Download
+from scotopic.web.job import GoneError, Job, LineFullError, NoRoomError, State
+from scotopic.web.line import Line
 
 BODY_TYPE = "application/octet-stream"
 RETRY_S = 15
@@ -167,7 +171,7 @@ def api_routes(line: Line) -> APIRouter:
         _check(choices, request)
         _check_body(request, line.limits.upload_bytes)
         with line.place(upload.name, choices) as job:
-            await _receive(request, job, line.limits)
+            await _receive(request, job, line)
         return _accepted(job, line)
 
     @router.post(
@@ -209,8 +213,9 @@ def api_routes(line: Line) -> APIRouter:
                 found.error[1] if found.error else f"{found.name} is {found.state}: there is no result yet"
             )
             raise RefusalError(409, found.error[0] if found.error else "not-done", words)
-        kind = MEDIA_TYPES[found.choices.format]
-        return FileResponse(found.result, media_type=kind, filename=found.result_name)
+        if not found.result.exists():
+            raise GoneError("the picture was removed here: send it again")
+        return Download(found, MEDIA_TYPES[found.choices.format])
 
     @router.delete(
         "/jobs/{id}", status_code=204, responses=_errors(404), summary="Cancel it, and forget its files"
@@ -290,18 +295,24 @@ def _too_large(limit: int) -> RefusalError:
     )
 
 
-async def _receive(request: Request, job: Job, limits: Limits) -> None:
-    """Write the body to the job's source as it comes. Raises RefusalError; the line removes what came."""
+async def _receive(request: Request, job: Job, line: Line) -> None:
+    """Write the body to the job's source as it comes, for which finished pictures may have to go.
+
+    Raises RefusalError, NoRoomError; the line removes what came.
+    """
+    limits = line.limits
     size = 0
     clock = asyncio.get_running_loop().time
     try:
         async with asyncio.timeout(limits.stalled_s) as job.patience:
-            with job.source.open("xb") as file:
+            if not line.make_room(int(request.headers.get("content-length", 0))):
+                raise NoRoomError("this computer has no room for a file so large: make room or wait")
+            with job.source.open("xb", buffering=0) as file:
                 async for piece in request.stream():
                     size += len(piece)
                     if size > limits.upload_bytes:
                         raise _too_large(limits.upload_bytes)
-                    file.write(piece)
+                    _write(file, piece, line)
                     job.patience.reschedule(clock() + limits.stalled_s)
     except TimeoutError as error:
         words = f"nothing came for {limits.stalled_s:.0f} s, or the server stops: send the file again"
@@ -310,10 +321,20 @@ async def _receive(request: Request, job: Job, limits: Limits) -> None:
         # Nobody will read this; it ends the request in order.
         raise RefusalError(400, "broken-off", "the upload broke off") from error
     except OSError as error:
-        words = f"this computer has no room for the file ({error.strerror}): make room or wait"
-        raise RefusalError(507, "disk", words) from error
+        raise NoRoomError.by(error) from error
     if not size:
         raise RefusalError(400, "empty", "the body is empty: send the RAW file as it is")
+
+
+def _write(file: FileIO, piece: bytes, line: Line) -> None:
+    """Write it all; finished pictures are forgotten while there is no room for it. Raises OSError."""
+    rest = memoryview(piece)
+    while rest:
+        try:
+            rest = rest[file.write(rest) :]
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not line.forget_one():
+                raise
 
 
 async def _events(job: Job, line: Line) -> AsyncIterator[str]:
@@ -333,6 +354,8 @@ def refusal_of(error: ScotopicError) -> RefusalError:
             return RefusalError(404, "gone", str(error))
         case LineFullError():
             return RefusalError(429, "line-full", str(error), {"Retry-After": str(RETRY_S)})
+        case NoRoomError():
+            return RefusalError(507, "disk", str(error), {"Retry-After": str(RETRY_S)})
         case SettingsError():
             return RefusalError(422, "setting", str(error))
         case _:

@@ -46,7 +46,6 @@ class Pages:
     def __init__(self, files: dict[str, SiteFile], folder: Path) -> None:
         self._files, self._folder = files, folder
         self._being_made: dict[str, asyncio.Lock] = {}
-        folder.mkdir(mode=0o700, exist_ok=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""

@@ -24,15 +24,17 @@ from scotopic.errors import ScotopicError, SettingsError
 from scotopic.version import __version__
 from scotopic.web.api import api_routes, error_answer, refusal_of
 from scotopic.web.guard import API, LOOPBACK, Guard, Names
-from scotopic.web.jobs import Limits, Line
+from scotopic.web.limits import Limits
+from scotopic.web.line import Line
 from scotopic.web.pages import Pages
 from scotopic.web.site import site_files
 from scotopic.web.work import Worker
-from scotopic.web.workplace import workplace
+from scotopic.web.workplace import Workplace, workplace
 
 _ABOUT = (
     "Send a RAW file to the computer that runs scotopic serve; it is enhanced there, in its turn, and fetched. "
-    "Nothing is kept longer than half an hour. Pages of other sites cannot use this."
+    "Nothing is kept longer than half an hour after it was last asked for; where room is wanted failed ones go first, "
+    "then what was fetched, then what nobody has fetched for two minutes. Pages of other sites cannot use this."
 )
 
 STOP_S = 3
@@ -53,6 +55,8 @@ class Serving:
     limits: Limits = field(default_factory=Limits)
     certificate: Path | None = None
     key: Path | None = None
+    temporary: Path | None = None
+    """Where pictures lie meanwhile; None: where the system has such files."""
 
     @property
     def is_local(self) -> bool:
@@ -65,14 +69,14 @@ class Serving:
         return "https" if self.certificate else "http"
 
 
-def make_app(serving: Serving, folder: Path, ending: asyncio.Event) -> ASGIApp:
-    """The application; pictures on their way and derived files lie in `folder`.
+def make_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> ASGIApp:
+    """The application; pictures on their way and derived files lie in `place`.
 
     Once `ending` is set all jobs are cancelled. Raises what `site_files` raises.
     """
-    pages = Pages(site_files(), folder / "page")
+    pages = Pages(site_files(), place.page)
     names = Names(LOOPBACK | _own_names(serving), any_address=not serving.is_local)
-    front = _Front(_api_app(serving, folder, ending), pages, serving.api)
+    front = _Front(_api_app(serving, place, ending), pages, serving.api)
     return Guard(front, names)
 
 
@@ -84,10 +88,8 @@ def _own_names(serving: Serving) -> frozenset[str]:
     return serving.names | {name.lower() for name in own}
 
 
-def _api_app(serving: Serving, folder: Path, ending: asyncio.Event) -> FastAPI:
-    pictures = folder / "pictures"
-    pictures.mkdir(mode=0o700)
-    line = Line(pictures, Worker(folder, serving.device), serving.limits)
+def _api_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> FastAPI:
+    line = Line(place.pictures, Worker(place.folder, serving.device), serving.limits, place.hold)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -157,10 +159,10 @@ def serve(serving: Serving, ready: Callable[[str], None]) -> None:
     """
     with contextlib.ExitStack() as stack:
         sockets = _bound(serving, stack)
-        folder = stack.enter_context(workplace())
+        place = stack.enter_context(workplace(serving.temporary))
         ending = asyncio.Event()
         settings = uvicorn.Config(
-            make_app(serving, folder, ending),
+            make_app(serving, place, ending),
             log_level="warning",
             access_log=False,
             server_header=False,

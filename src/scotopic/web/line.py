@@ -5,107 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
 import secrets
 import shutil
+import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from scotopic.errors import ScotopicError
-from scotopic.web.choices import Choices, name_on_disk, result_name
+from scotopic.web.choices import Choices
+from scotopic.web.job import GoneError, Job, LineFullError, NoRoomError, State, leave_alone, size_of
+from scotopic.web.limits import Limits
 from scotopic.web.log import log
 from scotopic.web.work import StartError, Task, Worker
-
-State = Literal["waiting", "running", "done", "failed", "cancelled"]
-FINAL = frozenset({"done", "failed", "cancelled"})
+from scotopic.web.workplace import private
 
 _SWEEP_S = 60.0
 """How often what is too old is looked for where nobody asks."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What the server takes on. Chosen: a full card of large RAW files waits at the sender, not here."""
-
-    upload_bytes: int = 512 << 20
-    """The largest RAW files of today (150 million pixels, 16 bit) have 300 MB."""
-    waiting: int = 8
-    """Pictures that wait or are being sent, beside the one in work."""
-    kept: int = 16
-    """Finished pictures that can be fetched."""
-    kept_s: float = 1800.0
-    """After their end, or after they were last asked for."""
-    kept_bytes: int = 4 << 30
-    """Of uploads and results together, once finished."""
-    stalled_s: float = 60.0
-    """An upload that sends nothing for so long is given up."""
-
-
-class LineFullError(ScotopicError):
-    """So many pictures wait already that no other is taken."""
-
-
-class GoneError(ScotopicError):
-    """There is no such job, or none any more."""
-
-
-@dataclass(eq=False)
-class Job:
-    """One picture in the line; changed by the line alone."""
-
-    id: str
-    name: str
-    folder: Path
-    choices: Choices
-    state: State = "waiting"
-    stage: Literal["", "read", "network", "develop"] = ""
-    share: float = 0.0
-    seconds: float | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    error: tuple[str, str] | None = None
-    """Code and words."""
-    used_at: float = 0.0
-    """When it ended or was last asked for."""
-    patience: asyncio.Timeout | None = None
-    """With the upload, while it comes."""
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set at the next change, and then another takes its place."""
-
-    @property
-    def source(self) -> Path:
-        """The upload."""
-        return self.folder / name_on_disk(self.name)
-
-    @property
-    def result(self) -> Path:
-        """Where the result is, once it is done; no upload is called so, as theirs begin with no dot."""
-        return self.folder / f".result.{self.choices.format}"
-
-    @property
-    def result_name(self) -> str:
-        """What it is called on the user's side."""
-        return result_name(self.name, self.choices.format)
-
-    def told_to_strangers(self, words: str) -> str:
-        """The same words with the names that the sender knows, and without the folders of this computer."""
-        for path, name in ((self.result, self.result_name), (self.source, self.source.name)):
-            words = words.replace(str(path), name)
-        return _FOLDERS.sub("", words).replace(self.source.name, self.name)
-
-
-_FOLDERS = re.compile(r"(?<![\w:/.])(?:/|[A-Za-z]:\\)(?:[^/\\:;,()'\"\n]+[/\\])+")
-"""The folders in which a path on Linux, macOS or Windows says a file is."""
-
-
 class Line:
     """All jobs. Everything here runs in the server's one event loop."""
 
-    def __init__(self, folder: Path, worker: Worker, limits: Limits) -> None:
+    def __init__(
+        self, folder: Path, worker: Worker, limits: Limits, hold: Callable[[], None] = lambda: None
+    ) -> None:
+        """`hold` is called now and then, and before a picture comes, to see that the folder is there still."""
         self.limits = limits
-        self._folder, self._worker = folder, worker
+        self._folder, self._worker, self._hold = folder, worker, hold
         self._jobs: dict[str, Job] = {}
         self._waiting: list[Job] = []
         self._running: Job | None = None
@@ -125,10 +52,12 @@ class Line:
 
     def find(self, id: str) -> Job:
         """The job of that name. Raises GoneError."""
-        self._forget_old()
-        if id not in self._jobs:
+        job = self._jobs.get(id)
+        if job is not None and self._is_old(job):
+            self._forget(job)
+            job = None
+        if job is None:
             raise GoneError("there is no such picture here, or it was forgotten: send it again")
-        job = self._jobs[id]
         job.used_at = time.monotonic()
         return job
 
@@ -140,7 +69,7 @@ class Line:
     def place(self, name: str, choices: Choices) -> Iterator[Job]:
         """A place in the line for a picture that is still to come: its source lies there on leaving.
 
-        Whatever goes wrong meanwhile, nothing is left. Raises LineFullError.
+        Whatever goes wrong meanwhile, nothing is left. Raises LineFullError, NoRoomError.
         """
         if self._closing or self.waiting >= self.limits.waiting:
             raise LineFullError(
@@ -148,7 +77,11 @@ class Line:
             )
         id = secrets.token_urlsafe(16)
         job = Job(id, name, self._folder / id, choices)
-        job.folder.mkdir(mode=0o700)
+        try:
+            self._hold()
+            private(job.folder)
+        except OSError as error:
+            raise NoRoomError.by(error) from error
         self._arriving.add(job)
         try:
             yield job
@@ -162,15 +95,24 @@ class Line:
             self._arriving.remove(job)
 
     def again(self, earlier: Job, choices: Choices) -> Job:
-        """The same picture with other choices. Raises LineFullError, GoneError."""
+        """The same picture with other choices. Raises LineFullError, NoRoomError, GoneError."""
         if not earlier.source.exists():
             raise GoneError("the picture was forgotten: send it again")
         with self.place(earlier.name, choices) as job:
             try:
                 os.link(earlier.source, job.source)
             except OSError:
-                shutil.copyfile(earlier.source, job.source)
+                self._copied(earlier, job)
         return job
+
+    def _copied(self, earlier: Job, job: Job) -> None:
+        try:
+            self.make_room(earlier.source.stat().st_size)
+            shutil.copyfile(earlier.source, job.source)
+        except FileNotFoundError as error:
+            raise GoneError("the picture was forgotten: send it again") from error
+        except OSError as error:
+            raise NoRoomError.by(error) from error
 
     async def drop(self, job: Job) -> None:
         """Cancel what is not over, and forget the job and its files."""
@@ -188,7 +130,7 @@ class Line:
         while True:
             changed = job.changed
             yield job
-            if job.state in FINAL:
+            if job.is_over:
                 return
             while not changed.is_set():
                 try:
@@ -224,7 +166,10 @@ class Line:
     def _tidy(self) -> None:
         """Forget what is too old; the line goes on even where that cannot be done."""
         try:
+            self._hold()
             self._forget_old()
+        except OSError as error:
+            log.error("the folder for pictures cannot be used (%s)", error)
         except Exception:
             log.exception("a fault in scotopic, please report it; old pictures are looked for again later")
 
@@ -244,6 +189,7 @@ class Line:
         self._tell(job, state="running", stage="read")
         self._stand_closer()
         outcome: dict[str, Any] = {}
+        self.make_room(self.limits.result_times * size_of(job.folder))
         task = Task(job.source, job.result, job.choices.model_dump())
         async for message in self._worker.work(task):
             if job.state != "running":
@@ -267,8 +213,9 @@ class Line:
             self._fail(job, "memory", f"{job.name}: {words}")
 
     def _fail(self, job: Job, code: str, words: str) -> None:
-        if job.state not in FINAL:
+        if not job.is_over:
             job.error = (code, words)
+            leave_alone(job.source)
             self._end(job, "failed")
 
     def _tell(self, job: Job, **now: Any) -> None:
@@ -279,6 +226,7 @@ class Line:
 
     def _end(self, job: Job, state: State) -> None:
         job.used_at = time.monotonic()
+        job.held = size_of(job.folder)
         self._tell(job, state=state, stage="", share=1.0 if state == "done" else job.share)
 
     def _stand_closer(self) -> None:
@@ -286,17 +234,61 @@ class Line:
         for job in self._waiting:
             self._tell(job)
 
+    def make_room(self, needed: int) -> bool:
+        """Forget finished jobs until the disk has so many bytes free; whether it has. None for nothing."""
+        expendable = self._expendable()
+        if self._free() + sum(job.held for job in expendable) < needed:
+            return False
+        for job in expendable:
+            if self._free() >= needed:
+                return True
+            self._forget(job)
+        return self._free() >= needed
+
+    def forget_one(self) -> bool:
+        """Forget the finished job that is wanted least, for room; False where there is none to forget."""
+        job = next(iter(self._expendable()), None)
+        if job is not None:
+            self._forget(job)
+        return job is not None
+
+    def _expendable(self) -> list[Job]:
+        """Finished jobs that may be forgotten for others: failed ones first, then those fetched, then the rest; each
+        by when they were last asked for. What nobody has fetched is owed to its sender for a while."""
+        ready = time.monotonic() - self.limits.owed_s
+        found = [
+            j
+            for j in self._jobs.values()
+            if j.is_over and (j.state != "done" or j.fetched or j.used_at <= ready)
+        ]
+        return sorted(
+            found, key=lambda j: (j.state == "done", j.state == "done" and not j.fetched, j.used_at)
+        )
+
     def _forget_old(self) -> None:
-        """Forget finished jobs beyond what is kept, those first that were not asked for the longest."""
-        now = time.monotonic()
-        over = sorted((j for j in self._jobs.values() if j.state in FINAL), key=lambda j: -j.used_at)
-        held = 0
-        for count, job in enumerate(over):
-            held += sum(p.stat().st_size for p in job.folder.glob("*"))
-            old = now - job.used_at > self.limits.kept_s
-            # The last one is kept however large it is.
-            if (count and (count >= self.limits.kept or held > self.limits.kept_bytes)) or old:
+        """Forget finished jobs that are old, or beyond what is kept."""
+        for job in [j for j in self._jobs.values() if self._is_old(j)]:
+            self._forget(job)
+        over = [j for j in self._jobs.values() if j.is_over]
+        count, held = len(over), sum(j.held for j in over)
+        room = min(self.limits.kept_bytes, self.limits.kept_share * (self._free() + held))
+        newest = max(over, key=lambda j: j.used_at, default=None)
+        for job in self._expendable():
+            if count <= self.limits.kept and held <= room:
+                return
+            # The last one is kept however large it is, for other settings.
+            if job is not newest:
                 self._forget(job)
+                count, held = count - 1, held - job.held
+
+    def _is_old(self, job: Job) -> bool:
+        return job.is_over and time.monotonic() - job.used_at > self.limits.kept_s
+
+    def _free(self) -> int:
+        """Bytes that the disk has free; without end where it does not say, as writing will tell."""
+        with contextlib.suppress(OSError):
+            return shutil.disk_usage(self._folder).free
+        return sys.maxsize
 
     def _forget(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
