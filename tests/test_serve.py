@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -56,7 +56,7 @@ class Answer:
 class Server:
     """A server process; its temporary files lie in a folder of its own."""
 
-    def __init__(self, temporary: Path, *options: str) -> None:
+    def __init__(self, temporary: Path, *options: str, before: Callable[[], None] | None = None) -> None:
         self.temporary = temporary
         self.process = subprocess.Popen(
             [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options],
@@ -65,6 +65,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=before,
         )
         line = self.process.stdout.readline()
         found = re.search(r"http://(\S+):(\d+)/", line)
@@ -150,10 +151,10 @@ def own(tmp_path: Path) -> Iterator[Any]:
     """Starts servers that a test may stop, kill and mistreat."""
     started: list[Server] = []
 
-    def start(*options: str) -> Server:
+    def start(*options: str, **others: Any) -> Server:
         folder = tmp_path / f"server{len(started)}"
         folder.mkdir()
-        started.append(Server(folder, *options))
+        started.append(Server(folder, *options, **others))
         return started[-1]
 
     yield start
@@ -539,6 +540,30 @@ def test_a_killed_worker_costs_its_picture_and_nothing_else(server, raw, large):
     assert server.finished(sent.json["id"])["state"] == "done"
     for over in (id, sent.json["id"]):
         server.ask(f"/api/jobs/{over}", "DELETE")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such limit")
+def test_more_connections_than_a_server_has_descriptors_do_it_no_harm(own, raw):
+    import resource
+
+    server = own(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    opened = [socket.create_connection(("localhost", server.port), PATIENCE_S) for _ in range(100)]
+    for _ in range(3):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            assert server.ask("/api/status").code == "busy"
+    for connection in opened:
+        connection.close()
+
+    def serves() -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return server.ask("/api/status").status == 200
+        return False
+
+    wait_until(serves)
+    assert server.finished(server.send(raw).json["id"])["state"] == "done"
+    status, words = server.stop()
+    assert status == 0
+    assert "Traceback" not in words
 
 
 def test_a_small_disk_is_never_full_of_what_is_finished(own, raw, large, tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from weakref import WeakSet
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -23,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.version import __version__
 from scotopic.web.api import api_routes, error_answer, refusal_of
+from scotopic.web.connection import Connection, Door, connections_for, raised_files
 from scotopic.web.guard import API, LOOPBACK, Guard, Names
 from scotopic.web.limits import Limits
 from scotopic.web.line import Line
@@ -158,7 +160,8 @@ def serve(serving: Serving, ready: Callable[[str], None]) -> None:
     `make_app` raises.
     """
     with contextlib.ExitStack() as stack:
-        sockets = _bound(serving, stack)
+        most = connections_for(raised_files())
+        sockets = _bound(serving, stack, most)
         place = stack.enter_context(workplace(serving.temporary))
         ending = asyncio.Event()
         settings = uvicorn.Config(
@@ -168,6 +171,10 @@ def serve(serving: Serving, ready: Callable[[str], None]) -> None:
             server_header=False,
             proxy_headers=False,
             ws="none",
+            http=Connection,
+            # Others would take connections without asking the door.
+            loop="asyncio",
+            limit_concurrency=most,
             lifespan="on",
             timeout_graceful_shutdown=STOP_S,
             ssl_certfile=serving.certificate,
@@ -216,8 +223,8 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _bound(serving: Serving, stack: contextlib.ExitStack) -> list[socket.socket]:
-    """Sockets on the host's addresses; of localhost both, as browsers try the one or the other first."""
+def _bound(serving: Serving, stack: contextlib.ExitStack, most: int) -> list[socket.socket]:
+    """Sockets on the host's addresses for so many connections; of localhost both, as browsers try either first."""
     try:
         found = socket.getaddrinfo(
             serving.host, serving.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -226,9 +233,10 @@ def _bound(serving: Serving, stack: contextlib.ExitStack) -> list[socket.socket]
         raise SettingsError(f"{serving.host}: is no address of this machine ({error.strerror})") from error
     addresses = sorted({(family, address) for family, _, _, _, address in found}, key=lambda a: a[0])
     sockets: list[socket.socket] = []
+    opened: WeakSet[socket.socket] = WeakSet()
     port = serving.port
     for family, address in addresses:
-        bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        bound = stack.enter_context(Door(family, most, opened))
         if os.name == "posix":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
