@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -14,10 +15,15 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the web extra is not installed")
 
+from starlette.requests import Request
+from starlette.types import Message
+
 from scotopic.web.choices import Choices
-from scotopic.web.job import FINAL, GoneError, Job, NoRoomError
+from scotopic.web.job import FINAL, GoneError, Job, LineFullError, NoRoomError
 from scotopic.web.limits import Limits
 from scotopic.web.line import Line
+from scotopic.web.receive import receive
+from scotopic.web.refusal import RefusalError
 from scotopic.web.work import Task, Worker
 from scotopic.web.workplace import workplace
 
@@ -203,3 +209,54 @@ def test_a_folder_that_a_cleaner_took_is_made_anew_and_held(tmp_path, monkeypatc
             pass
         place.folder.unlink()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_address_holds_half_of_the_places_and_leaves_the_others_to_others(tmp_path):
+    async def use(line: Line) -> None:
+        with contextlib.ExitStack() as coming:
+
+            def come(client: str) -> None:
+                coming.enter_context(line.place("a.dng", Choices(), client))
+
+            for number in range(4):
+                come(f"2001:db8::{number}")
+            for greedy in ("2001:db8::9", "2001:db8:0:0:1::1"):
+                with pytest.raises(LineFullError, match="4 pictures come from you already"):
+                    come(greedy)
+            for other in ("192.168.1.5", "::ffff:192.168.1.6", "2001:db8:0:1::1", ""):
+                come(other)
+            with pytest.raises(LineFullError, match="8 pictures wait already"):
+                come("192.168.1.7")
+            for job in line._arriving:
+                job.source.write_bytes(b"picture")
+        assert line.waiting == 8
+
+    with_line(tmp_path, Painter(), use)
+
+
+@pytest.mark.parametrize(("piece", "wanted"), [(b"x", 408), (bytes(1000), 202)], ids=["creeping", "slow"])
+def test_an_upload_that_creeps_is_given_up_and_a_slow_one_is_not(tmp_path, piece, wanted):
+    async def use(line: Line) -> None:
+        pieces = 0
+
+        async def coming() -> Message:
+            nonlocal pieces
+            pieces += 1
+            await asyncio.sleep(0.02)
+            return {"type": "http.request", "body": piece, "more_body": pieces < 20}
+
+        request = Request({"type": "http", "headers": []}, coming)
+        if wanted == 202:
+            with line.place("a.dng", Choices()) as job:
+                await receive(request, job, line)
+            assert job.source.stat().st_size == 20_000
+            return
+        with pytest.raises(RefusalError, match="less than 1 kB came in 0") as refused:  # noqa: SIM117
+            with line.place("a.dng", Choices()) as job:
+                await receive(request, job, line)
+        assert refused.value.status == wanted
+        assert pieces < 20
+        assert line.waiting == 0
+        assert not job.folder.exists()
+
+    with_line(tmp_path, Painter(), use, Limits(stalled_s=0.2, least_bytes=1000))

@@ -41,6 +41,8 @@ class Job:
     name: str
     folder: Path
     choices: Choices
+    client: str = ""
+    """The address it came from, if known."""
     state: State = "waiting"
     stage: Literal["", "read", "network", "develop"] = ""
     share: float = 0.0

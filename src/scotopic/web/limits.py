@@ -26,4 +26,8 @@ class Limits:
     result_times: int = 8
     """So many times the upload is made free before the work: 16-bit TIFF of a compressed RAW file, and some more."""
     stalled_s: float = 60.0
-    """An upload that sends nothing for so long is given up."""
+    """So long an upload may take for each `least_bytes`; then it is given up."""
+    least_bytes: int = 600_000
+    """10 kB a second: a phone with a bar of reception sends that, and gets over a pause of half a minute."""
+    sender_share: float = 0.5
+    """Of the places, which the uploads of one sender may take at a time."""

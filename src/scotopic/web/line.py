@@ -17,6 +17,7 @@ from scotopic.web.choices import Choices
 from scotopic.web.job import GoneError, Job, LineFullError, NoRoomError, State, leave_alone, size_of
 from scotopic.web.limits import Limits
 from scotopic.web.log import log
+from scotopic.web.sender import sender_of
 from scotopic.web.work import StartError, Task, Worker
 from scotopic.web.workplace import private
 
@@ -66,8 +67,8 @@ class Line:
         return self._waiting.index(job) + 1 if job in self._waiting else 0
 
     @contextlib.contextmanager
-    def place(self, name: str, choices: Choices) -> Iterator[Job]:
-        """A place in the line for a picture that is still to come: its source lies there on leaving.
+    def place(self, name: str, choices: Choices, client: str = "") -> Iterator[Job]:
+        """A place in the line for a picture still to come from that address: its source lies there on leaving.
 
         Whatever goes wrong meanwhile, nothing is left. Raises LineFullError, NoRoomError.
         """
@@ -75,8 +76,12 @@ class Line:
             raise LineFullError(
                 f"{self.waiting} pictures wait already, which is all this computer takes: try again in a minute"
             )
+        sender = sender_of(client)
+        sending = sum(sender_of(job.client) == sender for job in self._arriving)
+        if sender and sending >= self.limits.sender_share * self.limits.waiting:
+            raise LineFullError(f"{sending} pictures come from you already: send one after the other")
         id = secrets.token_urlsafe(16)
-        job = Job(id, name, self._folder / id, choices)
+        job = Job(id, name, self._folder / id, choices, client)
         try:
             self._hold()
             private(job.folder)
@@ -94,11 +99,11 @@ class Line:
         finally:
             self._arriving.remove(job)
 
-    def again(self, earlier: Job, choices: Choices) -> Job:
+    def again(self, earlier: Job, choices: Choices, client: str = "") -> Job:
         """The same picture with other choices. Raises LineFullError, NoRoomError, GoneError."""
         if not earlier.source.exists():
             raise GoneError("the picture was forgotten: send it again")
-        with self.place(earlier.name, choices) as job:
+        with self.place(earlier.name, choices, client) as job:
             try:
                 os.link(earlier.source, job.source)
             except OSError:

@@ -23,12 +23,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.version import __version__
-from scotopic.web.api import api_routes, error_answer, refusal_of
+from scotopic.web.api import api_routes
 from scotopic.web.connection import Connection, Door, connections_for, raised_files
 from scotopic.web.guard import API, LOOPBACK, Guard, Names
 from scotopic.web.limits import Limits
 from scotopic.web.line import Line
 from scotopic.web.pages import Pages
+from scotopic.web.refusal import error_answer, refusal_of
 from scotopic.web.site import site_files
 from scotopic.web.work import Worker
 from scotopic.web.workplace import Workplace, workplace
