@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin
 
 import imagecodecs
 import numpy as np
@@ -28,7 +28,9 @@ pytest.importorskip("fastapi", reason="the web extra is not installed")
 
 from conftest import ROOT
 from scotopic.batch import Kind
+from scotopic.devices import check_device
 from scotopic.dng.write import write_mosaic
+from scotopic.errors import SettingsError
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.web.choices import MEDIA_TYPES
 from scotopic.web.site import NEEDED, STATIC
@@ -288,6 +290,14 @@ def test_pages_of_other_sites_may_neither_ask_nor_send(server, raw, headers):
     assert server.pictures == before
 
 
+def test_a_request_without_a_host_is_told_so(server):
+    with socket.create_connection(("localhost", server.port), PATIENCE_S) as connection:
+        connection.sendall(b"GET /api/status HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"needs one Host" in answer
+
+
 def test_the_page_itself_may_whatever_this_machine_is_called(server):
     for host in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
         name = f"{host}:{server.port}"
@@ -299,7 +309,10 @@ def test_a_picture_is_sent_followed_fetched_and_forgotten(server, raw, tmp_path)
     sent = server.send(raw)
     assert sent.status == 202
     id = sent.json["id"]
-    assert sent.headers["Location"] == f"/api/jobs/{id}"
+    assert (
+        urljoin("http://a/dark/api/enhance?name=a", sent.headers["Location"])
+        == f"http://a/dark/api/jobs/{id}"
+    )
     told = list(server.events(id))
     shares = [job["share"] for job in told if job["state"] == "running"]
     assert shares == sorted(shares)
@@ -341,6 +354,8 @@ def test_two_pictures_wait_for_each_other_and_other_settings_need_no_second_uplo
     assert name in pictures[second.json["id"]].headers["Content-Disposition"]
     plain = server.ask(f"/api/jobs/{first.json['id']}/again?strength=0&format=png", "POST")
     assert plain.status == 202
+    place = urljoin(f"http://a/dark/api/jobs/{first.json['id']}/again?x=1", plain.headers["Location"])
+    assert place == f"http://a/dark/api/jobs/{plain.json['id']}"
     done = server.finished(plain.json["id"])
     assert done["state"] == "done", done["error"]
     assert done["result"]["type"] == "image/png"
@@ -669,17 +684,33 @@ def test_a_start_sweeps_up_what_a_power_cut_left_and_spares_the_living(own, raw,
     assert second.temporary.joinpath("scotopic-serve-notes.txt").exists()
 
 
+def absent_devices() -> list[str]:
+    absent = []
+    for name in ("cuda", "openvino"):
+        try:
+            check_device(name)
+        except SettingsError:
+            absent.append(name)
+    return absent
+
+
 @pytest.mark.slow
-def test_a_port_in_use_and_a_missing_certificate_are_told_in_a_line(server):
+def test_what_cannot_work_is_told_in_a_line_at_the_start(server):
     for options, words in (
         (["--port", str(server.port)], "in use"),
         (["--certificate", "none.pem", "--key", "none.pem"], "certificate"),
+        (["--allow-host", "https://dark.example/"], "without scheme"),
+        (["--allow-host", ""], "without scheme"),
+        (["--allow-host", "dark.example:8443"], "without scheme"),
+        *[(["--device", name], f"device {name}") for name in absent_devices()],
+        (["--host", "nowhere.invalid"], "no address"),
     ):
         command = [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         assert done.returncode == 2, done.stderr
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+        assert "warning" not in done.stderr
 
 
 @pytest.mark.slow
@@ -687,6 +718,21 @@ def test_serving_to_others_warns_and_knows_addresses_but_no_foreign_names(own):
     server = own("--host", "0.0.0.0", "--allow-host", "dark.example")
     for host, status in (("192.168.1.5", 200), ("dark.example", 200), ("evil.example", 403)):
         assert server.ask("/api/status", headers={"Host": f"{host}:{server.port}"}).status == status
+    behind = {
+        ("localhost:8000", "https://dark.example"): 200,
+        ("dark.example", "https://dark.example:8443"): 200,
+        ("dark.example", "https://evil.example"): 403,
+        ("dark.example", "https://dark.example.evil.example"): 403,
+        ("dark.example", "app://dark.example"): 200,  # the same place as Host
+        ("localhost:8000", "app://dark.example"): 403,
+        ("localhost:8000", "null"): 403,
+        ("evil.example", "https://dark.example"): 403,
+    }
+    for (host, origin), status in behind.items():
+        answer = server.ask("/api/status", headers={"Host": host, "Origin": origin})
+        assert answer.status == status, (host, origin)
+        if status == 403:
+            assert host in answer.json["error"]["words"]
     status, words = server.stop(signal.SIGINT)
     assert status == 0
     assert "Traceback" not in words

@@ -52,6 +52,7 @@ def serve_command(
     """
     with told():
         need(_NEEDED, "web")
+        from scotopic.devices import check_device
         from scotopic.web.limits import Limits
         from scotopic.web.server import Serving, serve
 
@@ -60,7 +61,7 @@ def serve_command(
         serving = Serving(
             host=host.strip("[]").lower(),
             port=port,
-            names=frozenset(name.lower() for name in allow_host or ()),
+            names=frozenset(_checked(name) for name in allow_host or ()),
             api=not page_only,
             device=device.value,
             limits=Limits(upload_bytes=upload_max << 20),
@@ -70,14 +71,28 @@ def serve_command(
         )
 
         def ready(address: str) -> None:
+            if not serving.is_local:
+                _warn(serving.scheme, serving.api)
             typer.echo(f"scotopic is at {address}  (Ctrl-C stops it)")
             if open_browser:
                 webbrowser.open(address)
 
-        if not serving.is_local:
-            _warn(serving.scheme, serving.api)
+        if serving.api:
+            check_device(serving.device)
         serve(serving, ready)
         typer.echo("stopped; no pictures are left here")
+
+
+def _checked(name: str) -> str:
+    """A name for --allow-host as browsers send it. Raises SettingsError for what is none."""
+    from scotopic.web.guard import host_of
+
+    lowered = name.strip().lower().removesuffix(".")
+    if not lowered or host_of(lowered) not in (lowered, lowered.strip("[]")):
+        raise SettingsError(
+            f"--allow-host {name!r}: is no name; give it without scheme, port and path, such as dark.example"
+        )
+    return lowered.strip("[]")
 
 
 def _warn(scheme: str, api: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from scotopic.errors import ScotopicError
 from scotopic.models import Tier
@@ -28,7 +28,9 @@ class Result(BaseModel):
     name: str
     bytes: int
     type: str
-    url: str
+    url: str = Field(
+        description="From the page's address, the server's root, in whichever answer it stands: api/jobs/ID/result."
+    )
 
 
 class JobAnswer(BaseModel):
@@ -120,7 +122,7 @@ def api_routes(line: Line) -> APIRouter:
         check_body(request, line.limits.upload_bytes)
         with line.place(upload.name, choices, _client(request)) as job:
             await receive(request, job, line)
-        return _accepted(job, line)
+        return _accepted(job, line, f"jobs/{job.id}")
 
     @router.post(
         "/jobs/{id}/again",
@@ -131,7 +133,8 @@ def api_routes(line: Line) -> APIRouter:
     async def again(request: Request, id: str, choices: Annotated[Choices, Query()]) -> JSONResponse:
         earlier = line.find(id)
         _check(choices, request)
-        return _accepted(line.again(earlier, choices, _client(request)), line)
+        job = line.again(earlier, choices, _client(request))
+        return _accepted(job, line, f"../{job.id}")
 
     @router.get("/jobs/{id}", responses=errors(404), summary="How far it is")
     async def job(id: str) -> JobAnswer:
@@ -210,8 +213,9 @@ def told(job: Job, line: Line) -> JobAnswer:
     )
 
 
-def _accepted(job: Job, line: Line) -> JSONResponse:
-    return JSONResponse(told(job, line).model_dump(), 202, headers={"Location": f"/api/jobs/{job.id}"})
+def _accepted(job: Job, line: Line, place: str) -> JSONResponse:
+    """`place` is the job's from where the request went: a proxy may serve all of it below a path."""
+    return JSONResponse(told(job, line).model_dump(), 202, headers={"Location": place})
 
 
 def _client(request: Request) -> str:

@@ -78,7 +78,7 @@ def make_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> ASGIA
     Once `ending` is set all jobs are cancelled. Raises what `site_files` raises.
     """
     pages = Pages(site_files(), place.page)
-    names = Names(LOOPBACK | _own_names(serving), any_address=not serving.is_local)
+    names = Names(LOOPBACK | _own_names(serving), serving.names, any_address=not serving.is_local)
     front = _Front(_api_app(serving, place, ending), pages, serving.api)
     return Guard(front, names)
 
@@ -114,6 +114,8 @@ def _api_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> FastA
         title="scotopic",
         version=__version__,
         description=_ABOUT,
+        # From where this description lies: a proxy may serve all of it below a path.
+        servers=[{"url": ".."}],
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
