@@ -240,6 +240,7 @@ def test_ranges_are_those_of_the_file_itself(server):
         assert answer.body == part
         assert "Content-Encoding" not in answer.headers
     assert server.ask(path, headers={"Range": f"bytes={len(whole)}-"}).status == 416
+    assert server.ask(path, headers={"Range": "bytes=5-2"}).body == whole
 
 
 @pytest.mark.parametrize(
@@ -336,6 +337,22 @@ def test_a_picture_is_sent_followed_fetched_and_forgotten(server, raw, tmp_path)
     part = server.ask(f"/{done['result']['url']}", headers={"Range": "bytes=2-9"})
     assert part.status == 206
     assert part.body == result.body[2:10]
+    for senseless in ("bytes=abc", "bytes=5-2", "lines=1", "bytes=-", "5"):
+        whole = server.ask(f"/{done['result']['url']}", headers={"Range": senseless})
+        assert whole.status == 200
+        assert whole.body == result.body
+    size = len(result.body)
+    for beyond in (f"bytes={size}-", "bytes=-0"):
+        none = server.ask(f"/{done['result']['url']}", headers={"Range": beyond})
+        assert none.status == 416
+        assert none.headers["Content-Range"] == f"bytes */{size}"
+        assert none.code == "range"
+    for path in ("/api/status", f"/api/jobs/{id}", f"/{done['result']['url']}"):
+        head, got = server.ask(path, "HEAD"), server.ask(path)
+        assert head.status == 200
+        assert head.body == b""
+        assert head.headers["Content-Length"] == str(len(got.body))
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
     assert server.ask(f"/api/jobs/{id}", "DELETE").status == 204
     assert server.ask(f"/api/jobs/{id}").status == 404
     assert not [p for p in server.pictures if id in p.parts]
@@ -368,6 +385,18 @@ def test_two_pictures_wait_for_each_other_and_other_settings_need_no_second_uplo
     for sent in (first, second, plain):
         server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
     assert server.pictures == []
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_which_formats_hold_linear_light_is_as_described(server, raw, kind):
+    parameters = server.ask("/api/openapi.json").json["paths"]["/api/enhance"]["post"]["parameters"]
+    for name, value in (("look", "linear"), ("colour_space", "rec2020-linear")):
+        (described,) = [p["description"] for p in parameters if p["name"] == name]
+        assert described.startswith(f"{value}: ")
+        sent = server.send(raw, format=kind, **{name: value})
+        assert (sent.status == 202) == (kind in described.removeprefix(f"{value}: "))
+        if sent.status == 202:
+            server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
 
 
 @pytest.mark.parametrize("kind", ["dng", "jxl"])
@@ -491,6 +520,7 @@ def test_bodies_that_will_not_do_are_refused_and_nothing_is_kept(server):
     assert server.ask(path, "POST", b"x").status == 415
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     assert server.ask(path, "POST", b"--x--", form).status == 415
+    assert server.ask(path, "POST", b"x", {**RAW, "Content-Encoding": "gzip"}).status == 415
     # Told beforehand: refused before a byte of it was sent.
     with socket.create_connection(("localhost", server.port), PATIENCE_S) as connection:
         lines = (f"POST {path} HTTP/1.1", f"Host: localhost:{server.port}", "Content-Length: 99999999999")
@@ -579,6 +609,21 @@ def test_more_connections_than_a_server_has_descriptors_do_it_no_harm(own, raw):
     status, words = server.stop()
     assert status == 0
     assert "Traceback" not in words
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",)], ids=["told", "quiet"])
+def test_a_line_tells_of_each_picture_and_not_what_it_is_called(own, raw, options):
+    server = own(*options)
+    for content in (raw, b"no picture"):
+        server.finished(server.send(content, "Our wedding.dng").json["id"])
+    status, words = server.stop()
+    assert status == 0
+    assert "wedding" not in words
+    lines = re.findall(
+        r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:127\.0\.0\.1|::1) \.dng (.*), \d+\.\d s$", words, re.M
+    )
+    expected = [f"{len(raw) / 1e6:.1f} MB: done (jpg)", "0.0 MB: failed (not-raw)"]
+    assert lines == ([] if options else expected)
 
 
 def test_a_small_disk_is_never_full_of_what_is_finished(own, raw, large, tmp_path):

@@ -38,6 +38,9 @@ def serve_command(
         Path | None, typer.Option(metavar="FILE", help="PEM, to serve https; with --key.")
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM, the certificate's key.")] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No line about each picture on standard error.")
+    ] = False,
     temp: Annotated[
         Path | None,
         typer.Option(
@@ -67,6 +70,7 @@ def serve_command(
             limits=Limits(upload_bytes=upload_max << 20),
             certificate=certificate,
             key=key,
+            quiet=quiet,
             temporary=temp.absolute() if temp is not None else None,
         )
 

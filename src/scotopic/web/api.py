@@ -89,7 +89,6 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
         },
     },
     206: {"description": "The part of it that was asked for."},
-    416: {"description": "It has no such part."},
 }
 
 
@@ -97,6 +96,8 @@ def api_routes(line: Line) -> APIRouter:
     """The routes below /api that put pictures into this line."""
     router = APIRouter(prefix="/api")
 
+    # HEAD asks what GET would answer; the server leaves the body out.
+    @router.head("/status", include_in_schema=False)
     @router.get("/status", responses=errors(), summary="What this computer offers, and how busy it is")
     async def status() -> Status:
         return Status(
@@ -136,6 +137,7 @@ def api_routes(line: Line) -> APIRouter:
         job = line.again(earlier, choices, _client(request))
         return _accepted(job, line, f"../{job.id}")
 
+    @router.head("/jobs/{id}", include_in_schema=False)
     @router.get("/jobs/{id}", responses=errors(404), summary="How far it is")
     async def job(id: str) -> JobAnswer:
         return told(line.find(id), line)
@@ -151,10 +153,11 @@ def api_routes(line: Line) -> APIRouter:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_events(found, line), media_type="text/event-stream", headers=headers)
 
+    @router.head("/jobs/{id}/result", response_class=FileResponse, include_in_schema=False)
     @router.get(
         "/jobs/{id}/result",
         response_class=FileResponse,
-        responses={**_PICTURE, **errors(404, 409)},
+        responses={**_PICTURE, **errors(404, 409, 416)},
         summary="The finished picture",
     )
     async def result(id: str) -> FileResponse:

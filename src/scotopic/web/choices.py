@@ -58,14 +58,14 @@ class Choices(BaseModel):
         1.0
     )
     look: Annotated[
-        Literal["natural", "libraw", "linear"] | None, Field(description="linear: tiff only.")
+        Literal["natural", "libraw", "linear"] | None, Field(description="linear: png, tiff or jxl.")
     ] = None
     wb: Annotated[
         str,
         Field(max_length=80, description="camera, auto, daylight, or gains for red, green, blue: 2,1,1.5."),
     ] = "camera"
     colour_space: Annotated[
-        Literal["srgb", "p3", "rec2020-linear"], Field(description="rec2020-linear: tiff only.")
+        Literal["srgb", "p3", "rec2020-linear"], Field(description="rec2020-linear: png, tiff or jxl.")
     ] = "srgb"
     quality: Annotated[
         int | None, Field(ge=1, le=100, description="Of a JPEG, which alone has one; without it 95.")

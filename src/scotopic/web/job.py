@@ -100,10 +100,10 @@ def leave_alone(source: Path) -> None:
                 path.unlink()
 
 
-def size_of(folder: Path) -> int:
-    """Bytes of a folder's files, none where it is gone."""
+def size_of(place: Path) -> int:
+    """Bytes of a file, or of a folder's files; none where it is gone."""
     size = 0
     with contextlib.suppress(OSError):
-        for path in folder.iterdir():
+        for path in place.iterdir() if place.is_dir() else (place,):
             size += path.stat().st_size
     return size

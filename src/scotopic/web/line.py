@@ -16,7 +16,7 @@ from typing import Any
 from scotopic.web.choices import Choices
 from scotopic.web.job import GoneError, Job, LineFullError, NoRoomError, State, leave_alone, size_of
 from scotopic.web.limits import Limits
-from scotopic.web.log import log
+from scotopic.web.log import line_of, log
 from scotopic.web.sender import sender_of
 from scotopic.web.work import StartError, Task, Worker
 from scotopic.web.workplace import private
@@ -233,6 +233,7 @@ class Line:
         job.used_at = time.monotonic()
         job.held = size_of(job.folder)
         self._tell(job, state=state, stage="", share=1.0 if state == "done" else job.share)
+        log.info("%s", line_of(job, size_of(job.source)))
 
     def _stand_closer(self) -> None:
         """All that wait have a new place."""

@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from scotopic.web.download import with_sound_range
 from scotopic.web.site import SiteFile, brotli
 
 TYPES = {
@@ -49,6 +50,7 @@ class Pages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        scope = with_sound_range(scope)
         answer = await self._answer(scope)
         await answer(scope, receive, send)
 

@@ -19,6 +19,9 @@ def check_body(request: Request, limit: int) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != BODY_TYPE:
         raise RefusalError(415, "type", f"send the file itself as {BODY_TYPE}, got {kind or 'no type'}")
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise RefusalError(415, "type", f"send the file as it is, without Content-Encoding: got {coding}")
     told_length = request.headers.get("content-length")
     if told_length is not None and int(told_length) > limit:
         raise _too_large(limit)

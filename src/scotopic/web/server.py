@@ -28,6 +28,7 @@ from scotopic.web.connection import Connection, Door, connections_for, raised_fi
 from scotopic.web.guard import API, LOOPBACK, Guard, Names
 from scotopic.web.limits import Limits
 from scotopic.web.line import Line
+from scotopic.web.log import on_standard_error
 from scotopic.web.pages import Pages
 from scotopic.web.refusal import error_answer, refusal_of
 from scotopic.web.site import site_files
@@ -37,7 +38,8 @@ from scotopic.web.workplace import Workplace, workplace
 _ABOUT = (
     "Send a RAW file to the computer that runs scotopic serve; it is enhanced there, in its turn, and fetched. "
     "Nothing is kept longer than half an hour after it was last asked for; where room is wanted failed ones go first, "
-    "then what was fetched, then what nobody has fetched for two minutes. Pages of other sites cannot use this."
+    "then what was fetched, then what nobody has fetched for two minutes. HEAD is answered where GET is, "
+    "but for events; other methods get 405. Pages of other sites cannot use this."
 )
 
 STOP_S = 3
@@ -58,6 +60,8 @@ class Serving:
     limits: Limits = field(default_factory=Limits)
     certificate: Path | None = None
     key: Path | None = None
+    quiet: bool = False
+    """Tell no line a picture on standard error."""
     temporary: Path | None = None
     """Where pictures lie meanwhile; None: where the system has such files."""
 
@@ -166,6 +170,7 @@ def serve(serving: Serving, ready: Callable[[str], None]) -> None:
         most = connections_for(raised_files())
         sockets = _bound(serving, stack, most)
         place = stack.enter_context(workplace(serving.temporary))
+        stack.enter_context(on_standard_error(quiet=serving.quiet))
         ending = asyncio.Event()
         settings = uvicorn.Config(
             make_app(serving, place, ending),
