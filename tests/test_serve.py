@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -450,6 +451,9 @@ def test_what_is_no_raw_file_fails_in_words_under_its_own_name(server, raw, name
         {"name": "a\\b.dng"},
         {"name": "a\0b"},
         {"name": "a\nb"},
+        {"name": "a\x85b.dng"},
+        {"name": "a\u202egpj.exe"},
+        {"name": "a\u2066b.dng"},
         {"name": "x" * 201},
         {"name": ""},
         {"format": "bmp"},
@@ -491,6 +495,14 @@ def test_a_setting_that_comes_twice_is_refused_by_its_name(server, raw):
         answer = server.ask(f"/api/jobs/{sent.json['id']}/again?{twice}", "POST")
         assert answer.status == 422, twice
     server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
+def test_names_in_every_script_are_taken(server, raw):
+    for name in ("Köln.dng", "夜景.dng", "ليلة.dng", "לילה.dng", "e\u0301.dng", "👨‍👩‍👧.dng"):
+        sent = server.send(raw, name)
+        assert sent.status == 202, name
+        assert sent.json["name"] == name
+        server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
 
 
 def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
@@ -638,6 +650,20 @@ def test_a_small_disk_is_never_full_of_what_is_finished(own, raw, large, tmp_pat
         failed = server.finished(sent.json["id"])
         assert failed["error"]["code"] == "disk"
         assert failed["error"]["words"].startswith("large-scotopic.tiff: could not be written")
+        with disk.joinpath("full").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(bytes(1 << 12)):
+                pass
+        # The page comes as it is where there is no room for a smaller form of it.
+        page = server.ask("/worker.js", headers={"Accept-Encoding": "br"})
+        assert page.status == 200
+        assert page.body == server.ask("/worker.js").body
+        assert "Content-Encoding" not in page.headers
+        assert server.ask("/constants.json").status == 200
+        assert server.ask("/constants.json", headers={"Range": "bytes=0-9"}).status == 200
+        disk.joinpath("full").unlink()
+        assert (
+            server.ask("/worker.js", headers={"Accept-Encoding": "br"}).headers["Content-Encoding"] == "br"
+        )
         for number in range(40):
             sent = server.send(raw, format="tiff")
             assert sent.status == 202, number
@@ -756,6 +782,50 @@ def test_what_cannot_work_is_told_in_a_line_at_the_start(server):
         assert words in done.stderr
         assert "Traceback" not in done.stderr
         assert "warning" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_key_with_a_passphrase_is_told_as_one_where_nobody_can_be_asked(tmp_path):
+    pair = ("-x509", "-newkey", "rsa:2048", "-subj", "/CN=localhost", "-passout", "pass:secret")
+    made = [
+        "openssl",
+        "req",
+        *pair,
+        "-keyout",
+        str(tmp_path / "key.pem"),
+        "-out",
+        str(tmp_path / "cert.pem"),
+    ]
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    subprocess.run(made, check=True, capture_output=True)
+    options = ["--certificate", str(tmp_path / "cert.pem"), "--key", str(tmp_path / "key.pem")]
+    done = subprocess.run(
+        [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert done.returncode == 2
+    assert "passphrase" in done.stderr
+    assert "Errno" not in done.stderr
+
+
+def test_a_server_that_is_stopped_while_it_starts_promises_no_results():
+    program = (
+        "import os, signal, sys, scotopic.cli, scotopic.web.server as server\n"
+        "server.serve = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.argv = ['scotopic', 'serve']\n"
+        "scotopic.cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+    assert done.returncode == 130
+    assert done.stderr == "stopped; no pictures are left here\n"
 
 
 @pytest.mark.slow

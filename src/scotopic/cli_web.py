@@ -8,16 +8,19 @@ from typing import Annotated
 
 import typer
 
-from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, errors, farewell, need, told
 from scotopic.errors import SettingsError
 
+STOPPED = "stopped; no pictures are left here"
 _NEEDED = ("fastapi", "uvicorn", "onnx")
 
 
 def serve_command(
     host: Annotated[
         str,
-        typer.Option(help="An address of this machine, such as 0.0.0.0 for all. Default: itself alone."),
+        typer.Option(
+            help="An address of this machine; 0.0.0.0 for all of IPv4, :: for all of IPv6. Default: itself alone."
+        ),
     ] = "localhost",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -53,6 +56,7 @@ def serve_command(
 
     The page enhances pictures in the browser itself. See docs/phone.md for phones, docs/api.md for programs.
     """
+    farewell.words = STOPPED
     with told():
         need(_NEEDED, "web")
         from scotopic.devices import check_device
@@ -84,7 +88,7 @@ def serve_command(
         if serving.api:
             check_device(serving.device)
         serve(serving, ready)
-        typer.echo("stopped; no pictures are left here")
+        typer.echo(STOPPED)
 
 
 def _checked(name: str) -> str:

@@ -27,7 +27,9 @@ MEDIA_TYPES: dict[str, str] = {
 NAME_MAX = 200
 """Characters of a file's name; on disk it is as many bytes at most, below what file systems hold."""
 
-_NAME = r"^[^/\\\x00-\x1f\x7f]+$"
+_NAME = r"^[^/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
+"""Nothing that leads to another folder, breaks lines, moves a terminal's cursor or turns the reading direction."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._ -]")
 
 _RATIO_MIN, _RATIO_MAX = 2.0 ** EV_RANGE[0], 2.0 ** EV_RANGE[1]

@@ -74,13 +74,16 @@ class Pages:
         }
         if _is_held(asked, file):
             return Response(status_code=304, headers=headers)
+        kind = TYPES.get(Path(path).suffix, "application/octet-stream")
+        try:
+            made = await self._on_disk(file, encoding)
+        except OSError:
+            # No room for it: as it is then, whole, which is not the form that has this tag.
+            del headers["ETag"]
+            return Response(file.content, headers=headers, media_type=kind)
         if encoding:
             headers["Content-Encoding"] = encoding
-        return FileResponse(
-            await self._on_disk(file, encoding),
-            headers=headers,
-            media_type=TYPES.get(Path(path).suffix, "application/octet-stream"),
-        )
+        return FileResponse(made, headers=headers, media_type=kind)
 
     async def _on_disk(self, file: SiteFile, encoding: str) -> Path:
         """The file in that encoding, made when it is first asked for."""

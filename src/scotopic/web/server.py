@@ -42,6 +42,9 @@ _ABOUT = (
     "but for events; other methods get 405. Pages of other sites cannot use this."
 )
 
+_LOCKED = b"ENCRYPTED"
+"""What PEM files say of a key with a passphrase."""
+
 STOP_S = 3
 """How long answers in progress are waited for at the end."""
 
@@ -194,7 +197,7 @@ def serve(serving: Serving, ready: Callable[[str], None]) -> None:
         try:
             settings.load()
         except OSError as error:
-            raise SettingsError(f"the certificate or its key cannot be used ({error})") from error
+            raise SettingsError(_why_no_certificate(error, serving)) from error
         _Server(settings, ending, lambda: ready(f"{serving.scheme}://{host}:{port}/")).run(sockets)
 
 
@@ -259,6 +262,17 @@ def _bound(serving: Serving, stack: contextlib.ExitStack, most: int) -> list[soc
         port = bound.getsockname()[1]
         sockets.append(bound)
     return sockets
+
+
+def _why_no_certificate(error: OSError, serving: Serving) -> str:
+    with contextlib.suppress(OSError):
+        is_there = not isinstance(error, FileNotFoundError)
+        if is_there and serving.key is not None and _LOCKED in serving.key.read_bytes():
+            return (
+                f"{serving.key}: is locked by a passphrase, which nobody gave or which is another; give a key "
+                "without one (openssl pkey -in KEY -out FILE makes it)"
+            )
+    return f"the certificate or its key cannot be used ({error})"
 
 
 def _why(error: OSError, serving: Serving) -> str:
