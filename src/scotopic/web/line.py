@@ -163,6 +163,8 @@ class Line:
                     log.exception(
                         "a fault in scotopic, please report it; the next picture is not concerned"
                     )
+                    # What it still tells of this picture must not be taken for the next one's.
+                    await self._worker.stop()
                     self._fail(job, "internal", f"{job.name}: a fault in scotopic; please report it")
                 finally:
                     self._running = None
@@ -218,10 +220,11 @@ class Line:
             self._fail(job, "memory", f"{job.name}: {words}")
 
     def _fail(self, job: Job, code: str, words: str) -> None:
-        if not job.is_over:
-            job.error = (code, words)
-            leave_alone(job.source)
-            self._end(job, "failed")
+        if job.is_over:
+            return
+        job.error = (code, words)
+        leave_alone(job.source)
+        self._end(job, "failed")
 
     def _tell(self, job: Job, **now: Any) -> None:
         for name, value in now.items():
@@ -230,6 +233,8 @@ class Line:
         changed.set()
 
     def _end(self, job: Job, state: State) -> None:
+        if job.is_over:
+            return
         job.used_at = time.monotonic()
         job.held = size_of(job.folder)
         self._tell(job, state=state, stage="", share=1.0 if state == "done" else job.share)
