@@ -8,16 +8,17 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urljoin
 
 import imagecodecs
 import numpy as np
@@ -28,7 +29,9 @@ pytest.importorskip("fastapi", reason="the web extra is not installed")
 
 from conftest import ROOT
 from scotopic.batch import Kind
+from scotopic.devices import check_device
 from scotopic.dng.write import write_mosaic
+from scotopic.errors import SettingsError
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.web.choices import MEDIA_TYPES
 from scotopic.web.site import NEEDED, STATIC
@@ -56,7 +59,7 @@ class Answer:
 class Server:
     """A server process; its temporary files lie in a folder of its own."""
 
-    def __init__(self, temporary: Path, *options: str) -> None:
+    def __init__(self, temporary: Path, *options: str, before: Callable[[], None] | None = None) -> None:
         self.temporary = temporary
         self.process = subprocess.Popen(
             [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options],
@@ -65,6 +68,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=before,
         )
         line = self.process.stdout.readline()
         found = re.search(r"http://(\S+):(\d+)/", line)
@@ -150,10 +154,10 @@ def own(tmp_path: Path) -> Iterator[Any]:
     """Starts servers that a test may stop, kill and mistreat."""
     started: list[Server] = []
 
-    def start(*options: str) -> Server:
+    def start(*options: str, **others: Any) -> Server:
         folder = tmp_path / f"server{len(started)}"
         folder.mkdir()
-        started.append(Server(folder, *options))
+        started.append(Server(folder, *options, **others))
         return started[-1]
 
     yield start
@@ -237,6 +241,7 @@ def test_ranges_are_those_of_the_file_itself(server):
         assert answer.body == part
         assert "Content-Encoding" not in answer.headers
     assert server.ask(path, headers={"Range": f"bytes={len(whole)}-"}).status == 416
+    assert server.ask(path, headers={"Range": "bytes=5-2"}).body == whole
 
 
 @pytest.mark.parametrize(
@@ -287,6 +292,14 @@ def test_pages_of_other_sites_may_neither_ask_nor_send(server, raw, headers):
     assert server.pictures == before
 
 
+def test_a_request_without_a_host_is_told_so(server):
+    with socket.create_connection(("localhost", server.port), PATIENCE_S) as connection:
+        connection.sendall(b"GET /api/status HTTP/1.0\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 403")
+    assert b"needs one Host" in answer
+
+
 def test_the_page_itself_may_whatever_this_machine_is_called(server):
     for host in ("localhost", "127.0.0.1", "[::1]", "LOCALHOST"):
         name = f"{host}:{server.port}"
@@ -298,7 +311,10 @@ def test_a_picture_is_sent_followed_fetched_and_forgotten(server, raw, tmp_path)
     sent = server.send(raw)
     assert sent.status == 202
     id = sent.json["id"]
-    assert sent.headers["Location"] == f"/api/jobs/{id}"
+    assert (
+        urljoin("http://a/dark/api/enhance?name=a", sent.headers["Location"])
+        == f"http://a/dark/api/jobs/{id}"
+    )
     told = list(server.events(id))
     shares = [job["share"] for job in told if job["state"] == "running"]
     assert shares == sorted(shares)
@@ -322,6 +338,22 @@ def test_a_picture_is_sent_followed_fetched_and_forgotten(server, raw, tmp_path)
     part = server.ask(f"/{done['result']['url']}", headers={"Range": "bytes=2-9"})
     assert part.status == 206
     assert part.body == result.body[2:10]
+    for senseless in ("bytes=abc", "bytes=5-2", "lines=1", "bytes=-", "5"):
+        whole = server.ask(f"/{done['result']['url']}", headers={"Range": senseless})
+        assert whole.status == 200
+        assert whole.body == result.body
+    size = len(result.body)
+    for beyond in (f"bytes={size}-", "bytes=-0"):
+        none = server.ask(f"/{done['result']['url']}", headers={"Range": beyond})
+        assert none.status == 416
+        assert none.headers["Content-Range"] == f"bytes */{size}"
+        assert none.code == "range"
+    for path in ("/api/status", f"/api/jobs/{id}", f"/{done['result']['url']}"):
+        head, got = server.ask(path, "HEAD"), server.ask(path)
+        assert head.status == 200
+        assert head.body == b""
+        assert head.headers["Content-Length"] == str(len(got.body))
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
     assert server.ask(f"/api/jobs/{id}", "DELETE").status == 204
     assert server.ask(f"/api/jobs/{id}").status == 404
     assert not [p for p in server.pictures if id in p.parts]
@@ -340,6 +372,8 @@ def test_two_pictures_wait_for_each_other_and_other_settings_need_no_second_uplo
     assert name in pictures[second.json["id"]].headers["Content-Disposition"]
     plain = server.ask(f"/api/jobs/{first.json['id']}/again?strength=0&format=png", "POST")
     assert plain.status == 202
+    place = urljoin(f"http://a/dark/api/jobs/{first.json['id']}/again?x=1", plain.headers["Location"])
+    assert place == f"http://a/dark/api/jobs/{plain.json['id']}"
     done = server.finished(plain.json["id"])
     assert done["state"] == "done", done["error"]
     assert done["result"]["type"] == "image/png"
@@ -352,6 +386,18 @@ def test_two_pictures_wait_for_each_other_and_other_settings_need_no_second_uplo
     for sent in (first, second, plain):
         server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
     assert server.pictures == []
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_which_formats_hold_linear_light_is_as_described(server, raw, kind):
+    parameters = server.ask("/api/openapi.json").json["paths"]["/api/enhance"]["post"]["parameters"]
+    for name, value in (("look", "linear"), ("colour_space", "rec2020-linear")):
+        (described,) = [p["description"] for p in parameters if p["name"] == name]
+        assert described.startswith(f"{value}: ")
+        sent = server.send(raw, format=kind, **{name: value})
+        assert (sent.status == 202) == (kind in described.removeprefix(f"{value}: "))
+        if sent.status == 202:
+            server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
 
 
 @pytest.mark.parametrize("kind", ["dng", "jxl"])
@@ -405,6 +451,9 @@ def test_what_is_no_raw_file_fails_in_words_under_its_own_name(server, raw, name
         {"name": "a\\b.dng"},
         {"name": "a\0b"},
         {"name": "a\nb"},
+        {"name": "a\x85b.dng"},
+        {"name": "a\u202egpj.exe"},
+        {"name": "a\u2066b.dng"},
         {"name": "x" * 201},
         {"name": ""},
         {"format": "bmp"},
@@ -448,6 +497,14 @@ def test_a_setting_that_comes_twice_is_refused_by_its_name(server, raw):
     server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
 
 
+def test_names_in_every_script_are_taken(server, raw):
+    for name in ("Köln.dng", "夜景.dng", "ليلة.dng", "לילה.dng", "e\u0301.dng", "👨‍👩‍👧.dng"):
+        sent = server.send(raw, name)
+        assert sent.status == 202, name
+        assert sent.json["name"] == name
+        server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
 def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
     for name in ("..", "~root.dng"):
         sent = server.send(raw, name)
@@ -455,7 +512,17 @@ def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
         assert server.finished(sent.json["id"])["state"] == "done"
         assert server.ask(f"/api/jobs/{sent.json['id']}", "DELETE").status == 204
     outside = [p for p in server.temporary.rglob("*") if p.is_file() and "page" not in p.parts]
-    assert [p.name for p in outside] == ["lock"], outside
+    assert outside == []
+
+
+@pytest.mark.parametrize("kind", ["jpg", "dng"])
+def test_a_picture_may_be_called_as_its_result_might_be(server, raw, kind):
+    sent = server.send(raw, f"result.{kind}", format=kind)
+    done = server.finished(sent.json["id"])
+    assert done["state"] == "done", done["error"]
+    assert done["result"]["name"] == f"result-scotopic.{kind}"
+    assert server.ask(f"/{done['result']['url']}").body != raw
+    server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
 
 
 def test_bodies_that_will_not_do_are_refused_and_nothing_is_kept(server):
@@ -465,6 +532,7 @@ def test_bodies_that_will_not_do_are_refused_and_nothing_is_kept(server):
     assert server.ask(path, "POST", b"x").status == 415
     form = {"Content-Type": "multipart/form-data; boundary=x"}
     assert server.ask(path, "POST", b"--x--", form).status == 415
+    assert server.ask(path, "POST", b"x", {**RAW, "Content-Encoding": "gzip"}).status == 415
     # Told beforehand: refused before a byte of it was sent.
     with socket.create_connection(("localhost", server.port), PATIENCE_S) as connection:
         lines = (f"POST {path} HTTP/1.1", f"Host: localhost:{server.port}", "Content-Length: 99999999999")
@@ -531,6 +599,105 @@ def test_a_killed_worker_costs_its_picture_and_nothing_else(server, raw, large):
         server.ask(f"/api/jobs/{over}", "DELETE")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such limit")
+def test_more_connections_than_a_server_has_descriptors_do_it_no_harm(own, raw):
+    import resource
+
+    server = own(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    opened = [socket.create_connection(("localhost", server.port), PATIENCE_S) for _ in range(100)]
+    for _ in range(3):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            assert server.ask("/api/status").code == "busy"
+    for connection in opened:
+        connection.close()
+
+    def serves() -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return server.ask("/api/status").status == 200
+        return False
+
+    wait_until(serves)
+    assert server.finished(server.send(raw).json["id"])["state"] == "done"
+    status, words = server.stop()
+    assert status == 0
+    assert "Traceback" not in words
+
+
+@pytest.mark.parametrize("options", [(), ("--quiet",)], ids=["told", "quiet"])
+def test_a_line_tells_of_each_picture_and_not_what_it_is_called(own, raw, options):
+    server = own(*options)
+    for content in (raw, b"no picture"):
+        server.finished(server.send(content, "Our wedding.dng").json["id"])
+    status, words = server.stop()
+    assert status == 0
+    assert "wedding" not in words
+    lines = re.findall(
+        r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (?:127\.0\.0\.1|::1) \.dng (.*), \d+\.\d s$", words, re.M
+    )
+    expected = [f"{len(raw) / 1e6:.1f} MB: done (jpg)", "0.0 MB: failed (not-raw)"]
+    assert lines == ([] if options else expected)
+
+
+def test_a_small_disk_is_never_full_of_what_is_finished(own, raw, large, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "none", disk]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no disk may be mounted here")
+    try:
+        server = own("--temp", str(disk))
+        sent = server.send(large, "large.dng", format="tiff")
+        failed = server.finished(sent.json["id"])
+        assert failed["error"]["code"] == "disk"
+        assert failed["error"]["words"].startswith("large-scotopic.tiff: could not be written")
+        with disk.joinpath("full").open("wb", buffering=0) as filler, contextlib.suppress(OSError):
+            while filler.write(bytes(1 << 12)):
+                pass
+        # The page comes as it is where there is no room for a smaller form of it.
+        page = server.ask("/worker.js", headers={"Accept-Encoding": "br"})
+        assert page.status == 200
+        assert page.body == server.ask("/worker.js").body
+        assert "Content-Encoding" not in page.headers
+        assert server.ask("/constants.json").status == 200
+        assert server.ask("/constants.json", headers={"Range": "bytes=0-9"}).status == 200
+        disk.joinpath("full").unlink()
+        assert (
+            server.ask("/worker.js", headers={"Accept-Encoding": "br"}).headers["Content-Encoding"] == "br"
+        )
+        for number in range(40):
+            sent = server.send(raw, format="tiff")
+            assert sent.status == 202, number
+            done = server.finished(sent.json["id"])
+            assert done["state"] == "done", done["error"]
+            assert server.ask(f"/{done['result']['url']}").status == 200
+        assert server.ask(f"/api/jobs/{failed['id']}").status == 404
+        assert server.send(bytes(13 << 20)).status == 507
+        assert server.stop()[0] == 0
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_folder_for_temporary_files_that_takes_none_is_told_and_no_other_is_taken(tmp_path):
+    for options, variables in (
+        (["--temp", str(tmp_path / "none")], {}),
+        ([], {"TMPDIR": str(tmp_path / "none")}),
+    ):
+        command = [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options]
+        done = subprocess.run(
+            command,
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        assert done.returncode == 1
+        assert str(tmp_path / "none") in done.stderr
+        assert "--temp" in done.stderr
+        assert done.stdout == ""
+
+
 def test_stopping_in_the_middle_of_everything_leaves_nothing(own, large):
     server = own()
     running = server.send(large).json["id"]
@@ -575,7 +742,6 @@ def test_a_start_sweeps_up_what_a_power_cut_left_and_spares_the_living(own, raw,
     dead = living.temporary / "scotopic-serve-dead" / "pictures" / "x"
     dead.mkdir(parents=True)
     (dead / "photo.dng").write_bytes(raw)
-    (dead.parent.parent / "lock").touch()
     stranger = living.temporary / "scotopic-serve-notes.txt"
     stranger.write_text("mine")
     second = Server(living.temporary, "--page-only")
@@ -589,17 +755,77 @@ def test_a_start_sweeps_up_what_a_power_cut_left_and_spares_the_living(own, raw,
     assert second.temporary.joinpath("scotopic-serve-notes.txt").exists()
 
 
+def absent_devices() -> list[str]:
+    absent = []
+    for name in ("cuda", "openvino"):
+        try:
+            check_device(name)
+        except SettingsError:
+            absent.append(name)
+    return absent
+
+
 @pytest.mark.slow
-def test_a_port_in_use_and_a_missing_certificate_are_told_in_a_line(server):
+def test_what_cannot_work_is_told_in_a_line_at_the_start(server):
     for options, words in (
         (["--port", str(server.port)], "in use"),
         (["--certificate", "none.pem", "--key", "none.pem"], "certificate"),
+        (["--allow-host", "https://dark.example/"], "without scheme"),
+        (["--allow-host", ""], "without scheme"),
+        (["--allow-host", "dark.example:8443"], "without scheme"),
+        *[(["--device", name], f"device {name}") for name in absent_devices()],
+        (["--host", "nowhere.invalid"], "no address"),
     ):
         command = [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         assert done.returncode == 2, done.stderr
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+        assert "warning" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_key_with_a_passphrase_is_told_as_one_where_nobody_can_be_asked(tmp_path):
+    pair = ("-x509", "-newkey", "rsa:2048", "-subj", "/CN=localhost", "-passout", "pass:secret")
+    made = [
+        "openssl",
+        "req",
+        *pair,
+        "-keyout",
+        str(tmp_path / "key.pem"),
+        "-out",
+        str(tmp_path / "cert.pem"),
+    ]
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    subprocess.run(made, check=True, capture_output=True)
+    options = ["--certificate", str(tmp_path / "cert.pem"), "--key", str(tmp_path / "key.pem")]
+    done = subprocess.run(
+        [sys.executable, "-m", "scotopic", "serve", "--port", "0", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert done.returncode == 2
+    assert "passphrase" in done.stderr
+    assert "Errno" not in done.stderr
+
+
+def test_a_server_that_is_stopped_while_it_starts_promises_no_results():
+    program = (
+        "import os, signal, sys, scotopic.cli, scotopic.web.server as server\n"
+        "server.serve = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.argv = ['scotopic', 'serve']\n"
+        "scotopic.cli.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+    )
+    assert done.returncode == 130
+    assert done.stderr == "stopped; no pictures are left here\n"
 
 
 @pytest.mark.slow
@@ -607,6 +833,21 @@ def test_serving_to_others_warns_and_knows_addresses_but_no_foreign_names(own):
     server = own("--host", "0.0.0.0", "--allow-host", "dark.example")
     for host, status in (("192.168.1.5", 200), ("dark.example", 200), ("evil.example", 403)):
         assert server.ask("/api/status", headers={"Host": f"{host}:{server.port}"}).status == status
+    behind = {
+        ("localhost:8000", "https://dark.example"): 200,
+        ("dark.example", "https://dark.example:8443"): 200,
+        ("dark.example", "https://evil.example"): 403,
+        ("dark.example", "https://dark.example.evil.example"): 403,
+        ("dark.example", "app://dark.example"): 200,  # the same place as Host
+        ("localhost:8000", "app://dark.example"): 403,
+        ("localhost:8000", "null"): 403,
+        ("evil.example", "https://dark.example"): 403,
+    }
+    for (host, origin), status in behind.items():
+        answer = server.ask("/api/status", headers={"Host": host, "Origin": origin})
+        assert answer.status == status, (host, origin)
+        if status == 403:
+            assert host in answer.json["error"]["words"]
     status, words = server.stop(signal.SIGINT)
     assert status == 0
     assert "Traceback" not in words

@@ -16,7 +16,7 @@ from scotopic.cli_calibrate import calibrate_command
 from scotopic.cli_enhance import develop_command, enhance_command
 from scotopic.cli_evaluate import evaluate_app
 from scotopic.cli_inspect import compare_command, info_command
-from scotopic.cli_report import errors
+from scotopic.cli_report import errors, farewell
 from scotopic.cli_research import models_app, simulate_app, train_command
 from scotopic.cli_web import serve_command, site_command
 from scotopic.version import __version__
@@ -66,7 +66,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except _Stopped:
-        errors.print("stopped; what is finished is kept, nothing half-written is left")
+        errors.print(farewell.words)
         sys.exit(130)
     except SystemExit as ended:
         # The argument parser's own, which makes a failure of it.

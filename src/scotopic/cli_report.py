@@ -61,6 +61,16 @@ errors = Voice(stderr=True)
 results = Voice()
 
 
+@dataclass
+class Farewell:
+    """What is said when a signal ends the command; one that leaves something else behind says so."""
+
+    words: str = "stopped; what is finished is kept, nothing half-written is left"
+
+
+farewell = Farewell()
+
+
 class DeviceName(StrEnum):
     """Where a network runs, as named on the command line."""
 

@@ -8,16 +8,19 @@ from typing import Annotated
 
 import typer
 
-from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, errors, farewell, need, told
 from scotopic.errors import SettingsError
 
+STOPPED = "stopped; no pictures are left here"
 _NEEDED = ("fastapi", "uvicorn", "onnx")
 
 
 def serve_command(
     host: Annotated[
         str,
-        typer.Option(help="An address of this machine, such as 0.0.0.0 for all. Default: itself alone."),
+        typer.Option(
+            help="An address of this machine; 0.0.0.0 for all of IPv4, :: for all of IPv6. Default: itself alone."
+        ),
     ] = "localhost",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 8000,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -38,14 +41,26 @@ def serve_command(
         Path | None, typer.Option(metavar="FILE", help="PEM, to serve https; with --key.")
     ] = None,
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM, the certificate's key.")] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No line about each picture on standard error.")
+    ] = False,
+    temp: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where pictures lie meanwhile. Default: TMPDIR, or the system's, often /tmp.",
+        ),
+    ] = None,
 ) -> None:
     """Serve the page on this computer, which can also do the work for it.
 
     The page enhances pictures in the browser itself. See docs/phone.md for phones, docs/api.md for programs.
     """
+    farewell.words = STOPPED
     with told():
         need(_NEEDED, "web")
-        from scotopic.web.jobs import Limits
+        from scotopic.devices import check_device
+        from scotopic.web.limits import Limits
         from scotopic.web.server import Serving, serve
 
         if (certificate is None) != (key is None):
@@ -53,23 +68,39 @@ def serve_command(
         serving = Serving(
             host=host.strip("[]").lower(),
             port=port,
-            names=frozenset(name.lower() for name in allow_host or ()),
+            names=frozenset(_checked(name) for name in allow_host or ()),
             api=not page_only,
             device=device.value,
             limits=Limits(upload_bytes=upload_max << 20),
             certificate=certificate,
             key=key,
+            quiet=quiet,
+            temporary=temp.absolute() if temp is not None else None,
         )
 
         def ready(address: str) -> None:
+            if not serving.is_local:
+                _warn(serving.scheme, serving.api)
             typer.echo(f"scotopic is at {address}  (Ctrl-C stops it)")
             if open_browser:
                 webbrowser.open(address)
 
-        if not serving.is_local:
-            _warn(serving.scheme, serving.api)
+        if serving.api:
+            check_device(serving.device)
         serve(serving, ready)
-        typer.echo("stopped; no pictures are left here")
+        typer.echo(STOPPED)
+
+
+def _checked(name: str) -> str:
+    """A name for --allow-host as browsers send it. Raises SettingsError for what is none."""
+    from scotopic.web.guard import host_of
+
+    lowered = name.strip().lower().removesuffix(".")
+    if not lowered or host_of(lowered) not in (lowered, lowered.strip("[]")):
+        raise SettingsError(
+            f"--allow-host {name!r}: is no name; give it without scheme, port and path, such as dark.example"
+        )
+    return lowered.strip("[]")
 
 
 def _warn(scheme: str, api: bool) -> None:

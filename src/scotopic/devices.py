@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import onnxruntime as ort
 
 from scotopic.errors import SettingsError
@@ -26,6 +28,15 @@ def open_runtime(graph: bytes, device: str, cores: int) -> Runtime:
     if providers[0] != PROVIDERS[CPU]:
         lanes = 1
     return OnnxRuntime(graph, lanes, -(-cores // lanes), providers)
+
+
+def check_device(device: str) -> None:
+    """Raise SettingsError for a device that is not there, before anything is opened on it."""
+    if device == OPENVINO:
+        # Says itself what is missing.
+        importlib.import_module("scotopic.split")
+    else:
+        _providers(device)
 
 
 def _providers(device: str) -> list[str]:

@@ -2,39 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
-from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
+from pydantic import BaseModel, Field
 
-from scotopic.errors import ScotopicError, SettingsError
+from scotopic.errors import ScotopicError
 from scotopic.models import Tier
 from scotopic.version import __version__
 from scotopic.web.apipage import api_page
 from scotopic.web.choices import MEDIA_TYPES, Choices, Upload, tiers
-from scotopic.web.jobs import GoneError, Job, Limits, Line, LineFullError, State
-
-BODY_TYPE = "application/octet-stream"
-RETRY_S = 15
-"""About what a picture takes on a small computer."""
-
-
-class ErrorWords(BaseModel):
-    """What went wrong, for programs and for people."""
-
-    code: str
-    words: str
-
-
-class ErrorAnswer(BaseModel):
-    """Every answer that tells of an error."""
-
-    error: ErrorWords
+from scotopic.web.download import Download
+from scotopic.web.job import GoneError, Job, State
+from scotopic.web.line import Line
+from scotopic.web.receive import check_body, receive
+from scotopic.web.refusal import BODY_TYPE, ErrorWords, RefusalError, errors
 
 
 class Result(BaseModel):
@@ -43,7 +28,9 @@ class Result(BaseModel):
     name: str
     bytes: int
     type: str
-    url: str
+    url: str = Field(
+        description="From the page's address, the server's root, in whichever answer it stands: api/jobs/ID/result."
+    )
 
 
 class JobAnswer(BaseModel):
@@ -76,39 +63,6 @@ class Status(BaseModel):
     tiers: list[Tier]
 
 
-class RefusalError(ScotopicError):
-    """A request that is answered with an HTTP status and words."""
-
-    def __init__(self, status: int, code: str, words: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(words)
-        self.status, self.code, self.headers = status, code, headers
-
-    def answer(self) -> JSONResponse:
-        """As every error is answered."""
-        return error_answer(self.status, self.code, str(self), self.headers)
-
-
-def error_answer(status: int, code: str, words: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """An error as every one is answered."""
-    return JSONResponse({"error": {"code": code, "words": words}}, status, headers)
-
-
-def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    meaning = {
-        400: "the body is empty or broke off",
-        403: "from a page of another site, or under a name that this server does not go by",
-        404: "no such picture, or it was forgotten",
-        408: "the upload stalled",
-        409: "not finished, or it failed",
-        413: "larger than this computer takes",
-        415: f"the body must be {BODY_TYPE}",
-        422: "a setting that there is not, or settings that do not go together",
-        429: "too many wait already",
-        507: "no room on the disk",
-    }
-    return {s: {"model": ErrorAnswer, "description": meaning[s]} for s in (403, *statuses)}
-
-
 _UPLOAD = {
     "requestBody": {
         "required": True,
@@ -135,7 +89,6 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
         },
     },
     206: {"description": "The part of it that was asked for."},
-    416: {"description": "It has no such part."},
 }
 
 
@@ -143,7 +96,9 @@ def api_routes(line: Line) -> APIRouter:
     """The routes below /api that put pictures into this line."""
     router = APIRouter(prefix="/api")
 
-    @router.get("/status", responses=_errors(), summary="What this computer offers, and how busy it is")
+    # HEAD asks what GET would answer; the server leaves the body out.
+    @router.head("/status", include_in_schema=False)
+    @router.get("/status", responses=errors(), summary="What this computer offers, and how busy it is")
     async def status() -> Status:
         return Status(
             version=__version__,
@@ -158,37 +113,39 @@ def api_routes(line: Line) -> APIRouter:
     @router.post(
         "/enhance",
         status_code=202,
-        responses=_errors(400, 408, 413, 415, 422, 429, 507),
+        responses=errors(400, 408, 413, 415, 422, 429, 507),
         openapi_extra=_UPLOAD,
         summary="Send a RAW file to be enhanced",
     )
     async def enhance(request: Request, upload: Annotated[Upload, Query()]) -> JSONResponse:
         choices = Choices(**upload.model_dump(exclude={"name"}))
         _check(choices, request)
-        _check_body(request, line.limits.upload_bytes)
-        with line.place(upload.name, choices) as job:
-            await _receive(request, job, line.limits)
-        return _accepted(job, line)
+        check_body(request, line.limits.upload_bytes)
+        with line.place(upload.name, choices, _client(request)) as job:
+            await receive(request, job, line)
+        return _accepted(job, line, f"jobs/{job.id}")
 
     @router.post(
         "/jobs/{id}/again",
         status_code=202,
-        responses=_errors(404, 422, 429, 507),
+        responses=errors(404, 422, 429, 507),
         summary="Enhance the same file with other settings",
     )
     async def again(request: Request, id: str, choices: Annotated[Choices, Query()]) -> JSONResponse:
         earlier = line.find(id)
         _check(choices, request)
-        return _accepted(line.again(earlier, choices), line)
+        job = line.again(earlier, choices, _client(request))
+        return _accepted(job, line, f"../{job.id}")
 
-    @router.get("/jobs/{id}", responses=_errors(404), summary="How far it is")
+    @router.head("/jobs/{id}", include_in_schema=False)
+    @router.get("/jobs/{id}", responses=errors(404), summary="How far it is")
     async def job(id: str) -> JobAnswer:
         return told(line.find(id), line)
 
     @router.get(
         "/jobs/{id}/events",
         response_class=StreamingResponse,
-        responses={**_EVENTS, **_errors(404)},
+        responses={**_EVENTS, **errors(404)},
         summary="The same as server-sent events, at each change",
     )
     async def events(id: str) -> StreamingResponse:
@@ -196,10 +153,11 @@ def api_routes(line: Line) -> APIRouter:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_events(found, line), media_type="text/event-stream", headers=headers)
 
+    @router.head("/jobs/{id}/result", response_class=FileResponse, include_in_schema=False)
     @router.get(
         "/jobs/{id}/result",
         response_class=FileResponse,
-        responses={**_PICTURE, **_errors(404, 409)},
+        responses={**_PICTURE, **errors(404, 409, 416)},
         summary="The finished picture",
     )
     async def result(id: str) -> FileResponse:
@@ -209,11 +167,12 @@ def api_routes(line: Line) -> APIRouter:
                 found.error[1] if found.error else f"{found.name} is {found.state}: there is no result yet"
             )
             raise RefusalError(409, found.error[0] if found.error else "not-done", words)
-        kind = MEDIA_TYPES[found.choices.format]
-        return FileResponse(found.result, media_type=kind, filename=found.result_name)
+        if not found.result.exists():
+            raise GoneError("the picture was removed here: send it again")
+        return Download(found, MEDIA_TYPES[found.choices.format])
 
     @router.delete(
-        "/jobs/{id}", status_code=204, responses=_errors(404), summary="Cancel it, and forget its files"
+        "/jobs/{id}", status_code=204, responses=errors(404), summary="Cancel it, and forget its files"
     )
     async def cancel(id: str) -> None:
         await line.drop(line.find(id))
@@ -257,8 +216,13 @@ def told(job: Job, line: Line) -> JobAnswer:
     )
 
 
-def _accepted(job: Job, line: Line) -> JSONResponse:
-    return JSONResponse(told(job, line).model_dump(), 202, headers={"Location": f"/api/jobs/{job.id}"})
+def _accepted(job: Job, line: Line, place: str) -> JSONResponse:
+    """`place` is the job's from where the request went: a proxy may serve all of it below a path."""
+    return JSONResponse(told(job, line).model_dump(), 202, headers={"Location": place})
+
+
+def _client(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
 
 
 def _check(choices: Choices, request: Request) -> None:
@@ -274,66 +238,9 @@ def _check(choices: Choices, request: Request) -> None:
         raise RefusalError(422, "setting", str(error)) from error
 
 
-def _check_body(request: Request, limit: int) -> None:
-    """Raise RefusalError for a body that will not do, before it is sent."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != BODY_TYPE:
-        raise RefusalError(415, "type", f"send the file itself as {BODY_TYPE}, got {kind or 'no type'}")
-    told_length = request.headers.get("content-length")
-    if told_length is not None and int(told_length) > limit:
-        raise _too_large(limit)
-
-
-def _too_large(limit: int) -> RefusalError:
-    return RefusalError(
-        413, "too-large", f"the file is larger than the {limit >> 20} MiB that this computer takes"
-    )
-
-
-async def _receive(request: Request, job: Job, limits: Limits) -> None:
-    """Write the body to the job's source as it comes. Raises RefusalError; the line removes what came."""
-    size = 0
-    clock = asyncio.get_running_loop().time
-    try:
-        async with asyncio.timeout(limits.stalled_s) as job.patience:
-            with job.source.open("xb") as file:
-                async for piece in request.stream():
-                    size += len(piece)
-                    if size > limits.upload_bytes:
-                        raise _too_large(limits.upload_bytes)
-                    file.write(piece)
-                    job.patience.reschedule(clock() + limits.stalled_s)
-    except TimeoutError as error:
-        words = f"nothing came for {limits.stalled_s:.0f} s, or the server stops: send the file again"
-        raise RefusalError(408, "stalled", words, {"Connection": "close"}) from error
-    except ClientDisconnect as error:
-        # Nobody will read this; it ends the request in order.
-        raise RefusalError(400, "broken-off", "the upload broke off") from error
-    except OSError as error:
-        words = f"this computer has no room for the file ({error.strerror}): make room or wait"
-        raise RefusalError(507, "disk", words) from error
-    if not size:
-        raise RefusalError(400, "empty", "the body is empty: send the RAW file as it is")
-
-
 async def _events(job: Job, line: Line) -> AsyncIterator[str]:
     async for now in line.changes(job):
         if now is None:
             yield ": still here\n\n"
         else:
             yield f"event: job\ndata: {told(now, line).model_dump_json()}\n\n"
-
-
-def refusal_of(error: ScotopicError) -> RefusalError:
-    """What a request is answered when the library refuses."""
-    match error:
-        case RefusalError():
-            return error
-        case GoneError():
-            return RefusalError(404, "gone", str(error))
-        case LineFullError():
-            return RefusalError(429, "line-full", str(error), {"Retry-After": str(RETRY_S)})
-        case SettingsError():
-            return RefusalError(422, "setting", str(error))
-        case _:
-            return RefusalError(409, "failed", str(error))

@@ -27,7 +27,9 @@ MEDIA_TYPES: dict[str, str] = {
 NAME_MAX = 200
 """Characters of a file's name; on disk it is as many bytes at most, below what file systems hold."""
 
-_NAME = r"^[^/\\\x00-\x1f\x7f]+$"
+_NAME = r"^[^/\\\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]+$"
+"""Nothing that leads to another folder, breaks lines, moves a terminal's cursor or turns the reading direction."""
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9._ -]")
 
 _RATIO_MIN, _RATIO_MAX = 2.0 ** EV_RANGE[0], 2.0 ** EV_RANGE[1]
@@ -58,14 +60,14 @@ class Choices(BaseModel):
         1.0
     )
     look: Annotated[
-        Literal["natural", "libraw", "linear"] | None, Field(description="linear: tiff only.")
+        Literal["natural", "libraw", "linear"] | None, Field(description="linear: png, tiff or jxl.")
     ] = None
     wb: Annotated[
         str,
         Field(max_length=80, description="camera, auto, daylight, or gains for red, green, blue: 2,1,1.5."),
     ] = "camera"
     colour_space: Annotated[
-        Literal["srgb", "p3", "rec2020-linear"], Field(description="rec2020-linear: tiff only.")
+        Literal["srgb", "p3", "rec2020-linear"], Field(description="rec2020-linear: png, tiff or jxl.")
     ] = "srgb"
     quality: Annotated[
         int | None, Field(ge=1, le=100, description="Of a JPEG, which alone has one; without it 95.")

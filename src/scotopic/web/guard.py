@@ -12,6 +12,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scotopic.web.headers import API_HEADERS, PAGE_HEADERS
 
+_TOLD = 80
+"""Characters of a header that are repeated in a refusal."""
+
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 API = "/api"
 
@@ -21,6 +24,8 @@ class Names:
     """Under which names the server may be called."""
 
     hosts: frozenset[str] = LOOPBACK
+    origins: frozenset[str] = frozenset()
+    """Names whose own pages may ask under whatever name: a proxy's, which need not pass its own on as `Host`."""
     any_address: bool = False
     """Any plain IP address too: behind one there is no name that could be made to mean another machine."""
 
@@ -68,19 +73,38 @@ class Guard:
     def _refusal(self, to_api: bool, headers: Headers) -> str:
         """Why a request is not ours, or nothing."""
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._names.know(_host(hosts[0])):
-            return "this server does not go by that name: open it as localhost, or start it with --allow-host NAME"
+        if len(hosts) != 1:
+            return f"a request needs one Host, and this one has {len(hosts) or 'none'}"
+        if not self._names.know(host_of(hosts[0])):
+            return (
+                f"this server does not go by the name that came as Host ({_short(hosts[0])}): open it as localhost, "
+                "or start it with --allow-host NAME"
+            )
         if not to_api:
             return ""
         origin = headers.get("origin")
-        if origin is not None and _place(origin.partition("://")[2]) != _place(hosts[0]):
-            return "pages of other sites may not use this computer"
-        if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return "pages of other sites may not use this computer"
+        if origin is not None and not self._is_ours(origin, hosts[0]):
+            return (
+                f"pages of other sites may not use this computer: Origin is {_short(origin)}, Host is "
+                f"{_short(hosts[0])}. If a proxy stands between, start it with --allow-host and the proxy's name"
+            )
+        site = headers.get("sec-fetch-site", "none")
+        if site not in ("none", "same-origin"):
+            return f"pages of other sites may not use this computer: Sec-Fetch-Site is {_short(site)}"
         return ""
 
+    def _is_ours(self, origin: str, host: str) -> bool:
+        scheme, _, place = origin.partition("://")
+        if _place(place) == _place(host):
+            return True
+        return scheme in ("http", "https") and host_of(place) in self._names.origins
 
-def _host(text: str) -> str | None:
+
+def _short(header: str) -> str:
+    return header if len(header) <= _TOLD else f"{header[:_TOLD]}..."
+
+
+def host_of(text: str) -> str | None:
     """The name in a Host header, without its port; None where it is none."""
     try:
         parts = urlsplit(f"//{text}")

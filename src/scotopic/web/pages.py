@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from scotopic.web.download import with_sound_range
 from scotopic.web.site import SiteFile, brotli
 
 TYPES = {
@@ -46,10 +47,10 @@ class Pages:
     def __init__(self, files: dict[str, SiteFile], folder: Path) -> None:
         self._files, self._folder = files, folder
         self._being_made: dict[str, asyncio.Lock] = {}
-        folder.mkdir(mode=0o700, exist_ok=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        scope = with_sound_range(scope)
         answer = await self._answer(scope)
         await answer(scope, receive, send)
 
@@ -73,13 +74,16 @@ class Pages:
         }
         if _is_held(asked, file):
             return Response(status_code=304, headers=headers)
+        kind = TYPES.get(Path(path).suffix, "application/octet-stream")
+        try:
+            made = await self._on_disk(file, encoding)
+        except OSError:
+            # No room for it: as it is then, whole, which is not the form that has this tag.
+            del headers["ETag"]
+            return Response(file.content, headers=headers, media_type=kind)
         if encoding:
             headers["Content-Encoding"] = encoding
-        return FileResponse(
-            await self._on_disk(file, encoding),
-            headers=headers,
-            media_type=TYPES.get(Path(path).suffix, "application/octet-stream"),
-        )
+        return FileResponse(made, headers=headers, media_type=kind)
 
     async def _on_disk(self, file: SiteFile, encoding: str) -> Path:
         """The file in that encoding, made when it is first asked for."""

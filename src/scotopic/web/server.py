@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from weakref import WeakSet
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -22,18 +23,27 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.version import __version__
-from scotopic.web.api import api_routes, error_answer, refusal_of
+from scotopic.web.api import api_routes
+from scotopic.web.connection import Connection, Door, connections_for, raised_files
 from scotopic.web.guard import API, LOOPBACK, Guard, Names
-from scotopic.web.jobs import Limits, Line
+from scotopic.web.limits import Limits
+from scotopic.web.line import Line
+from scotopic.web.log import on_standard_error
 from scotopic.web.pages import Pages
+from scotopic.web.refusal import error_answer, refusal_of
 from scotopic.web.site import site_files
 from scotopic.web.work import Worker
-from scotopic.web.workplace import workplace
+from scotopic.web.workplace import Workplace, workplace
 
 _ABOUT = (
     "Send a RAW file to the computer that runs scotopic serve; it is enhanced there, in its turn, and fetched. "
-    "Nothing is kept longer than half an hour. Pages of other sites cannot use this."
+    "Nothing is kept longer than half an hour after it was last asked for; where room is wanted failed ones go first, "
+    "then what was fetched, then what nobody has fetched for two minutes. HEAD is answered where GET is, "
+    "but for events; other methods get 405. Pages of other sites cannot use this."
 )
+
+_LOCKED = b"ENCRYPTED"
+"""What PEM files say of a key with a passphrase."""
 
 STOP_S = 3
 """How long answers in progress are waited for at the end."""
@@ -53,6 +63,10 @@ class Serving:
     limits: Limits = field(default_factory=Limits)
     certificate: Path | None = None
     key: Path | None = None
+    quiet: bool = False
+    """Tell no line a picture on standard error."""
+    temporary: Path | None = None
+    """Where pictures lie meanwhile; None: where the system has such files."""
 
     @property
     def is_local(self) -> bool:
@@ -65,14 +79,14 @@ class Serving:
         return "https" if self.certificate else "http"
 
 
-def make_app(serving: Serving, folder: Path, ending: asyncio.Event) -> ASGIApp:
-    """The application; pictures on their way and derived files lie in `folder`.
+def make_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> ASGIApp:
+    """The application; pictures on their way and derived files lie in `place`.
 
     Once `ending` is set all jobs are cancelled. Raises what `site_files` raises.
     """
-    pages = Pages(site_files(), folder / "page")
-    names = Names(LOOPBACK | _own_names(serving), any_address=not serving.is_local)
-    front = _Front(_api_app(serving, folder, ending), pages, serving.api)
+    pages = Pages(site_files(), place.page)
+    names = Names(LOOPBACK | _own_names(serving), serving.names, any_address=not serving.is_local)
+    front = _Front(_api_app(serving, place, ending), pages, serving.api)
     return Guard(front, names)
 
 
@@ -84,10 +98,8 @@ def _own_names(serving: Serving) -> frozenset[str]:
     return serving.names | {name.lower() for name in own}
 
 
-def _api_app(serving: Serving, folder: Path, ending: asyncio.Event) -> FastAPI:
-    pictures = folder / "pictures"
-    pictures.mkdir(mode=0o700)
-    line = Line(pictures, Worker(folder, serving.device), serving.limits)
+def _api_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> FastAPI:
+    line = Line(place.pictures, Worker(place.folder, serving.device), serving.limits, place.hold)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -109,6 +121,8 @@ def _api_app(serving: Serving, folder: Path, ending: asyncio.Event) -> FastAPI:
         title="scotopic",
         version=__version__,
         description=_ABOUT,
+        # From where this description lies: a proxy may serve all of it below a path.
+        servers=[{"url": ".."}],
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -156,16 +170,22 @@ def serve(serving: Serving, ready: Callable[[str], None]) -> None:
     `make_app` raises.
     """
     with contextlib.ExitStack() as stack:
-        sockets = _bound(serving, stack)
-        folder = stack.enter_context(workplace())
+        most = connections_for(raised_files())
+        sockets = _bound(serving, stack, most)
+        place = stack.enter_context(workplace(serving.temporary))
+        stack.enter_context(on_standard_error(quiet=serving.quiet))
         ending = asyncio.Event()
         settings = uvicorn.Config(
-            make_app(serving, folder, ending),
+            make_app(serving, place, ending),
             log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,
             ws="none",
+            http=Connection,
+            # Others would take connections without asking the door.
+            loop="asyncio",
+            limit_concurrency=most,
             lifespan="on",
             timeout_graceful_shutdown=STOP_S,
             ssl_certfile=serving.certificate,
@@ -177,7 +197,7 @@ def serve(serving: Serving, ready: Callable[[str], None]) -> None:
         try:
             settings.load()
         except OSError as error:
-            raise SettingsError(f"the certificate or its key cannot be used ({error})") from error
+            raise SettingsError(_why_no_certificate(error, serving)) from error
         _Server(settings, ending, lambda: ready(f"{serving.scheme}://{host}:{port}/")).run(sockets)
 
 
@@ -214,8 +234,8 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _bound(serving: Serving, stack: contextlib.ExitStack) -> list[socket.socket]:
-    """Sockets on the host's addresses; of localhost both, as browsers try the one or the other first."""
+def _bound(serving: Serving, stack: contextlib.ExitStack, most: int) -> list[socket.socket]:
+    """Sockets on the host's addresses for so many connections; of localhost both, as browsers try either first."""
     try:
         found = socket.getaddrinfo(
             serving.host, serving.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -224,9 +244,10 @@ def _bound(serving: Serving, stack: contextlib.ExitStack) -> list[socket.socket]
         raise SettingsError(f"{serving.host}: is no address of this machine ({error.strerror})") from error
     addresses = sorted({(family, address) for family, _, _, _, address in found}, key=lambda a: a[0])
     sockets: list[socket.socket] = []
+    opened: WeakSet[socket.socket] = WeakSet()
     port = serving.port
     for family, address in addresses:
-        bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+        bound = stack.enter_context(Door(family, most, opened))
         if os.name == "posix":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -241,6 +262,17 @@ def _bound(serving: Serving, stack: contextlib.ExitStack) -> list[socket.socket]
         port = bound.getsockname()[1]
         sockets.append(bound)
     return sockets
+
+
+def _why_no_certificate(error: OSError, serving: Serving) -> str:
+    with contextlib.suppress(OSError):
+        is_there = not isinstance(error, FileNotFoundError)
+        if is_there and serving.key is not None and _LOCKED in serving.key.read_bytes():
+            return (
+                f"{serving.key}: is locked by a passphrase, which nobody gave or which is another; give a key "
+                "without one (openssl pkey -in KEY -out FILE makes it)"
+            )
+    return f"the certificate or its key cannot be used ({error})"
 
 
 def _why(error: OSError, serving: Serving) -> str:

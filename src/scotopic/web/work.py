@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scotopic import errors
+
 LINE_MAX = 1 << 20
 """Bytes of one message; facts and words take a few thousand."""
 
@@ -33,6 +35,10 @@ class Task:
     """As `Choices` has them."""
 
 
+class StartError(errors.ScotopicError):
+    """The process could not be started."""
+
+
 class Worker:
     """The process: started when first needed, kept for the next picture, killed to cancel."""
 
@@ -41,16 +47,12 @@ class Worker:
         self._process: asyncio.subprocess.Process | None = None
 
     async def work(self, task: Task) -> AsyncIterator[dict[str, Any]]:
-        """What the process tells of the task; ends after an outcome, or without one when it died."""
+        """What the process tells of the task; ends after an outcome, or without one when it died.
+
+        Raises StartError where it cannot be started; the next picture tries anew.
+        """
         if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "scotopic.web.work", str(self._folder), self._device),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                limit=LINE_MAX,
-                # A terminal's Ctrl-C is for the server, which then ends this one.
-                start_new_session=True,
-            )
+            self._process = await self._start()
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -66,6 +68,22 @@ class Worker:
         except (ConnectionError, ValueError):
             pass
         await self.stop()
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "scotopic.web.work", str(self._folder), self._device),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=LINE_MAX,
+                # A terminal's Ctrl-C is for the server, which then ends this one.
+                start_new_session=True,
+            )
+        except OSError as error:
+            # No descriptors, processes or memory left, or Python itself was moved or replaced.
+            raise StartError(
+                f"the work could not be started ({error.strerror}): try again later"
+            ) from error
 
     async def stop(self) -> None:
         """End the process and whatever it started, now."""
@@ -112,12 +130,12 @@ def main(folder: Path, device: str) -> None:
                 models,
                 lambda share: tell(stage="develop" if share >= 1 else "network", share=share),
             )
-            code = _CODES.get(outcome.fault, "failed") if outcome.error else ""
+            code = code_of(outcome.fault) if outcome.error else ""
             if code == "not-raw" and job.source.read_bytes()[:2] == _JPEG:
                 code = "jpeg"
             tell(status=outcome.status, facts=outcome.facts, code=code, error=outcome.error)
         except ScotopicError as error:
-            tell(status="failed", facts={}, code="failed", error=str(error))
+            tell(status="failed", facts={}, code=code_of(type(error).__name__), error=str(error))
 
 
 _JPEG = b"\xff\xd8"
@@ -130,9 +148,22 @@ _CODES = {
     "UnsupportedRawError": "unsupported",
     "MemoryError": "memory",
     "WriteError": "disk",
+    "ModelError": "engine",
+    "SettingsError": "setting",
     "Fault": "internal",
 }
-"""The page's words for what went wrong, by the error's name."""
+"""The page's words for what went wrong, by the error's name; an error that is not named has its parent's."""
+
+
+def code_of(fault: str) -> str:
+    """The page's word for a fault of that name; "failed" where it has none.
+
+    >>> code_of("WriteError"), code_of("DiskFullError"), code_of("Fault"), code_of("Other")
+    ('disk', 'disk', 'internal', 'failed')
+    """
+    kind = getattr(errors, fault, None)
+    names = [fault, *(parent.__name__ for parent in getattr(kind, "__mro__", ()))]
+    return next((_CODES[name] for name in names if name in _CODES), "failed")
 
 
 def _listen(tasks: queue.Queue[dict[str, Any]], folder: Path) -> None:

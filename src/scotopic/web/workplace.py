@@ -12,57 +12,133 @@ from pathlib import Path
 
 from scotopic.errors import WriteError
 
-_PREFIX, _LOCK = "scotopic-serve-", "lock"
+_PREFIX = "scotopic-serve-"
+
+
+class Workplace:
+    """The folder and its lock, which lies on the folder itself: who cleans /tmp passes by folders that are locked.
+
+    Where somebody removes it all the same, `hold` makes it anew.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: int | None = None
+
+    @property
+    def pictures(self) -> Path:
+        """For uploads and results."""
+        return self.folder / "pictures"
+
+    @property
+    def page(self) -> Path:
+        """For the page's files in the forms in which they are sent."""
+        return self.folder / "page"
+
+    def hold(self) -> None:
+        """See that it is there, ours, locked and not old. Raises OSError where that cannot be."""
+        for folder in (self.folder, self.pictures, self.page):
+            private(folder)
+            os.utime(folder)
+        if self._lock is not None and not os.path.samestat(os.fstat(self._lock), self.folder.stat()):
+            os.close(self._lock)
+            self._lock = None
+        if self._lock is None:
+            self._lock = _locked(self.folder)
+
+    def leave(self) -> None:
+        """Remove it with all that is in it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 @contextlib.contextmanager
-def workplace() -> Iterator[Path]:
-    """A fresh folder that only its owner may open; removed on leaving.
+def workplace(above: Path | None = None) -> Iterator[Workplace]:
+    """A fresh folder that only its owner may open, below `above` or the system's for such; removed on leaving.
 
     Folders that a killed server or a power cut left are removed first: nobody holds their locks. Raises
-    WriteError where the system has no room for temporary files.
+    WriteError where no temporary files can be made.
     """
-    above = Path(tempfile.gettempdir())
+    if above is None:
+        above = _of_the_system()
     _sweep(above)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=above))
-        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        place = Workplace(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=above)))
+        place.hold()
     except OSError as error:
-        raise WriteError(f"{above}: no temporary files can be made there ({error.strerror})") from error
-    _try_lock(lock)
+        words = (
+            f"{above}: no temporary files can be made there ({error.strerror}); give a folder with --temp"
+        )
+        raise WriteError(words) from error
     try:
-        yield folder
+        yield place
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-        # Systems that do not remove open files (Windows) do now.
-        shutil.rmtree(folder, ignore_errors=True)
+        place.leave()
+
+
+def _of_the_system() -> Path:
+    """Where the environment or the system says; not where Python turns to when that cannot be used.
+
+    Pictures of others are nothing to leave in a place that nobody chose. Raises WriteError.
+    """
+    try:
+        found = Path(tempfile.gettempdir())
+    except OSError as error:
+        raise WriteError(
+            f"no folder takes temporary files ({error.strerror}); give one with --temp"
+        ) from error
+    for variable in ("TMPDIR", "TEMP", "TMP"):
+        asked = os.environ.get(variable)
+        if asked and Path(asked).absolute() != found:
+            raise WriteError(
+                f"{variable} is {asked}, where no temporary files can be made; mend it, or give a folder with --temp"
+            )
+        if asked:
+            return found
+    if found == Path.cwd():
+        raise WriteError("only the current folder takes temporary files; give another with --temp")
+    return found
+
+
+def private(folder: Path) -> None:
+    """Make a folder that only its owner may open, where it is not there. Raises OSError, also where it is not ours."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        if not _is_ours(folder):
+            raise
+
+
+def _is_ours(folder: Path) -> bool:
+    state = folder.lstat()
+    return stat.S_ISDIR(state.st_mode) and (not hasattr(os, "getuid") or state.st_uid == os.getuid())
 
 
 def _sweep(above: Path) -> None:
     """Remove what servers of this user left that live no more."""
     for folder in above.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            state = folder.lstat()
-            if not stat.S_ISDIR(state.st_mode) or (hasattr(os, "getuid") and state.st_uid != os.getuid()):
+            if not _is_ours(folder):
                 continue
-            lock = os.open(folder / _LOCK, os.O_RDWR)
-            try:
-                if _try_lock(lock):
-                    shutil.rmtree(folder, ignore_errors=True)
-            finally:
+            lock = _locked(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
                 os.close(lock)
 
 
-def _try_lock(file: int) -> bool:
-    """Take the lock, which the system takes back when this process ends. False where another holds it."""
+def _locked(folder: Path) -> int | None:
+    """The folder opened and locked, which ends with this process; None where another holds it, or nobody can."""
     try:
         import fcntl
     except ImportError:
         # Without such locks nothing tells the living from the dead: leave all alone.
-        return False
+        return None
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return False
-    return True
+        os.close(opened)
+        return None
+    return opened

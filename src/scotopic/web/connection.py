@@ -1,0 +1,138 @@
+"""Connections: how many there may be, and how long one may keep silent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from typing import Any
+from weakref import WeakSet
+
+import h11
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from scotopic.web.headers import API_HEADERS
+
+HEAD_S = 30.0
+"""A request's head (some hundred bytes) has to have come in so long; it takes a second where all is well."""
+
+LINGER_S = 300.0
+"""So long a body is heard out that was refused already: many senders read the refusal only behind it."""
+
+CONNECTIONS = 256
+"""At a time; a browser makes six, a page that follows pictures one or two more."""
+
+FILES = 1024
+"""Descriptors that this takes, and that are asked of the system."""
+
+_FILES_BESIDE = 32
+"""Of the interpreter, the listening sockets, the worker's pipes and the folder, with room."""
+
+_OVER = 1.5
+"""So many times the connections that are served may be open, the others to be told so; beyond, none is answered."""
+
+
+def connections_for(files: int) -> int:
+    """How many connections are served with so many descriptors: each takes one, and one more for a file.
+
+    >>> connections_for(1024), connections_for(64), connections_for(16)
+    (256, 12, 1)
+    """
+    return max(1, min(CONNECTIONS, int((files - _FILES_BESIDE) / (1 + _OVER))))
+
+
+def raised_files() -> int:
+    """The descriptors this process may have, after asking the system for as many as are wanted."""
+    try:
+        import resource
+    except ImportError:
+        # Windows has no such limit for sockets.
+        return FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return FILES if soft == resource.RLIM_INFINITY else soft
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
+
+
+class Door(socket.socket):
+    """A socket that listens, and closes at once what comes while far too many are open, at all doors together.
+
+    Counted here and not behind a handshake of TLS, which somebody who says nothing never ends: else such run out of
+    descriptors, whereupon asyncio writes tracebacks by the thousand.
+    """
+
+    def __init__(self, family: int, most: int, opened: WeakSet[socket.socket]) -> None:
+        super().__init__(family, socket.SOCK_STREAM)
+        self._most, self._opened = int(_OVER * most), opened
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection. Raises ConnectionAbortedError, which asyncio passes by, for one too many."""
+        accepted, address = super().accept()
+        if sum(one.fileno() != -1 for one in self._opened) >= self._most:
+            accepted.close()
+            raise ConnectionAbortedError
+        self._opened.add(accepted)
+        return accepted, address
+
+
+class Connection(H11Protocol):
+    """One connection, closed where its next request's head does not come; `limit_concurrency` bounds how many.
+
+    uvicorn itself waits for a head without end, and answers beyond its limit without a word of what to do.
+    """
+
+    def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], **others: Any) -> None:
+        super().__init__(config, server_state, app_state, **others)
+        self._most, self.limit_concurrency = self.limit_concurrency, None
+        self._patience: asyncio.TimerHandle | None = None
+        self._awaited: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Serve it, or say that there are too many."""
+        super().connection_made(transport)
+        if self._most is not None and len(self.connections) > self._most:
+            self.app = _too_many
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tidy up."""
+        super().connection_lost(exc)
+        self._wait(None)
+
+    def _watch(self) -> None:
+        if self.conn.their_state is h11.IDLE:
+            self._wait(HEAD_S)
+        elif self.cycle is not None and self.cycle.response_complete:
+            self._wait(LINGER_S)
+        else:
+            self._wait(None)
+
+    def _wait(self, seconds: float | None) -> None:
+        """Hang up in so long; not later where that was said before."""
+        if seconds == self._awaited:
+            return
+        if self._patience is not None:
+            self._patience.cancel()
+        self._awaited = seconds
+        self._patience = None if seconds is None else self.loop.call_later(seconds, self.transport.close)
+
+
+async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
+    words = "so many connections are open that this computer takes no other: try again in a minute"
+    answer = JSONResponse(
+        {"error": {"code": "busy", "words": words}},
+        503,
+        {**API_HEADERS, "Connection": "close", "Retry-After": "60"},
+    )
+    await answer(scope, receive, send)

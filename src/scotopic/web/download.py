@@ -1,0 +1,75 @@
+"""A result on its way to whoever asked for it, and which parts of a file may be asked for."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.datastructures import Headers
+from starlette.responses import FileResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from scotopic.web.job import Job
+from scotopic.web.refusal import error_answer
+
+_RANGES = re.compile(r"bytes=[ \t]*(?:\d+-\d*|-\d+)(?:[ \t]*,[ \t]*(?:\d+-\d*|-\d+))*[ \t]*", re.I | re.A)
+
+
+def ranges_of(asked: Headers) -> list[tuple[int | None, int | None]] | None:
+    """First and last byte of each part that is asked for; None where that is all or makes no sense.
+
+    What makes no sense is to be passed over (RFC 9110, 14.2): other units, a last byte before the first.
+
+    >>> ranges_of(Headers({"range": "bytes=5-, -3, 0-9"}))
+    [(5, None), (None, 3), (0, 9)]
+    >>> [ranges_of(Headers({"range": text})) for text in ("lines=1", "bytes=abc", "bytes=5-2", "bytes=-")]
+    [None, None, None, None]
+    """
+    text = asked.get("range", "")
+    if not _RANGES.fullmatch(text):
+        return None
+    pairs = (part.strip().split("-") for part in text.partition("=")[2].split(","))
+    found = [(int(first) if first else None, int(last) if last else None) for first, last in pairs]
+    if any(first is not None and last is not None and last < first for first, last in found):
+        return None
+    return found
+
+
+def with_sound_range(scope: Scope) -> Scope:
+    """The request, without a `Range` that makes no sense."""
+    if ranges_of(Headers(scope=scope)) is not None:
+        return scope
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+
+
+class Download(FileResponse):
+    """The result of a job, which counts as fetched once its last byte is sent."""
+
+    def __init__(self, job: Job, media_type: str) -> None:
+        super().__init__(job.result, media_type=media_type, filename=job.result_name)
+        self._job = job
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        status = 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            await send(message)
+            status = message.get("status", status)
+            is_last = message["type"] == "http.response.body" and not message.get("more_body")
+            if status in (200, 206) and is_last and scope["method"] == "GET":
+                self._job.fetched = True
+
+        size = self._job.result.stat().st_size
+        asked = Headers(scope=scope)
+        beyond = [
+            first
+            for first, last in ranges_of(asked) or ()
+            if (first or 0) >= size or (first, last) == (None, 0)
+        ]
+        if beyond and "if-range" not in asked:
+            words = f"the picture has {size} bytes, and none of the part that was asked for"
+            answer = error_answer(416, "range", words, {"Content-Range": f"bytes */{size}"})
+            await answer(scope, receive, send)
+            return
+        await super().__call__(with_sound_range(scope), receive, watched)

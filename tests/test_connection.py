@@ -1,0 +1,151 @@
+"""Connections of `scotopic serve`: none that says nothing stays, and there are never too many."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from weakref import WeakSet
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the web extra is not installed")
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from scotopic.web import connection
+from scotopic.web.connection import Connection, Door
+
+PATIENCE_S = 60
+Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def _length(scope: Scope, receive: Receive, send: Send) -> None:
+    body = b"" if scope["path"] == "/refused" else await Request(scope, receive).body()
+    await PlainTextResponse(str(len(body)))(scope, receive, send)
+
+
+def with_server(
+    use: Callable[[Callable[[], Awaitable[Opened]]], Awaitable[None]], most: int | None = None
+) -> None:
+    """Run a server in this process as long as `use` takes, which is told how to connect."""
+
+    async def all_of_it() -> None:
+        settings = uvicorn.Config(
+            _length,
+            port=0,
+            http=Connection,
+            log_level="error",
+            ws="none",
+            lifespan="off",
+            limit_concurrency=most,
+        )
+        settings.load()
+        server = uvicorn.Server(settings)
+        server.lifespan = settings.lifespan_class(settings)
+        door = Door(socket.AF_INET, most or 100, WeakSet())
+        door.bind(("127.0.0.1", 0))
+        await server.startup([door])
+        port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await use(lambda: asyncio.open_connection("127.0.0.1", port))
+        finally:
+            await server.shutdown()
+
+    asyncio.run(all_of_it())
+
+
+HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"POST / HTTP/1.1\r\nHo", HEAD + b"abcGET"], ids=["silent", "half", "second"]
+)
+def test_a_connection_whose_next_request_does_not_come_is_closed(monkeypatch, begun):
+    monkeypatch.setattr(connection, "HEAD_S", 0.05)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(begun)
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200") == (HEAD in begun)
+        writer.close()
+
+    with_server(use)
+
+
+def test_a_body_may_take_longer_than_a_head(monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_S", 0.05)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD)
+        for piece in (b"a", b"b", b"c"):
+            await asyncio.sleep(0.1)
+            writer.write(piece)
+        assert await reader.readuntil(b"\r\n\r\n3")
+        writer.close()
+
+    with_server(use)
+
+
+def test_a_refused_body_is_not_heard_out_for_ever(monkeypatch):
+    monkeypatch.setattr(connection, "LINGER_S", 0.05)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD.replace(b"/ ", b"/refused ") + b"a")
+        assert b"200" in await reader.readline()
+        writer.write(b"b")
+        await reader.read()
+        writer.close()
+
+    with_server(use)
+
+
+def test_connections_beyond_the_limit_are_answered_in_words_and_far_beyond_it_cut():
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        held = [await connect() for _ in range(2)]
+        reader, writer = await connect()
+        # The fourth is beyond one and a half times the limit.
+        cut, other = await connect()
+        with contextlib.suppress(ConnectionError):
+            assert await cut.read() == b""
+        writer.write(HEAD + b"abc")
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"too many" in answer or b"so many connections" in answer
+        for _, opened in (*held, (reader, writer), (cut, other)):
+            opened.close()
+        await asyncio.sleep(0)
+        reader, writer = await connect()
+        while True:
+            writer.write(HEAD + b"abc")
+            if b"200" in await reader.readline():
+                break
+            writer.close()
+            reader, writer = await connect()
+        writer.close()
+
+    with_server(use, most=2)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such limit")
+def test_descriptors_are_asked_for_and_connections_keep_well_below_them():
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(300, before[1]), before[1]))
+        assert connection.raised_files() == min(connection.FILES, before[1])
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(connection.FILES, before[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    for files in (64, 256, 1024, 100_000):
+        assert 2.5 * connection.connections_for(files) < files
