@@ -137,6 +137,20 @@ visiting("what is no whole RAW photo is refused in plain words, and the next fil
   assert.equal(await page.isEnabled("#save"), true);
 });
 
+visiting("what was enhanced already, and a thumbnail, are refused in words of their own and by no computer", {}, async ({ page }) => {
+  await page.setInputFiles("#file", files.again);
+  await page.waitForSelector('#stage[data-state="failed"]');
+  assert.equal(await page.textContent("#notice-title"), "scotopic has enhanced this picture already");
+  assert.match(await page.textContent("#notice-words"), /^Use the RAW file that it was made from/);
+  assert.equal(await page.textContent("#notice-detail"), "again.dng");
+  assert.equal(await page.isVisible("#notice-computer"), false);
+  await page.setInputFiles("#file", files.thumbnail);
+  await page.waitForSelector('#stage[data-state="failed"]');
+  assert.equal(await page.textContent("#notice-title"), "This picture is too small to be a photo");
+  assert.equal(await page.textContent("#notice-detail"), "thumbnail.dng: its picture is only 16x12 pixels");
+  assert.equal(await page.isVisible("#notice-computer"), false);
+});
+
 visiting("work is cancelled half way and taken up again", {}, async ({ page }) => {
   await page.setInputFiles("#file", files.dark_eagles);
   await page.waitForSelector('#stage[data-state="enhancing"]');

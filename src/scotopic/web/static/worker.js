@@ -4,7 +4,7 @@ import { described, gainsFor } from "./balance.js";
 import { developed, developer, uprightSize } from "./develop.js";
 import { enhance, modelFor, plan, preview } from "./enhance.js";
 import { Engine, hasGraphics, lacking, trial } from "./engines.js";
-import { ScotopicError, unsupported } from "./errors.js";
+import { ScotopicError } from "./errors.js";
 import { decide } from "./exposure.js";
 import { bytesOf } from "./file.js";
 import { fileOf } from "./files.js";
@@ -169,10 +169,7 @@ async function decode(picture, ratio = null) {
   goOn(picture);
   const captured = await read(bytes, { name: picture.file.name, megapixelsMax: megapixelsMax() });
   if (captured.exif?.enhanced)
-    throw unsupported(
-      "enhanced already",
-      "scotopic has enhanced this picture already, and a second time would take texture for noise",
-    );
+    throw new ScotopicError("enhanced", "a second time would take texture for noise");
   goOn(picture);
   const made = plan(captured, page.constants, ratio);
   Object.assign(picture, { captured, made, size: [captured.height, captured.width] });
