@@ -42,6 +42,13 @@ def make(folder: Path) -> dict[str, str]:
     }
     small = write(folder / "small.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags)
     turned = write(folder / "turned.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags | {274: 6})
+    # Light beyond the sliders' ends: a fire's glow, a pink lamp on a stage. And a camera whose colours nobody knows.
+    matrix = np.asarray(mosaic.xyz_to_camera)
+    for name, (x, y) in {"glow": (0.6, 0.38), "stage": (0.42, 0.25)}.items():
+        seen = matrix @ np.array([x / y, 1, (1 - x - y) / y])
+        write(folder / f"{name}.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags | {50728: seen / seen.max()})
+    unknown = {50721: None, 50778: None}
+    write(folder / "unknown.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags | unknown)
     whole = folder / "dark_eagles.dng"
     whole.write_bytes(SAMPLE.read_bytes())
     model = scotopic.Model(device="cpu")

@@ -246,7 +246,7 @@ function render({ id, which, settings = {}, view = null, outWidth, outHeight, se
   const picture = pictureOf(id);
   if (!picture.light) throw new ScotopicError("internal", "nothing is there to draw yet");
   const { image, gains } = drawn(picture, which, settings, view, outWidth, outHeight);
-  const wb = described(gains, picture.light);
+  const wb = described(gains, picture.light, settings.wb ?? "camera");
   post({ type: "rendered", id, which, serial, image, wb }, [image.data.buffer]);
 }
 
@@ -309,7 +309,7 @@ function infoOf(picture) {
     kept: made.kept,
     sensor: captured.kind === "linear" ? "linear" : captured.cfa.length > 2 ? "xtrans" : "bayer",
     megapixels: (width * height) / 1e6,
-    wb: described(captured.wb, captured),
+    wb: described(captured.wb, captured, "camera"),
   };
 }
 

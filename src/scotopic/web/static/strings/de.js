@@ -65,6 +65,7 @@ export default {
   wbAuto: "Auto",
   wbDaylight: "Tageslicht",
   wbCustom: "Eigen",
+  wbUnknown: "Die Datei sagt nicht, wie ihre Kamera Farben sieht: Tageslicht, Temperatur und Tönung lassen sich nicht berechnen.",
   temperature: "Temperatur",
   kelvin: "{kelvin} K",
   tint: "Farbton",

@@ -65,6 +65,7 @@ export default {
   wbAuto: "Auto",
   wbDaylight: "Daylight",
   wbCustom: "Own",
+  wbUnknown: "The file does not tell how its camera sees colours: daylight, temperature and tint cannot be worked out.",
   temperature: "Temperature",
   kelvin: "{kelvin} K",
   tint: "Tint",
