@@ -8,6 +8,7 @@ import { ScotopicError } from "./errors.js";
 import { decide } from "./exposure.js";
 import { bytesOf } from "./file.js";
 import { fileOf } from "./files.js";
+import { librawModule } from "./libraw.js";
 import { read } from "./read.js";
 import { release } from "./release.js";
 import { readFrom } from "./run.js";
@@ -51,7 +52,8 @@ async function configure(message) {
     const name = defaultModel();
     const tried = wanted === "webgpu" ? await graphics(name, { auto: false }) : null;
     post({ type: "ready", engine: engine.kind, threads: engine.threads, refused: tried?.refused });
-    engine.open(name).catch(() => {});
+    // What every picture needs comes at once, while the host is there; where that fails a picture says so.
+    for (const part of [librawModule(), engine.open(name)]) part.catch(() => {});
     if (wanted === "auto" && !single) beside(name);
   })();
   // Where that fails every picture tries again, and says why it does not go.

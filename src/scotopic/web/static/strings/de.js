@@ -152,7 +152,7 @@ export default {
   failedMemoryWords: "Schließe andere Tabs und Apps und versuche es noch einmal, oder nimm einen Rechner.",
   failedEngineTitle: "Das Netz ließ sich nicht starten",
   failedEngineWords: "Lade die Seite neu. Hilft das nicht, wähle in den Einstellungen „Prozessor, ein Kern“.",
-  failedDownloadTitle: "Das Netz ließ sich nicht laden",
+  failedDownloadTitle: "Ein Teil der Seite ließ sich nicht laden",
   failedDownloadWords: "Die Verbindung ist abgebrochen, oder der Server hat die Datei nicht. Versuche es noch einmal.",
   failedUnreadableTitle: "Diese Datei ist nicht mehr lesbar",
   failedUnreadableWords: "Sie wurde verschoben, geändert oder gelöscht, oder die Karte wurde herausgenommen. Stecke die Karte wieder ein und versuche es noch einmal, oder wähle die Datei neu.",

@@ -152,7 +152,7 @@ export default {
   failedMemoryWords: "Close other tabs and apps and try again, or use a computer.",
   failedEngineTitle: "The network could not be started",
   failedEngineWords: "Reload the page. If that does not help, choose “Processor, one core” in the settings.",
-  failedDownloadTitle: "The network could not be fetched",
+  failedDownloadTitle: "A part of the page could not be fetched",
   failedDownloadWords: "The connection broke, or the host does not have the file. Try again.",
   failedUnreadableTitle: "This file cannot be read any more",
   failedUnreadableWords: "It was moved, changed or deleted, or the card was taken out. Put the card back and try again, or choose the file once more.",
