@@ -624,7 +624,9 @@ def test_temperature_and_tint_come_back_and_go_the_way_editors_go(node):
 def test_without_the_cameras_colours_daylight_is_refused_as_in_python(node):
     light = {"wb": (2.0, 1.0, 1.5), "xyzToCamera": None, "clip": 1.0}
     choices: list[Any] = ["daylight", {"temperature_k": 4000, "tint": 0}, "camera"]
-    *refused, camera = node([{"name": "balance", "call": "balance", "light": light, "choices": choices}])["balance"]
+    *refused, camera = node([{"name": "balance", "call": "balance", "light": light, "choices": choices}])[
+        "balance"
+    ]
     assert all("colour matrix is not known" in one["refused"] for one in refused)
     assert camera["described"]["temperature_k"] is None
     assert not camera["described"]["coloursKnown"]

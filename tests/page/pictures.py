@@ -46,7 +46,11 @@ def make(folder: Path) -> dict[str, str]:
     matrix = np.asarray(mosaic.xyz_to_camera)
     for name, (x, y) in {"glow": (0.6, 0.38), "stage": (0.42, 0.25)}.items():
         seen = matrix @ np.array([x / y, 1, (1 - x - y) / y])
-        write(folder / f"{name}.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags | {50728: seen / seen.max()})
+        write(
+            folder / f"{name}.dng",
+            np.ascontiguousarray(mosaic.data[SMALL]),
+            tags=tags | {50728: seen / seen.max()},
+        )
     unknown = {50721: None, 50778: None}
     write(folder / "unknown.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags | unknown)
     whole = folder / "dark_eagles.dng"

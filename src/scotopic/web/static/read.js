@@ -2,6 +2,7 @@
  *
  * Mirrors `scotopic.read`: the same values from the same file. */
 
+import { originOf } from "./dng/origin.js";
 import { readPixels } from "./dng/pixels.js";
 import { readTags } from "./dng/page.js";
 import { captured, checkSide, checkWhole } from "./dng/read.js";
@@ -28,7 +29,8 @@ const IDENTITY = grid(3, 3, (y, x) => (y === x ? 1 : 0));
  * their header. Throws ScotopicError: jpeg, not-raw, truncated, too-small, unsupported, not-here, too-large, memory. */
 export async function read(bytes, { megapixelsMax = Infinity } = {}) {
   try {
-    return await readWhole(bytes, megapixelsMax);
+    const picture = await readWhole(bytes, megapixelsMax);
+    return { ...picture, origin: originOf(bytes) };
   } catch (error) {
     if (error instanceof ScotopicError) throw error;
     if (error instanceof RangeError && /alloc|length|memory/i.test(error.message)) {
