@@ -395,7 +395,7 @@ def test_the_pages_dng_lies_as_the_sensor_saw_it_with_its_own_pixels(tmp_path: P
     path = tmp_path / "a.dng"
     (told,) = run("picture_dng.mjs", tmp_path / "constants.json", path, 30, 40, 6, 2.0)
     assert told["name"] == "IMG_1-scotopic.dng"
-    whole, raw, preview = told_of(path)
+    whole, raw, _ = told_of(path)
     assert whole[274] == (3, 6)
     assert whole[50827][1] == "IMG_1.KDC"
     assert raw[50718][1] == [2, 1]

@@ -12,8 +12,8 @@ const TINTS_PER_UV = 3000;
 
 /**
  * The gains [r, 1, b] that a choice asks for: "camera", "auto", "daylight", [r, g, b] gains, [r, b] factors on the
- * camera's own, or {temperature_k, tint}; where that has `gains` it is known already what it comes to. Throws for what
- * asks for the camera's colours where they are not known.
+ * camera's own, or {temperature_k, tint}; where that has `gains` it is known already what it comes to. Throws for
+ * what asks for the camera's colours where they are not known.
  */
 export function gainsFor(choice, light, constants, strength = 1) {
   const { wb, xyzToCamera } = light;
@@ -34,8 +34,8 @@ function known(xyzToCamera) {
 }
 
 /**
- * What a choice came to: {of, gains, temperature_k, tint, coloursKnown}, for sliders to stand at. The temperature is null
- * where the camera's colours are not known, or the gains are no light's.
+ * What the choice `of` came to: {of, gains, temperature_k, tint, coloursKnown}, for sliders to stand at. The
+ * temperature is null where the camera's colours are not known, or the gains are no light's.
  */
 export function described(gains, { xyzToCamera }, of) {
   const coloursKnown = Boolean(xyzToCamera);

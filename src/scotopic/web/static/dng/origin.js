@@ -46,9 +46,9 @@ export const NO_ORIGIN = { camera: "", tags: new Map(), lens: null, baselineEv: 
 /** { camera, tags, lens, baselineEv }: what is carried over from a DNG.
  *
  * `tags` describe the camera's colour, by number as directories are written; `lens` is { opcodes, height, width },
- * OpcodeList3 without the gain maps it begins with, which enhancing has applied, and the frame that it is for; null where
- * there is none; `baselineEv` the camera's own brightening of its mosaics in stops. OpcodeList1 and OpcodeList2 stay
- * behind, as they mend and scale the mosaic, which is gone. */
+ * OpcodeList3 without the gain maps it begins with, which enhancing has applied, and the frame that it is for; null
+ * where there is none; `baselineEv` the camera's own brightening of its mosaics in stops. OpcodeList1 and OpcodeList2
+ * stay behind, as they mend and scale the mosaic, which is gone. */
 export function originOf(bytes) {
   if (!isTiff(bytes)) return NO_ORIGIN;
   try {
