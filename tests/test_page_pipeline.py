@@ -596,7 +596,7 @@ def test_temperature_and_tint_come_back_and_go_the_way_editors_go(node):
     light = {"wb": (2.0, 1.0, 1.5), "xyzToCamera": matrix, "clip": 1.0}
     asked = [(t, tint) for t in (2500, 4000, 6500, 9000) for tint in (-40, 0, 40)]
     choices: list[Any] = [{"temperature_k": t, "tint": tint} for t, tint in asked]
-    choices += ["daylight", [1.1, 0.9], "camera"]
+    choices += [{"temperature_k": 1700, "tint": 0, "gains": [0.4, 1, 9]}, "daylight", [1.1, 0.9], "camera"]
     found = node([{"name": "balance", "call": "balance", "light": light, "choices": choices}])["balance"]
     for (kelvin, tint), got in zip(asked, found[: len(asked)], strict=True):
         assert got["described"]["temperature_k"] == pytest.approx(kelvin, rel=0.01)
@@ -614,10 +614,22 @@ def test_temperature_and_tint_come_back_and_go_the_way_editors_go(node):
         wb=(2.0, 1.0, 1.5),
         xyz_to_camera=np.array(matrix),
     )
+    assert found[-4]["gains"] == [0.4, 1, 9], "what is known of a balance already is kept"
     assert found[-3]["gains"] == pytest.approx(daylight(linear), rel=RELATIVE)
     assert found[-3]["described"]["temperature_k"] == pytest.approx(6500, rel=0.02)
     assert found[-2]["gains"] == pytest.approx([2.2, 1, 1.35])
     assert found[-1]["gains"] == [2.0, 1.0, 1.5]
+
+
+def test_without_the_cameras_colours_daylight_is_refused_as_in_python(node):
+    light = {"wb": (2.0, 1.0, 1.5), "xyzToCamera": None, "clip": 1.0}
+    choices: list[Any] = ["daylight", {"temperature_k": 4000, "tint": 0}, "camera"]
+    *refused, camera = node([{"name": "balance", "call": "balance", "light": light, "choices": choices}])[
+        "balance"
+    ]
+    assert all("colour matrix is not known" in one["refused"] for one in refused)
+    assert camera["described"]["temperature_k"] is None
+    assert not camera["described"]["coloursKnown"]
 
 
 def test_the_automatic_balance_is_pythons_on_a_coloured_picture(model, reddish, enhanced):

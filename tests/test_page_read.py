@@ -15,7 +15,7 @@ import dng_files
 from conftest import BAYER_PHASES, SAMPLE
 from dng_files import write
 from node_page import STATIC, read_all, run
-from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
+from scotopic.errors import DamagedFileError, NotRawError, ReadError, TooSmallError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Captured, Linear, Mosaic
 from scotopic.read import read
 from scotopic.shading import evened, evened_mosaic
@@ -23,6 +23,7 @@ from scotopic.shading import evened, evened_mosaic
 CODES = {
     NotRawError: {"not-raw", "jpeg"},
     DamagedFileError: {"truncated"},
+    TooSmallError: {"too-small"},
     UnsupportedRawError: {"unsupported"},
 }
 DEFLATE, JPEG, LOSSY, JPEG_XL = 8, 7, 34892, 52546
@@ -86,7 +87,7 @@ def test_real_files_of_every_camera_read_as_in_python(raws: Path, tmp_path: Path
     paths = sorted(p for p in raws.iterdir() if p.is_file())
     for path, page in read_all(paths, tmp_path).items():
         if path.name == "adobe_jxl_linear_raw.dng":
-            assert page["code"] == "unsupported"
+            assert page["code"] == "not-here"
             assert page["facts"] == {"kind": "JPEG XL"}
             continue
         # Python has to estimate the matrix of this camera, which LibRaw does not tell it.
@@ -263,8 +264,16 @@ def test_a_dng_of_this_kind_reads_as_in_python(
 def test_jpeg_xl_is_refused_by_its_name(tmp_path: Path) -> None:
     path = write(tmp_path / "x.dng", MOSAIC, tags=LEVELS, compression=JPEG_XL)
     page = read_all([path], tmp_path)[path]
-    assert page["code"] == "unsupported"
+    assert page["code"] == "not-here"
     assert page["facts"] == {"kind": "JPEG XL"}
+
+
+def test_a_thumbnail_is_refused_as_too_small_as_in_python(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.dng", np.zeros((12, 16), np.uint16), tags=LEVELS)
+    page = read_all([path], tmp_path)[path]
+    assert (page["code"], page["facts"]) == ("too-small", {"width": 16, "height": 12})
+    with pytest.raises(TooSmallError, match=r"16x12 pixels.*not a thumbnail"):
+        read(path)
 
 
 def test_the_shading_of_lenses_is_evened_out_as_in_python(tmp_path: Path) -> None:
@@ -362,7 +371,7 @@ def test_no_broken_byte_crashes_the_page(tmp_path: Path) -> None:
             paths.append(tmp_path / f"{seed.stem}{number}.dng")
             paths[-1].write_bytes(content)
     codes = [page.get("code", "read") for page in read_all(paths, tmp_path / "page").values()]
-    assert set(codes) <= {"read", "truncated", "unsupported", "not-raw", "memory"}
+    assert set(codes) <= {"read", "truncated", "too-small", "unsupported", "not-here", "not-raw", "memory"}
     assert codes.count("read") > 10
     assert len(codes) - codes.count("read") > 10
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,15 @@ import dng_files
 from conftest import SAMPLE
 from node_page import run
 from scotopic import metadata, xmp
+from scotopic.develop import develop
 from scotopic.dng.light import scaling_of
+from scotopic.dng.origin import read_origin
+from scotopic.dng.write import write_linear
 from scotopic.frame import Capture, Linear, Rendered
 from scotopic.icc import profile
 from scotopic.metadata import is_enhanced
 from scotopic.read import read
+from scotopic.web.constants import constants
 from scotopic.write import write
 
 HEIGHT, WIDTH = 131, 203
@@ -252,7 +257,7 @@ def test_a_linear_dng_is_read_by_python_and_by_libraw(picture: np.ndarray, tmp_p
     assert after.wb == pytest.approx(before.wb, rel=1e-5)
     assert before.xyz_to_camera is not None
     np.testing.assert_allclose(after.xyz_to_camera, before.xyz_to_camera, atol=1e-6)
-    assert (after.make, after.model, after.iso, after.orientation) == ("Test", "Camera", 6400, 1)
+    assert (after.make, after.model, after.iso, after.orientation) == ("Test", "Camera", 6400, 6)
     assert after.exposure_s == pytest.approx(1 / 40)
     assert is_enhanced(path)
     words, _ = xmp.parse(metadata._packet(path))
@@ -265,8 +270,142 @@ def test_a_linear_dng_is_read_by_python_and_by_libraw(picture: np.ndarray, tmp_p
         thumbnail = raw.extract_thumb().data
         developed = raw.postprocess(use_camera_wb=True, no_auto_bright=True)
     assert np.abs(thumbnail.astype(int) - picture).mean() < 1
-    assert developed.shape == (HEIGHT, WIDTH, 3)
-    assert (developed[45, 65] > 250).all()
+    assert developed.shape == (WIDTH, HEIGHT, 3)
+    assert (developed[65, HEIGHT - 1 - 45] > 250).all()
+
+
+OF_THE_FILE = {
+    254,
+    256,
+    257,
+    258,
+    259,
+    273,
+    277,
+    278,
+    279,
+    282,
+    283,
+    284,
+    296,
+    305,
+    330,
+    347,
+    530,
+    532,
+    700,
+    0x8769,
+    0x8825,
+}
+
+
+def told_of(path: Path) -> list[dict[int, Any]]:
+    """What each directory of a DNG says, but for how it is stored and by whom."""
+    with tifffile.TiffFile(path) as tiff:
+        whole = tiff.pages[0]
+        return [
+            {t.code: _plain(t) for t in page.tags if t.code not in OF_THE_FILE}
+            for page in (whole, *whole.pages)
+        ]
+
+
+def _plain(tag: Any) -> Any:
+    """Type and value; of fractions what they come to, to the fourth digit."""
+    value = tag.value.tolist() if isinstance(tag.value, np.ndarray) else tag.value
+    if tag.dtype in (5, 10):
+        pairs = np.array(value).reshape(-1, 2)
+        value = np.round(pairs[:, 0] / pairs[:, 1], 4).tolist()
+    return int(tag.dtype), value
+
+
+def opcode(number: int, body: bytes = b"") -> bytes:
+    return struct.pack(">4I", number, 0x01030000, 0, len(body)) + body
+
+
+def of_a_phone(folder: Path, more: dict[int, Any]) -> Path:
+    """A DNG with two matrices, a profile, a lens and its own brightening; its pixels lie turned and are not square."""
+    vignette = opcode(3, struct.pack(">7d", 0.3, 0.1, 0, 0, 0, 0.5, 0.5))
+    gains = np.ones((3, 4, 1), np.float32)
+    shading = dng_files.gain_map(gains, (0, 0, HEIGHT, WIDTH))
+    matrices = {
+        50722: dng_files.COLOR_MATRIX * 0.9,
+        50779: 17,
+        50723: np.eye(3) * 1.1,
+        50724: np.eye(3),
+        50727: (1, 0.9, 1),
+    }
+    tags = {
+        50708: "Maker Phone 9",
+        274: 6,
+        50718: (1, 2),
+        50730: 0.35,
+        50721: dng_files.COLOR_MATRIX,
+    } | matrices
+    tags |= {
+        51022: dng_files.opcode_list(shading, vignette),
+        51009: dng_files.opcode_list(opcode(9)),
+    } | more
+    own = dng_files.extratags(dng_files.COMMON | dng_files.mosaic_tags() | tags)
+    own += [
+        (50936, 2, 0, "Näch".encode(), True),
+        (50937, 4, 3, (2, 2, 1), True),
+        (50938, 11, 12, tuple(i / 7 for i in range(12)), True),
+        (50940, 11, 4, (0.0, 0.0, 1.0, 1.0), True),
+        (50941, 4, 1, 3, True),
+        (50942, 2, 0, "© José".encode(), True),
+        (50964, 10, 9, (3, 4) * 9, True),
+        (51109, 10, 1, (-1, 4), True),
+        (51110, 4, 1, 1, True),
+    ]
+    path = folder / "höhle.dng"
+    data = np.random.default_rng(0).integers(600, 9000, (HEIGHT, WIDTH)).astype(np.uint16)
+    tifffile.imwrite(
+        path, data, photometric=32803, metadata=None, software=False, extratags=own, byteorder=">"
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {50829: (2, 2, HEIGHT, WIDTH)}, {50721: None}, {51022: b"\0\0\0\1broken"}]
+)
+def test_a_linear_dng_says_of_camera_and_lens_what_pythons_says(
+    more: dict[int, Any], picture: np.ndarray, tmp_path: Path
+) -> None:
+    shown = lit(picture, 3.0, tmp_path)
+    source = of_a_phone(tmp_path, more)
+    path = dng_written(tmp_path, source, clip=3.0, strength=0.8)
+    fields = {f: getattr(read(source), f) for f in Capture.__dataclass_fields__}
+    light = Linear(data=shown, clip=3.0, ratio=300, **(fields | {"shading": None}))
+    theirs = tmp_path / "python.dng"
+    write_linear(theirs, light, develop(light), strength=0.8, origin=read_origin(source, HEIGHT, WIDTH))
+    page, python = told_of(path), told_of(theirs)
+    for ours, wanted in zip(page, python, strict=True):
+        differs = {
+            c: (ours.get(c), wanted.get(c)) for c in ours.keys() | wanted if ours.get(c) != wanted.get(c)
+        }
+        assert not differs, str(differs)
+    assert page[0][50708][1] == "Maker Phone 9"
+    assert page[2][50970][1] == 2, "the preview is sRGB"
+    assert (51022 in page[1]) == (more == {} or 50721 in more)
+    assert (50722 in page[0]) == (50721 not in more)
+
+
+def test_the_pages_dng_lies_as_the_sensor_saw_it_with_its_own_pixels(tmp_path: Path) -> None:
+    (tmp_path / "constants.json").write_text(json.dumps(constants()))
+    path = tmp_path / "a.dng"
+    (told,) = run("picture_dng.mjs", tmp_path / "constants.json", path, 30, 40, 6, 2.0)
+    assert told["name"] == "IMG_1-scotopic.dng"
+    whole, raw, _ = told_of(path)
+    assert whole[274] == (3, 6)
+    assert whole[50827][1] == "IMG_1.KDC"
+    assert raw[50718][1] == [2, 1]
+    linear = read(path)
+    assert linear.data.shape == (30, 40, 3)
+    light = np.linspace(0, 1, 3 * 30 * 40, endpoint=False).reshape(3, 30, 40)
+    np.testing.assert_allclose(linear.data * linear.wb, np.moveaxis(light, 0, -1), atol=1e-3)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.pages[0].pages[1].shape == (30, 80, 3), "the preview is shown: its pixels are square"
+        assert tiff.pages[0].shape[1] > 2 * tiff.pages[0].shape[0]
 
 
 def test_a_picture_wider_than_jpeg_allows_is_refused(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from PIL import Image
 
 pytest.importorskip("fastapi", reason="the web extra is not installed")
 
+import dng_files
 from conftest import ROOT
 from scotopic.batch import Kind
 from scotopic.devices import check_device
@@ -441,6 +442,22 @@ def test_what_is_no_raw_file_fails_in_words_under_its_own_name(server, raw, name
     assert failed["result"] is None
     assert server.ask(f"/api/jobs/{sent.json['id']}/result").status == 409
     server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
+def test_what_scotopic_has_enhanced_already_fails_under_a_code_of_its_own(server, raw):
+    sent = server.send(raw, "a.dng", format="dng")
+    done = server.finished(sent.json["id"])
+    again = server.send(server.ask(f"/{done['result']['url']}").body, "b.dng")
+    failed = server.finished(again.json["id"])
+    assert (failed["state"], failed["error"]["code"]) == ("failed", "enhanced")
+    for job in (sent, again):
+        server.ask(f"/api/jobs/{job.json['id']}", "DELETE")
+
+
+def test_a_thumbnail_fails_as_too_small(server, tmp_path):
+    path = dng_files.write(tmp_path / "a.dng", np.zeros((12, 16), np.uint16))
+    failed = server.finished(server.send(path.read_bytes(), "a.dng").json["id"])
+    assert failed["error"]["code"] == "too-small"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
 from scotopic.calibration.apply import Profiles, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
-from scotopic.errors import ModelError, SettingsError, UnsupportedRawError
+from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
 from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered, check_light
 from scotopic.lines import lines_off
 from scotopic.mend import Mended, Replaced, mended, without_lines
@@ -221,9 +221,9 @@ def _unbalancing(mosaic: Mosaic) -> tuple[float, float, float]:
 
 
 def check_fresh(captured: Captured) -> None:
-    """Raise UnsupportedRawError for a picture that scotopic has enhanced already."""
+    """Raise EnhancedAlreadyError for a picture that scotopic has enhanced already."""
     if captured.exif.enhanced:
-        raise UnsupportedRawError(
+        raise EnhancedAlreadyError(
             "scotopic has enhanced this picture already, and a second time would take texture for noise: use "
             "the RAW file it was made from, develop this one in an editor, or give --again"
         )

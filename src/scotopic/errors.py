@@ -26,8 +26,16 @@ class DamagedFileError(ReadError):
     """The file is a RAW file, but cut short or broken."""
 
 
+class TooSmallError(DamagedFileError):
+    """The file's picture is smaller than any camera's: a thumbnail, or what damage left."""
+
+
 class UnsupportedRawError(ReadError):
     """A RAW file of a kind that this version does not enhance."""
+
+
+class EnhancedAlreadyError(UnsupportedRawError):
+    """The picture is a result of scotopic's own."""
 
 
 class UnsafeFileError(ReadError):

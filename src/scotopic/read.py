@@ -15,7 +15,7 @@ from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.dng.page import Dng, read_tags
 from scotopic.dng.read import captured, check_side, check_whole, read_dng
-from scotopic.errors import DamagedFileError, ReadError, SettingsError, UnsupportedRawError
+from scotopic.errors import DamagedFileError, ReadError, SettingsError, TooSmallError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
 from scotopic.levels import black_of_margin, grey_world, grey_world_of_light, saturation
@@ -109,8 +109,9 @@ def as_libraw_sees_it(raw: Any, path: Path) -> Captured:
         return _linear(raw, visible, path)
     cfa, places = libraw.cell(raw, path)
     if min(visible.shape) < 2 * len(cfa):
-        raise DamagedFileError(
-            f"{path.name}: its picture is only {visible.shape[1]}x{visible.shape[0]} pixels"
+        raise TooSmallError(
+            f"{path.name}: its picture is only {visible.shape[1]}x{visible.shape[0]} pixels: take the camera's own "
+            "file and not a thumbnail, or copy it from the card again"
         )
     black = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
     white = libraw.white(raw, float(black.max()), path)

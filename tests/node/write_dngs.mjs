@@ -2,6 +2,7 @@
 //
 // OUT_FOLDER/light.bin holds planes of floats, OUT_FOLDER/rgb.bin the same rendered; options are OPTIONS (JSON).
 import { readFile, writeFile } from "node:fs/promises";
+import { basename } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const [folder, out, wide, high, ...files] = process.argv.slice(2);
@@ -22,7 +23,7 @@ const planes = (top, count) => {
 
 for (const [number, file] of files.entries()) {
   const capture = await read(new Uint8Array(await readFile(file)));
-  const options = { capture, software: "scotopic 9.9", ...JSON.parse(process.env.OPTIONS) };
+  const options = { capture, fileName: basename(file), software: "scotopic 9.9", ...JSON.parse(process.env.OPTIONS) };
   const { parts, size } = await linearDng(planes, shown, width, height, options);
   const name = `${out}/${number}.dng`;
   await writeFile(name, Buffer.concat(parts));

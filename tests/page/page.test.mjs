@@ -95,6 +95,93 @@ visiting("the sliders change the picture at once, and reset brings it back", {},
   assert.equal((await moved("reset", () => page.click("#reset"))).max, 0);
 });
 
+visiting("an own balance begins where the light is, however far out, and one slider leaves the other", {}, async ({ page }) => {
+  for (const name of ["glow", "stage"]) {
+    await page.setInputFiles("#file", files[name]);
+    await page.waitForFunction((name) => document.querySelector("#picture-name").textContent === name, `${name}.dng`);
+    await settled(page);
+    const shot = async (of) => {
+      const path = join(folder, `${name}-${of}.png`);
+      await screenPixels(page, path, SMALL);
+      return path;
+    };
+    const before = await shot("camera");
+    const tint = await page.textContent("#tint-now");
+    if (name === "stage") assert.ok(parseInt(tint.replace(/\D/g, "")) > 150, `a tint of ${tint}`);
+    else assert.match(await page.textContent("#temperature-now"), /^1700 K/);
+    await page.check('input[value="custom"]');
+    await page.waitForTimeout(300);
+    await settled(page);
+    assert.equal((await pictures("compare", await shot("own"), before)).max, 0);
+    await page.focus("#temperature");
+    await page.keyboard.press("ArrowRight");
+    assert.equal(await page.textContent("#tint-now"), tint);
+    await page.click("#reset");
+    assert.equal(await page.isEnabled("#tint"), true);
+    await page.waitForTimeout(300);
+    await settled(page);
+    assert.equal((await pictures("compare", await shot("reset"), before)).max, 0);
+  }
+});
+
+visiting("where the camera's colours are not known, what needs them is not offered and says why", {}, async ({ page }) => {
+  const offered = () => page.evaluate(() => ({
+    daylight: !document.querySelector('input[value="daylight"]').disabled,
+    own: !document.querySelector('input[value="custom"]').disabled,
+    temperature: !document.querySelector("#temperature").disabled,
+    tint: !document.querySelector("#tint").disabled,
+    reason: !document.querySelector("#wb-unknown").hidden,
+    shown: document.querySelector("#temperature-now").textContent + document.querySelector("#tint-now").textContent,
+  }));
+  await page.setInputFiles("#file", files.small);
+  await settled(page);
+  const { shown, ...before } = await offered();
+  assert.deepEqual(before, { daylight: true, own: true, temperature: true, tint: true, reason: false });
+  assert.match(shown, / K/);
+  await page.setInputFiles("#file", files.unknown);
+  await page.waitForFunction(() => document.querySelector("#picture-name").textContent === "unknown.dng");
+  await settled(page);
+  assert.deepEqual(await offered(), { daylight: false, own: false, temperature: false, tint: false, reason: true, shown: "" });
+  assert.equal(await page.isEnabled('input[value="auto"]'), true);
+  await page.click("li:nth-child(1) .thumb");
+  await settled(page);
+  assert.equal((await offered()).reason, false);
+});
+
+visiting("an own balance is the same picture where the computer takes over", {}, async ({ page }) => {
+  await page.setInputFiles("#file", files.small);
+  await settled(page);
+  await page.$eval("#temperature", (slider) => {
+    slider.value = 0.95;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  await page.waitForTimeout(300);
+  await settled(page);
+  const save = async (name) => {
+    const coming = page.waitForEvent("download");
+    await page.click("#save");
+    const path = join(folder, name);
+    await (await coming).saveAs(path);
+    return path;
+  };
+  const device = await save("own-device.jpg");
+  await page.click("#settings-open");
+  await page.check('input[name="place"][value="computer"]');
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => document.querySelector("#stage").dataset.state !== "done");
+  await settled(page);
+  assert.equal(await page.isVisible('label:has(input[value="custom"])'), true);
+  assert.equal(await page.isChecked('input[value="custom"]'), true);
+  assert.equal(await page.isVisible("#temperature"), false);
+  const seen = join(folder, "own-computer.png");
+  await screenPixels(page, seen, SMALL);
+  const computer = await save("own-computer.jpg");
+  assert.ok((await pictures("compare", seen, device)).mean < 3);
+  assert.ok((await pictures("compare", computer, device)).mean < 3);
+  assert.notDeepEqual(await readFile(computer), await readFile(device), "the file is the computer's own");
+  assert.ok((await pictures("compare", computer, join(folder, "small.png"))).mean > 5);
+});
+
 visiting("a saved JPEG has the whole size, the profile and the EXIF, and the picture", {}, async ({ page }) => {
   await page.setInputFiles("#file", files.dark_eagles);
   await settled(page);
@@ -135,6 +222,20 @@ visiting("what is no whole RAW photo is refused in plain words, and the next fil
   await page.click("li:nth-child(5) .thumb");
   assert.equal(await page.isVisible("#notice"), false);
   assert.equal(await page.isEnabled("#save"), true);
+});
+
+visiting("what was enhanced already, and a thumbnail, are refused in words of their own and by no computer", {}, async ({ page }) => {
+  await page.setInputFiles("#file", files.again);
+  await page.waitForSelector('#stage[data-state="failed"]');
+  assert.equal(await page.textContent("#notice-title"), "scotopic has enhanced this picture already");
+  assert.match(await page.textContent("#notice-words"), /^Use the RAW file that it was made from/);
+  assert.equal(await page.textContent("#notice-detail"), "again.dng");
+  assert.equal(await page.isVisible("#notice-computer"), false);
+  await page.setInputFiles("#file", files.thumbnail);
+  await page.waitForSelector('#stage[data-state="failed"]');
+  assert.equal(await page.textContent("#notice-title"), "This picture is too small to be a photo");
+  assert.equal(await page.textContent("#notice-detail"), "thumbnail.dng: its picture is only 16x12 pixels");
+  assert.equal(await page.isVisible("#notice-computer"), false);
 });
 
 visiting("work is cancelled half way and taken up again", {}, async ({ page }) => {

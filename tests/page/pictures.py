@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 import scotopic
+from scotopic.dng.write import write_linear
 from scotopic.frame import Mosaic
 
 ROOT = Path(__file__).parent.parent.parent
@@ -29,7 +30,7 @@ SMALL = (slice(360, 744), slice(200, 712))
 
 
 def make(folder: Path) -> dict[str, str]:
-    """Whole and cropped sample with Python's pictures of both, and four files that are none."""
+    """Whole and cropped sample with Python's pictures of both, and six files that are none."""
     mosaic = scotopic.read(SAMPLE)
     assert isinstance(mosaic, Mosaic)
     tags = {
@@ -41,6 +42,17 @@ def make(folder: Path) -> dict[str, str]:
     }
     small = write(folder / "small.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags)
     turned = write(folder / "turned.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags | {274: 6})
+    # Light beyond the sliders' ends: a fire's glow, a pink lamp on a stage. And a camera whose colours nobody knows.
+    matrix = np.asarray(mosaic.xyz_to_camera)
+    for name, (x, y) in {"glow": (0.6, 0.38), "stage": (0.42, 0.25)}.items():
+        seen = matrix @ np.array([x / y, 1, (1 - x - y) / y])
+        write(
+            folder / f"{name}.dng",
+            np.ascontiguousarray(mosaic.data[SMALL]),
+            tags=tags | {50728: seen / seen.max()},
+        )
+    unknown = {50721: None, 50778: None}
+    write(folder / "unknown.dng", np.ascontiguousarray(mosaic.data[SMALL]), tags=tags | unknown)
     whole = folder / "dark_eagles.dng"
     whole.write_bytes(SAMPLE.read_bytes())
     model = scotopic.Model(device="cpu")
@@ -49,6 +61,8 @@ def make(folder: Path) -> dict[str, str]:
         scotopic.write(path.with_suffix(".png"), scotopic.develop(linear), "png")
     # As iOS does: a developed picture under the name of the RAW.
     Image.open(small.with_suffix(".png")).save(folder / "IMG_0001.DNG", "JPEG")
+    write_linear(folder / "again.dng", linear, scotopic.develop(linear))
+    write(folder / "thumbnail.dng", np.zeros((12, 16), np.uint16), tags=tags)
     (folder / "cut.dng").write_bytes(small.read_bytes()[:250_000])
     (folder / "letter.dng").write_text("Dear photographer, this is no photo at all.\n" * 40)
     write(

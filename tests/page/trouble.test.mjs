@@ -135,12 +135,45 @@ hosted("a network that does not come is said to be it, and comes when tried agai
   await page.setInputFiles("#file", files.small);
   assert.equal(await outcome(page), "failed");
   const [title, detail] = await told(page);
-  assert.equal(title, "The network could not be fetched");
+  assert.equal(title, "A part of the page could not be fetched");
   assert.match(detail, /weights\.bin: the server answered 503/);
   assert.notEqual(await offline(page), WORKS);
   broken = false;
   await page.click("#notice-retry");
   await page.waitForSelector('#stage[data-state="done"]');
+});
+
+let gone = true;
+hosted("a decoder that does not come is said to be it, and comes when tried again", {
+  line: { fails: (path) => (gone && path === "libraw.wasm" ? 503 : 0) }, visitor: { serviceWorkers: "block" },
+}, async ({ page }) => {
+  await page.setInputFiles("#file", files.small);
+  assert.equal(await outcome(page), "failed");
+  assert.deepEqual(await told(page), ["A part of the page could not be fetched", "small.dng: libraw.wasm: the server answered 503"]);
+  gone = false;
+  await page.click("#notice-retry");
+  await page.waitForSelector('#stage[data-state="done"]');
+});
+
+test("a host that goes once the page has all its parts is not missed", async () => {
+  const served = await host(site);
+  const context = await browser.newContext({ locale: "en-GB", serviceWorkers: "block" });
+  const page = await context.newPage();
+  try {
+    const wanted = new Set(["libraw.wasm", "models/bayer-fast/weights.bin"]);
+    context.on("requestfinished", (request) => wanted.delete(new URL(request.url()).pathname.slice(1)));
+    await page.goto(served.url);
+    await ready(page);
+    for (let tries = 0; wanted.size && tries < 100; tries++) await page.waitForTimeout(100);
+    assert.deepEqual([...wanted], [], "all that every picture needs comes by itself");
+    await page.waitForTimeout(500);
+    await served.stop();
+    await page.setInputFiles("#file", files.small);
+    assert.equal(await outcome(page), "done");
+  } finally {
+    await context.close();
+    await served.stop();
+  }
 });
 
 hosted("the page works offline only once all of it is stored and somebody serves it", {

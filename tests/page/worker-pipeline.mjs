@@ -123,8 +123,12 @@ const calls = {
   },
   balance({ light, choices }) {
     return choices.map((choice) => {
-      const gains = gainsFor(choice, light, constants);
-      return { gains, described: described(gains, light) };
+      try {
+        const gains = gainsFor(choice, light, constants);
+        return { gains, described: described(gains, light, choice) };
+      } catch (error) {
+        return { refused: error.message };
+      }
     });
   },
   // What a picture that the model makes nothing of, a cancelled one and an engine that disagrees lead to.

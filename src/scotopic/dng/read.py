@@ -12,7 +12,7 @@ from scotopic.dng.opcodes import LIGHT_MAX, bent
 from scotopic.dng.page import SIDE_MIN, Dng
 from scotopic.dng.pixels import stored_values
 from scotopic.dng.tags import Cell
-from scotopic.errors import DamagedFileError
+from scotopic.errors import DamagedFileError, TooSmallError
 from scotopic.frame import Captured, Counts, Linear, Mosaic, NoiseProfile
 from scotopic.levels import grey_world, grey_world_of_light, saturation
 from scotopic.shading import Shading
@@ -75,10 +75,10 @@ def captured(values: npt.NDArray[Any], dng: Dng, described: Described, name: str
 
 
 def check_side(dng: Dng, name: str) -> None:
-    """Raise DamagedFileError for pictures that no camera makes so small."""
+    """Raise TooSmallError for pictures that no camera makes so small."""
     top, left, bottom, right = dng.area
     if min(bottom - top, right - left) < SIDE_MIN:
-        raise DamagedFileError(
+        raise TooSmallError(
             f"{name}: its picture is only {right - left}x{bottom - top} pixels, at least {SIDE_MIN} a side are "
             "needed: take the camera's own file and not a thumbnail, or copy it from the card again"
         )

@@ -46,8 +46,9 @@ _OWN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX":
 """Threads take address space for themselves, of which the child has little."""
 
 _KINDS: dict[str, type[ReadError]] = {
-    kind.__name__: kind
-    for kind in (ReadError, errors.NotRawError, errors.DamagedFileError, errors.UnsupportedRawError)
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, ReadError) and kind is not UnsafeFileError
 }
 
 

@@ -144,8 +144,10 @@ _JPEG = b"\xff\xd8"
 _CODES = {
     "NotRawError": "not-raw",
     "DamagedFileError": "truncated",
+    "TooSmallError": "too-small",
     "UnsafeFileError": "truncated",
     "UnsupportedRawError": "unsupported",
+    "EnhancedAlreadyError": "enhanced",
     "MemoryError": "memory",
     "WriteError": "disk",
     "ModelError": "engine",

@@ -68,11 +68,19 @@ function startWorker() {
   $("where").dataset.place = onComputer() ? "computer" : "device";
   $("where").textContent = say(onComputer() ? "placeComputer" : "placeDevice");
   for (const picture of queue.pictures) {
+    picture.settings.wb = elsewhere(picture);
     if (picture.resident || picture.working || picture.state === "failed") {
       Object.assign(picture, { resident: false, drawable: false, state: "waiting", stage: "waiting", failure: null, enhanced: false, info: null });
     }
   }
   if (queue.selected) queue.select(queue.selected);
+}
+
+/** A picture's balance for whoever works now: an own one with its gains, as the computer knows no temperatures. */
+function elsewhere({ settings: { wb }, balance }) {
+  if (typeof wb === "string" || wb.gains || !onComputer()) return wb;
+  const told = JSON.stringify(balance?.of) === JSON.stringify(wb);
+  return told ? { ...wb, gains: balance.gains } : "camera";
 }
 
 /** Every message of the worker. */
@@ -84,7 +92,10 @@ function heard(message) {
       return;
     case "rendered":
       renders.rendered(message);
-      if (picture && picture === queue.selected && message.wb && message.which === "enhanced") controls.showBalance(message.wb);
+      if (picture && message.wb && message.which === "enhanced") {
+        picture.balance = message.wb;
+        if (picture === queue.selected) controls.showBalance(message.wb);
+      }
       return;
     case "saved":
       saving.saved(message);
@@ -206,7 +217,7 @@ function changed(picture) {
 
   showFailure($("notice"), picture, { computer: Boolean(computer) && !onComputer() });
   const usable = picture.state === "done" && picture.resident;
-  for (const element of $("controls").elements) element.disabled = !picture.drawable;
+  controls.enable(picture.drawable);
   for (const id of ["save", "share", "save-dng"]) $(id).disabled = !usable;
   $("share").hidden = !canShare();
   $("save-dng").hidden = !picture.info?.dng;
@@ -236,7 +247,7 @@ function hush() {
 // ---- out
 
 const quality = () => Number(settings.quality);
-const saving = new Saving({ queue, say: toast, quality, ask });
+const saving = new Saving({ queue, say: toast, quality, ask, place: () => (onComputer() ? "computer" : "device") });
 
 // ---- hands
 

@@ -13,25 +13,37 @@ const TINTS_PER_UV = 3000;
 
 /**
  * The gains [r, 1, b] that a choice asks for: "camera", "auto", "daylight", [r, g, b] gains, [r, b] factors on the
- * camera's own, or {temperature_k, tint}.
+ * camera's own, or {temperature_k, tint}; where that has `gains` it is known already what it comes to. Throws for
+ * what asks for the camera's colours where they are not known.
  */
 export function gainsFor(choice, light, constants, strength = 1) {
   const { wb, xyzToCamera } = light;
   if (choice === "auto") return ofTheBrightest(light, constants, strength) ?? wb;
-  if (choice === "daylight") return xyzToCamera ? gainsOfLight(constants.colour.d65Xyz, xyzToCamera, constants) : wb;
+  if (choice === "daylight") return gainsOfLight(constants.colour.d65Xyz, known(xyzToCamera), constants);
   if (Array.isArray(choice) && choice.length === 3) return checked(choice, constants);
   if (Array.isArray(choice)) return within([wb[0] * choice[0], 1, wb[2] * choice[1]], constants);
-  if (choice?.temperature_k && xyzToCamera)
-    return gainsOfLight(xyzOfTemperature(choice.temperature_k, choice.tint ?? 0), xyzToCamera, constants);
+  if (choice?.gains) return checked(choice.gains, constants);
+  if (choice?.temperature_k)
+    return gainsOfLight(xyzOfTemperature(choice.temperature_k, choice.tint ?? 0), known(xyzToCamera), constants);
   return wb;
 }
 
-/** {gains, temperature_k, tint} for sliders to stand at; temperature null where the camera's colours are unknown. */
-export function described(gains, { xyzToCamera }) {
+function known(xyzToCamera) {
+  if (xyzToCamera) return xyzToCamera;
+  const words = "the camera's colour matrix is not known, so neither is the white of daylight or of a temperature";
+  throw new ScotopicError("internal", `${words}: choose the camera's white balance, or the automatic one`);
+}
+
+/**
+ * What the choice `of` came to: {of, gains, temperature_k, tint, coloursKnown}, for sliders to stand at. The
+ * temperature is null where the camera's colours are not known, or the gains are no light's.
+ */
+export function described(gains, { xyzToCamera }, of) {
+  const coloursKnown = Boolean(xyzToCamera);
   const seen = xyzToCamera && timesVector(inverse(xyzToCamera), gains.map((g) => 1 / g));
   const usable = seen && seen.every(Number.isFinite) && seen[0] + seen[1] + seen[2] > 0;
-  if (!usable) return { gains, temperature_k: null, tint: 0 };
-  return { gains, ...temperatureOfXyz(seen) };
+  if (!usable) return { of, gains, temperature_k: null, tint: 0, coloursKnown };
+  return { of, gains, ...temperatureOfXyz(seen), coloursKnown };
 }
 
 function gainsOfLight(xyz, xyzToCamera, constants) {

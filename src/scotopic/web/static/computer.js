@@ -244,7 +244,8 @@ function keyOf(which, { ev, strength, wb }) {
 
 function queryOf(picture, which, { ev, strength, wb }, format) {
   const query = new URLSearchParams({ format, ev: String(picture.ev + ev) });
-  if (typeof wb === "string") query.set("wb", wb);
+  // Of an own balance the computer takes the gains that this device worked out.
+  query.set("wb", wb.gains ? wb.gains.map((gain) => gain.toPrecision(9)).join() : wb);
   // The plain demosaic in LibRaw's curve is what a traditional development shows, at the same brightness.
   if (which === "traditional") query.set("look", "libraw");
   query.set("strength", which === "traditional" ? "0" : String(strength));

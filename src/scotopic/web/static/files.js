@@ -22,24 +22,25 @@ const FORMATS = { jpg: "image/jpeg", dng: "image/x-adobe-dng" };
 export async function fileOf(picture, { settings = {}, format = "jpg", quality }, { constants, go, onRow }) {
   if (!(format in FORMATS)) throw unsupported(format, `the page writes JPEG and DNG; ${format} is written by the computer`);
   const { light, file } = picture;
-  const [width, height] = uprightSize(light);
   const { wb = "camera", strength = 1, ev = 0 } = settings;
   const [gains, gain] = [gainsFor(wb, light, constants, strength), 2 ** ev];
   const develop = developer(light, { gains, gain }, constants);
   let rested = performance.now();
-  const strip = async (top, count) => {
+  const strip = async (of, top, count) => {
     if (performance.now() - rested > BREATH_MS) {
       // Whoever moves a slider or cancels is heard meanwhile.
       await new Promise((heard) => setTimeout(heard));
       rested = performance.now();
     }
     go();
+    const [width] = uprightSize(of);
     const view = { x: 0, y: top, width, height: count };
-    return blended((which) => sampled([light], light, which, view, width, count), strength);
+    return blended((which) => sampled([light], of, which, view, width, count), strength);
   };
-  const shown = async (top, count) => {
+  const shownAs = (of) => async (top, count) => {
+    const [width] = uprightSize(of);
     const rgb = new Uint8Array(3 * width * count);
-    const planes = await strip(top, count);
+    const planes = await strip(of, top, count);
     developed(develop, planes, width * count, rgb);
     release(...planes);
     return rgb;
@@ -48,19 +49,24 @@ export async function fileOf(picture, { settings = {}, format = "jpg", quality }
   const written = async () => {
     if (format === "jpg") {
       const icc = Uint8Array.from(atob(constants.develop.profile), (c) => c.charCodeAt(0));
-      return jpeg(shown, width, height, { exif: picture.about.exif, quality, icc, software, onRow });
+      const [width, height] = uprightSize(light);
+      return jpeg(shownAs(light), width, height, { exif: picture.about.exif, quality, icc, software, onRow });
     }
     // As the sensor saw it, before any white balance; amplified, and brightened as on the screen.
+    const lying = { ...light, orientation: 1 };
+    const stored = { ...lying, pixelAspect: 1 };
+    const { width, height } = light;
     const seen = async (top, count) => {
       const planes = new Float32Array(3 * width * count);
-      (await strip(top, count)).forEach((plane, c) => {
+      (await strip(stored, top, count)).forEach((plane, c) => {
         const scale = gain / light.wb[c];
         for (let i = 0; i < plane.length; i++) planes[c * width * count + i] = plane[i] * scale;
       });
       return planes;
     };
-    const capture = { ...picture.about, wb: gains, pixelAspect: 1 };
-    return linearDng(seen, shown, width, height, { capture, clip: light.clip * gain, software, strength, onRow });
+    const capture = { ...picture.about, wb: gains };
+    const options = { capture, clip: light.clip * gain, fileName: file.name, software, strength, onRow };
+    return linearDng(seen, shownAs(lying), width, height, { ...options, shownSize: uprightSize(lying) });
   };
   const { parts } = await written();
   const name = `${file.name.replace(/\.[^.]*$/, "") || "picture"}-scotopic.${format}`;

@@ -42,11 +42,11 @@ const X_TRANS = 9;
 
 let compiled = null;
 
-/** The compiled module; fetched once. */
+/** The compiled module; fetched once, and anew where that failed. Throws download. */
 export function librawModule() {
   compiled ??= compile(new URL("libraw.wasm", import.meta.url)).catch((error) => {
     compiled = null;
-    throw new ScotopicError("engine", `libraw.wasm cannot be loaded (${error.message})`);
+    throw new ScotopicError("download", `libraw.wasm: ${error.message}`);
   });
   return compiled;
 }
@@ -57,7 +57,7 @@ async function compile(url) {
     return WebAssembly.compile(await readFile(url));
   }
   const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
   return WebAssembly.compile(await answer.arrayBuffer());
 }
 
@@ -89,7 +89,7 @@ export class Raw {
     this.exports = exports;
   }
 
-  /** Open `bytes`. Throws unsupported, truncated or memory. */
+  /** Open `bytes`. Throws unsupported, truncated, memory or download. */
   static async open(bytes, megabytesMax = 2000) {
     const raw = new Raw(await instance());
     raw.#guarded(() => {

@@ -72,9 +72,7 @@ function valueOf(page, code) {
     return text ? { type, values: [...text].slice(0, LONGEST_TEXT).join("") } : null;
   }
   if (count > VALUES_MAX) return null;
-  if (type === RATIONAL || type === SRATIONAL) return { type, values: page.rationals(code) };
-  if (type === UNDEFINED || type === 1 || type === 6) return { type, values: page.bytes(code).slice() };
-  return { type, values: page.numbers(code) };
+  return page.value(code);
 }
 
 /** Maker and model from Canon's CIFF files (CRW), which hold no EXIF: two strings side by side. */

@@ -2,11 +2,12 @@
  *
  * Mirrors `scotopic.read`: the same values from the same file. */
 
+import { originOf } from "./dng/origin.js";
 import { readPixels } from "./dng/pixels.js";
 import { readTags } from "./dng/page.js";
 import { captured, checkSide, checkWhole } from "./dng/read.js";
 import { grid } from "./dng/tags.js";
-import { ScotopicError, damaged, unsupported } from "./errors.js";
+import { ScotopicError, damaged, tooSmall, unsupported } from "./errors.js";
 import { checkIsRaw } from "./identify.js";
 import { blackOfMargin, greyWorld, saturation } from "./levels.js";
 import { EXIF_ORIENTATION_OF_FLIP, Raw, isBlackOfMargin, whiteBalance } from "./libraw.js";
@@ -25,10 +26,11 @@ const XYZ_FROM_SRGB = [
 const IDENTITY = grid(3, 3, (y, x) => (y === x ? 1 : 0));
 
 /** Read a RAW photo from a Uint8Array. `megapixelsMax` is what this device can do: larger files are refused by
- * their header. Throws ScotopicError: jpeg, not-raw, truncated, unsupported, too-large, memory. */
+ * their header. Throws ScotopicError: jpeg, not-raw, truncated, too-small, unsupported, not-here, too-large, memory. */
 export async function read(bytes, { megapixelsMax = Infinity } = {}) {
   try {
-    return await readWhole(bytes, megapixelsMax);
+    const picture = await readWhole(bytes, megapixelsMax);
+    return { ...picture, origin: originOf(bytes) };
   } catch (error) {
     if (error instanceof ScotopicError) throw error;
     if (error instanceof RangeError && /alloc|length|memory/i.test(error.message)) {
@@ -131,7 +133,7 @@ function asLibrawSeesIt(raw, exif) {
     throw unsupported("finished colours", "holds no mosaic but colours that the camera has put together");
   }
   const { cfa, places } = cell(raw);
-  if (Math.min(height, width) < 2 * cfa.length) throw damaged(`its picture is only ${width}x${height} pixels`);
+  if (Math.min(height, width) < 2 * cfa.length) throw tooSmall(width, height);
   const stated = places.map((row) => row.map((i) => raw.black[i]));
   checkWhite(raw.white, Math.max(...stated.flat()));
   const black = isBlackOfMargin(fields.make) ? blackOfMargin(seen, stated, raw.white) : stated;

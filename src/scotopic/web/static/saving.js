@@ -4,12 +4,14 @@ import { say } from "./i18n.js";
 import { download, share } from "./outgoing.js";
 
 export class Saving {
-  /** `ask` sends to the worker, `say` shows a sentence, `quality()` is the JPEG quality that the user chose. */
-  constructor({ queue, ask, say, quality }) {
+  /** `ask` sends to the worker, `say` shows a sentence, `quality()` is the JPEG quality that the user chose,
+   * `place()` says who works: their files of the same settings are not the same bytes. */
+  constructor({ queue, ask, say, quality, place = () => "device" }) {
     this.queue = queue;
     this.ask = ask;
     this.tell = say;
     this.quality = quality;
+    this.place = place;
     this.waiting = new Map(); // Picture's number -> who waits for its file.
     this.under = new Map(); // Picture's number -> {key, file} of what is being written.
   }
@@ -45,7 +47,7 @@ export class Saving {
   /** The picture as a file {blob, name}, written anew only for other settings. */
   async written(picture, format = "jpg") {
     const wish = { settings: { ...picture.settings }, format, quality: this.quality() };
-    const key = JSON.stringify(wish);
+    const key = JSON.stringify({ place: this.place(), ...wish });
     if (picture.saved?.key === key) return picture.saved;
     const before = this.under.get(picture.id);
     if (before?.key === key) return before.file;

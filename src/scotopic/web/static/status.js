@@ -41,7 +41,10 @@ export function planLine({ info }) {
 }
 
 const RETRY = ["memory", "engine", "internal", "network", "busy", "download", "unreadable"];
-const FOR_THE_COMPUTER = ["too-large", "unsupported", "memory", "engine", "download", "lacking"];
+const FOR_THE_COMPUTER = ["too-large", "not-here", "memory", "engine", "download", "lacking"];
+
+/** Of these the page's own sentences say all; the computer's would tell of options that there are not here. */
+const SAID_WHOLLY = ["enhanced"];
 
 /** What went wrong, why, and what to do, over the stage; nothing for a picture that is well. */
 export function showFailure(notice, picture, { computer }) {
@@ -54,7 +57,7 @@ export function showFailure(notice, picture, { computer }) {
   const part = (name) => notice.querySelector(`#notice-${name}`);
   part("title").textContent = say(key, facts);
   part("words").textContent = say(key.replace(/Title$/, "Words"), facts);
-  part("detail").textContent = words ? `${picture.name}: ${words}` : picture.name;
+  part("detail").textContent = words && !SAID_WHOLLY.includes(code) ? `${picture.name}: ${words}` : picture.name;
   part("retry").hidden = !RETRY.includes(code);
   part("computer").hidden = !(computer && FOR_THE_COMPUTER.includes(code));
 }

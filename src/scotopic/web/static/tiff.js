@@ -5,6 +5,7 @@
 /** Bytes of a value by TIFF's type number. */
 const SIZE = { 1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8 };
 export const [BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL, DOUBLE] = [1, 2, 3, 4, 5, 7, 10, 12];
+const SIGNED_BYTE = 6;
 
 /** Directories in a chain, and entries in one; no camera writes as many. */
 const PAGES_MAX = 64;
@@ -72,6 +73,16 @@ export class Page {
       read(this.view, tag.at + 8 * i, this.little),
       read(this.view, tag.at + 8 * i + 4, this.little),
     ]);
+  }
+
+  /** A tag as directories are written: { type, values }, the values a string for texts, [numerator, denominator] pairs
+   * for rationals, a copy of the bytes for bytes, else numbers. */
+  value(code) {
+    const { type } = this.tags.get(code);
+    if (type === ASCII) return { type, values: this.text(code) };
+    if (type === RATIONAL || type === SRATIONAL) return { type, values: this.rationals(code) };
+    if (type === UNDEFINED || type === BYTE || type === SIGNED_BYTE) return { type, values: this.bytes(code).slice() };
+    return { type, values: this.numbers(code) };
   }
 
   /** A tag's content as bytes; empty where it is missing. */

@@ -4,10 +4,11 @@ import { described, gainsFor } from "./balance.js";
 import { developed, developer, uprightSize } from "./develop.js";
 import { enhance, modelFor, plan, preview } from "./enhance.js";
 import { Engine, hasGraphics, lacking, trial } from "./engines.js";
-import { ScotopicError, unsupported } from "./errors.js";
+import { ScotopicError } from "./errors.js";
 import { decide } from "./exposure.js";
 import { bytesOf } from "./file.js";
 import { fileOf } from "./files.js";
+import { librawModule } from "./libraw.js";
 import { read } from "./read.js";
 import { release } from "./release.js";
 import { readFrom } from "./run.js";
@@ -51,7 +52,8 @@ async function configure(message) {
     const name = defaultModel();
     const tried = wanted === "webgpu" ? await graphics(name, { auto: false }) : null;
     post({ type: "ready", engine: engine.kind, threads: engine.threads, refused: tried?.refused });
-    engine.open(name).catch(() => {});
+    // What every picture needs comes at once, while the host is there; where that fails a picture says so.
+    for (const part of [librawModule(), engine.open(name)]) part.catch(() => {});
     if (wanted === "auto" && !single) beside(name);
   })();
   // Where that fails every picture tries again, and says why it does not go.
@@ -169,10 +171,7 @@ async function decode(picture, ratio = null) {
   goOn(picture);
   const captured = await read(bytes, { name: picture.file.name, megapixelsMax: megapixelsMax() });
   if (captured.exif?.enhanced)
-    throw unsupported(
-      "enhanced already",
-      "scotopic has enhanced this picture already, and a second time would take texture for noise",
-    );
+    throw new ScotopicError("enhanced", "a second time would take texture for noise");
   goOn(picture);
   const made = plan(captured, page.constants, ratio);
   Object.assign(picture, { captured, made, size: [captured.height, captured.width] });
@@ -249,7 +248,7 @@ function render({ id, which, settings = {}, view = null, outWidth, outHeight, se
   const picture = pictureOf(id);
   if (!picture.light) throw new ScotopicError("internal", "nothing is there to draw yet");
   const { image, gains } = drawn(picture, which, settings, view, outWidth, outHeight);
-  const wb = described(gains, picture.light);
+  const wb = described(gains, picture.light, settings.wb ?? "camera");
   post({ type: "rendered", id, which, serial, image, wb }, [image.data.buffer]);
 }
 
@@ -312,7 +311,7 @@ function infoOf(picture) {
     kept: made.kept,
     sensor: captured.kind === "linear" ? "linear" : captured.cfa.length > 2 ? "xtrans" : "bayer",
     megapixels: (width * height) / 1e6,
-    wb: described(captured.wb, captured),
+    wb: described(captured.wb, captured, "camera"),
   };
 }
 

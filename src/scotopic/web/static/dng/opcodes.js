@@ -41,6 +41,18 @@ export function leadingGains(opcodes) {
   return end < 0 ? opcodes : opcodes.slice(0, end);
 }
 
+/** The list without them, as bytes; null where nothing else is in it. Throws RangeError as `split`. */
+export function withoutLeadingGains(bytes) {
+  const opcodes = split(bytes);
+  const gains = leadingGains(opcodes);
+  if (gains.length === opcodes.length) return null;
+  const length = gains.reduce((sum, { body }) => sum + 16 + body.byteLength, 0);
+  const left = new Uint8Array(bytes.length - length);
+  left.set(bytes.subarray(4 + length), 4);
+  new DataView(left.buffer).setUint32(0, opcodes.length - gains.length);
+  return left;
+}
+
 const longs = (view, count) => Array.from({ length: count }, (_, i) => view.getUint32(4 * i));
 
 /** MapTable and MapPolynomial of an opcode list: where each applies and how it bends. Throws RangeError. */

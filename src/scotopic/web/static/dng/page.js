@@ -11,7 +11,7 @@ import { Tags } from "./tags.js";
 
 /** The photometric interpretations of raw pictures: a mosaic, and all colours at a pixel. */
 const CFA = 32803;
-const LINEAR_RAW = 34892;
+export const LINEAR_RAW = 34892;
 
 export const DEFLATE = [8, 32946];
 export const LOSSY_JPEG = 34892;
@@ -46,7 +46,7 @@ export function readTags(bytes) {
 }
 
 /** The page of the picture as shot: full size before smaller copies, mosaic before Adobe's enhanced one. */
-function mainPage(tiff) {
+export function mainPage(tiff) {
   if (!allPages(tiff).some((page) => page.has(DNG_VERSION))) return null;
   const pages = rawPages(tiff);
   return pages.length ? pages.reduce((best, page) => (isBefore(rank(page), rank(best)) ? page : best)) : null;

@@ -3,7 +3,7 @@
  * Deflate and plain values are decoded here, lossy JPEG by libjpeg-turbo, lossless JPEG by LibRaw, which is handed
  * the one page that is wanted as a DNG of its own. JPEG XL is not read in the page. */
 
-import { ScotopicError, damaged, unsupported } from "../errors.js";
+import { ScotopicError, damaged, notHere } from "../errors.js";
 import { Raw, instance } from "../libraw.js";
 import { directoryBytes, joined } from "../metadata.js";
 import { ASCII, BYTE, LONG, SHORT } from "../tiff.js";
@@ -23,7 +23,7 @@ const INTEGER_STEPS = { 2: 1, 34892: 2, 34893: 4 };
 const FLOAT_STEPS = { 3: 1, 34894: 2, 34895: 4 };
 
 /** What the file stores for the picture that `dng` describes: { values, stride, storedWidth }, rows and columns in
- * order, the linearization table applied. Throws unsupported, truncated, memory. */
+ * order, the linearization table applied. Throws not-here, truncated, memory. */
 export async function readPixels(bytes, dng) {
   const { stored, width, height, samples } = dng;
   checkSegments(stored);
@@ -53,9 +53,9 @@ function checkSegments({
   lengths,
 }) {
   if (compression === JPEG_XL)
-    throw unsupported("JPEG XL", "its picture is stored as JPEG XL, which the page does not read");
+    throw notHere("JPEG XL", "its picture is stored as JPEG XL, which the page does not read");
   if (!(compression in EXPANSION_MAX)) {
-    throw unsupported("compression", `its compression (number ${compression}) is none that can be decoded here`);
+    throw notHere("compression", `its compression (number ${compression}) is none that can be decoded here`);
   }
   const needed = Math.ceil(width / segmentWidth) * Math.ceil(height / segmentHeight) * (separate ? samples : 1);
   const there = lengths.slice(0, needed).filter((n) => n > 0).length;

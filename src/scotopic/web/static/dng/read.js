@@ -2,7 +2,7 @@
  *
  * Where Python computes in single precision, so does this: the values come out the same to the last bit. */
 
-import { damaged } from "../errors.js";
+import { damaged, tooSmall } from "../errors.js";
 import { greyWorld, greyWorldOfLight, saturation } from "../levels.js";
 import { LIGHT_MAX, bent } from "./opcodes.js";
 import { SIDE_MIN } from "./page.js";
@@ -43,10 +43,10 @@ export function captured(stored, dng, fields) {
   return dng.cfa ? mosaic(seen, dng, black, all) : linear(seen, dng, black, all);
 }
 
-/** Throw truncated where the picture is too small to be a photo. */
+/** Throw too-small where the picture is too small to be a photo. */
 export function checkSide({ area: [top, left, bottom, right] }) {
   const [height, width] = [bottom - top, right - left];
-  if (Math.min(height, width) < SIDE_MIN) throw damaged(`its picture is only ${width}x${height} pixels`);
+  if (Math.min(height, width) < SIDE_MIN) throw tooSmall(width, height);
 }
 
 /** Throw where the last rows repeat: decoders fill up short files so. Noise never repeats. */

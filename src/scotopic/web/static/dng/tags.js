@@ -16,8 +16,8 @@ export const BLACK_DELTA_H = 50715;
 export const BLACK_DELTA_V = 50716;
 export const ROW_FIELDS = 50975;
 export const COLUMN_FIELDS = 52547;
-const ACTIVE_AREA = 50829;
-const BASELINE_EXPOSURE = 50730;
+export const ACTIVE_AREA = 50829;
+export const BASELINE_EXPOSURE = 50730;
 
 /** More stops either way are damage. */
 const BASELINE_EV_MAX = 12;

@@ -1,12 +1,12 @@
 /** Linear light to a LinearRaw DNG: camera RGB before white balance, 16-bit integers, black 0.
  *
- * Mirrors `scotopic.dng.write` and `scotopic.dng.light`, but that pictures stand upright here. Nothing of full size
- * is held beside what is written. */
+ * Mirrors `scotopic.dng.write` and `scotopic.dng.light`. Nothing of full size is held beside what is written. */
 
 import { ScotopicError } from "../errors.js";
 import { directoryBytes, directoriesOf, withoutGps } from "../metadata.js";
 import { inverse } from "../matrix.js";
-import { ASCII, BYTE, LONG, RATIONAL, SHORT, SRATIONAL } from "../tiff.js";
+import { ASCII, BYTE, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED } from "../tiff.js";
+import { NO_ORIGIN, lensFor } from "./origin.js";
 import { encoded, xmpPacket } from "../write.js";
 
 /** The largest value of a 16-bit integer, which stands for display white where no light exceeds it. */
@@ -24,6 +24,9 @@ const THUMBNAIL_SIDE = 256;
 const PREVIEW_QUALITY = 90;
 const [LINEAR_RAW, RGB, YCBCR, D65, JPEG] = [34892, 2, 6, 21, 7];
 
+/** PreviewColorSpace. */
+const SRGB_PREVIEW = 2;
+
 /** Makers whose name EXIF spells otherwise than the profiles of editors do. */
 const MAKERS = ["Canon", "Fujifilm", "Leica", "Nikon", "Olympus", "Panasonic", "Pentax", "Samsung", "Sony"];
 
@@ -37,28 +40,31 @@ const srational = (...values) => ({ type: SRATIONAL, values: values.map((v) => f
 /** Write a DNG: { parts, size }, the parts in order for a Blob.
  *
  * `light(top, count)` gives (or promises) planes (3, count, width) of amplified light, after white balance 1 is
- * display white; it is asked for twice. `shown(top, count)` gives RGB bytes of the same rows rendered. `capture` is
- * what `read` gave, with `wb` the balance used and `clip` where the sensor saturated, in light. `strength` is how
- * much of the noise was removed. `onRow(share)` hears of progress. Throws memory. */
+ * display white; it is asked for twice. `shown(top, count)` gives RGB bytes of the same picture rendered, of
+ * `shownSize` [width, height], which differs where pixels are not square. Both lie as the sensor saw them. `capture` is
+ * what `read` gave, with `wb` the balance used and `clip` where the sensor saturated, in light. `fileName` is the
+ * source's, `strength` how much of its noise was removed. `onRow(share)` hears of progress. Throws memory. */
 export async function linearDng(
   light,
   shown,
   width,
   height,
-  { capture, clip, software, strength = 1, stripGps = false, onRow = null },
+  { capture, clip, software, shownSize = [width, height], fileName = "", strength = 1, stripGps = false, onRow = null },
 ) {
   const scaling = await scalingOf(light, width, height, clip);
-  const thumbnail = new Thumbnail(width, height);
+  const [wide, high] = shownSize;
+  const thumbnail = new Thumbnail(wide, high);
   const rows = async (top, count) => {
     const rgb = await shown(top, count);
     thumbnail.add(rgb, top, count);
-    onRow?.((0.5 * (top + count)) / height);
+    onRow?.((0.5 * (top + count)) / high);
     return rgb;
   };
-  const preview = await encoded(rows, width, height, PREVIEW_QUALITY);
+  const preview = await encoded(rows, wide, high, PREVIEW_QUALITY);
   const strips = await stripsOf(light, width, height, scaling, (share) => onRow?.(0.5 + 0.5 * share));
   const exif = stripGps ? withoutGps(capture.exif) : capture.exif;
-  const heads = directories({ capture, exif, scaling, software, strength, width, height, thumbnail, preview, strips });
+  const known = { capture, exif, scaling, software, fileName, strength, width, height, shownSize };
+  const heads = directories({ ...known, thumbnail, preview, strips });
   // The preview last: its length may be odd, where TIFF wants what follows at an even place.
   const parts = [...heads, thumbnail.bytes(), ...strips, ...preview.parts];
   return { parts, size: parts.reduce((sum, part) => sum + part.length, 0) };
@@ -119,7 +125,10 @@ async function stripsOf(light, width, height, { halvings, white }, onRow) {
 }
 
 /** Everything before the pixels: the head and all directories. */
-function directories({ capture, exif, scaling, software, strength, width, height, thumbnail, preview, strips }) {
+function directories({ thumbnail, preview, strips, ...known }) {
+  const { capture, exif, scaling, software, fileName, strength, width, height, shownSize } = known;
+  const { origin = NO_ORIGIN, orientation = 1, pixelAspect = 1 } = capture;
+  const lens = lensFor(origin, height, width);
   const { inner, gps } = directoriesOf(exif, width, height, false);
   const main = new Map([
     ...[...exif.main].filter(([, { type }]) => type === ASCII || type === SHORT),
@@ -130,7 +139,7 @@ function directories({ capture, exif, scaling, software, strength, width, height
     [259, short(1)],
     [262, short(RGB)],
     [273, long(0)],
-    [274, short(1)],
+    [274, short(orientation)],
     [277, short(3)],
     [278, long(thumbnail.height)],
     [279, long(thumbnail.bytes().length)],
@@ -140,16 +149,16 @@ function directories({ capture, exif, scaling, software, strength, width, height
     [700, bytes(xmpPacket(exif, true, software))],
     [0x8769, long(0)],
     [50706, bytes([1, 4, 0, 0])],
-    [50707, bytes([1, 1, 0, 0])],
-    [50708, ascii(cameraName(capture.make, capture.model))],
-    [50721, srational(...matrixOf(capture).flat())],
+    // DNG 1.3 brought the opcodes.
+    [50707, bytes([1, lens ? 3 : 1, 0, 0])],
+    [50708, ascii(origin.camera || cameraName(capture.make, capture.model))],
     [50728, rational(...capture.wb.map((gain) => 1 / gain))],
-    [50730, srational(Math.log2(scaling.white / TOP) + scaling.halvings)],
-    [50778, short(D65)],
+    [50730, srational(Math.log2(scaling.white / TOP) + scaling.halvings + origin.baselineEv)],
     [50935, rational(strength)],
+    ...(origin.tags.size ? origin.tags : [[50721, srational(...matrixOf(capture).flat())], [50778, short(D65)]]),
   ]);
+  if (fileName) main.set(50827, ascii(fileName));
   if (gps.size) main.set(0x8825, long(0));
-  const aspect = capture.pixelAspect;
   const raw = new Map([
     [254, long(0)],
     [256, long(width)],
@@ -165,24 +174,25 @@ function directories({ capture, exif, scaling, software, strength, width, height
     [50713, short(1, 1)],
     [50714, short(0, 0, 0)],
     [50717, short(scaling.white, scaling.white, scaling.white)],
-    [50718, rational(Math.max(aspect, 1), Math.max(1 / aspect, 1))],
+    [50718, rational(Math.max(pixelAspect, 1), Math.max(1 / pixelAspect, 1))],
     [50719, long(0, 0)],
     [50720, long(width, height)],
   ]);
+  if (lens) raw.set(51022, { type: UNDEFINED, values: lens });
   const shown = new Map([
     [254, long(1)],
-    [256, long(width)],
-    [257, long(height)],
+    [256, long(shownSize[0])],
+    [257, long(shownSize[1])],
     [258, short(8, 8, 8)],
     [259, short(JPEG)],
     [262, short(YCBCR)],
     [273, long(0)],
     [277, short(3)],
-    [278, long(height)],
+    [278, long(shownSize[1])],
     [279, long(preview.size)],
     [284, short(1)],
     [530, short(1, 1)],
-    [50970, long(1)],
+    [50970, long(SRGB_PREVIEW)],
   ]);
   const head = Uint8Array.from([0x49, 0x49, 42, 0, 8, 0, 0, 0]);
   const order = [main, raw, shown, inner, ...(gps.size ? [gps] : [])];
