@@ -356,6 +356,33 @@ for (const [width, height] of [[320, 568], [390, 844], [1280, 800]]) {
   });
 }
 
+const PHONE = {
+  viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true,
+  userAgent: "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36",
+};
+
+hosted("on a phone several photos are enhanced by themselves", { line: { headers: ISOLATED }, visitor: PHONE }, async ({ page }) => {
+  await page.setInputFiles("#file", [files.dark_eagles, files.letter, files.small, files.turned]);
+  await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
+  await page.waitForSelector('li:nth-child(4) .thumb[data-state="done"]');
+  assert.equal(await page.textContent("#picture-name"), "dark_eagles.dng");
+  assert.equal(await page.getAttribute("#stage", "data-state"), "done");
+});
+
+hosted("a photo too large to be worked on beside another shows its preview, says so, and waits until it is chosen", {
+  line: { headers: ISOLATED }, visitor: PHONE,
+}, async ({ page }) => {
+  await page.setInputFiles("#file", [files.small, files.wide, files.turned]);
+  await toast(page, "wide.dng is large for this device: choose it to work on it");
+  await page.waitForSelector('li:nth-child(3) .thumb[data-state="done"]');
+  const large = page.locator("li:nth-child(2) .thumb");
+  assert.equal(await large.getAttribute("data-state"), "resting");
+  assert.equal(await large.getAttribute("aria-label"), "wide.dng, waits until you choose it");
+  assert.ok(await large.getAttribute("data-thumb"), "its preview is there");
+  await large.click();
+  await page.waitForSelector('#stage[data-state="enhancing"]');
+});
+
 hosted("the keyboard goes on where a picture was removed", { line: { headers: ISOLATED } }, async ({ page }) => {
   await page.setInputFiles("#file", [files.small, files.letter, files.turned]);
   await page.waitForSelector('li:nth-child(3) .thumb[data-state="done"]');

@@ -104,6 +104,7 @@ function heard(message) {
   if (!picture) return;
   queue.heard(message);
   if (message.type === "opened" && picture === queue.selected) showOpened(picture);
+  if (message.type === "rested" && queue.resting(picture)) toast(say("resting", { name: picture.name }));
   if (message.type === "preview") {
     if (picture === queue.selected) showPreview(picture);
     else takeThumb(picture, canvasOf(message.image));

@@ -28,7 +28,7 @@ export class Computer {
   }
 
   ask(message) {
-    const work = { open: this.open, enhance: this.enhance, render: this.render, save: this.save, cancel: this.cancel, close: this.close };
+    const work = { open: this.open, enhance: this.enhance, rest: this.rest, render: this.render, save: this.save, cancel: this.cancel, close: this.close };
     const working = work[message.type]?.call(this, message);
     const picture = this.pictures.get(message.id);
     working?.catch((error) => this.fail(message, error, picture));
@@ -118,6 +118,11 @@ export class Computer {
     picture.events?.forEach((stop) => stop());
     // A computer that is gone has forgotten them already.
     await Promise.all([...picture.jobs].map((job) => fetch(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {})));
+  }
+
+  async rest({ id }) {
+    await this.close({ id });
+    this.heard({ type: "rested", id });
   }
 
   async close({ id }) {

@@ -52,10 +52,10 @@ export class Saving {
     // One file of a picture at a time: an answer says of which picture it is, not of which wish.
     const file = Promise.resolve(before?.file).catch(() => {}).then(() => this.write(picture, wish, key));
     this.under.set(picture.id, { key, file });
-    picture.wanted += 1;
+    this.queue.want(picture);
     const over = () => {
-      picture.wanted -= 1;
       if (this.under.get(picture.id)?.file === file) this.under.delete(picture.id);
+      this.queue.unwant(picture);
     };
     file.then(over, over);
     return file;
@@ -100,10 +100,10 @@ export class Saving {
     const all = [...this.queue.pictures];
     for (const picture of all) {
       if (!this.queue.pictures.includes(picture)) continue;
-      picture.wanted += 1;
+      this.queue.want(picture);
       if (picture !== this.queue.selected) this.queue.select(picture);
       if ((await this.queue.settled(picture)) === "done" && (await this.save(picture))) count += 1;
-      picture.wanted -= 1;
+      this.queue.unwant(picture);
     }
     this.tell(count === all.length ? say("savedAll", { count }) : say("savedSome", { count, all: all.length }));
   }

@@ -34,7 +34,7 @@ export class Strip {
     }
     const selected = picture === this.queue.selected;
     const button = item.querySelector(".thumb");
-    const state = picture.working ? "working" : picture.state;
+    const state = picture.working ? "working" : this.queue.resting(picture) ? "resting" : picture.state;
     button.dataset.state = state;
     if (selected) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");

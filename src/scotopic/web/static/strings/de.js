@@ -87,6 +87,8 @@ export default {
   stateDone: "fertig",
   stateFailed: "fehlgeschlagen",
   stateCancelled: "angehalten",
+  stateResting: "wartet, bis du es wählst",
+  resting: "{name} ist groß für dieses Gerät: wähle es, dann wird es bearbeitet",
   thumb: "{name}, {state}",
   remove: "{name} entfernen",
 

@@ -87,6 +87,8 @@ export default {
   stateDone: "done",
   stateFailed: "failed",
   stateCancelled: "stopped",
+  stateResting: "waits until you choose it",
+  resting: "{name} is large for this device: choose it to work on it",
   thumb: "{name}, {state}",
   remove: "Remove {name}",
 
