@@ -356,6 +356,71 @@ for (const [width, height] of [[320, 568], [390, 844], [1280, 800]]) {
   });
 }
 
+/** What of Save JPEG lies on the screen: its height, and that of all of it. */
+const saveSeen = (page) => page.evaluate(() => {
+  const box = document.querySelector("#save").getBoundingClientRect();
+  const bar = document.querySelector(".actions").getBoundingClientRect();
+  const [top, bottom] = [Math.max(box.top, bar.top, 0), Math.min(box.bottom, bar.bottom, window.innerHeight)];
+  return [Math.round(bottom - top), Math.round(box.height)];
+});
+
+for (const [width, height, text, rows] of [
+  [844, 390, 100, 1], [667, 320, 100, 1], [320, 568, 100, 2], [390, 844, 100, 2], [844, 390, 200], [1280, 800, 200], [390, 844, 200], [320, 568, 200],
+]) {
+  hosted(`what saves is on a screen of ${width}x${height}, text ${text}%`, {
+    line: { headers: ISOLATED }, visitor: { viewport: { width, height } },
+  }, async ({ page }) => {
+    await page.evaluate((text) => (document.documentElement.style.fontSize = `${text}%`), text);
+    for (const more of [files.small, files.turned]) {
+      await page.setInputFiles("#file", more);
+      await settled(page);
+      const [seen, whole] = await saveSeen(page);
+      assert.ok(seen >= whole, `${seen} of ${whole} pixels`);
+    }
+    if (!rows) return;
+    const bar = await page.locator(".actions").boundingBox();
+    assert.ok(bar.y + bar.height <= height + 1, `the bar ends at ${bar.y + bar.height}`);
+    assert.ok(bar.height < 32 + 52 * rows, `the bar is ${bar.height} high`);
+    const room = await page.evaluate(() => {
+      const above = innerWidth > 640 ? document.querySelector(".panel") : document.querySelector("#stage");
+      const free = innerWidth > 640 ? above.getBoundingClientRect().top : above.getBoundingClientRect().bottom;
+      return document.querySelector(".actions").getBoundingClientRect().top - free;
+    });
+    assert.ok(room >= 150, `${room} pixels for sliders`);
+  });
+}
+
+for (const [width, height] of [[640, 400], [390, 844], [320, 568]]) {
+  hosted(`nothing that has the focus lies behind the picture at ${width}x${height}`, {
+    line: { headers: ISOLATED }, visitor: { viewport: { width, height } },
+  }, async ({ page }) => {
+    await page.setInputFiles("#file", [files.small, files.turned]);
+    await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
+    await settled(page);
+    const reached = [];
+    for (const key of ["Tab", "Shift+Tab"]) {
+      for (let presses = 0; presses < 32; presses += 1) {
+        await page.keyboard.press(key);
+        const [name, hidden] = await page.evaluate(() => {
+          const focused = document.activeElement;
+          const seen = focused.matches("[type=radio]") ? focused.closest("label") : focused;
+          const box = seen.getBoundingClientRect();
+          const visible = [0.25, 0.5, 0.75].some((part) => {
+            const at = document.elementFromPoint(box.left + box.width * part, box.top + box.height / 2);
+            return at && seen.contains(at);
+          });
+          const name = focused.id || focused.value || focused.className;
+          return [name, focused !== document.body && !visible];
+        });
+        assert.ok(!hidden, `${key}: ${name} is hidden`);
+        reached.push(name);
+      }
+    }
+    const before = (first, second) => reached.indexOf(first) >= 0 && reached.indexOf(first) < reached.indexOf(second);
+    assert.ok(before("canvas", "thumb") && before("thumb", "ev") && before("ev", "save"), reached.join());
+  });
+}
+
 const PHONE = {
   viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true,
   userAgent: "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36",
