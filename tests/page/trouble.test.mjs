@@ -78,6 +78,69 @@ hosted("a cancel that comes as the work ends leaves a picture that can be saved"
   assert.equal((await coming).suggestedFilename(), "small-scotopic.jpg");
 });
 
+/** What the browser would ask on leaving, here answered with staying: true where it asks. */
+async function asks(page) {
+  return page.evaluate(() => !window.dispatchEvent(new Event("beforeunload", { cancelable: true })));
+}
+
+const slide = (page, id, value) => page.$eval(id, (slider, value) => {
+  slider.value = value;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+}, value);
+
+hosted("a file that is written shows how far, can be cancelled, and is not lost unasked", { line: { headers: ISOLATED } }, async ({ page }) => {
+  assert.equal(await asks(page), false);
+  await page.setInputFiles("#file", files.dark_eagles);
+  await settled(page);
+  assert.equal(await asks(page), true, "it is done and not saved");
+  await page.evaluate(() => {
+    window.seen = [];
+    new MutationObserver(() => window.seen.push(document.querySelector("#busy").innerText)).observe(document.querySelector("#busy"), { subtree: true, childList: true });
+  });
+  await page.click("#save-dng");
+  await page.waitForFunction(() => window.seen.some((words) => /^Writing the file\s+\d+%/.test(words)));
+  assert.equal(await asks(page), true);
+  const coming = page.waitForEvent("download");
+  await coming;
+  await page.waitForFunction(() => document.querySelector("#busy").hidden);
+  assert.equal(await asks(page), false, "all of it is in a file");
+
+  await slide(page, "#ev", 1);
+  assert.equal(await asks(page), true, "these settings are in none");
+  await settled(page);
+  let count = 0;
+  page.on("download", () => (count += 1));
+  await page.click("#save-dng");
+  await page.click("#cancel");
+  await toast(page, "The file was not written: it was stopped");
+  assert.equal(await page.isVisible("#busy"), false);
+  assert.equal(await page.getAttribute("#stage", "data-state"), "done");
+  assert.equal(count, 0);
+  assert.equal(await asks(page), true);
+  await page.click("#save");
+  await toast(page, "dark_eagles-scotopic.jpg is saved");
+  assert.equal(await asks(page), false);
+});
+
+test("a file that the computer writes can be cancelled, and the picture be saved again", async () => {
+  const server = await serve();
+  const { page, context } = await visit(browser, server.url, {});
+  try {
+    await place(page, "computer");
+    await page.setInputFiles("#file", files.dark_eagles);
+    await settled(page);
+    await page.click("#save-dng");
+    await page.click("#cancel");
+    await toast(page, "The file was not written: it was stopped");
+    const coming = page.waitForEvent("download");
+    await page.click("#save-dng");
+    assert.equal((await coming).suggestedFilename(), "dark_eagles-scotopic.dng");
+  } finally {
+    await context.close();
+    await server.stop();
+  }
+});
+
 hosted("a picture that is removed while it is saved stops the saving, and the next can be saved", { line: { headers: ISOLATED } }, async ({ page }) => {
   await page.setInputFiles("#file", [files.dark_eagles, files.small]);
   await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
@@ -181,6 +244,74 @@ test("a browser without WebAssembly lets the computer do it", async () => {
     await page.waitForSelector('#stage[data-state="done"]');
   } finally {
     await own.close();
+    await server.stop();
+  }
+});
+
+/** The names of the files that a page sends to the computer. */
+function uploads(page) {
+  const sent = [];
+  page.on("request", (request) => {
+    const { pathname, searchParams } = new URL(request.url());
+    if (request.method() === "POST" && pathname.endsWith("api/enhance")) sent.push(searchParams.get("name"));
+  });
+  return sent;
+}
+
+const place = async (page, where) => {
+  await page.click("#settings-open");
+  await page.check(`input[name="place"][value="${where}"]`);
+  await page.keyboard.press("Escape");
+};
+const states = (page) => page.$$eval(".thumb", (thumbs) => thumbs.map((thumb) => thumb.dataset.state));
+
+test("the computer gets the one picture that it was asked to do, and another place leaves alone what is done", async () => {
+  const server = await serve();
+  const { page, context } = await visit(browser, server.url, {});
+  try {
+    const sent = uploads(page);
+    await page.setInputFiles("#file", [files.small, files.huge, files.turned, files.letter]);
+    await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]');
+    assert.deepEqual(await states(page), ["done", "failed", "done", "failed"]);
+    await page.click("li:nth-child(2) .thumb");
+    assert.equal(await page.textContent("#where"), "On this device");
+    await page.click("#notice-computer");
+    await page.waitForSelector('#stage[data-state="opening"]');
+    assert.equal(await page.textContent("#where"), "On the computer");
+    await page.waitForFunction(() => document.querySelector("#busy-words").textContent !== "Reading the file");
+    await page.click("#cancel");
+    await page.waitForSelector('#stage[data-state="cancelled"]');
+    assert.deepEqual(await states(page), ["done", "cancelled", "done", "failed"]);
+    await page.click("li:nth-child(1) .thumb");
+    assert.equal(await page.textContent("#where"), "On this device");
+    await settled(page);
+    assert.equal(await page.evaluate(() => localStorage.getItem("scotopic-settings")), null);
+    await page.setInputFiles("#file", files.small);
+    await settled(page);
+    assert.deepEqual(sent, ["huge.dng"]);
+
+    await place(page, "computer");
+    await page.waitForTimeout(500);
+    assert.deepEqual(await states(page), ["done", "cancelled", "done", "failed", "done"]);
+    assert.equal(await page.textContent("#where"), "On this device", "this picture is there");
+    await page.$eval("#ev", (slider) => {
+      slider.value = 1;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    await settled(page);
+    assert.deepEqual(sent, ["huge.dng"]);
+    await page.setInputFiles("#file", files.turned);
+    await settled(page);
+    assert.deepEqual(sent, ["huge.dng", "turned.dng"]);
+    assert.equal(await page.textContent("#where"), "On the computer");
+    await page.click("#settings-open");
+    await page.selectOption("#engine", "wasm-single");
+    await page.keyboard.press("Escape");
+    await page.click("li:nth-child(1) .thumb");
+    await settled(page);
+    assert.deepEqual(sent, ["huge.dng", "turned.dng"]);
+  } finally {
+    await context.close();
     await server.stop();
   }
 });

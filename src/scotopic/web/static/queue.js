@@ -10,6 +10,9 @@ const BUDGET_SMALL = 16;
 // Of a file not opened yet: cameras' files take 1 byte a pixel (compressed) to 2.
 const BYTES_A_PIXEL = 1.5;
 
+// Of the computer's work finished pictures alone lie here, two of 4 bytes a pixel.
+const COMPUTERS_SHARE = 0.25;
+
 let counted = 0;
 
 /** One file's way: waiting, opening, enhancing, done, failed or cancelled. */
@@ -30,17 +33,27 @@ export class Picture {
     this.stage = "waiting";
     this.settings = { ...START };
     this.saved = null; // {key, blob, name} of the last JPEG written.
+    this.kept = ""; // The settings with which it was saved or shared last.
     this.wanted = 0; // How many wait for a file of it: it is not closed, and begun even where there is little room.
     this.place = null;
+    this.by = null; // Where it was opened last, "device" or "computer",
+    this.sentTo = null; // and where it is to be, whatever the settings say.
+  }
+
+  /** Whether something would be lost with the page that no file has: work that is done, or settings. */
+  get unsaved() {
+    const settings = JSON.stringify(this.settings);
+    return settings !== (this.kept || JSON.stringify(START)) || (this.state === "done" && !this.kept);
   }
 
   get working() {
     return this.state === "opening" || this.state === "enhancing";
   }
 
-  /** Megapixels, guessed until the file was opened. */
-  get megapixels() {
-    return this.info?.megapixels ?? this.file.size / BYTES_A_PIXEL / 1e6;
+  /** Megapixels of light that it takes while it is open, guessed until the file was opened. */
+  get room() {
+    const megapixels = this.info?.megapixels ?? this.file.size / BYTES_A_PIXEL / 1e6;
+    return this.by === "computer" ? megapixels * COMPUTERS_SHARE : megapixels;
   }
 }
 
@@ -98,6 +111,7 @@ export class Queue {
     this.tell(picture, "removed");
     if (picture === this.selected) this.select(this.pictures[at] ?? this.pictures[at - 1] ?? null);
     else this.run();
+    this.changed(picture);
   }
 
   /** Begin anew: with what is open, or from the file. */
@@ -105,6 +119,18 @@ export class Queue {
     Object.assign(picture, { state: "waiting", stage: "waiting", failure: null, enhanced: false, share: 0 });
     this.changed(picture);
     this.run();
+  }
+
+  /** Begin anew from the file with all of these, as another works on them from now on. */
+  renew(pictures) {
+    for (const picture of pictures) {
+      this.release(picture);
+      Object.assign(picture, { state: "waiting", stage: "waiting", failure: null, enhanced: false, share: 0 });
+      Object.assign(picture, { info: null, cancelling: false });
+      this.changed(picture);
+    }
+    if (pictures.includes(this.selected)) this.select(this.selected);
+    else this.run();
   }
 
   cancel(picture) {
@@ -125,7 +151,7 @@ export class Queue {
   }
 
   fits(picture) {
-    return picture === this.selected || picture.wanted > 0 || !picture.info || picture.megapixels <= this.budget;
+    return picture === this.selected || picture.wanted > 0 || !picture.info || picture.room <= this.budget;
   }
 
   /** Start the next picture if none is under way and there is room for it. */
@@ -148,7 +174,7 @@ export class Queue {
    */
   makeRoom(next = null) {
     const open = () => this.pictures.filter((picture) => picture.resident && picture !== next);
-    const held = () => open().reduce((sum, picture) => sum + picture.megapixels, next?.megapixels ?? 0);
+    const held = () => open().reduce((sum, picture) => sum + picture.room, next?.room ?? 0);
     while (held() > this.budget) {
       const others = open().filter((picture) => picture !== this.selected);
       if (!others.length) return true;
@@ -208,8 +234,8 @@ export class Queue {
         this.makeRoom();
         break;
       case "rested":
-        Object.assign(picture, { resident: false, drawable: false, state: picture.cancelling ? "cancelled" : "waiting" });
-        Object.assign(picture, { stage: "waiting", cancelling: false });
+        picture.state = picture.cancelling ? "cancelled" : "waiting";
+        Object.assign(picture, { resident: false, drawable: false, stage: "waiting", cancelling: false });
         break;
       case "cancelled":
         // What comes late, for a picture that was taken up again, is not meant.

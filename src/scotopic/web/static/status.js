@@ -43,6 +43,9 @@ export function planLine({ info }) {
 const RETRY = ["memory", "engine", "internal", "network", "busy", "download", "unreadable"];
 const FOR_THE_COMPUTER = ["too-large", "unsupported", "memory", "engine", "download", "lacking"];
 
+/** Whether another engine, or the computer, may well do what failed so. */
+export const hopeful = (code) => RETRY.includes(code) || FOR_THE_COMPUTER.includes(code);
+
 /** What went wrong, why, and what to do, over the stage; nothing for a picture that is well. */
 export function showFailure(notice, picture, { computer }) {
   notice.hidden = picture.state !== "failed";
