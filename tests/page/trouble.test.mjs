@@ -1,11 +1,11 @@
 // The page where something stands against it: slow lines, broken hosts, browsers that forbid, other tabs, large text.
 
 import assert from "node:assert/strict";
-import { copyFile, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import {
-  host, launch, launchKeepingNothing, pictures, ready, remove, serve, settled, temporary, visit, writeSite,
+  dropPaths, host, launch, launchKeepingNothing, pictures, ready, remove, serve, settled, temporary, visit, writeSite,
 } from "./browser.mjs";
 
 const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
@@ -404,6 +404,45 @@ hosted("a double click on Cancel cancels", { line: { headers: ISOLATED } }, asyn
   await page.dblclick("#cancel", { delay: 150, force: true }).catch(() => {});
   await page.waitForTimeout(1000);
   assert.equal(await page.getAttribute("#stage", "data-state"), "cancelled");
+});
+
+hosted("of a folder that is dropped the RAW photos are taken, those in its folders too", { line: { headers: ISOLATED } }, async ({ page }) => {
+  const card = join(folder, "DCIM");
+  const put = async (from, ...names) => {
+    const path = join(card, ...names);
+    await mkdir(join(path, ".."), { recursive: true });
+    await copyFile(from, path);
+  };
+  await put(files.small, "100MSDCF", "B.DNG");
+  await put(files.turned, "100MSDCF", "A.dng");
+  for (const passed of ["C.JPG", "._B.DNG", "dng", "B.xmp"]) await put(files.letter, "100MSDCF", passed);
+  await put(files.small, ".Trashes", "gone.dng");
+  await put(files.small, "top.dng");
+  await mkdir(join(card, "MISC"));
+  await dropPaths(page, join(card, "MISC"));
+  await toast(page, "There is no RAW photo in this folder");
+  assert.equal(await page.isVisible("#start"), true);
+  await dropPaths(page, card, files.letter);
+  await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]');
+  assert.deepEqual(await page.$$eval(".thumb", (thumbs) => thumbs.map(({ title }) => title)), ["top.dng", "A.dng", "B.DNG", "letter.dng"]);
+  assert.deepEqual(await states(page), ["done", "done", "done", "failed"]);
+});
+
+hosted("the last picture can be closed, done or failed, and the next goes on", { line: { headers: ISOLATED }, visitor: { viewport: { width: 390, height: 844 } } }, async ({ page }) => {
+  for (const [file, state] of [[files.small, "done"], [files.letter, "failed"], [files.turned, "done"]]) {
+    await page.setInputFiles("#file", file);
+    await page.waitForSelector(`#stage[data-state="${state}"]`);
+    assert.equal(await page.isVisible("#strip"), false);
+    await page.focus("#close");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.isVisible("#start"), true);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    assert.equal(await asks(page), false);
+  }
+  await page.setInputFiles("#file", files.dark_eagles);
+  await page.waitForFunction(() => document.title !== "scotopic");
+  await page.click("#close");
+  assert.equal(await page.title(), "scotopic");
 });
 
 hosted("a file that is gone is said to be unreadable; what is no RAW photo is seen before it is read", { line: { headers: ISOLATED } }, async ({ page }) => {

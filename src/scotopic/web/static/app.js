@@ -236,6 +236,8 @@ function changed(picture) {
   $("stage").dataset.state = $("panel").dataset.state = picture.state;
   turned();
   $("canvas").setAttribute("aria-label", say("canvasLabel", { name: picture.name }));
+  $("close").setAttribute("aria-label", say("remove", { name: picture.name }));
+  $("close").title = say("remove", { name: picture.name });
   $("picture-name").textContent = $("picture-name").title = picture.name;
   $("picture-camera").textContent = cameraLine(picture.info);
   $("picture-taken").textContent = takenLine(picture.info);
@@ -307,6 +309,11 @@ $("share").addEventListener("click", () => saving.share(queue.selected));
 $("save-all").addEventListener("click", async () => {
   $("save-all").disabled = true;
   await saving.saveAll().finally(() => ($("save-all").disabled = false));
+});
+$("close").addEventListener("click", () => {
+  queue.remove(queue.selected);
+  strip.refresh();
+  (queue.selected ? $("close") : $("main")).focus({ preventScroll: true });
 });
 $("cancel").addEventListener("click", (event) => {
   if (event.detail > 1) return; // The second press of a double click was meant for what the button said before.
@@ -399,7 +406,7 @@ window.addEventListener("beforeinstallprompt", (event) => {
 $("settings-open").addEventListener("click", () => {
   settingsDialog($("settings"), settings, { set, engine: engineNow, computer, stored: stored() });
 });
-listen({ input: $("file"), drop: $("drop"), took: (files) => queue.add(files) });
+listen({ input: $("file"), drop: $("drop"), took: (files) => queue.add(files), empty: () => toast(say("noPhotos")) });
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
 
 computer = await findComputer();

@@ -21,6 +21,7 @@ export default {
   demoBefore: "Das Beispielfoto, herkömmlich aufgehellt: voller Rauschen",
   demoAfter: "Dasselbe Foto, entrauscht: sauber und in den richtigen Farben",
   dropNow: "RAW-Fotos hier loslassen",
+  noPhotos: "In diesem Ordner ist kein RAW-Foto",
 
   traditional: "Herkömmlich",
   enhanced: "Entrauscht",

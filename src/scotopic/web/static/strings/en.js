@@ -21,6 +21,7 @@ export default {
   demoBefore: "The sample photo brightened the traditional way: full of noise",
   demoAfter: "The same photo enhanced: clean, in true colour",
   dropNow: "Drop the RAW photos here",
+  noPhotos: "There is no RAW photo in this folder",
 
   traditional: "Traditional",
   enhanced: "Enhanced",
