@@ -219,7 +219,9 @@ def test_the_page_picks_the_same_photos_from_folders_as_the_command_line() -> No
     words = (site.STATIC / "folders.js").read_text("utf-8")
     listed = re.search(r"ENDINGS = new Set\((.*?)\);", words, re.DOTALL)
     assert listed is not None
-    assert {f".{ending}" for ending in re.findall(r"\b[a-z0-9]+\b", listed[1].replace(".split", ""))} == RAW_SUFFIXES
+    assert {
+        f".{ending}" for ending in re.findall(r"\b[a-z0-9]+\b", listed[1].replace(".split", ""))
+    } == RAW_SUFFIXES
     aside = re.search(r"NOT_PHOTOS = new Set\((.*?)\);", words)
     assert aside is not None
     assert set(json.loads(aside[1])) == NOT_PHOTOS
