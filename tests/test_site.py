@@ -24,6 +24,7 @@ from scotopic.develop import develop
 from scotopic.enhance import enhance
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import RGGB, X_TRANS
+from scotopic.jobs.layout import NOT_PHOTOS, RAW_SUFFIXES
 from scotopic.models import OPTIONAL, find, with_optional
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
@@ -212,3 +213,15 @@ def test_the_command_writes_the_page_and_refuses_with_a_word(built, tmp_path):
     assert refused.returncode == 1
     assert "mine.txt" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_page_picks_the_same_photos_from_folders_as_the_command_line() -> None:
+    words = (site.STATIC / "folders.js").read_text("utf-8")
+    listed = re.search(r"ENDINGS = new Set\((.*?)\);", words, re.DOTALL)
+    assert listed is not None
+    assert {
+        f".{ending}" for ending in re.findall(r"\b[a-z0-9]+\b", listed[1].replace(".split", ""))
+    } == RAW_SUFFIXES
+    aside = re.search(r"NOT_PHOTOS = new Set\((.*?)\);", words)
+    assert aside is not None
+    assert set(json.loads(aside[1])) == NOT_PHOTOS

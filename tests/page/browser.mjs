@@ -170,6 +170,14 @@ export async function screenPixels(page, path, [width, height]) {
   await writeFile(path, Buffer.from(url.slice(url.indexOf(",") + 1), "base64"));
 }
 
+/** Drops what lies at these paths on the page, folders too, as the system does. */
+export async function dropPaths(page, ...paths) {
+  const hands = await page.context().newCDPSession(page);
+  const data = { items: [], files: paths, dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"]) await hands.send("Input.dispatchDragEvent", { type, x: 300, y: 300, data });
+  await hands.detach();
+}
+
 /** Drops files {name, path} on the page, as from a file manager. */
 export async function drop(page, files) {
   const contents = await Promise.all(files.map(async ({ name, path }) => [name, (await readFile(path)).toString("base64")]));

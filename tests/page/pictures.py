@@ -72,6 +72,14 @@ def make(folder: Path) -> dict[str, str]:
         compression="zlib",
         tile=(1200, 1200),
     )
+    # More than a phone works on beside another: the same field many times.
+    write(
+        folder / "wide.dng",
+        np.tile(np.ascontiguousarray(mosaic.data[SMALL]), (10, 9)),
+        tags=tags,
+        compression="zlib",
+        tile=(384, 512),
+    )
     return {path.stem: str(path) for path in sorted(folder.iterdir()) if path.suffix.lower() == ".dng"}
 
 

@@ -38,7 +38,7 @@ function world(count) {
     saving.failed(failure);
     queue.heard(failure);
   }
-  queue.add(Array.from({ length: count }, (_, n) => ({ name: `p${n}` })));
+  queue.add(Array.from({ length: count }, (_, n) => ({ name: `p${n}`, size: 18e6 })));
   const opened = ({ id }) => queue.heard({ type: "opened", id, info: { megapixels: 12 } });
   const done = ({ id }) => queue.heard({ type: "enhanced", id, seconds: 1 });
   return { queue, saving, said, opened, done, pictures: queue.pictures };
@@ -88,4 +88,98 @@ test("saving all goes on while a picture that fills the memory is looked at", as
   assert.equal(await ended(all), "ended");
   assert.match(said.at(-1), /3/);
   assert.ok(pictures.every(({ wanted }) => wanted === 0));
+});
+
+/** A phone's queue of pictures of these megapixels (0 is no photo), and a worker that answers at once, in turn. */
+function phone(...sizes) {
+  const asked = [];
+  const open = new Map();
+  const cancelled = new Set();
+  const told = { most: 0 };
+  let turn = Promise.resolve();
+  const answers = {
+    open: ({ id, file }) => {
+      if (!file.megapixels) return [{ type: "failed", during: "open", code: "not-raw", words: "" }];
+      open.set(id, file.megapixels);
+      return [{ type: "opened", info: { megapixels: file.megapixels } }, { type: "preview", image: {} }];
+    },
+    enhance: ({ id }) => {
+      if (cancelled.delete(id)) return [{ type: "cancelled", during: "enhance" }];
+      told.most = Math.max(told.most, [...open.values()].reduce((sum, megapixels) => sum + megapixels));
+      return [{ type: "enhanced", seconds: 1 }];
+    },
+    rest: ({ id }) => open.delete(id) && [{ type: "rested" }],
+  };
+  const ask = (message) => {
+    asked.push(`${message.type} ${queue.find(message.id).name}`);
+    if (message.type === "close") open.delete(message.id);
+    else if (message.type === "cancel") cancelled.add(message.id);
+    else turn = turn.then(() => answers[message.type](message).forEach((answer) => queue.heard({ id: message.id, ...answer })));
+  };
+  const queue = new Queue({ ask, changed() {}, chosen() {}, budget: 16 });
+  queue.add(sizes.map((megapixels, n) => ({ name: "abcdef"[n], megapixels, size: 1.5e6 * megapixels || 1000 })));
+  return { queue, asked, open, told, states: () => queue.pictures.map(({ state }) => state) };
+}
+
+test("on a phone several pictures are worked on by themselves, and what is no photo is told", async () => {
+  const { queue, states, open } = phone(0.4, 0.4, 0, 1.3);
+  await tick();
+  assert.deepEqual(states(), ["done", "done", "failed", "done"]);
+  assert.equal(queue.selected.name, "a");
+  assert.equal(open.size, 3, "what has room stays open");
+});
+
+test("beside the picture on the screen one is worked on at a time, and closed when done", async () => {
+  const { queue, states, open, told, asked } = phone(12, 12, 16, 12);
+  await tick();
+  assert.deepEqual(states(), ["done", "done", "done", "done"]);
+  assert.deepEqual([...open.keys()], [queue.selected.id]);
+  assert.equal(told.most, 28);
+  assert.deepEqual(asked.filter((words) => words.startsWith("close")), ["close b", "close c", "close d"]);
+  assert.ok(queue.pictures.every(({ preview }) => preview), "their quick views are kept");
+});
+
+test("after one that was stopped the others go on", async () => {
+  const { queue, states } = phone(12, 12);
+  while (queue.selected.state !== "enhancing") await Promise.resolve();
+  queue.cancel(queue.selected);
+  await tick();
+  assert.deepEqual(states(), ["cancelled", "done"]);
+});
+
+test("what is too large to be worked on beside another waits, with its quick view, until it is chosen", async () => {
+  const { queue, states, open, told } = phone(12, 30, 0.4);
+  const [a, b, c] = queue.pictures;
+  await tick();
+  assert.deepEqual(states(), ["done", "waiting", "done"]);
+  assert.deepEqual(queue.pictures.map((picture) => queue.resting(picture)), [false, true, false]);
+  assert.ok(b.preview);
+  assert.deepEqual([...open.keys()], [a.id, c.id]);
+  queue.select(b);
+  await tick();
+  assert.equal(b.state, "done");
+  assert.deepEqual([...open.keys()], [b.id]);
+  assert.equal(told.most, 30);
+});
+
+test("what is chosen while it is put aside is worked on", async () => {
+  const { queue, states } = phone(12, 30);
+  const [, b] = queue.pictures;
+  while (b.state !== "opening" || !b.info) await Promise.resolve();
+  queue.select(b);
+  await tick();
+  assert.deepEqual(states(), ["done", "done"]);
+});
+
+test("a picture that waits for a file to be written goes on when it was", async () => {
+  const { queue, states } = phone(12);
+  await tick();
+  const [a] = queue.pictures;
+  queue.want(a);
+  queue.add([{ name: "b", megapixels: 12, size: 18e6 }, { name: "c", megapixels: 12, size: 18e6 }]);
+  await tick();
+  assert.deepEqual(states(), ["done", "done", "waiting"]);
+  queue.unwant(a);
+  await tick();
+  assert.deepEqual(states(), ["done", "done", "done"]);
 });

@@ -1,11 +1,11 @@
 // The page where something stands against it: slow lines, broken hosts, browsers that forbid, other tabs, large text.
 
 import assert from "node:assert/strict";
-import { copyFile, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import {
-  host, launch, launchKeepingNothing, pictures, ready, remove, serve, settled, temporary, visit, writeSite,
+  dropPaths, host, launch, launchKeepingNothing, pictures, ready, remove, serve, settled, temporary, visit, writeSite,
 } from "./browser.mjs";
 
 const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
@@ -76,6 +76,69 @@ hosted("a cancel that comes as the work ends leaves a picture that can be saved"
   const coming = page.waitForEvent("download", { timeout: 20_000 });
   await page.click("#save");
   assert.equal((await coming).suggestedFilename(), "small-scotopic.jpg");
+});
+
+/** What the browser would ask on leaving, here answered with staying: true where it asks. */
+async function asks(page) {
+  return page.evaluate(() => !window.dispatchEvent(new Event("beforeunload", { cancelable: true })));
+}
+
+const slide = (page, id, value) => page.$eval(id, (slider, value) => {
+  slider.value = value;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+}, value);
+
+hosted("a file that is written shows how far, can be cancelled, and is not lost unasked", { line: { headers: ISOLATED } }, async ({ page }) => {
+  assert.equal(await asks(page), false);
+  await page.setInputFiles("#file", files.dark_eagles);
+  await settled(page);
+  assert.equal(await asks(page), true, "it is done and not saved");
+  await page.evaluate(() => {
+    window.seen = [];
+    new MutationObserver(() => window.seen.push(document.querySelector("#busy").innerText)).observe(document.querySelector("#busy"), { subtree: true, childList: true });
+  });
+  await page.click("#save-dng");
+  await page.waitForFunction(() => window.seen.some((words) => /^Writing the file\s+\d+%/.test(words)));
+  assert.equal(await asks(page), true);
+  const coming = page.waitForEvent("download");
+  await coming;
+  await page.waitForFunction(() => document.querySelector("#busy").hidden);
+  assert.equal(await asks(page), false, "all of it is in a file");
+
+  await slide(page, "#ev", 1);
+  assert.equal(await asks(page), true, "these settings are in none");
+  await settled(page);
+  let count = 0;
+  page.on("download", () => (count += 1));
+  await page.click("#save-dng");
+  await page.click("#cancel");
+  await toast(page, "The file was not written: it was stopped");
+  assert.equal(await page.isVisible("#busy"), false);
+  assert.equal(await page.getAttribute("#stage", "data-state"), "done");
+  assert.equal(count, 0);
+  assert.equal(await asks(page), true);
+  await page.click("#save");
+  await toast(page, "dark_eagles-scotopic.jpg is saved");
+  assert.equal(await asks(page), false);
+});
+
+test("a file that the computer writes can be cancelled, and the picture be saved again", async () => {
+  const server = await serve();
+  const { page, context } = await visit(browser, server.url, {});
+  try {
+    await place(page, "computer");
+    await page.setInputFiles("#file", files.dark_eagles);
+    await settled(page);
+    await page.click("#save-dng");
+    await page.click("#cancel");
+    await toast(page, "The file was not written: it was stopped");
+    const coming = page.waitForEvent("download");
+    await page.click("#save-dng");
+    assert.equal((await coming).suggestedFilename(), "dark_eagles-scotopic.dng");
+  } finally {
+    await context.close();
+    await server.stop();
+  }
 });
 
 hosted("a picture that is removed while it is saved stops the saving, and the next can be saved", { line: { headers: ISOLATED } }, async ({ page }) => {
@@ -218,6 +281,74 @@ test("a browser without WebAssembly lets the computer do it", async () => {
   }
 });
 
+/** The names of the files that a page sends to the computer. */
+function uploads(page) {
+  const sent = [];
+  page.on("request", (request) => {
+    const { pathname, searchParams } = new URL(request.url());
+    if (request.method() === "POST" && pathname.endsWith("api/enhance")) sent.push(searchParams.get("name"));
+  });
+  return sent;
+}
+
+const place = async (page, where) => {
+  await page.click("#settings-open");
+  await page.check(`input[name="place"][value="${where}"]`);
+  await page.keyboard.press("Escape");
+};
+const states = (page) => page.$$eval(".thumb", (thumbs) => thumbs.map((thumb) => thumb.dataset.state));
+
+test("the computer gets the one picture that it was asked to do, and another place leaves alone what is done", async () => {
+  const server = await serve();
+  const { page, context } = await visit(browser, server.url, {});
+  try {
+    const sent = uploads(page);
+    await page.setInputFiles("#file", [files.small, files.huge, files.turned, files.letter]);
+    await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]');
+    assert.deepEqual(await states(page), ["done", "failed", "done", "failed"]);
+    await page.click("li:nth-child(2) .thumb");
+    assert.equal(await page.textContent("#where"), "On this device");
+    await page.click("#notice-computer");
+    await page.waitForSelector('#stage[data-state="opening"]');
+    assert.equal(await page.textContent("#where"), "On the computer");
+    await page.waitForFunction(() => document.querySelector("#busy-words").textContent !== "Reading the file");
+    await page.click("#cancel");
+    await page.waitForSelector('#stage[data-state="cancelled"]');
+    assert.deepEqual(await states(page), ["done", "cancelled", "done", "failed"]);
+    await page.click("li:nth-child(1) .thumb");
+    assert.equal(await page.textContent("#where"), "On this device");
+    await settled(page);
+    assert.equal(await page.evaluate(() => localStorage.getItem("scotopic-settings")), null);
+    await page.setInputFiles("#file", files.small);
+    await settled(page);
+    assert.deepEqual(sent, ["huge.dng"]);
+
+    await place(page, "computer");
+    await page.waitForTimeout(500);
+    assert.deepEqual(await states(page), ["done", "cancelled", "done", "failed", "done"]);
+    assert.equal(await page.textContent("#where"), "On this device", "this picture is there");
+    await page.$eval("#ev", (slider) => {
+      slider.value = 1;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    await settled(page);
+    assert.deepEqual(sent, ["huge.dng"]);
+    await page.setInputFiles("#file", files.turned);
+    await settled(page);
+    assert.deepEqual(sent, ["huge.dng", "turned.dng"]);
+    assert.equal(await page.textContent("#where"), "On the computer");
+    await page.click("#settings-open");
+    await page.selectOption("#engine", "wasm-single");
+    await page.keyboard.press("Escape");
+    await page.click("li:nth-child(1) .thumb");
+    await settled(page);
+    assert.deepEqual(sent, ["huge.dng", "turned.dng"]);
+  } finally {
+    await context.close();
+    await server.stop();
+  }
+});
+
 test("the computer tells the camera, takes the quality, and its going is said", async () => {
   const server = await serve();
   const { page, context } = await visit(browser, server.url, {});
@@ -308,6 +439,45 @@ hosted("a double click on Cancel cancels", { line: { headers: ISOLATED } }, asyn
   assert.equal(await page.getAttribute("#stage", "data-state"), "cancelled");
 });
 
+hosted("of a folder that is dropped the RAW photos are taken, those in its folders too", { line: { headers: ISOLATED } }, async ({ page }) => {
+  const card = join(folder, "DCIM");
+  const put = async (from, ...names) => {
+    const path = join(card, ...names);
+    await mkdir(join(path, ".."), { recursive: true });
+    await copyFile(from, path);
+  };
+  await put(files.small, "100MSDCF", "B.DNG");
+  await put(files.turned, "100MSDCF", "A.dng");
+  for (const passed of ["C.JPG", "._B.DNG", "dng", "B.xmp"]) await put(files.letter, "100MSDCF", passed);
+  await put(files.small, ".Trashes", "gone.dng");
+  await put(files.small, "top.dng");
+  await mkdir(join(card, "MISC"));
+  await dropPaths(page, join(card, "MISC"));
+  await toast(page, "There is no RAW photo in this folder");
+  assert.equal(await page.isVisible("#start"), true);
+  await dropPaths(page, card, files.letter);
+  await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]');
+  assert.deepEqual(await page.$$eval(".thumb", (thumbs) => thumbs.map(({ title }) => title)), ["top.dng", "A.dng", "B.DNG", "letter.dng"]);
+  assert.deepEqual(await states(page), ["done", "done", "done", "failed"]);
+});
+
+hosted("the last picture can be closed, done or failed, and the next goes on", { line: { headers: ISOLATED }, visitor: { viewport: { width: 390, height: 844 } } }, async ({ page }) => {
+  for (const [file, state] of [[files.small, "done"], [files.letter, "failed"], [files.turned, "done"]]) {
+    await page.setInputFiles("#file", file);
+    await page.waitForSelector(`#stage[data-state="${state}"]`);
+    assert.equal(await page.isVisible("#strip"), false);
+    await page.focus("#close");
+    await page.keyboard.press("Enter");
+    assert.equal(await page.isVisible("#start"), true);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    assert.equal(await asks(page), false);
+  }
+  await page.setInputFiles("#file", files.dark_eagles);
+  await page.waitForFunction(() => document.title !== "scotopic");
+  await page.click("#close");
+  assert.equal(await page.title(), "scotopic");
+});
+
 hosted("a file that is gone is said to be unreadable; what is no RAW photo is seen before it is read", { line: { headers: ISOLATED } }, async ({ page }) => {
   const gone = join(folder, "gone.dng");
   await copyFile(files.small, gone);
@@ -388,6 +558,98 @@ for (const [width, height] of [[320, 568], [390, 844], [1280, 800]]) {
     await look("failure");
   });
 }
+
+/** What of Save JPEG lies on the screen: its height, and that of all of it. */
+const saveSeen = (page) => page.evaluate(() => {
+  const box = document.querySelector("#save").getBoundingClientRect();
+  const bar = document.querySelector(".actions").getBoundingClientRect();
+  const [top, bottom] = [Math.max(box.top, bar.top, 0), Math.min(box.bottom, bar.bottom, window.innerHeight)];
+  return [Math.round(bottom - top), Math.round(box.height)];
+});
+
+for (const [width, height, text, rows] of [
+  [844, 390, 100, 1], [667, 320, 100, 1], [320, 568, 100, 2], [390, 844, 100, 2], [844, 390, 200], [1280, 800, 200], [390, 844, 200], [320, 568, 200],
+]) {
+  hosted(`what saves is on a screen of ${width}x${height}, text ${text}%`, {
+    line: { headers: ISOLATED }, visitor: { viewport: { width, height } },
+  }, async ({ page }) => {
+    await page.evaluate((text) => (document.documentElement.style.fontSize = `${text}%`), text);
+    for (const more of [files.small, files.turned]) {
+      await page.setInputFiles("#file", more);
+      await settled(page);
+      const [seen, whole] = await saveSeen(page);
+      assert.ok(seen >= whole, `${seen} of ${whole} pixels`);
+    }
+    if (!rows) return;
+    const bar = await page.locator(".actions").boundingBox();
+    assert.ok(bar.y + bar.height <= height + 1, `the bar ends at ${bar.y + bar.height}`);
+    assert.ok(bar.height < 32 + 52 * rows, `the bar is ${bar.height} high`);
+    const room = await page.evaluate(() => {
+      const above = innerWidth > 640 ? document.querySelector(".panel") : document.querySelector("#stage");
+      const free = innerWidth > 640 ? above.getBoundingClientRect().top : above.getBoundingClientRect().bottom;
+      return document.querySelector(".actions").getBoundingClientRect().top - free;
+    });
+    assert.ok(room >= 150, `${room} pixels for sliders`);
+  });
+}
+
+for (const [width, height] of [[640, 400], [390, 844], [320, 568]]) {
+  hosted(`nothing that has the focus lies behind the picture at ${width}x${height}`, {
+    line: { headers: ISOLATED }, visitor: { viewport: { width, height } },
+  }, async ({ page }) => {
+    await page.setInputFiles("#file", [files.small, files.turned]);
+    await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
+    await settled(page);
+    const reached = [];
+    for (const key of ["Tab", "Shift+Tab"]) {
+      for (let presses = 0; presses < 32; presses += 1) {
+        await page.keyboard.press(key);
+        const [name, hidden] = await page.evaluate(() => {
+          const focused = document.activeElement;
+          const seen = focused.matches("[type=radio]") ? focused.closest("label") : focused;
+          const box = seen.getBoundingClientRect();
+          const visible = [0.25, 0.5, 0.75].some((part) => {
+            const at = document.elementFromPoint(box.left + box.width * part, box.top + box.height / 2);
+            return at && seen.contains(at);
+          });
+          const name = focused.id || focused.value || focused.className;
+          return [name, focused !== document.body && !visible];
+        });
+        assert.ok(!hidden, `${key}: ${name} is hidden`);
+        reached.push(name);
+      }
+    }
+    const before = (first, second) => reached.indexOf(first) >= 0 && reached.indexOf(first) < reached.indexOf(second);
+    assert.ok(before("canvas", "thumb") && before("thumb", "ev") && before("ev", "save"), reached.join());
+  });
+}
+
+const PHONE = {
+  viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true,
+  userAgent: "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36",
+};
+
+hosted("on a phone several photos are enhanced by themselves", { line: { headers: ISOLATED }, visitor: PHONE }, async ({ page }) => {
+  await page.setInputFiles("#file", [files.dark_eagles, files.letter, files.small, files.turned]);
+  await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
+  await page.waitForSelector('li:nth-child(4) .thumb[data-state="done"]');
+  assert.equal(await page.textContent("#picture-name"), "dark_eagles.dng");
+  assert.equal(await page.getAttribute("#stage", "data-state"), "done");
+});
+
+hosted("a photo too large to be worked on beside another shows its preview, says so, and waits until it is chosen", {
+  line: { headers: ISOLATED }, visitor: PHONE,
+}, async ({ page }) => {
+  await page.setInputFiles("#file", [files.small, files.wide, files.turned]);
+  await toast(page, "wide.dng is large for this device: choose it to work on it");
+  await page.waitForSelector('li:nth-child(3) .thumb[data-state="done"]');
+  const large = page.locator("li:nth-child(2) .thumb");
+  assert.equal(await large.getAttribute("data-state"), "resting");
+  assert.equal(await large.getAttribute("aria-label"), "wide.dng, waits until you choose it");
+  assert.ok(await large.getAttribute("data-thumb"), "its preview is there");
+  await large.click();
+  await page.waitForSelector('#stage[data-state="enhancing"]');
+});
 
 hosted("the keyboard goes on where a picture was removed", { line: { headers: ISOLATED } }, async ({ page }) => {
   await page.setInputFiles("#file", [files.small, files.letter, files.turned]);

@@ -1,4 +1,4 @@
-// The page: brings together who works (device.js or computer.js), what is waiting (queue.js), what is seen
+// The page: brings together who works (workers.js: device.js, computer.js), what is waiting (queue.js), what is seen
 // (view.js, render.js) and what the user sets (controls.js, dialogs.js).
 
 import { keepAwake } from "./awake.js";
@@ -15,28 +15,29 @@ import { Queue, START } from "./queue.js";
 import { Renders } from "./render.js";
 import { Saving } from "./saving.js";
 import { applyTheme, keep, load } from "./settings.js";
-import { cameraLine, planLine, showFailure, takenLine } from "./status.js";
+import { cameraLine, hopeful, planLine, showFailure, takenLine } from "./status.js";
 import { Strip, thumbOf } from "./strip.js";
 import { canvasOf, View } from "./view.js";
+import { Workers } from "./workers.js";
 
 const $ = (id) => document.getElementById(id);
 
 const touched = begun();
 const settings = load();
 let engineNow = null; // What the worker said it runs on.
-let worker = null;
-let computer = null; // What the server's API said, where there is one.
+let computer = null; // What the server's API said, where there is one,
+let asked = false; // once it was asked.
 const SLOW_MS = 700; // What takes longer than this to be drawn is said to be under way.
 let slow = null;
 
-// Files may come before anyone is there to work on them, as from the system's "Open with": startWorker asks again.
+// Files may come before it is known who is to work on them, as from the system's "Open with": begin asks again.
 const queue = new Queue({ ask, changed, chosen });
 const view = new View(
   { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
   { changed: () => renders?.wish(), wiped: (at) => $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) })) },
 );
 const hands = new Hands(view);
-const renders = new Renders(view, (message) => worker.ask(message), { laid, turned });
+const renders = new Renders(view, ask, { laid, turned });
 const strip = new Strip($("strip"), $("strip-list"), queue);
 const controls = new Controls($("controls"), (chosenNow, moving) => {
   const picture = queue.selected;
@@ -47,48 +48,92 @@ const controls = new Controls($("controls"), (chosenNow, moving) => {
 
 // ---- who works
 
+const workers = new Workers({
+  find: (id) => queue.find(id),
+  placeFor,
+  starts: {
+    device: (heard) => new Device({ engine: settings.engine, heard }),
+    computer: (heard) => new Computer({ heard, quality }),
+  },
+  heard,
+});
+
 function ask(message) {
   if (message.type === "close") saving.stopped(message.id);
-  worker?.ask(message);
+  if (asked) workers.ask(message);
 }
 
-function onComputer() {
-  return settings.place === "computer" && computer;
+/** Where a picture goes, or one that is still to come. */
+function placeFor(picture = null) {
+  return computer && (picture?.sentTo ?? settings.place) === "computer" ? "computer" : "device";
 }
 
-/** Start whoever works now; what was open there is opened again. */
-function startWorker() {
-  worker?.stop();
-  saving.stopAll();
-  engineNow = null;
-  worker = onComputer() ? new Computer({ heard, quality }) : new Device({ engine: settings.engine, heard });
-  controls.offer({ ownBalance: !onComputer() });
-  $("promise").textContent = say(onComputer() ? "promiseComputer" : "promiseDevice");
+/** Where a picture is. */
+function placeOf(picture) {
+  return (picture?.state === "waiting" ? null : picture?.by) ?? placeFor(picture);
+}
+
+function begin() {
+  asked = true;
+  workers.at(placeFor());
+  showPlace();
+  queue.renew(queue.pictures.filter(({ working }) => working));
+}
+
+/** Say where the picture on the screen is worked on, and where the next will be. */
+function showPlace() {
+  if (!asked) return;
+  const place = placeOf(queue.selected);
+  controls.offer({ ownBalance: place === "device" });
+  $("promise").textContent = say(placeFor() === "computer" ? "promiseComputer" : "promiseDevice");
   $("where").hidden = !computer;
-  $("where").dataset.place = onComputer() ? "computer" : "device";
-  $("where").textContent = say(onComputer() ? "placeComputer" : "placeDevice");
-  for (const picture of queue.pictures) {
-    picture.settings.wb = elsewhere(picture);
-    if (picture.resident || picture.working || picture.state === "failed") {
-      Object.assign(picture, { resident: false, drawable: false, state: "waiting", stage: "waiting", failure: null, enhanced: false, info: null });
-    }
-  }
-  if (queue.selected) queue.select(queue.selected);
+  $("where").dataset.place = place;
+  $("where").textContent = say(place === "computer" ? "placeComputer" : "placeDevice");
 }
 
-/** A picture's balance for whoever works now: an own one with its gains, as the computer knows no temperatures. */
-function elsewhere({ settings: { wb }, balance }) {
-  if (typeof wb === "string" || wb.gains || !onComputer()) return wb;
+/** The settings name another place: what is done stays where it is, what is not goes there if that may help. */
+function changePlace() {
+  const place = placeFor();
+  workers.at(place);
+  const others = queue.pictures.filter((picture) => picture.state !== "done" && (picture.by ?? place) !== place);
+  // What was done on this device is not sent either when it is opened again.
+  for (const picture of queue.pictures) {
+    picture.sentTo = picture.state === "done" && picture.by === "device" ? "device" : null;
+    picture.settings.wb = elsewhere(picture);
+  }
+  const failed = ({ state, failure }) => state === "failed" && hopeful(failure.code);
+  const moved = others.filter((picture) => picture.working || failed(picture));
+  for (const picture of others) queue.release(picture);
+  queue.renew(moved);
+  showPlace();
+}
+
+/** Another engine: what it had open on this device is opened again, the picture on the screen at once. */
+function changeEngine() {
+  const here = queue.pictures.filter(({ by }) => by === "device");
+  workers.stop("device");
+  if (placeFor() === "device") workers.at("device");
+  const again = (picture) => picture.working || (picture.state === "failed" && hopeful(picture.failure.code));
+  const shown = (picture) => picture === queue.selected && picture.resident && picture.state === "done";
+  const renewed = here.filter((picture) => again(picture) || shown(picture));
+  for (const picture of here) queue.release(picture);
+  queue.renew(renewed);
+}
+
+/** A picture's balance for whoever works on it: an own one with its gains, as the computer knows no temperatures. */
+function elsewhere(picture) {
+  const { settings: { wb }, balance } = picture;
+  if (typeof wb === "string" || wb.gains || placeFor(picture) !== "computer") return wb;
   const told = JSON.stringify(balance?.of) === JSON.stringify(wb);
   return told ? { ...wb, gains: balance.gains } : "camera";
 }
 
 /** Every message of the worker. */
-function heard(message) {
+function heard(message, place) {
   const picture = queue.find(message.id);
   switch (message.type) {
     case "ready":
-      engineNow = message;
+      if (place === "device") engineNow = message;
       return;
     case "rendered":
       renders.rendered(message);
@@ -115,6 +160,7 @@ function heard(message) {
   if (!picture) return;
   queue.heard(message);
   if (message.type === "opened" && picture === queue.selected) showOpened(picture);
+  if (message.type === "rested" && queue.resting(picture)) toast(say("resting", { name: picture.name }));
   if (message.type === "preview") {
     if (picture === queue.selected) showPreview(picture);
     else takeThumb(picture, canvasOf(message.image));
@@ -134,9 +180,11 @@ function chosen(picture) {
   view.clear();
   renders.take(null);
   strip.refresh();
+  showWork();
   if (!picture) return;
   if (document.activeElement === document.body) $("main").focus({ preventScroll: true });
   controls.put(picture.settings);
+  showPlace();
   if (picture.info) showOpened(picture);
   changed(picture);
 }
@@ -185,15 +233,23 @@ function turned() {
   } else slow ??= setTimeout(() => $("stage").classList.add("slow"), SLOW_MS);
 }
 
+/** Whether and how far anything is under way, for the system and in the title. */
+function showWork() {
+  const under = queue.active ?? queue.pictures.find((picture) => saving.busy(picture));
+  keepAwake(Boolean(under));
+  document.title = under?.share ? `${number(under.share, 0, { style: "percent" })} · scotopic` : "scotopic";
+}
+
 /** Bring everything in line with a picture's state. */
 function changed(picture) {
   strip.update(picture);
-  keepAwake(Boolean(queue.active));
-  document.title = queue.active?.share ? `${number(queue.active.share, 0, { style: "percent" })} · scotopic` : "scotopic";
+  showWork();
   if (picture !== queue.selected) return;
   $("stage").dataset.state = $("panel").dataset.state = picture.state;
   turned();
   $("canvas").setAttribute("aria-label", say("canvasLabel", { name: picture.name }));
+  $("close").setAttribute("aria-label", say("remove", { name: picture.name }));
+  $("close").title = say("remove", { name: picture.name });
   $("picture-name").textContent = $("picture-name").title = picture.name;
   $("picture-camera").textContent = cameraLine(picture.info);
   $("picture-taken").textContent = takenLine(picture.info);
@@ -201,12 +257,13 @@ function changed(picture) {
   $("tag-right").textContent = say(picture.enhanced ? "enhanced" : "preview");
 
   const resting = picture.state === "cancelled";
-  $("busy").hidden = !(picture.working || picture.state === "waiting" || resting);
+  const writing = picture.state === "done" && saving.busy(picture);
+  $("busy").hidden = !(picture.working || picture.state === "waiting" || resting || writing);
   $("busy").classList.toggle("resting", resting);
   const stage = picture.cancelling ? "cancelling" : `stage${picture.stage[0].toUpperCase()}${picture.stage.slice(1)}`;
   const megabytes = picture.megabytes ? number(picture.megabytes) : "";
   $("busy-words").textContent = resting ? say("cancelledTitle") : say(stage, { mb: megabytes });
-  const measured = picture.working && picture.share > 0;
+  const measured = (picture.working || writing) && picture.share > 0;
   $("busy-share").textContent = measured ? number(picture.share, 0, { style: "percent" }) : "";
   $("busy-bar").hidden = resting;
   if (measured) $("busy-bar").value = picture.share;
@@ -215,7 +272,7 @@ function changed(picture) {
   $("cancel").hidden = picture.state === "waiting";
   $("cancel").disabled = Boolean(picture.cancelling);
 
-  showFailure($("notice"), picture, { computer: Boolean(computer) && !onComputer() });
+  showFailure($("notice"), picture, { computer: Boolean(computer) && placeOf(picture) === "device" });
   const usable = picture.state === "done" && picture.resident;
   controls.enable(picture.drawable);
   for (const id of ["save", "share", "save-dng"]) $(id).disabled = !usable;
@@ -247,7 +304,12 @@ function hush() {
 // ---- out
 
 const quality = () => Number(settings.quality);
-const saving = new Saving({ queue, say: toast, quality, ask, place: () => (onComputer() ? "computer" : "device") });
+const saving = new Saving({ queue, say: toast, quality, ask, place: placeOf });
+
+function stop(picture) {
+  if (saving.busy(picture)) saving.cancel(picture);
+  else queue.cancel(picture);
+}
 
 // ---- hands
 
@@ -260,14 +322,24 @@ $("save-all").addEventListener("click", async () => {
   $("save-all").disabled = true;
   await saving.saveAll().finally(() => ($("save-all").disabled = false));
 });
+$("close").addEventListener("click", () => {
+  queue.remove(queue.selected);
+  strip.refresh();
+  (queue.selected ? $("close") : $("main")).focus({ preventScroll: true });
+});
 $("cancel").addEventListener("click", (event) => {
   if (event.detail > 1) return; // The second press of a double click was meant for what the button said before.
   const picture = queue.selected;
   if (picture.state === "cancelled") queue.restart(picture);
-  else queue.cancel(picture);
+  else stop(picture);
 });
 $("notice-retry").addEventListener("click", () => queue.restart(queue.selected));
-$("notice-computer").addEventListener("click", () => set({ place: "computer" }));
+$("notice-computer").addEventListener("click", () => {
+  // This one alone: the settings, and with them all others, stay as they are.
+  queue.selected.sentTo = "computer";
+  queue.selected.settings.wb = elsewhere(queue.selected);
+  queue.renew([queue.selected]);
+});
 $("zoom").addEventListener("click", (event) => {
   const way = event.target.closest("button")?.dataset.zoom;
   if (way === "in") view.zoomBy(1.5);
@@ -293,13 +365,13 @@ document.addEventListener("keydown", (event) => {
   else if (key === "b") view.hold(true);
   else if (key === "n") queue.step(1);
   else if (key === "p") queue.step(-1);
-  else if (event.key === "Escape") queue.cancel(queue.selected);
+  else if (event.key === "Escape") stop(queue.selected);
 });
 document.addEventListener("keyup", (event) => event.key.toLowerCase() === "b" && view.hold(false));
 window.addEventListener("blur", () => view.hold(false));
 window.addEventListener("beforeunload", (event) => {
-  // Work under way would be lost; what is done can be had again from the file.
-  if (queue.active) event.preventDefault();
+  // Work and settings would be lost, or files half written.
+  if (queue.active || saving.busy() || queue.pictures.some((picture) => picture.unsaved)) event.preventDefault();
 });
 
 // ---- settings, language, start
@@ -312,7 +384,8 @@ function set(changes) {
   applyTheme(settings.theme);
   view.draw();
   if (settings.language !== before.language) speak();
-  if (settings.place !== before.place || settings.engine !== before.engine) startWorker();
+  if (settings.place !== before.place) changePlace();
+  if (settings.engine !== before.engine) changeEngine();
 }
 
 function offerUpdate(key, use) {
@@ -326,10 +399,7 @@ function speak() {
   choose(settings.language);
   fill();
   controls.words();
-  if (worker) {
-    $("promise").textContent = say(onComputer() ? "promiseComputer" : "promiseDevice");
-    $("where").textContent = say(onComputer() ? "placeComputer" : "placeDevice");
-  }
+  showPlace();
   for (const picture of queue.pictures) changed(picture);
 }
 
@@ -349,11 +419,11 @@ window.addEventListener("beforeinstallprompt", (event) => {
 $("settings-open").addEventListener("click", () => {
   settingsDialog($("settings"), settings, { set, engine: engineNow, computer, stored: stored() });
 });
-listen({ input: $("file"), drop: $("drop"), took: (files) => queue.add(files) });
+listen({ input: $("file"), drop: $("drop"), took: (files) => queue.add(files), empty: () => toast(say("noPhotos")) });
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
 
 computer = await findComputer();
-startWorker();
+begin();
 const shared = await takeShared();
 if (shared.length) queue.add(shared);
 const open = () => queue.pictures.length > 0;

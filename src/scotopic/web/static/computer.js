@@ -28,7 +28,7 @@ export class Computer {
   }
 
   ask(message) {
-    const work = { open: this.open, enhance: this.enhance, render: this.render, save: this.save, cancel: this.cancel, close: this.close };
+    const work = { open: this.open, enhance: this.enhance, rest: this.rest, render: this.render, save: this.save, cancel: this.cancel, close: this.close };
     const working = work[message.type]?.call(this, message);
     const picture = this.pictures.get(message.id);
     working?.catch((error) => this.fail(message, error, picture));
@@ -62,7 +62,7 @@ export class Computer {
       this.heard({ type: "progress", id, share, stage: "upload" });
     });
     picture.job = job.id;
-    const done = await this.follow(picture, job, (now) => this.tell(id, now));
+    const done = await this.follow(picture, job, { told: (now) => this.tell(id, now) });
     const { facts } = done;
     picture.ev = Number(facts.ev ?? Math.log2(facts.ratio ?? 1));
     go();
@@ -70,6 +70,7 @@ export class Computer {
     go();
     picture.results.enhanced = { ...result, quality, key: keyOf("enhanced", { ev: 0, strength: 1, wb: "camera" }) };
     const { width, height } = result.bitmap;
+    picture.opened = true;
     this.heard({
       type: "opened", id,
       info: {
@@ -100,30 +101,41 @@ export class Computer {
 
   async save({ id, settings, format, quality }) {
     const picture = this.pictures.get(id);
+    picture.writing = new AbortController();
+    const how = { told: (job) => this.tell(id, job), signal: picture.writing.signal };
     if (format === "jpg") {
-      const { blob, name } = await this.result(picture, "enhanced", settings, quality);
+      const { blob, name } = await this.result(picture, "enhanced", settings, { quality, ...how });
       this.heard({ type: "saved", id, blob, name });
       return;
     }
-    const done = await this.again(picture, queryOf(picture, "enhanced", settings, format), (job) => this.tell(id, job));
+    const done = await this.again(picture, queryOf(picture, "enhanced", settings, format), how);
     const { blob, name } = await this.downloaded(done);
     this.heard({ type: "saved", id, blob, name });
   }
 
+  /** Of a picture that is open the file that is being written is given up, and nothing else. */
   async cancel({ id }) {
     const picture = this.pictures.get(id);
-    if (!picture) return;
+    if (picture?.opened) picture.writing?.abort();
+    else if (picture) await this.giveUp(picture);
+  }
+
+  async giveUp(picture) {
     picture.stopped = true;
     picture.upload?.abort();
     picture.events?.forEach((stop) => stop());
-    // A computer that is gone has forgotten them already.
-    await Promise.all([...picture.jobs].map((job) => fetch(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {})));
+    await Promise.all([...picture.jobs].map(forget));
+  }
+
+  async rest({ id }) {
+    await this.close({ id });
+    this.heard({ type: "rested", id });
   }
 
   async close({ id }) {
     const picture = this.pictures.get(id);
     if (!picture) return;
-    await this.cancel({ id });
+    await this.giveUp(picture);
     for (const result of Object.values(picture.results)) result.bitmap?.close();
     this.pictures.delete(id);
   }
@@ -132,23 +144,23 @@ export class Computer {
 
   /** The picture with these settings, and of this quality if one is given: as it lies here, or worked out again from
    * the same upload. */
-  async result(picture, which, settings, quality = null) {
+  async result(picture, which, settings, { quality = null, ...how } = {}) {
     const key = keyOf(which, settings);
     const kept = picture.results[which];
     if (kept?.key === key && (quality === null || kept.quality === quality)) return kept;
     const asked = quality ?? this.quality();
     const query = queryOf(picture, which, settings, "jpg");
     query.set("quality", asked);
-    const fresh = await this.fetched(await this.again(picture, query, () => {}));
+    const fresh = await this.fetched(await this.again(picture, query, how));
     picture.results[which]?.bitmap.close();
     picture.results[which] = { ...fresh, quality: asked, key };
     return picture.results[which];
   }
 
-  async again(picture, query, told) {
+  async again(picture, query, how) {
     const answer = await fetch(`api/jobs/${picture.job}/again?${query}`, { method: "POST" });
     const job = await checked(answer);
-    const done = await this.follow(picture, job, told);
+    const done = await this.follow(picture, job, how);
     return done;
   }
 
@@ -172,7 +184,7 @@ export class Computer {
   }
 
   /** Resolves with the job when it is done; rejects with why it is not. */
-  follow(picture, job, told) {
+  follow(picture, job, { told = () => {}, signal = null }) {
     picture.jobs.add(job.id);
     picture.events ??= new Set();
     return new Promise((resolve, reject) => {
@@ -184,6 +196,12 @@ export class Computer {
       };
       const stop = () => end(reject, new Stopped());
       picture.events.add(stop);
+      const aborted = () => {
+        forget(job.id);
+        stop();
+      };
+      if (signal?.aborted) aborted();
+      else signal?.addEventListener("abort", aborted);
       source.addEventListener("job", (event) => {
         const now = JSON.parse(event.data);
         if (!OVER.includes(now.state)) told(now);
@@ -217,6 +235,9 @@ export class Computer {
     return { blob, name, bitmap: await createImageBitmap(blob) };
   }
 }
+
+/** Cancels a job. A computer that is gone has forgotten it already. */
+const forget = (job) => fetch(`api/jobs/${job}`, { method: "DELETE" }).catch(() => {});
 
 class Stopped extends Error {}
 

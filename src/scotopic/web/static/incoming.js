@@ -3,8 +3,10 @@
 // iOS greys out what an accept list does not name, and an all-image list opens Android's photo picker, which
 // hands over JPEGs: so there is none. `capture` would have WebKit write a JPEG.
 
-/** Listen to all of them; `took(files)` hears. */
-export function listen({ input, drop, took }) {
+import { dropped } from "./folders.js";
+
+/** Listen to all of them; `took(files)` hears, and `empty()` of folders without a photo. */
+export function listen({ input, drop, took, empty }) {
   const take = (files) => {
     const found = [...files].filter((file) => file.size > 0 || file.name);
     if (found.length) took(found);
@@ -30,12 +32,14 @@ export function listen({ input, drop, took }) {
     event.preventDefault();
     event.dataTransfer.dropEffect = "copy";
   });
-  window.addEventListener("drop", (event) => {
+  window.addEventListener("drop", async (event) => {
     depth = 0;
     drop.hidden = true;
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    take(event.dataTransfer.files);
+    const { files, folders } = await dropped(event.dataTransfer);
+    if (folders && !files.length) empty();
+    else take(files);
   });
   window.addEventListener("paste", (event) => {
     if (event.clipboardData?.files.length) take(event.clipboardData.files);

@@ -2,10 +2,16 @@
 
 export const START = { ev: 0, strength: 1, wb: "camera" };
 
-// What may stay open at a time, in megapixels: a picture holds some 30 bytes a pixel in the worker.
+// What may stay open at a time, in megapixels: a picture holds some 30 bytes a pixel in the worker. Beside the picture
+// on the screen, whatever its size, one more may be worked on: of this size at most, and closed again when done.
 const BUDGET_DESKTOP = 60;
 const BUDGET_SMALL = 16;
-const GUESS_MP = 16; // Of a file not opened yet.
+
+// Of a file not opened yet: cameras' files take 1 byte a pixel (compressed) to 2.
+const BYTES_A_PIXEL = 1.5;
+
+// Of the computer's work finished pictures alone lie here, two of 4 bytes a pixel.
+const COMPUTERS_SHARE = 0.25;
 
 let counted = 0;
 
@@ -27,12 +33,27 @@ export class Picture {
     this.stage = "waiting";
     this.settings = { ...START };
     this.saved = null; // {key, blob, name} of the last JPEG written.
+    this.kept = ""; // The settings with which it was saved or shared last.
     this.wanted = 0; // How many wait for a file of it: it is not closed, and begun even where there is little room.
     this.place = null;
+    this.by = null; // Where it was opened last, "device" or "computer",
+    this.sentTo = null; // and where it is to be, whatever the settings say.
+  }
+
+  /** Whether something would be lost with the page that no file has: work that is done, or settings. */
+  get unsaved() {
+    const settings = JSON.stringify(this.settings);
+    return settings !== (this.kept || JSON.stringify(START)) || (this.state === "done" && !this.kept);
   }
 
   get working() {
     return this.state === "opening" || this.state === "enhancing";
+  }
+
+  /** Megapixels of light that it takes while it is open, guessed until the file was opened. */
+  get room() {
+    const megapixels = this.info?.megapixels ?? this.file.size / BYTES_A_PIXEL / 1e6;
+    return this.by === "computer" ? megapixels * COMPUTERS_SHARE : megapixels;
   }
 }
 
@@ -90,6 +111,7 @@ export class Queue {
     this.tell(picture, "removed");
     if (picture === this.selected) this.select(this.pictures[at] ?? this.pictures[at - 1] ?? null);
     else this.run();
+    this.changed(picture);
   }
 
   /** Begin anew: with what is open, or from the file. */
@@ -97,6 +119,18 @@ export class Queue {
     Object.assign(picture, { state: "waiting", stage: "waiting", failure: null, enhanced: false, share: 0 });
     this.changed(picture);
     this.run();
+  }
+
+  /** Begin anew from the file with all of these, as another works on them from now on. */
+  renew(pictures) {
+    for (const picture of pictures) {
+      this.release(picture);
+      Object.assign(picture, { state: "waiting", stage: "waiting", failure: null, enhanced: false, share: 0 });
+      Object.assign(picture, { info: null, cancelling: false });
+      this.changed(picture);
+    }
+    if (pictures.includes(this.selected)) this.select(this.selected);
+    else this.run();
   }
 
   cancel(picture) {
@@ -111,13 +145,21 @@ export class Queue {
     picture.resident = picture.drawable = false;
   }
 
+  /** Whether a picture, once it was opened, is too large to be worked on before it is chosen. */
+  resting(picture) {
+    return picture.state === "waiting" && !this.fits(picture);
+  }
+
+  fits(picture) {
+    return picture === this.selected || picture.wanted > 0 || !picture.info || picture.room <= this.budget;
+  }
+
   /** Start the next picture if none is under way and there is room for it. */
   run() {
     if (this.active) return;
-    const waiting = this.pictures.filter((picture) => picture.state === "waiting");
+    const waiting = this.pictures.filter((picture) => picture.state === "waiting" && this.fits(picture));
     const next = waiting.find((picture) => picture === this.selected) ?? waiting[0];
-    if (!next) return;
-    if (!this.makeRoom(next, next.info?.megapixels ?? GUESS_MP)) return;
+    if (!next || !this.makeRoom(next)) return;
     next.cancelling = false;
     next.state = next.resident ? "enhancing" : "opening";
     next.stage = next.resident ? "network" : "opening";
@@ -126,16 +168,31 @@ export class Queue {
     else this.ask({ type: "open", id: next.id, file: next.file });
   }
 
-  /** Close what was finished longest ago; false where only the picture on the screen could be closed. */
-  makeRoom(next, megapixels) {
+  /**
+   * Close what was finished longest ago until there is room for the next, or for what is open alone. False where
+   * the next has to wait for a file that is being written.
+   */
+  makeRoom(next = null) {
     const open = () => this.pictures.filter((picture) => picture.resident && picture !== next);
-    const held = () => open().reduce((sum, picture) => sum + (picture.info?.megapixels ?? GUESS_MP), 0);
-    while (open().length && held() + megapixels > this.budget) {
-      const oldest = open().find((picture) => picture !== this.selected && !picture.wanted);
-      if (!oldest) return next === this.selected || next.wanted > 0;
+    const held = () => open().reduce((sum, picture) => sum + picture.room, next?.room ?? 0);
+    while (held() > this.budget) {
+      const others = open().filter((picture) => picture !== this.selected);
+      if (!others.length) return true;
+      const oldest = others.find((picture) => !picture.wanted);
+      if (!oldest) return next === this.selected || next?.wanted > 0;
       this.release(oldest);
     }
     return true;
+  }
+
+  /** Somebody waits for a picture's file: it is kept open until as many have had theirs. */
+  want(picture) {
+    picture.wanted += 1;
+  }
+
+  unwant(picture) {
+    picture.wanted -= 1;
+    this.run();
   }
 
   /** What the worker says about a picture. */
@@ -150,7 +207,12 @@ export class Queue {
           Object.assign(picture, { state: "cancelled", cancelling: false });
           break;
         }
-        this.makeRoom(picture, message.info.megapixels);
+        this.makeRoom(picture);
+        if (!this.fits(picture)) {
+          // Its quick view is still to come.
+          this.ask({ type: "rest", id: picture.id });
+          break;
+        }
         picture.state = "enhancing";
         picture.stage = "network";
         this.ask({ type: "enhance", id: picture.id });
@@ -169,6 +231,11 @@ export class Queue {
           state: "done", enhanced: true, drawable: true, cancelling: false, share: 1, seconds: message.seconds,
           engine: message.engine,
         });
+        this.makeRoom();
+        break;
+      case "rested":
+        picture.state = picture.cancelling ? "cancelled" : "waiting";
+        Object.assign(picture, { resident: false, drawable: false, stage: "waiting", cancelling: false });
         break;
       case "cancelled":
         // What comes late, for a picture that was taken up again, is not meant.

@@ -5,7 +5,7 @@ import { download, share } from "./outgoing.js";
 
 export class Saving {
   /** `ask` sends to the worker, `say` shows a sentence, `quality()` is the JPEG quality that the user chose,
-   * `place()` says who works: their files of the same settings are not the same bytes. */
+   * `place(picture)` says who works on it: their files of the same settings are not the same bytes. */
   constructor({ queue, ask, say, quality, place = () => "device" }) {
     this.queue = queue;
     this.ask = ask;
@@ -14,6 +14,17 @@ export class Saving {
     this.place = place;
     this.waiting = new Map(); // Picture's number -> who waits for its file.
     this.under = new Map(); // Picture's number -> {key, file} of what is being written.
+    this.alls = 0; // How often "Save all" is under way.
+  }
+
+  /** Whether files are being written, of this picture or of any. */
+  busy(picture = null) {
+    return picture ? this.under.has(picture.id) : this.under.size > 0 || this.alls > 0;
+  }
+
+  /** No longer write a picture's file. */
+  cancel(picture) {
+    this.ask({ type: "cancel", id: picture.id });
   }
 
   /** Ends a wait: every one ends, whatever becomes of the picture or of who works on it. */
@@ -47,17 +58,20 @@ export class Saving {
   /** The picture as a file {blob, name}, written anew only for other settings. */
   async written(picture, format = "jpg") {
     const wish = { settings: { ...picture.settings }, format, quality: this.quality() };
-    const key = JSON.stringify({ place: this.place(), ...wish });
+    const key = JSON.stringify({ place: this.place(picture), ...wish });
     if (picture.saved?.key === key) return picture.saved;
     const before = this.under.get(picture.id);
     if (before?.key === key) return before.file;
     // One file of a picture at a time: an answer says of which picture it is, not of which wish.
     const file = Promise.resolve(before?.file).catch(() => {}).then(() => this.write(picture, wish, key));
     this.under.set(picture.id, { key, file });
-    picture.wanted += 1;
+    Object.assign(picture, { stage: "encode", share: 0 });
+    this.queue.want(picture);
+    this.queue.changed(picture);
     const over = () => {
-      picture.wanted -= 1;
       if (this.under.get(picture.id)?.file === file) this.under.delete(picture.id);
+      this.queue.unwant(picture);
+      this.queue.changed(picture);
     };
     file.then(over, over);
     return file;
@@ -70,15 +84,16 @@ export class Saving {
       this.waiting.set(picture.id, { resolve, reject });
       this.ask({ type: "save", id: picture.id, ...wish });
     });
-    picture.saved = { key, blob: answer.blob, name: answer.name };
+    picture.saved = { key, blob: answer.blob, name: answer.name, settings: wish.settings };
     return picture.saved;
   }
 
   /** Save it where the browser puts downloads; whether that went well. */
   async save(picture, format) {
     try {
-      const { blob, name } = await this.written(picture, format);
+      const { blob, name, settings } = await this.written(picture, format);
       download(blob, name);
+      picture.kept = JSON.stringify(settings);
       this.tell(say("saved", { name }));
       return true;
     } catch (failure) {
@@ -89,8 +104,10 @@ export class Saving {
 
   async share(picture) {
     try {
-      const { blob, name } = await this.written(picture);
-      if ((await share(blob, name)) === "late") this.tell(say("shareReady"));
+      const { blob, name, settings } = await this.written(picture);
+      const how = await share(blob, name);
+      if (how === "shared") picture.kept = JSON.stringify(settings);
+      if (how === "late") this.tell(say("shareReady"));
     } catch (failure) {
       this.tell(failure instanceof Stopped ? say("saveStopped") : say("shareFailed", { words: wordsOf(failure) }));
     }
@@ -99,14 +116,16 @@ export class Saving {
   /** Every picture in turn, whatever of them the memory holds. */
   async saveAll() {
     let count = 0;
+    this.alls += 1;
     const all = [...this.queue.pictures];
     for (const picture of all) {
       if (!this.queue.pictures.includes(picture)) continue;
-      picture.wanted += 1;
+      this.queue.want(picture);
       if (picture !== this.queue.selected) this.queue.select(picture);
       if ((await this.queue.settled(picture)) === "done" && (await this.save(picture))) count += 1;
-      picture.wanted -= 1;
+      this.queue.unwant(picture);
     }
+    this.alls -= 1;
     this.tell(count === all.length ? say("savedAll", { count }) : say("savedSome", { count, all: all.length }));
   }
 }

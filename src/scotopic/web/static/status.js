@@ -46,6 +46,9 @@ const FOR_THE_COMPUTER = ["too-large", "not-here", "memory", "engine", "download
 /** Of these the page's own sentences say all; the computer's would tell of options that there are not here. */
 const SAID_WHOLLY = ["enhanced"];
 
+/** Whether another engine, or the computer, may well do what failed so. */
+export const hopeful = (code) => RETRY.includes(code) || FOR_THE_COMPUTER.includes(code);
+
 /** What went wrong, why, and what to do, over the stage; nothing for a picture that is well. */
 export function showFailure(notice, picture, { computer }) {
   notice.hidden = picture.state !== "failed";

@@ -3,6 +3,7 @@
 import { say } from "./i18n.js";
 
 const SIDE = 144; // Pixels of a thumbnail, twice what it takes on the screen.
+const MARGIN = 12; // CSS pixels that the selected one keeps from the strip's ends.
 
 export class Strip {
   constructor(nav, list, queue) {
@@ -22,6 +23,17 @@ export class Strip {
       this.items.delete(picture);
     }
     for (const picture of pictures) this.update(picture);
+    this.show(this.items.get(this.queue.selected));
+  }
+
+  /** Bring an item into sight by moving the strip alone: the page stays where the user has scrolled it. */
+  show(item) {
+    if (!item) return;
+    const [frame, box] = [this.nav.getBoundingClientRect(), item.getBoundingClientRect()];
+    const before = frame.left + MARGIN - box.left;
+    const after = box.right + MARGIN - frame.right;
+    if (before > 0) this.nav.scrollLeft -= before;
+    else if (after > 0) this.nav.scrollLeft += after;
   }
 
   update(picture) {
@@ -34,7 +46,7 @@ export class Strip {
     }
     const selected = picture === this.queue.selected;
     const button = item.querySelector(".thumb");
-    const state = picture.working ? "working" : picture.state;
+    const state = picture.working ? "working" : this.queue.resting(picture) ? "resting" : picture.state;
     button.dataset.state = state;
     if (selected) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
@@ -50,7 +62,6 @@ export class Strip {
       shown.height = picture.thumb.height;
       shown.getContext("2d").drawImage(picture.thumb, 0, 0);
     }
-    if (selected) item.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
 
   make(picture) {

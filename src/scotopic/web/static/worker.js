@@ -226,6 +226,12 @@ async function withEngine(picture, piece) {
   }
 }
 
+/** Closes a picture that is not to be worked on yet, once its quick view was shown. */
+function rest({ id }) {
+  close(id);
+  post({ type: "rested", id });
+}
+
 async function save({ id, ...wish }) {
   const picture = pictureOf(id);
   if (!picture.full) await work({ id });
@@ -341,7 +347,15 @@ function failed({ type, id, serial }, error) {
 }
 
 /** One after the other, so that two pictures never need memory at once. */
-const inTurn = { open, enhance: work, save };
+const inTurn = { open, enhance: work, rest, save };
+
+function close(id) {
+  const picture = pictures.get(id);
+  pictures.delete(id);
+  picture?.halt?.();
+  for (const { rgb, plain } of picture?.stack ?? []) release(rgb, plain);
+  views.length = 0;
+}
 
 self.addEventListener("message", ({ data: message }) => {
   const { type, id, file } = message;
@@ -360,12 +374,8 @@ self.addEventListener("message", ({ data: message }) => {
   } else if (type === "cancel" && picture) {
     picture.cancelled = picture.asked;
     picture.halt?.();
-  } else if (type === "close") {
-    pictures.delete(id);
-    picture?.halt?.();
-    for (const { rgb, plain } of picture?.stack ?? []) release(rgb, plain);
-    views.length = 0;
-  } else if (type === "render") {
+  } else if (type === "close") close(id);
+  else if (type === "render") {
     try {
       render(message);
     } catch (error) {

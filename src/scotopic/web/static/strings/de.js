@@ -21,6 +21,7 @@ export default {
   demoBefore: "Das Beispielfoto, herkömmlich aufgehellt: voller Rauschen",
   demoAfter: "Dasselbe Foto, entrauscht: sauber und in den richtigen Farben",
   dropNow: "RAW-Fotos hier loslassen",
+  noPhotos: "In diesem Ordner ist kein RAW-Foto",
 
   traditional: "Herkömmlich",
   enhanced: "Entrauscht",
@@ -88,6 +89,8 @@ export default {
   stateDone: "fertig",
   stateFailed: "fehlgeschlagen",
   stateCancelled: "angehalten",
+  stateResting: "wartet, bis du es wählst",
+  resting: "{name} ist groß für dieses Gerät: wähle es, dann wird es bearbeitet",
   thumb: "{name}, {state}",
   remove: "{name} entfernen",
 

@@ -21,6 +21,7 @@ export default {
   demoBefore: "The sample photo brightened the traditional way: full of noise",
   demoAfter: "The same photo enhanced: clean, in true colour",
   dropNow: "Drop the RAW photos here",
+  noPhotos: "There is no RAW photo in this folder",
 
   traditional: "Traditional",
   enhanced: "Enhanced",
@@ -88,6 +89,8 @@ export default {
   stateDone: "done",
   stateFailed: "failed",
   stateCancelled: "stopped",
+  stateResting: "waits until you choose it",
+  resting: "{name} is large for this device: choose it to work on it",
   thumb: "{name}, {state}",
   remove: "Remove {name}",
 
