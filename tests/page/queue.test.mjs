@@ -44,6 +44,15 @@ function world(count) {
   return { queue, saving, said, opened, done, pictures: queue.pictures };
 }
 
+/** Does something as soon as `so` is so, between one answer and the next. */
+async function once(so, act) {
+  for (let turns = 0; !so(); turns++) {
+    assert.ok(turns < 1000, `never came: ${so}`);
+    await Promise.resolve();
+  }
+  act();
+}
+
 const ended = (promise) => Promise.race([promise.then(() => "ended"), tick(300).then(() => "waits for ever")]);
 
 test("a picture that is looked at while another is saved costs that one nothing", async () => {
@@ -141,8 +150,7 @@ test("beside the picture on the screen one is worked on at a time, and closed wh
 
 test("after one that was stopped the others go on", async () => {
   const { queue, states } = phone(12, 12);
-  while (queue.selected.state !== "enhancing") await Promise.resolve();
-  queue.cancel(queue.selected);
+  await once(() => queue.selected.state === "enhancing", () => queue.cancel(queue.selected));
   await tick();
   assert.deepEqual(states(), ["cancelled", "done"]);
 });
@@ -165,8 +173,7 @@ test("what is too large to be worked on beside another waits, with its quick vie
 test("what is chosen while it is put aside is worked on", async () => {
   const { queue, states } = phone(12, 30);
   const [, b] = queue.pictures;
-  while (b.state !== "opening" || !b.info) await Promise.resolve();
-  queue.select(b);
+  await once(() => b.state === "opening" && b.info, () => queue.select(b));
   await tick();
   assert.deepEqual(states(), ["done", "done"]);
 });
