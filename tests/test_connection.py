@@ -64,17 +64,14 @@ def with_server(
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
 
 
-@pytest.mark.parametrize(
-    "begun", [b"", b"POST / HTTP/1.1\r\nHo", HEAD + b"abcGET"], ids=["silent", "half", "second"]
-)
-def test_a_connection_whose_next_request_does_not_come_is_closed(monkeypatch, begun):
+@pytest.mark.parametrize("begun", [b"", b"POST / HTTP/1.1\r\nHo"], ids=["silent", "half"])
+def test_a_connection_whose_request_does_not_come_is_closed(monkeypatch, begun):
     monkeypatch.setattr(connection, "HEAD_S", 0.05)
 
     async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
         reader, writer = await connect()
         writer.write(begun)
-        answer = await reader.read()
-        assert answer.startswith(b"HTTP/1.1 200") == (HEAD in begun)
+        assert await reader.read() == b""
         writer.close()
 
     with_server(use)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import shutil
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from scotopic.web.choices import Choices
+from scotopic.web.download import Download
 from scotopic.web.job import FINAL, GoneError, Job, LineFullError, NoRoomError
 from scotopic.web.limits import Limits
 from scotopic.web.line import Line
@@ -186,6 +188,58 @@ def test_a_picture_that_failed_leaves_its_upload_alone(tmp_path):
         assert job.held == len(b"picture")
 
     with_line(tmp_path, Painter(), use)
+
+
+def test_not_even_a_failure_that_cannot_be_tidied_up_ends_the_line(tmp_path, monkeypatch):
+    def without_descriptors(self: Path, pattern: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def use(line: Line) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "glob", without_descriptors)
+            assert (await over(line, send(line, "broken.dng"))).state == "failed"
+        assert (await over(line, send(line, "a.dng"))).state == "done"
+
+    with_line(tmp_path, Painter(), use)
+
+
+def test_other_settings_of_a_picture_hold_its_upload_once(tmp_path):
+    async def use(line: Line) -> None:
+        first = await over(line, send(line, "a.dng", bytes(1000)))
+        again = await over(line, line.again(first, Choices(quality=50)))
+        assert again.held - again.result.stat().st_size == 500
+
+    with_line(tmp_path, Painter(), use)
+
+
+@pytest.mark.parametrize(
+    ("asked", "whole"),
+    [(None, True), ("bytes=0-9", False), ("bytes=0-", True), ("bytes=-1", True), ("bytes=0-0,5-", True)],
+)
+def test_a_result_is_fetched_when_its_end_was_sent(tmp_path, asked, whole):
+    async def use(line: Line) -> None:
+        job = await over(line, send(line, "a.dng", bytes(1000)))
+        headers = [(b"range", asked.encode())] if asked else []
+        scope = {"type": "http", "method": "GET", "headers": headers, "asgi": {"spec_version": "2.4"}}
+
+        async def receive() -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+        async def sent(message: object) -> None:
+            pass
+
+        await Download(job, "image/jpeg")(scope, receive, sent)
+        assert job.fetched is whole
+
+    with_line(tmp_path, Painter(), use)
+
+
+def test_the_temporary_folder_may_be_said_in_a_roundabout_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "a" / ".."))
+    (tmp_path / "a").mkdir()
+    with workplace() as place:
+        assert place.folder.parent == tmp_path
 
 
 def test_a_folder_that_a_cleaner_took_is_made_anew_and_held(tmp_path, monkeypatch):

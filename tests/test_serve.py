@@ -339,11 +339,13 @@ def test_a_picture_is_sent_followed_fetched_and_forgotten(server, raw, tmp_path)
     part = server.ask(f"/{done['result']['url']}", headers={"Range": "bytes=2-9"})
     assert part.status == 206
     assert part.body == result.body[2:10]
-    for senseless in ("bytes=abc", "bytes=5-2", "lines=1", "bytes=-", "5"):
+    for senseless in ("bytes=abc", "bytes=5-2", "lines=1", "bytes=-", "5", f"bytes={5000 * '9'}-"):
         whole = server.ask(f"/{done['result']['url']}", headers={"Range": senseless})
         assert whole.status == 200
         assert whole.body == result.body
     size = len(result.body)
+    some = server.ask(f"/{done['result']['url']}", headers={"Range": f"bytes=0-9,{size}-"})
+    assert (some.status, some.body) == (206, result.body[:10])
     for beyond in (f"bytes={size}-", "bytes=-0"):
         none = server.ask(f"/{done['result']['url']}", headers={"Range": beyond})
         assert none.status == 416
@@ -456,8 +458,9 @@ def test_what_scotopic_has_enhanced_already_fails_under_a_code_of_its_own(server
 
 def test_a_thumbnail_fails_as_too_small(server, tmp_path):
     path = dng_files.write(tmp_path / "a.dng", np.zeros((12, 16), np.uint16))
-    failed = server.finished(server.send(path.read_bytes(), "a.dng").json["id"])
-    assert failed["error"]["code"] == "too-small"
+    id = server.send(path.read_bytes(), "a.dng").json["id"]
+    assert server.finished(id)["error"]["code"] == "too-small"
+    server.ask(f"/api/jobs/{id}", "DELETE")
 
 
 @pytest.mark.parametrize(

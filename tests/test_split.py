@@ -41,7 +41,7 @@ def somewhat_lit(rng, size=(300, 420)) -> np.ndarray:
 def in_floats():
     """Each model with its network in 32-bit floats, whatever this processor has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split, "PRECISIONS", ("f32",))
+        patch.setattr(split, "has_bfloat16", lambda core: False)
         yield {name: Model(name, device="openvino") for name in ("bayer-fast", "bayer-best", "xtrans-fast")}
 
 
@@ -50,7 +50,8 @@ def in_floats():
 def test_in_floats_the_parts_together_are_the_whole(in_floats, rng, name, strength):
     mosaic, apart = somewhat_lit(rng), in_floats[name]
     assert apart.device == "openvino"
-    assert apart._runtime.precision == "f32"
+    assert apart._runtime.precision == split.FLOAT32
+    assert apart._runtime.lanes == 1
     whole = Model(name, device="cpu")
     inputs, tile = inputs_for(whole), 3 * whole.card.size_multiple
     expected = whole.run(mosaic, inputs, strength=strength, tile=tile)
@@ -63,7 +64,8 @@ def test_in_floats_the_parts_together_are_the_whole(in_floats, rng, name, streng
 def test_in_what_the_processor_has_the_picture_is_the_same_to_the_eye(rng, name):
     """Light of 0..1; noise alone leaves some 0.03 of error in such a picture."""
     mosaic, apart = somewhat_lit(rng), Model(name, device="openvino")
-    assert apart._runtime.precision in split.PRECISIONS
+    wanted = split.BFLOAT16 if split.has_bfloat16(split.ov.Core()) else split.FLOAT32
+    assert apart._runtime.precision == wanted
     inputs = inputs_for(apart)
     difference = apart.run(mosaic, inputs) - Model(name, device="cpu").run(mosaic, inputs)
     assert np.sqrt(np.mean(difference**2)) < 0.003

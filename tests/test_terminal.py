@@ -87,3 +87,15 @@ def test_help_is_short_too_and_shells_complete_the_commands():
     assert (
         subprocess.run(command, capture_output=True, text=True, env=completing).stdout.strip() == "enhance"
     )
+
+
+def test_what_a_run_starts_has_the_streams_that_were_shut(tmp_path):
+    code = (
+        "import subprocess, sys; from scotopic.cli import _open_what_is_shut; _open_what_is_shut(); "
+        "print(subprocess.run([sys.executable, '-c', 'import sys; print(sys.stderr is None)'], "
+        "capture_output=False, stdout=subprocess.PIPE, text=True).stdout)"
+    )
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, code], capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["False"]

@@ -95,6 +95,8 @@ def _open_what_is_shut() -> None:
                 os.fstat(number)
             except OSError:
                 os.dup2(getattr(sys, name).fileno(), number)
+            # For the processes begun from here too.
+            os.set_inheritable(number, True)
 
 
 _ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -56,8 +56,13 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" el
 
 MOSAIC = "mosaic"
 
-PRECISIONS = ("f32", "bf16")
-"""That a network may be calculated in: what OpenVINO takes for this processor by itself, else the first."""
+FLOAT32, BFLOAT16 = "f32", "bf16"
+"""That a network may be calculated in, as OpenVINO calls them: bfloat16 where the processor has it."""
+
+
+def has_bfloat16(core: ov.Core) -> bool:
+    """Whether this processor multiplies it, so that OpenVINO takes it by itself."""
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,12 @@ class OpenVinoRuntime:
     device = OPENVINO
 
     def __init__(self, graph: bytes, lanes: int, cores: int) -> None:
+        core = ov.Core()
+        settings: dict[str, int | str] = {}
+        if not has_bfloat16(core):
+            # Of 32-bit values two tiles at a time would take more memory than a picture may.
+            lanes, cores = 1, lanes * cores
+            settings["INFERENCE_PRECISION_HINT"] = FLOAT32
         self.lanes, self.cores = lanes, cores
         parts = cut(graph)
         self.seen, self.shared, self.given = parts.seen, parts.shared, parts.given
@@ -164,23 +175,20 @@ class OpenVinoRuntime:
             session(part.SerializeToString(), cores, shares_memory=True)
             for part in (parts.before, parts.after)
         )
-        settings: dict[str, int | str] = {
+        settings |= {
             "NUM_STREAMS": lanes,
             "INFERENCE_NUM_THREADS": lanes * cores,
             # Else the lanes of two processes are held to the same cores.
             "ENABLE_CPU_PINNING": False,
         }
-        core = ov.Core()
-        network = core.read_model(parts.network.SerializeToString())
-        self.network = core.compile_model(network, "CPU", settings)
-        if self.precision not in PRECISIONS:
-            settings["INFERENCE_PRECISION_HINT"] = PRECISIONS[0]
-            self.network = core.compile_model(network, "CPU", settings)
+        self.network = core.compile_model(
+            core.read_model(parts.network.SerializeToString()), "CPU", settings
+        )
 
     @property
     def precision(self) -> str:
-        """Of the network's arithmetic, as OpenVINO calls it: "f32" or "bf16"."""
-        names: dict[Any, str] = {ov.Type.f32: "f32", ov.Type.bf16: "bf16"}
+        """Of the network's arithmetic: FLOAT32 or BFLOAT16."""
+        names: dict[Any, str] = {ov.Type.f32: FLOAT32, ov.Type.bf16: BFLOAT16}
         return names.get(self.network.get_property("INFERENCE_PRECISION_HINT"), "")
 
     def _taken(self) -> Any:

@@ -11,7 +11,8 @@ from starlette.types import Message, Receive, Scope, Send
 from scotopic.web.job import Job
 from scotopic.web.refusal import error_answer
 
-_RANGES = re.compile(r"bytes=[ \t]*(?:\d+-\d*|-\d+)(?:[ \t]*,[ \t]*(?:\d+-\d*|-\d+))*[ \t]*", re.I | re.A)
+_PART = r"(?:\d{1,18}-\d{0,18}|-\d{1,18})"
+_RANGES = re.compile(rf"bytes=[ \t]*{_PART}(?:[ \t]*,[ \t]*{_PART})*[ \t]*", re.I | re.A)
 
 
 def ranges_of(asked: Headers) -> list[tuple[int | None, int | None]] | None:
@@ -21,8 +22,9 @@ def ranges_of(asked: Headers) -> list[tuple[int | None, int | None]] | None:
 
     >>> ranges_of(Headers({"range": "bytes=5-, -3, 0-9"}))
     [(5, None), (None, 3), (0, 9)]
-    >>> [ranges_of(Headers({"range": text})) for text in ("lines=1", "bytes=abc", "bytes=5-2", "bytes=-")]
-    [None, None, None, None]
+    >>> senseless = ("lines=1", "bytes=abc", "bytes=5-2", "bytes=-", "bytes=" + 5000 * "9" + "-")
+    >>> [ranges_of(Headers({"range": text})) for text in senseless]
+    [None, None, None, None, None]
     """
     text = asked.get("range", "")
     if not _RANGES.fullmatch(text):
@@ -34,11 +36,17 @@ def ranges_of(asked: Headers) -> list[tuple[int | None, int | None]] | None:
     return found
 
 
-def with_sound_range(scope: Scope) -> Scope:
-    """The request, without a `Range` that makes no sense."""
-    if ranges_of(Headers(scope=scope)) is not None:
+def with_sound_range(scope: Scope, size: int | None = None) -> Scope:
+    """The request, without a `Range` that makes no sense, and without parts that lie beyond so many bytes."""
+    parts = ranges_of(Headers(scope=scope))
+    if parts is not None and (size is None or all(_is_there(part, size) for part in parts)):
         return scope
-    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"range"]}
+    headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+    there = [part for part in parts or () if size is not None and _is_there(part, size)]
+    if there:
+        words = ", ".join("-".join("" if n is None else str(n) for n in part) for part in there)
+        headers.append((b"range", f"bytes={words}".encode()))
+    return {**scope, "headers": headers}
 
 
 class Download(FileResponse):
@@ -50,26 +58,29 @@ class Download(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
+        size = self._job.result.stat().st_size
+        asked = Headers(scope=scope)
+        parts = ranges_of(asked) or []
+        there = [part for part in parts if _is_there(part, size)]
+        if parts and not there and "if-range" not in asked:
+            words = f"the picture has {size} bytes, and none of what was asked for"
+            answer = error_answer(416, "range", words, {"Content-Range": f"bytes */{size}"})
+            await answer(scope, receive, send)
+            return
+        ends = any(last is None or last >= size - 1 for _, last in there)
         status = 0
 
         async def watched(message: Message) -> None:
             nonlocal status
             await send(message)
             status = message.get("status", status)
+            whole = status == 200 or (status == 206 and ends)
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
-            if status in (200, 206) and is_last and scope["method"] == "GET":
+            if whole and is_last and scope["method"] == "GET":
                 self._job.fetched = True
 
-        size = self._job.result.stat().st_size
-        asked = Headers(scope=scope)
-        beyond = [
-            first
-            for first, last in ranges_of(asked) or ()
-            if (first or 0) >= size or (first, last) == (None, 0)
-        ]
-        if beyond and "if-range" not in asked:
-            words = f"the picture has {size} bytes, and none of the part that was asked for"
-            answer = error_answer(416, "range", words, {"Content-Range": f"bytes */{size}"})
-            await answer(scope, receive, send)
-            return
-        await super().__call__(with_sound_range(scope), receive, watched)
+        await super().__call__(with_sound_range(scope, size), receive, watched)
+
+
+def _is_there(part: tuple[int | None, int | None], size: int) -> bool:
+    return (part[0] or 0) < size and part != (None, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,9 @@ class NoRoomError(ScotopicError):
     @classmethod
     def by(cls, error: OSError) -> NoRoomError:
         """What a request is told of it."""
-        return cls(f"this computer has no room for the file ({error.strerror}): make room or wait")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return cls(f"this computer has no room for the file ({error.strerror}): make room or wait")
+        return cls(f"this computer cannot keep the file ({error.strerror}): try again later")
 
 
 @dataclass(eq=False)
@@ -94,16 +97,21 @@ _FOLDERS = re.compile(r"(?<![\w:/.])(?:/|[A-Za-z]:\\)(?:[^/\\:;,()'\"\n]+[/\\])+
 
 def leave_alone(source: Path) -> None:
     """Remove what lies beside an upload: parts of a result that did not become one."""
-    for path in source.parent.glob("*"):
-        if path != source:
-            with contextlib.suppress(OSError):
-                path.unlink()
+    # Looking fails too, where no descriptors are left.
+    with contextlib.suppress(OSError):
+        for path in source.parent.glob("*"):
+            if path != source:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
 def size_of(place: Path) -> int:
-    """Bytes of a file, or of a folder's files; none where it is gone."""
+    """Bytes of a file, or of a folder's files, its share of those that lie in others too; none where it is gone."""
     size = 0
     with contextlib.suppress(OSError):
-        for path in place.iterdir() if place.is_dir() else (place,):
-            size += path.stat().st_size
+        if not place.is_dir():
+            return place.stat().st_size
+        for path in place.iterdir():
+            state = path.stat()
+            size += state.st_size // max(1, state.st_nlink)
     return size

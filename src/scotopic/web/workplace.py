@@ -91,7 +91,7 @@ def _of_the_system() -> Path:
         ) from error
     for variable in ("TMPDIR", "TEMP", "TMP"):
         asked = os.environ.get(variable)
-        if asked and Path(asked).absolute() != found:
+        if asked and os.path.abspath(asked) != os.path.abspath(found):  # noqa: PTH100 - takes ".." out as tempfile does
             raise WriteError(
                 f"{variable} is {asked}, where no temporary files can be made; mend it, or give a folder with --temp"
             )

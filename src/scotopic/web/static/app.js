@@ -96,14 +96,17 @@ function changePlace() {
   const place = placeFor();
   workers.at(place);
   const others = queue.pictures.filter((picture) => picture.state !== "done" && (picture.by ?? place) !== place);
+  const resting = others.filter((picture) => queue.resting(picture));
+  const balance = queue.selected?.settings.wb;
   // What was done on this device is not sent either when it is opened again.
   for (const picture of queue.pictures) {
     picture.sentTo = picture.state === "done" && picture.by === "device" ? "device" : null;
     picture.settings.wb = elsewhere(picture);
   }
   const failed = ({ state, failure }) => state === "failed" && hopeful(failure.code);
-  const moved = others.filter((picture) => picture.working || failed(picture));
+  const moved = others.filter((picture) => picture.working || failed(picture) || resting.includes(picture));
   for (const picture of others) queue.release(picture);
+  if (queue.selected && queue.selected.settings.wb !== balance) controls.put(queue.selected.settings);
   queue.renew(moved);
   showPlace();
 }
@@ -181,10 +184,10 @@ function chosen(picture) {
   renders.take(null);
   strip.refresh();
   showWork();
+  showPlace();
   if (!picture) return;
   if (document.activeElement === document.body) $("main").focus({ preventScroll: true });
   controls.put(picture.settings);
-  showPlace();
   if (picture.info) showOpened(picture);
   changed(picture);
 }
@@ -245,6 +248,7 @@ function changed(picture) {
   strip.update(picture);
   showWork();
   if (picture !== queue.selected) return;
+  showPlace();
   $("stage").dataset.state = $("panel").dataset.state = picture.state;
   turned();
   $("canvas").setAttribute("aria-label", say("canvasLabel", { name: picture.name }));

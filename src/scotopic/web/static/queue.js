@@ -234,7 +234,8 @@ export class Queue {
         this.makeRoom();
         break;
       case "rested":
-        picture.state = picture.cancelling ? "cancelled" : "waiting";
+        // One that was chosen meanwhile may have been cancelled already.
+        if (picture.working) picture.state = picture.cancelling ? "cancelled" : "waiting";
         Object.assign(picture, { resident: false, drawable: false, stage: "waiting", cancelling: false });
         break;
       case "cancelled":

@@ -48,11 +48,6 @@ export class Saving {
     this.end(id, "reject", new Stopped());
   }
 
-  /** Whoever worked has gone. */
-  stopAll() {
-    for (const id of [...this.waiting.keys()]) this.stopped(id);
-  }
-
   // ---- what the user wants
 
   /** The picture as a file {blob, name}, written anew only for other settings. */
@@ -78,7 +73,8 @@ export class Saving {
   }
 
   async write(picture, wish, key) {
-    if (!this.queue.pictures.includes(picture)) throw new Stopped();
+    // Closed while another file of it was written, or with whoever had it open.
+    if (!picture.resident) throw new Stopped();
     this.tell(say("saving"));
     const answer = await new Promise((resolve, reject) => {
       this.waiting.set(picture.id, { resolve, reject });
