@@ -67,7 +67,7 @@ class Download(FileResponse):
             answer = error_answer(416, "range", words, {"Content-Range": f"bytes */{size}"})
             await answer(scope, receive, send)
             return
-        ends = any(last is None or last >= size - 1 for _, last in there)
+        ends = any(first is None or last is None or last >= size - 1 for first, last in there)
         status = 0
 
         async def watched(message: Message) -> None:
