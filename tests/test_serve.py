@@ -658,6 +658,7 @@ def test_a_line_tells_of_each_picture_and_not_what_it_is_called(own, raw, option
     assert lines == ([] if options else expected)
 
 
+@pytest.mark.slow
 def test_a_small_disk_is_never_full_of_what_is_finished(own, raw, large, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
