@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The system's numbers for a disk, or a share of one, that is full."""
 
 
 class ScotopicError(Exception):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -15,7 +14,7 @@ import tifffile
 from PIL import features
 
 from scotopic import avif, jpeg, jxl, png
-from scotopic.errors import DiskFullError, FileExistsRefusal, SettingsError, WriteError
+from scotopic.errors import NO_ROOM, DiskFullError, FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
 from scotopic.metadata import ORIENTATION, RATING, XMP, Words, attach_to_tiff, xmp_packet
@@ -170,7 +169,7 @@ def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
         else:
             _take_name(temporary, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_ROOM:
             raise DiskFullError(
                 f"{path}: could not be written ({error.strerror}); make room first"
             ) from error

@@ -36,15 +36,16 @@ def ranges_of(asked: Headers) -> list[tuple[int | None, int | None]] | None:
     return found
 
 
-def with_sound_range(scope: Scope, size: int | None = None) -> Scope:
-    """The request, without a `Range` that makes no sense, and without parts that lie beyond so many bytes."""
-    parts = ranges_of(Headers(scope=scope))
-    if parts is not None and (size is None or all(_is_there(part, size) for part in parts)):
-        return scope
+def with_sound_range(scope: Scope) -> Scope:
+    """The request, without a `Range` that makes no sense."""
+    return scope if ranges_of(Headers(scope=scope)) is not None else _asking_for(scope, [])
+
+
+def _asking_for(scope: Scope, parts: list[tuple[int | None, int | None]]) -> Scope:
+    """The request for these parts; for all where there are none."""
     headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
-    there = [part for part in parts or () if size is not None and _is_there(part, size)]
-    if there:
-        words = ", ".join("-".join("" if n is None else str(n) for n in part) for part in there)
+    if parts:
+        words = ", ".join("-".join("" if n is None else str(n) for n in part) for part in parts)
         headers.append((b"range", f"bytes={words}".encode()))
     return {**scope, "headers": headers}
 
@@ -79,7 +80,7 @@ class Download(FileResponse):
             if whole and is_last and scope["method"] == "GET":
                 self._job.fetched = True
 
-        await super().__call__(with_sound_range(scope, size), receive, watched)
+        await super().__call__(_asking_for(scope, there), receive, watched)
 
 
 def _is_there(part: tuple[int | None, int | None], size: int) -> bool:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from scotopic.errors import ScotopicError
+from scotopic.errors import NO_ROOM, ScotopicError
 from scotopic.web.choices import Choices, name_on_disk, result_name
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -31,7 +30,7 @@ class NoRoomError(ScotopicError):
     @classmethod
     def by(cls, error: OSError) -> NoRoomError:
         """What a request is told of it."""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_ROOM:
             return cls(f"this computer has no room for the file ({error.strerror}): make room or wait")
         return cls(f"this computer cannot keep the file ({error.strerror}): try again later")
 

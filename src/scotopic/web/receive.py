@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from io import FileIO
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from scotopic.errors import NO_ROOM
 from scotopic.web.job import Job, NoRoomError
 from scotopic.web.line import Line
 from scotopic.web.refusal import BODY_TYPE, RefusalError
@@ -76,5 +76,5 @@ def _write(file: FileIO, piece: bytes, line: Line) -> None:
         try:
             rest = rest[file.write(rest) :]
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not line.forget_one():
+            if error.errno not in NO_ROOM or not line.forget_one():
                 raise
