@@ -165,10 +165,18 @@ visiting("an own balance is the same picture where the computer takes over", {},
     return path;
   };
   const device = await save("own-device.jpg");
-  await page.click("#settings-open");
-  await page.check('input[name="place"][value="computer"]');
+  // What is done stays where it is; what is begun again, here by another engine, goes on at the place named meanwhile.
+  await page.evaluate(() => {
+    const choose = (element, changes) => {
+      Object.assign(element, changes);
+      element.dispatchEvent(new Event("change", { bubbles: true }));
+    };
+    document.querySelector("#settings-open").click();
+    choose(document.querySelector("#engine"), { value: "wasm-single" });
+    choose(document.querySelector('input[name="place"][value="computer"]'), { checked: true });
+  });
   await page.keyboard.press("Escape");
-  await page.waitForFunction(() => document.querySelector("#stage").dataset.state !== "done");
+  await page.waitForSelector('#where[data-place="computer"]');
   await settled(page);
   assert.equal(await page.isVisible('label:has(input[value="custom"])'), true);
   assert.equal(await page.isChecked('input[value="custom"]'), true);
