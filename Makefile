@@ -22,7 +22,7 @@ demo: $(VENV)/.core
 	@echo "  with a slider         $(OUT)/dark_eagles-compare.html"
 
 test: $(VENV)/.full
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: lint test
 

@@ -310,6 +310,15 @@ visiting("the keyboard alone picks, zooms, moves the line and saves", {}, async 
   await page.keyboard.press("+");
   await page.keyboard.press("1");
   assert.equal(await page.textContent("#zoom-now"), "100%");
+  await page.click("#settings-open");
+  await page.selectOption("#keys", "off");
+  await page.keyboard.press("Escape");
+  await page.focus("#save");
+  await page.keyboard.press("+");
+  assert.equal(await page.textContent("#zoom-now"), "100%");
+  await page.focus("#canvas");
+  await page.keyboard.press("+");
+  assert.notEqual(await page.textContent("#zoom-now"), "100%");
   const coming = page.waitForEvent("download");
   await page.keyboard.press("Control+s");
   await coming;

@@ -365,6 +365,8 @@ document.addEventListener("keydown", (event) => {
   const { target } = event;
   const typing = target.matches?.("select, textarea, input:not([type=range]):not([type=radio])");
   if (command || event.altKey || typing || document.querySelector("dialog[open]") || !queue.selected) return;
+  // Who speaks to the computer, or strikes keys unawares, may have single characters work on the picture alone.
+  if (settings.keys === "off" && event.key.length === 1 && target !== $("canvas")) return;
   if (hands.zoomKey(event.key)) event.preventDefault();
   else if (key === "b") view.hold(true);
   else if (key === "n") queue.step(1);

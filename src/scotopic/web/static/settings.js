@@ -8,6 +8,7 @@ const KNOWN = {
   place: ["device", "computer"],
   engine: ["auto", "webgpu", "wasm", "wasm-single"],
   quality: ["92", "85", "97"],
+  keys: ["on", "off"],
 };
 
 /** The settings as stored; the first of each list where there is none, or where it is unknown. */
