@@ -123,6 +123,12 @@ def gain_map(
     return struct.pack(">4I", code, 0x01030000, 0, len(body)) + body
 
 
+def vignette() -> bytes:
+    """The opcode FixVignetteRadial."""
+    body = struct.pack(">7d", 0.3, 0.1, 0, 0, 0, 0.5, 0.5)
+    return struct.pack(">4I", 3, 0x01030000, 0, len(body)) + body
+
+
 def opcode_list(*opcodes: bytes) -> bytes:
     return struct.pack(">I", len(opcodes)) + b"".join(opcodes)
 

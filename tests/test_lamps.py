@@ -133,7 +133,10 @@ def test_who_keeps_a_lamp_is_told_that_some_editors_show_the_picture_dark(tmp_pa
     told = json.loads(CliRunner().invoke(app, words).stdout)
     assert told["baseline_ev"] == pytest.approx(np.log2(16.6), abs=0.1)
     assert "raise the exposure" in told["warning"]
+    assert "darktable shows" not in told["warning"]
     assert told["output"].endswith("lamp-scotopic.dng")
+    told = json.loads(CliRunner().invoke(app, [*words, "--overwrite", "--wb", "0.5,1,2"]).stdout)
+    assert "darktable shows it up to 1.0 stops too dark, besides" in told["warning"]
 
 
 @pytest.mark.parametrize("name", SURROUNDINGS)

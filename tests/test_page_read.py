@@ -232,6 +232,9 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "shading of a phone": lambda p: write(
         p, MOSAIC, tags=LEVELS | {51009: dng_files.opcode_list(gain_map(1, 2), gain_map(1, 2, 1))}
     ),
+    "a lens": lambda p: write(
+        p, MOSAIC, tags=LEVELS | {51022: dng_files.opcode_list(gain_map(3), dng_files.vignette())}
+    ),
     "a broken opcode": lambda p: write(p, MOSAIC, tags=LEVELS | {51009: gain_map(1)[:40]}),
     "white below black": lambda p: write(p, MOSAIC, tags={50714: 600, 50717: 500}),
     "too small": lambda p: write(p, MOSAIC[:16, :16]),

@@ -238,6 +238,21 @@ def test_broken_maps_are_left_out_with_a_word(tmp_path, tag, name):
     assert "left out" in note
 
 
+def test_a_lens_correction_that_is_not_applied_is_told(tmp_path):
+    data = np.full((HEIGHT, WIDTH), 300, np.uint16)
+    data[5:9] = np.arange(WIDTH)
+    gains = dng_files.gain_map(np.full((3, 4, 1), 1.2, np.float32), (0, 0, HEIGHT, WIDTH))
+    alone = read(dng(tmp_path / "a.dng", data, t51022=dng_files.opcode_list(gains)))
+    with_lens = read(
+        dng(tmp_path / "b.dng", data, t51022=dng_files.opcode_list(gains, dng_files.vignette()))
+    )
+    assert not alone.notes
+    (note,) = with_lens.notes
+    assert "lens correction" in note
+    assert "not applied" in note
+    assert with_lens.shading is not None
+
+
 def test_who_enhances_a_file_with_broken_maps_is_told(tmp_path):
     data = np.full((HEIGHT, WIDTH), 300, np.uint16)
     data[5:9] = np.arange(WIDTH)

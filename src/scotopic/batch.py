@@ -18,7 +18,7 @@ from scotopic.dng.origin import read_origin
 from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
-from scotopic.facts import balance_facts, describe
+from scotopic.facts import balance_facts, describe, editor_words
 from scotopic.frame import Captured, Linear
 from scotopic.models import Card
 from scotopic.read import read
@@ -36,9 +36,6 @@ from scotopic.write import (
     refusal,
     write,
 )
-
-EV_WORTH_A_WORD = 0.5
-"""From so many stops of BaselineExposure on the user is told."""
 
 OVERLAPPED_PIXELS = 64_000_000
 """Pictures above this go through one at a time from the network to the disk, that memory stays bounded."""
@@ -351,13 +348,8 @@ def _write_dng(
         overwrite=settings.overwrite,
     )
     facts["baseline_ev"] = round(scaling.baseline_ev, 3)
-    if scaling.baseline_ev >= EV_WORTH_A_WORD:
-        kept = (
-            f"light up to {2**scaling.baseline_ev:.3g} times white is kept; editors that ignore "
-            f"BaselineExposure, as RawTherapee and darktable do, show it {scaling.baseline_ev:.1f} stops too "
-            "dark: raise the exposure there"
-        )
-        facts["warning"] = "; ".join(filter(None, [facts.get("warning"), kept]))
+    if words := "; ".join(filter(None, [facts.get("warning"), *editor_words(linear, scaling)])):
+        facts["warning"] = words
 
 
 def _check_unchanged(job: Job, state: State | None) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+from scotopic.dng.light import Scaling
 from scotopic.enhance import Plan
-from scotopic.frame import Capture, Captured, Linear, Mosaic
+from scotopic.frame import GREEN, Capture, Captured, Linear, Mosaic
 from scotopic.mend import Replaced
 from scotopic.remosaic import hardly_noisy
 
 HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they are kept nearly as they are"
+
+
+EV_WORTH_A_WORD = 0.5
+"""From so many stops on that an editor shows a DNG too dark, the user is told."""
 
 
 def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -> dict[str, Any]:
@@ -57,3 +63,22 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
 def balance_facts(capture: Capture) -> dict[str, Any]:
     """The white balance gains and where they come from."""
     return {"wb": [round(g, 4) for g in capture.wb], "wb_source": capture.wb_source}
+
+
+def editor_words(linear: Linear, scaling: Scaling) -> list[str]:
+    """On a DNG of this light, for editors that do not show it as bright as it is."""
+    words = []
+    if scaling.baseline_ev >= EV_WORTH_A_WORD:
+        words.append(
+            f"light up to {2**scaling.baseline_ev:.3g} times white is kept; editors that ignore "
+            f"BaselineExposure, as RawTherapee and darktable do, show it {scaling.baseline_ev:.1f} stops too "
+            "dark: raise the exposure there"
+        )
+    green_ev = math.log2(linear.wb[GREEN] / min(linear.wb))
+    if green_ev >= EV_WORTH_A_WORD:
+        besides = ", besides" if words else ""
+        words.append(
+            f"darktable shows it up to {green_ev:.1f} stops too dark{besides}, as it takes green's gain in the white "
+            "balance for 1 and not the smallest: raise the exposure there"
+        )
+    return words

@@ -15,6 +15,9 @@ import numpy.typing as npt
 from scotopic.shading import GAIN_MAX, GainMap
 
 _MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
+_OF_A_LENS = (1, 2, 3, 14)
+"""WarpRectilinear, WarpFisheye, FixVignetteRadial, WarpRectilinear2."""
+
 _OPCODES_MAX = 1000
 _TABLE_MAX, _DEGREE_MAX = 65536, 8
 """The specification's limits for MapTable and MapPolynomial."""
@@ -86,6 +89,11 @@ def leading_gains(opcodes: list[Opcode]) -> list[Opcode]:
     What comes behind a warp lies where the warp has put it; gains before it can be applied without it.
     """
     return list(takewhile(lambda opcode: opcode[0] == _GAIN_MAP, opcodes))
+
+
+def corrects_lens(opcodes: list[Opcode]) -> bool:
+    """Whether they undo what a lens does to shapes or to the brightness of corners, beside gain maps."""
+    return any(code in _OF_A_LENS for code, _ in opcodes)
 
 
 def without_leading_gains(listed: bytes) -> bytes:

@@ -10,13 +10,12 @@ import numpy as np
 import tifffile
 
 from scotopic.dng.opcodes import split, without_leading_gains
-from scotopic.dng.page import LINEAR_RAW, main_page
 from scotopic.identify import TIFF_HEADS, all_pages
 
 Tag = tuple[int, int, int, Any, bool]
 """Number, type, count, value and True, as tifffile wants a tag that it does not know."""
 
-DNG_VERSION, UNIQUE_CAMERA_MODEL, COLOR_MATRIX_1, BASELINE_EXPOSURE = 50706, 50708, 50721, 50730
+DNG_VERSION, UNIQUE_CAMERA_MODEL, COLOR_MATRIX_1 = 50706, 50708, 50721
 ACTIVE_AREA, OPCODE_LIST_3 = 50829, 51022
 
 _COLOUR = {
@@ -42,11 +41,11 @@ _COLOUR = {
     50982,
     51107,  # ProfileHueSatMapEncoding, ProfileLookTableEncoding
     51108,
-    51109,  # BaselineExposureOffset
     51110,  # DefaultBlackRender
 }
 """The camera's colour: it belongs to the sensor and is the same before and after enhancing. Not among them:
-ProfileGainTableMap, which brightens parts of one dark picture."""
+ProfileGainTableMap, which brightens parts of one dark picture, and BaselineExposure with
+BaselineExposureOffset, which brighten all of it: that is what the amplification is for."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +53,13 @@ class Origin:
     """What is carried over from a source DNG; empty for other files.
 
     `tags` describe the camera's colour; `lens` is OpcodeList3 without the gain maps it begins with, which
-    enhancing has applied: warps and vignetting, made for demosaiced pixels and not applied yet. `baseline_ev` is
-    the camera's own brightening of its mosaics in stops; that of finished colours was applied on reading.
+    enhancing has applied: warps and vignetting, made for demosaiced pixels and not applied yet.
     """
 
     file_name: str = ""
     camera: str = ""
     tags: tuple[Tag, ...] = ()
     lens: bytes = b""
-    baseline_ev: float = 0.0
 
 
 def read_origin(path: Path, height: int, width: int) -> Origin:
@@ -82,14 +79,11 @@ def read_origin(path: Path, height: int, width: int) -> Origin:
             if DNG_VERSION not in first:
                 return Origin(path.name)
             known = COLOR_MATRIX_1 in first
-            raw = main_page(tiff)
-            linear = raw is not None and int(raw.photometric) == LINEAR_RAW
             return Origin(
                 file_name=path.name,
                 camera=str(first[UNIQUE_CAMERA_MODEL].value) if UNIQUE_CAMERA_MODEL in first else "",
                 tags=tuple(_copied(tag) for tag in first if known and tag.code in _COLOUR),
                 lens=_lens(pages, height, width),
-                baseline_ev=0.0 if linear else _baseline(first),
             )
     except Exception:
         # The light is worth more than its labels: whatever a broken directory raises, go on without.
@@ -104,13 +98,6 @@ def _copied(tag: Any) -> Tag:
         # tifffile writes texts beyond ASCII only as bytes.
         return int(tag.code), int(tag.dtype), 0, value.encode(errors="replace"), True
     return int(tag.code), int(tag.dtype), int(tag.count), value, True
-
-
-def _baseline(tags: Any) -> float:
-    if BASELINE_EXPOSURE not in tags:
-        return 0.0
-    above, below = tags[BASELINE_EXPOSURE].value
-    return float(above / below) if below else 0.0
 
 
 def _lens(pages: list[Any], height: int, width: int) -> bytes:

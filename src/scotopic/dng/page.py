@@ -11,7 +11,7 @@ import numpy.typing as npt
 import tifffile
 
 from scotopic.dng import tags as dngtags
-from scotopic.dng.opcodes import ToneMap, gain_maps, leading_gains, split, tone_maps
+from scotopic.dng.opcodes import ToneMap, corrects_lens, gain_maps, leading_gains, split, tone_maps
 from scotopic.dng.tags import Area, Cell, Tags
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import NoiseProfile
@@ -34,6 +34,8 @@ one made to fill the memory."""
 
 FIELDS_MAX = 16
 """Adobe stores rows and columns in two fields."""
+
+LENS_NOTE = "its lens correction (OpcodeList3) is not applied; a DNG made of it hands it on to editors"
 
 SIDE_MIN = 22
 """Smaller pictures are damage or thumbnails; LibRaw's limit (identify.cpp)."""
@@ -194,7 +196,7 @@ def _described(tiff: Any, page: Any, name: str) -> Dng:
 
 
 def _opcodes(page: Any, cell: int | None) -> tuple[tuple[ToneMap, ...], tuple[GainMap, ...], list[str]]:
-    """Curves and gains of the opcodes; a word on what is broken, which is left out."""
+    """Curves and gains of the opcodes; a word on what is broken or not followed."""
     maps: tuple[ToneMap, ...] = ()
     gains: tuple[GainMap, ...] = ()
     notes = []
@@ -209,6 +211,8 @@ def _opcodes(page: Any, cell: int | None) -> tuple[tuple[ToneMap, ...], tuple[Ga
             else:
                 # Of demosaiced pixels, whatever they come from.
                 gains += gain_maps(leading_gains(opcodes), None)
+                if corrects_lens(opcodes):
+                    notes.append(LENS_NOTE)
         except (ValueError, TypeError) as error:
             notes.append(f"its corrections in {name} are broken ({error}) and left out")
     return maps, gains, notes

@@ -18,14 +18,8 @@ from PIL import Image
 from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.develop import turned
 from scotopic.dng.light import ROWS, Scaling, integers, scaling_of
-from scotopic.dng.origin import (
-    BASELINE_EXPOSURE,
-    COLOR_MATRIX_1,
-    OPCODE_LIST_3,
-    UNIQUE_CAMERA_MODEL,
-    Origin,
-    Tag,
-)
+from scotopic.dng.origin import COLOR_MATRIX_1, OPCODE_LIST_3, UNIQUE_CAMERA_MODEL, Origin, Tag
+from scotopic.dng.tags import BASELINE_EXPOSURE
 from scotopic.errors import SettingsError, WriteError
 from scotopic.frame import Linear, Mosaic, Rendered
 from scotopic.metadata import NOISE_PROFILE, RATING, XMP, attach_to_tiff, filled_in, xmp_packet
@@ -187,13 +181,7 @@ def _main_tags(
         (50707, _BYTE, 4, bytes((1, readable, 0, 0)), True),
         (UNIQUE_CAMERA_MODEL, _ASCII, 0, camera.encode(errors="replace"), True),
         (50728, _RATIONAL, 3, _rationals([1 / gain for gain in linear.wb]), True),
-        (
-            BASELINE_EXPOSURE,
-            _SRATIONAL,
-            1,
-            _rationals([scaling.baseline_ev + origin.baseline_ev], finest=10_000),
-            True,
-        ),
+        (BASELINE_EXPOSURE, _SRATIONAL, 1, _rationals([scaling.baseline_ev], finest=10_000), True),
         (50935, _RATIONAL, 1, _rationals([strength]), True),  # NoiseReductionApplied
         *colour,
     ]

@@ -139,7 +139,6 @@ def packed_origin(origin: Origin) -> dict[str, Any]:
         "camera": origin.camera,
         "tags": [[code, kind, count, _plain(value)] for code, kind, count, value, _ in origin.tags],
         "lens": _plain(origin.lens),
-        "baseline_ev": origin.baseline_ev,
     }
 
 
@@ -161,7 +160,7 @@ def unpacked_origin(header: dict[str, Any], name: str) -> Origin:
         lens = _value(header["lens"])
         if not isinstance(lens, bytes) or (lens and not is_opcode_list(lens)):
             raise WireError("opcodes that are none")
-        return Origin(name, clean(header["camera"]), tuple(tags), lens, _number(header["baseline_ev"]))
+        return Origin(name, clean(header["camera"]), tuple(tags), lens)
     except WireError:
         raise
     except Exception as error:

@@ -7,6 +7,8 @@ import { rint } from "../levels.js";
 const MAP_TABLE = 7;
 const MAP_POLYNOMIAL = 8;
 const GAIN_MAP = 9;
+/** WarpRectilinear, WarpFisheye, FixVignetteRadial, WarpRectilinear2. */
+const OF_A_LENS = [1, 2, 3, 14];
 const OPCODES_MAX = 1000;
 
 /** Bytes before a curve's values, and before a map's. */
@@ -40,6 +42,9 @@ export function leadingGains(opcodes) {
   const end = opcodes.findIndex(({ code }) => code !== GAIN_MAP);
   return end < 0 ? opcodes : opcodes.slice(0, end);
 }
+
+/** Whether they undo what a lens does to shapes or to the brightness of corners, beside gain maps. */
+export const correctsLens = (opcodes) => opcodes.some(({ code }) => OF_A_LENS.includes(code));
 
 /** The list without them, as bytes; null where nothing else is in it. Throws RangeError as `split`. */
 export function withoutLeadingGains(bytes) {

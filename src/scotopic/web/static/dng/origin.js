@@ -5,8 +5,7 @@
 import { DNG_VERSION } from "../identify.js";
 import { allPages, isTiff, openTiff } from "../tiff.js";
 import { withoutLeadingGains } from "./opcodes.js";
-import { LINEAR_RAW, mainPage } from "./page.js";
-import { ACTIVE_AREA, BASELINE_EXPOSURE, OPCODE_LIST_3 } from "./tags.js";
+import { ACTIVE_AREA, OPCODE_LIST_3 } from "./tags.js";
 
 const UNIQUE_CAMERA_MODEL = 50708;
 const COLOR_MATRIX_1 = 50721;
@@ -36,40 +35,35 @@ const COLOUR = [
   50982,
   51107, // ProfileHueSatMapEncoding, ProfileLookTableEncoding
   51108,
-  51109, // BaselineExposureOffset
   51110, // DefaultBlackRender
 ];
 
 /** Of files that are no DNG, and of directories beyond reading. */
-export const NO_ORIGIN = { camera: "", tags: new Map(), lens: null, baselineEv: 0 };
+export const NO_ORIGIN = { camera: "", tags: new Map(), lens: null };
 
-/** { camera, tags, lens, baselineEv }: what is carried over from a DNG.
+/** { camera, tags, lens }: what is carried over from a DNG.
  *
  * `tags` describe the camera's colour, by number as directories are written; `lens` is { opcodes, height, width },
  * OpcodeList3 without the gain maps it begins with, which enhancing has applied, and the frame that it is for; null
- * where there is none; `baselineEv` the camera's own brightening of its mosaics in stops. OpcodeList1 and OpcodeList2
- * stay behind, as they mend and scale the mosaic, which is gone. */
+ * where there is none. OpcodeList1 and OpcodeList2 stay behind, as they mend and scale the mosaic, which is gone;
+ * BaselineExposure and its offset, as the amplification is in their place. */
 export function originOf(bytes) {
   if (!isTiff(bytes)) return NO_ORIGIN;
   try {
     const tiff = openTiff(bytes);
     const [first] = tiff.pages;
     if (!first?.has(DNG_VERSION)) return NO_ORIGIN;
-    const isLinear = mainPage(tiff)?.number(262) === LINEAR_RAW;
     const carried = first.has(COLOR_MATRIX_1) ? COLOUR.filter((code) => first.has(code)) : [];
     return {
       camera: first.text(UNIQUE_CAMERA_MODEL),
       tags: new Map(carried.map((code) => [code, first.value(code)])),
       lens: lensOf(allPages(tiff)),
-      baselineEv: isLinear ? 0 : finite(first.number(BASELINE_EXPOSURE, 0)),
     };
   } catch {
     // The light is worth more than its labels: whatever a broken directory does, go on without.
     return NO_ORIGIN;
   }
 }
-
-const finite = (value) => (Number.isFinite(value) ? value : 0);
 
 /** The lens of a picture of this size; null where the opcodes are for another, since their centres would be off. */
 export function lensFor({ lens }, height, width) {

@@ -5,7 +5,7 @@
 import { ScotopicError, damaged, unsupported } from "../errors.js";
 import { DNG_VERSION } from "../identify.js";
 import { allPages, isTiff, layout, openTiff } from "../tiff.js";
-import { gainMaps, leadingGains, split, toneMaps } from "./opcodes.js";
+import { correctsLens, gainMaps, leadingGains, split, toneMaps } from "./opcodes.js";
 import * as tagsOf from "./tags.js";
 import { Tags } from "./tags.js";
 
@@ -25,6 +25,8 @@ const ENHANCED = 16;
 const SIDE_MAX = 65535;
 const PIXELS_MAX = 500_000_000;
 const FIELDS_MAX = 16;
+
+const LENS_NOTE = "its lens correction (OpcodeList3) is not applied; a DNG made of it hands it on to editors";
 
 /** Smaller pictures are damage or thumbnails; LibRaw's limit. */
 export const SIDE_MIN = 22;
@@ -131,7 +133,7 @@ function described(tiff, page) {
   };
 }
 
-/** Curves and gains of the opcodes; a word on what is broken, which is left out. */
+/** Curves and gains of the opcodes; a word on what is broken or not followed. */
 function opcodes(page, cell) {
   const found = { maps: [], gains: [], notes: [] };
   for (const [code, name] of [
@@ -147,6 +149,7 @@ function opcodes(page, cell) {
       } else {
         // Of demosaiced pixels, whatever they come from.
         found.gains.push(...gainMaps(leadingGains(listed), null));
+        if (correctsLens(listed)) found.notes.push(LENS_NOTE);
       }
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;

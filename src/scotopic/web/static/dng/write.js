@@ -153,7 +153,7 @@ function directories({ thumbnail, preview, strips, ...known }) {
     [50707, bytes([1, lens ? 3 : 1, 0, 0])],
     [50708, ascii(origin.camera || cameraName(capture.make, capture.model))],
     [50728, rational(...capture.wb.map((gain) => 1 / gain))],
-    [50730, srational(Math.log2(scaling.white / TOP) + scaling.halvings + origin.baselineEv)],
+    [50730, srational(Math.log2(scaling.white / TOP) + scaling.halvings)],
     [50935, rational(strength)],
     ...(origin.tags.size ? origin.tags : [[50721, srational(...matrixOf(capture).flat())], [50778, short(D65)]]),
   ]);
