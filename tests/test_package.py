@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +93,19 @@ def test_the_tree_is_small():
         pytest.skip("not in a git checkout")
     files = [ROOT / name for name in listed.stdout.decode().split("\0") if name]
     assert sum(Path(f).stat().st_size for f in files if f.exists()) < 20_000_000
+
+
+def test_a_program_written_by_the_docs_runs(tmp_path):
+    text = (ROOT / "docs" / "library.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) >= 5
+    shutil.copy(SAMPLE, tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert {p.name for p in tmp_path.iterdir()} == {"dark_eagles.dng", "eagles.jpg", "eagles.dng"}

@@ -12,8 +12,11 @@ import os
 # Linux and macOS too, unless this is set before they are loaded (microsoft/onnxruntime, pull request 27379).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+from scotopic.balance import balanced
 from scotopic.develop import develop
-from scotopic.enhance import enhance, plan
+from scotopic.dng.origin import read_origin
+from scotopic.dng.write import write_linear
+from scotopic.enhance import enhance, finished, plan, sensor_of
 from scotopic.errors import ScotopicError
 from scotopic.frame import Linear, Mosaic, NoiseProfile, Rendered
 from scotopic.read import read, read_mosaic
@@ -30,10 +33,15 @@ __all__ = [
     "Rendered",
     "ScotopicError",
     "__version__",
+    "balanced",
     "develop",
     "enhance",
+    "finished",
     "plan",
     "read",
     "read_mosaic",
+    "read_origin",
+    "sensor_of",
     "write",
+    "write_linear",
 ]
