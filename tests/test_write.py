@@ -16,7 +16,7 @@ from scotopic.develop import srgb_profile
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
 from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, is_enhanced, read_exif
-from scotopic.write import DEPTHS, FORMATS, bits_of, place, write
+from scotopic.write import DEPTHS, FORMATS, bits_of, check_place, place, write
 
 EXIF = Exif(
     {0x010F: "SONY", 0x0110: "ILCE-7SM2", 0x0132: "2026:11:22 01:02:03", 0x8298: "me"},
@@ -297,10 +297,34 @@ def test_a_quality_from_one_to_a_hundred_is_that_of_the_jpeg(tmp_path):
     assert (tmp_path / "usual.jpg").stat().st_size == sizes[2]
 
 
-def test_results_get_the_usual_rights(tmp_path):
-    mask = os.umask(0o022)
+@pytest.mark.parametrize(("mask", "rights"), [(0o022, 0o644), (0o027, 0o640), (0o000, 0o666)])
+def test_results_get_the_usual_rights(tmp_path, mask, rights):
+    before = os.umask(mask)
     try:
         write(tmp_path / "a.jpg", picture("jpg"), "jpg")
     finally:
-        os.umask(mask)
-    assert (tmp_path / "a.jpg").stat().st_mode & 0o777 == 0o644
+        os.umask(before)
+    assert (tmp_path / "a.jpg").stat().st_mode & 0o777 == rights
+
+
+def test_the_umask_which_all_threads_share_is_left_alone(tmp_path, monkeypatch):
+    def forbidden(_mask):
+        raise AssertionError("files that other threads make meanwhile would be open to everybody")
+
+    monkeypatch.setattr(os, "umask", forbidden)
+    write(tmp_path / "a.jpg", picture("jpg"), "jpg")
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300 + ".jpg", "a\0.jpg", "a" * 300 + "/a.jpg"], ids=["long", "zero", "folder"]
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(tmp_path, name, overwrite):
+    path = tmp_path / name
+    with pytest.raises(WriteError, match="nothing can have this name"):
+        write(path, picture("jpg"), "jpg", overwrite=overwrite)
+    with pytest.raises(WriteError, match="nothing can have this name"):
+        check_place(path)
+    with pytest.raises(WriteError, match="nothing can have this name"):
+        check_place(tmp_path / "yet to be made" / name)
+    assert not list(tmp_path.iterdir())
