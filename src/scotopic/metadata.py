@@ -16,6 +16,7 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from scotopic import xmp
 from scotopic.exifplaces import Sparing, exif_places
+from scotopic.files import opened
 from scotopic.version import SOFTWARE as TOOL
 from scotopic.xmp import ENHANCED_MARK, Words
 
@@ -206,7 +207,7 @@ def read_tags(path: Path) -> Exif | None:
     """The same without XMP, for which some files are looked through; None where nothing can be read."""
     logging.getLogger("exifread").setLevel(logging.CRITICAL)
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             content = _ciff_content(file)
             found = [
                 (section or name.split(" ", 1)[0], tag)
@@ -239,7 +240,7 @@ def read_tags(path: Path) -> Exif | None:
 
 def _packet(path: Path) -> bytes:
     """The XMP packet of a file: TIFF's tag 700, or the first that stands in any other file; or nothing."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(8)
         if head[:2] in _BYTE_ORDERS and len(head) == 8:
             return _tag_bytes(file, XMP)
