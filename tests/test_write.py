@@ -128,6 +128,40 @@ def test_every_format_and_depth_carries_pixels_profile_exif_and_place(tmp_path, 
             assert b"scotopic" in image.info["xmp"]
 
 
+WAYS_TO_LIE = {
+    "mirrored": lambda data: data[:, ::-1],
+    "upside down": lambda data: data[::-1],
+    "cut": lambda data: data[3:-5, 7:-2],
+    "thinned": lambda data: data[::2, ::3],
+    "turned": lambda data: data.transpose(1, 0, 2),
+    "column by column": np.asfortranarray,
+    "colours backwards": lambda data: data[..., ::-1],
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_LIE)
+@pytest.mark.parametrize(("kind", "bits"), EVERY)
+def test_a_picture_is_written_however_it_lies_in_memory(tmp_path, kind, bits, way):
+    data = WAYS_TO_LIE[way](picture(kind, bits).data)
+    write(tmp_path / f"lying.{kind}", picture(kind, bits, data=data), kind)
+    write(tmp_path / f"plain.{kind}", picture(kind, bits, data=np.array(data, order="C")), kind)
+    assert np.array_equal(pixels(tmp_path / f"lying.{kind}"), pixels(tmp_path / f"plain.{kind}"))
+
+
+@pytest.mark.parametrize(("kind", "bits"), [each for each in EVERY if each[0] != "jxl"])
+def test_a_picture_without_a_profile_is_written_without_one(tmp_path, kind, bits):
+    path = tmp_path / f"a.{kind}"
+    write(path, picture(kind, bits, icc=b""), kind)
+    assert pixels(path).shape == (40, 60, 3)
+    with Image.open(path) as image:
+        assert "icc_profile" not in image.info
+    assert b"iCCP" not in path.read_bytes()
+    assert b"colrprof" not in path.read_bytes()
+    if kind == "tiff":
+        with tifffile.TiffFile(path) as tiff:
+            assert 34675 not in tiff.pages[0].tags
+
+
 def test_sixteen_bits_of_png_come_back_to_the_value(tmp_path):
     shown = picture("png", 16)
     write(tmp_path / "a.png", shown, "png")

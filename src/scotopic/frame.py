@@ -238,9 +238,10 @@ Captured = Mosaic | Linear
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rendered:
-    """Display RGB: `data` (H, W, 3) uint8 or uint16, upright, with its ICC profile and EXIF.
+    """Display RGB: `data` (H, W, 3) uint8 or uint16, upright, with its ICC profile (none is empty) and EXIF.
 
-    Raises SettingsError for other data; the order of their bytes is all the same.
+    Raises SettingsError for other data. The order of their bytes, and how they lie in memory, is all the same: they are
+    put in row by row, which is how encoders want them.
     """
 
     data: Shown
@@ -256,7 +257,7 @@ class Rendered:
                 f"a Rendered needs data (H, W, 3) of one pixel or more, uint8 or uint16; got {data.shape} {kind}: "
                 "leave out what is no colour, give grey three times, and scale light to 0..255 or 0..65535"
             )
-        _set(self, data=data.astype(kind, copy=False))
+        _set(self, data=np.ascontiguousarray(data, kind))
 
 
 def check_light(captured: Captured) -> None:

@@ -299,7 +299,7 @@ def _write_tiff(path: Path, picture: Rendered) -> None:
         predictor=True,
         rowsperstrip=256,
         software=SOFTWARE,
-        iccprofile=picture.icc,
+        iccprofile=picture.icc or None,
         metadata=None,
         extratags=tags,
     )
