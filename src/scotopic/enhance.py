@@ -22,7 +22,7 @@ from scotopic.mend import Mended, Replaced, mended, without_lines
 from scotopic.models import Card
 from scotopic.pattern import Sensor, black_of_places, missing, of_even_black, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
-from scotopic.run import DEFAULT_TILE, GraphInputs, Model
+from scotopic.run import DEFAULT_TILE, GraphInputs, Model, check_strength
 from scotopic.shading import evened, evened_mosaic
 
 NO_LIGHT_SIGMAS, NO_LIGHT = 6.0, 0.05
@@ -237,8 +237,7 @@ def check_settings(
     space: ColourSpace = "srgb",
 ) -> None:
     """Raise SettingsError for a strength out of range, and for what a model of kind `srgb` cannot follow."""
-    if not 0 <= strength <= 1:
-        raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
+    check_strength(strength)
     if card.kind == "srgb" and (strength != 1 or look is not None or wb != "camera" or space != "srgb"):
         raise SettingsError(
             f"{card.name} goes from RAW straight to sRGB: strength, look, white balance and colour space "

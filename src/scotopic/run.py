@@ -339,6 +339,12 @@ def _outputs_for(strength: float) -> list[str]:
     return {1.0: ["rgb"], 0.0: ["plain"]}.get(strength, ["rgb", "plain"])
 
 
+def check_strength(strength: float) -> None:
+    """Raise SettingsError for a share of the noise to be removed that is out of range."""
+    if not 0 <= strength <= 1:
+        raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
+
+
 def usable_cores() -> int:
     """The cores this process may run on, at most OMP_NUM_THREADS where the environment names a number."""
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
