@@ -107,6 +107,15 @@ def test_a_picture_without_shot_noise_is_no_division_by_zero(model, rng, ratio):
     assert np.isfinite(enhance(mosaic, model, ratio=ratio).data).all()
 
 
+@pytest.mark.filterwarnings("error")
+def test_noise_of_variance_zero_is_no_division_by_it(model, dark):
+    for shot, read in ((0.0, 0.0), (0.0, 1e-6), (1e-3, 0.0)):
+        profile = NoiseProfile((shot,) * 3, (read,) * 3, "mine")
+        with np.errstate(all="raise"):
+            made = replace(plan(dark), noise=NoiseEstimate(profile), prepared=None)
+            assert np.isfinite(enhance(dark, model, plan_made=made).data).all()
+
+
 def test_what_the_model_makes_no_picture_of_is_refused_and_not_black(model, photo, rng):
     mosaic = expose(photo, sony_a7s2(400), 100, rng)
     made = plan(mosaic, ratio=100)
