@@ -283,7 +283,9 @@ def test_what_is_enhanced_already_is_refused_unless_asked(source):
     again = treated(first, "jpg")
     assert again.status == "failed"
     assert "--again" in again.error
-    assert treated(first, "jpg", again=True).status == "done"
+    for kind, more in (("jpg", {}), ("jpg", {"wb": "auto"}), ("dng", {})):
+        outcome = treated(first, kind, again=True, **more)
+        assert outcome.status == "done", outcome.error
 
 
 def test_the_refusal_is_one_of_our_errors():

@@ -121,7 +121,7 @@ def compare_command(
         check_settings(opened.card, 1.0, chosen_look, balance)
         made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
         before = develop_traditional(path, captured, ratio=made.exposure.ratio)
-        after = finished(captured, opened, plan_made=made, look=chosen_look, wb=balance)
+        after = finished(captured, opened, plan_made=made, again=again, look=chosen_look, wb=balance)
         labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
         compare.write_picture(picture, before, after, labels, overwrite=overwrite)
         compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)
