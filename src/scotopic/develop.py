@@ -268,7 +268,7 @@ def _square_pixels(picture: Shown, aspect: float) -> Shown:
     """Stretch the shorter way, as LibRaw does, where pixels are wider or taller than square."""
     if _square(aspect):
         return picture
-    height, width = _squared(*picture.shape[:2], aspect)
+    height, width = _squared(picture.shape, aspect)
     planes = [
         np.asarray(
             Image.fromarray(picture[..., c].astype(np.float32)).resize(
@@ -281,8 +281,9 @@ def _square_pixels(picture: Shown, aspect: float) -> Shown:
     return stretched
 
 
-def _squared(height: int, width: int, aspect: float) -> tuple[int, int]:
-    """Height and width with square pixels."""
+def _squared(shape: tuple[int, ...], aspect: float) -> tuple[int, int]:
+    """Height and width of a picture of that shape, with square pixels."""
+    height, width = shape[:2]
     if _square(aspect):
         return height, width
     return (round(height / aspect), width) if aspect < 1 else (height, round(width * aspect))
@@ -290,7 +291,7 @@ def _squared(height: int, width: int, aspect: float) -> tuple[int, int]:
 
 def shown_size(linear: Linear) -> tuple[int, int]:
     """Height and width of what `develop` makes of a picture."""
-    height, width = _squared(*linear.data.shape[:2], linear.pixel_aspect)
+    height, width = _squared(linear.data.shape, linear.pixel_aspect)
     return _shape_turned((height, width, 3), linear.orientation)[:2]
 
 
