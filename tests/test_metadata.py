@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import struct
+import threading
 
+import exifread
 import numpy as np
 import pytest
 import tifffile
@@ -210,6 +213,32 @@ def test_a_sidecars_words_go_before_the_files_own(tmp_path):
 )
 def test_broken_packets_are_no_words_and_no_error(packet):
     assert parse(packet)[1] is False
+
+
+def test_the_gamma_of_the_sources_values_is_not_carried_to_others(tmp_path):
+    exif = Exif(RICH.main, {**RICH.exif, 0xA500: IFDRational(1, 1)}, {})
+    source = read_exif(tiff_with(tmp_path / "source.tif", exif, FOREIGN))
+    assert source.exif[0x8827] == RICH.exif[0x8827]
+    assert 0xA500 not in source.exif
+
+
+def test_what_exifread_says_is_kept_silent_for_us_alone(tmp_path, monkeypatch, caplog):
+    logger = logging.getLogger("exifread")
+
+    def complaining(_file, **_more):
+        logger.warning("of a file that is read here")
+        thread = threading.Thread(target=logger.warning, args=("of another thread",))
+        thread.start()
+        thread.join()
+        return {}
+
+    path = tiff_with(tmp_path / "source.tif", RICH, FOREIGN)
+    monkeypatch.setattr(exifread, "process_file", complaining)
+    with caplog.at_level(logging.DEBUG, logger="exifread"):
+        read_exif(path)
+        assert logger.level == logging.DEBUG
+        logger.warning("of the application")
+    assert caplog.messages == ["of another thread", "of the application"]
 
 
 def test_ratings_out_of_range_are_no_ratings():
