@@ -314,6 +314,16 @@ def test_depth_and_format_must_fit(tmp_path):
         write(tmp_path / "a.tiff", picture("jpg"), "tiff")
 
 
+def test_a_name_that_says_another_format_is_refused_and_nothing_written(tmp_path):
+    for name, kind in (("a.png", "jpg"), ("a.JPG", "png"), ("a.tif", "avif"), ("a.jxl", "tiff")):
+        with pytest.raises(SettingsError, match=f"but it was to be written as {kind}"):
+            write(tmp_path / name, picture(kind), kind)
+    assert not list(tmp_path.iterdir())
+    for name in ("a.jpeg", "a.JPG", "a", "a.part", "a.2026"):
+        write(tmp_path / name, picture("jpg"), "jpg")
+        assert (tmp_path / name).read_bytes()[:2] == b"\xff\xd8"
+
+
 @pytest.mark.parametrize("quality", [0, -5, 101, 95.5, "high"])
 def test_a_quality_that_there_is_not_is_refused_and_nothing_written(tmp_path, quality):
     with pytest.raises(SettingsError, match="1 to 100"):

@@ -81,10 +81,16 @@ def write(
 
     The file appears under its name only when it is complete. Raises FileExistsRefusal if it is there
     already and `overwrite` is not set, WriteError when the disk refuses, SettingsError for a depth or
-    a colour space that the format is not written with, and for a quality out of range.
+    a colour space that the format is not written with, for a name that says another format, and for a
+    quality out of range.
     """
     path = Path(path)
     check_format(kind, picture)
+    named = SUFFIXES.get(path.suffix.lower(), kind)
+    if named != kind:
+        raise SettingsError(
+            f"{path}: its name says {named}, but it was to be written as {kind}: change one of them"
+        )
     check_quality(quality)
     try:
         encoded = (
