@@ -184,6 +184,32 @@ def test_files_that_are_no_raw_files_end_with_1_in_one_line(tmp_path, command):
     assert "no such file" in missing.stderr
 
 
+def test_a_pipe_in_a_folder_fails_alone_and_the_rest_goes_on(card):
+    os.mkfifo(card / "A" / "IMG_0.dng")
+    done = scotopic("enhance", card)
+    assert done.returncode == 1
+    assert "IMG_0.dng: FAILED" in done.stderr
+    assert "is a pipe, not a file" in done.stderr
+    assert len([name for name in names(card) if name.endswith("-scotopic.jpg")]) == 3
+    told = scotopic("info", card / "A" / "IMG_0.dng", "--json")
+    assert told.returncode == 1
+    assert "is a pipe" in json.loads(told.stdout)["error"]
+
+
+@pytest.mark.parametrize("command", ["enhance", "info", "develop", "compare"])
+def test_a_name_too_long_is_told_in_a_line_whether_it_is_read_or_written(tmp_path, command):
+    unread = scotopic(command, tmp_path / f"{'a' * 300}.dng")
+    assert unread.returncode == 1
+    assert "File name too long" in unread.stderr
+    written = (
+        scotopic(command, SAMPLE, "-o", tmp_path / f"{'a' * 300}.jpg") if command != "info" else unread
+    )
+    assert written.returncode != 0
+    assert "File name too long" in written.stderr
+    assert not any("Traceback" in done.stderr for done in (unread, written))
+    assert names(tmp_path) == []
+
+
 def test_info_says_what_enhance_will_do(tmp_path):
     done = scotopic("info", SAMPLE, "--json")
     facts = json.loads(done.stdout)

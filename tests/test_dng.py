@@ -24,7 +24,7 @@ from scotopic.dng.origin import Origin, is_opcode_list, read_origin
 from scotopic.dng.write import COMPRESSIONS, camera_name, write_linear, write_mosaic
 from scotopic.enhance import enhance
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
-from scotopic.frame import Linear
+from scotopic.frame import Linear, Rendered
 from scotopic.metadata import Exif, Words, is_enhanced, read_exif
 from scotopic.models import find
 from scotopic.read import read
@@ -423,6 +423,47 @@ def test_an_existing_file_is_kept_and_nothing_half_written_is_left(tmp_path, mon
     with pytest.raises(SettingsError, match="8 bits"):
         write_linear(tmp_path / "b.dng", linear, develop(linear, bits=16))
     assert [p.name for p in tmp_path.iterdir()] == ["a.dng"]
+
+
+def test_what_cannot_be_meant_is_refused_in_words_and_nothing_is_written(tmp_path):
+    linear, path = light(), str(tmp_path / "a.dng")
+    shown = develop(linear)
+    dead = linear.data.copy()
+    dead[3, 4, 1] = np.nan
+    with pytest.raises(SettingsError, match="row 3, column 4"):
+        write_linear(path, light(dead), shown)
+    for strength in (-0.1, 1.5, 1e12, np.nan):
+        with pytest.raises(SettingsError, match="strength"):
+            write_linear(path, linear, shown, strength=strength)
+    others = [
+        Rendered(data=shown.data[:-1], icc=shown.icc, exif=shown.exif),
+        Rendered(data=shown.data.transpose(1, 0, 2), icc=shown.icc, exif=shown.exif),
+        develop(linear, space="p3"),
+        develop(linear, look="linear", bits=16),
+    ]
+    for preview in others:
+        with pytest.raises(SettingsError, match=r"upright \(301x277\), in sRGB, with 8 bits"):
+            write_linear(path, linear, preview)
+    assert not list(tmp_path.iterdir())
+    write_linear(path, linear, shown)
+    assert read(path).data.shape == linear.data.shape
+
+
+@pytest.mark.parametrize("aspect", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6, 8])
+def test_the_preview_that_is_asked_for_is_what_develop_gives(tmp_path, orientation, aspect):
+    linear = light(pixel_aspect=aspect, orientation=orientation)
+    write_linear(tmp_path / "a.dng", linear, develop(linear))
+    with pytest.raises(SettingsError, match="preview"):
+        write_linear(tmp_path / "b.dng", linear, develop(light(pixel_aspect=3.0)))
+
+
+def test_a_mosaic_that_was_not_counted_is_not_written_as_if_it_were(tmp_path, dark):
+    with pytest.raises(SettingsError, match="uint16"):
+        write_mosaic(tmp_path / "a.dng", dark.with_changes(data=dark.data.astype(np.float32)))
+    assert not list(tmp_path.iterdir())
+    write_mosaic(str(tmp_path / "a.dng"), dark)
+    assert np.array_equal(read(str(tmp_path / "a.dng")).data, dark.data)
 
 
 def test_the_same_picture_gives_the_same_file(tmp_path):

@@ -9,7 +9,7 @@ from conftest import BAYER_PHASES
 from scotopic.balance import rebalanced
 from scotopic.develop import develop
 from scotopic.enhance import Plan, Prepared, enhance, finished, graph_inputs, plan
-from scotopic.errors import ModelError, SettingsError
+from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
 from scotopic.exposure import decide
@@ -105,6 +105,15 @@ def test_a_picture_without_shot_noise_is_no_division_by_zero(model, rng, ratio):
     )
     mosaic = mosaic.with_changes(black=np.full((2, 2), 2200.0))
     assert np.isfinite(enhance(mosaic, model, ratio=ratio).data).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_noise_of_variance_zero_is_no_division_by_it(model, dark):
+    for shot, floor in ((0.0, 0.0), (0.0, 1e-6), (1e-3, 0.0)):
+        profile = NoiseProfile((shot,) * 3, (floor,) * 3, "mine")
+        with np.errstate(all="raise"):
+            made = replace(plan(dark), noise=NoiseEstimate(profile), prepared=None)
+            assert np.isfinite(enhance(dark, model, plan_made=made).data).all()
 
 
 def test_what_the_model_makes_no_picture_of_is_refused_and_not_black(model, photo, rng):
@@ -215,6 +224,22 @@ def test_what_is_prepared_once_is_not_taken_for_another_picture(model, dark, pho
     assert carried.mosaic_of(other).data is other.data
 
 
+@pytest.mark.parametrize("wb", ["camera", "auto"])
+@pytest.mark.parametrize("linear", [False, True])
+def test_what_is_enhanced_already_is_refused_unless_it_is_wanted_again(model, dark, linear, wb):
+    once = enhance(dark, model, ratio=100)
+    given = once if linear else dark.with_changes(exif=dark.exif.marked())
+    made = plan(given, ratio=100)
+    for call in (
+        lambda **more: enhance(given, model, **more),
+        lambda **more: finished(given, model, wb=wb, **more),
+    ):
+        for more in ({}, {"plan_made": made}, {"ratio": 100}):
+            with pytest.raises(EnhancedAlreadyError, match="again=True"):
+                call(**more)
+        assert call(plan_made=made, again=True).exif.enhanced
+
+
 def test_a_strength_out_of_range_is_refused(model, dark):
     with pytest.raises(SettingsError, match="strength"):
         enhance(dark, model, strength=1.5)
@@ -244,7 +269,7 @@ def test_the_smallest_pictures_are_enhanced_too(dark, model, height, width):
     light = enhance(mosaic, model, ratio=50)
     assert light.data.shape == (height, width, 3)
     assert np.isfinite(light.data).all()
-    assert enhance(light.with_changes(ratio=1.0), model).data.shape == (height, width, 3)
+    assert enhance(light.with_changes(ratio=1.0), model, again=True).data.shape == (height, width, 3)
 
 
 def test_less_than_a_cell_is_refused_in_words(dark, model):

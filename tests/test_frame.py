@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -57,6 +59,7 @@ def test_planes_hold_every_pixel_once_scaled_from_black_to_white():
         {"saturation": 0.0},
         {"saturation": np.nan},
         {"saturation": 5.0, "black": np.full((2, 2), 5.0)},
+        {"saturation": 256.0},
         {"data": None},
         {"data": np.zeros((12, 12), complex)},
         {"data": np.zeros((0, 0))},
@@ -81,6 +84,18 @@ def test_a_mosaic_that_does_not_fit_together_is_refused_by_the_name_of_what_is_w
         {"wb": (np.nan, 1, 1)},
         {"wb": "camera"},
         {"wb": None},
+        {"wb": ("2", "1", "1")},
+        {"orientation": 0},
+        {"orientation": 9},
+        {"orientation": 1.5},
+        {"orientation": "6"},
+        {"orientation": None},
+        {"iso": "100"},
+        {"iso": 0},
+        {"iso": np.inf},
+        {"exposure_s": "1/60"},
+        {"exposure_s": -1},
+        {"exposure_s": np.nan},
         {"pixel_aspect": 0},
         {"pixel_aspect": np.nan},
         {"pixel_aspect": 1e6},
@@ -107,12 +122,26 @@ def test_lists_arrays_and_other_numbers_are_taken_as_what_they_say():
         white=np.int64(255),
         wb=np.array([2, 1, 1.5]),
         xyz_to_camera=np.eye(3).tolist(),
+        orientation=np.uint8(6),
+        iso=np.int64(100),
+        exposure_s=Fraction(1, 60),
     )
+    assert (other.orientation, other.iso, other.exposure_s) == (6, 100, 1 / 60)
+    assert [type(value) for value in (other.orientation, other.iso, other.exposure_s)] == [
+        int,
+        float,
+        float,
+    ]
     for name in ("cfa", "white", "wb"):
         assert getattr(other, name) == getattr(plain, name)
         assert type(getattr(other, name)) is type(getattr(plain, name))
     assert np.array_equal(other.black, plain.black)
     assert np.array_equal(other.xyz_to_camera, plain.xyz_to_camera)
+
+
+def test_finished_colours_sampled_back_may_saturate_above_white():
+    data = np.ones((12, 12), np.float32)
+    assert mosaic(BAYER_PHASES[0], data=data, saturation=1000).saturation == 1000
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import struct
+import threading
 
+import exifread
 import numpy as np
 import pytest
 import tifffile
@@ -212,6 +215,32 @@ def test_broken_packets_are_no_words_and_no_error(packet):
     assert parse(packet)[1] is False
 
 
+def test_the_gamma_of_the_sources_values_is_not_carried_to_others(tmp_path):
+    exif = Exif(RICH.main, {**RICH.exif, 0xA500: IFDRational(1, 1)}, {})
+    source = read_exif(tiff_with(tmp_path / "source.tif", exif, FOREIGN))
+    assert source.exif[0x8827] == RICH.exif[0x8827]
+    assert 0xA500 not in source.exif
+
+
+def test_what_exifread_says_is_kept_silent_for_us_alone(tmp_path, monkeypatch, caplog):
+    logger = logging.getLogger("exifread")
+
+    def complaining(_file, **_more):
+        logger.warning("of a file that is read here")
+        thread = threading.Thread(target=logger.warning, args=("of another thread",))
+        thread.start()
+        thread.join()
+        return {}
+
+    path = tiff_with(tmp_path / "source.tif", RICH, FOREIGN)
+    monkeypatch.setattr(exifread, "process_file", complaining)
+    with caplog.at_level(logging.DEBUG, logger="exifread"):
+        read_exif(path)
+        assert logger.level == logging.DEBUG
+        logger.warning("of the application")
+    assert caplog.messages == ["of another thread", "of the application"]
+
+
 def test_ratings_out_of_range_are_no_ratings():
     for text, rating in (("5", 5), ("-1", -1), ("3.0", 3), ("99", None), ("nan", None), ("", None)):
         packet = FOREIGN.replace(b'xmp:Rating="4"', f'xmp:Rating="{text}"'.encode())
@@ -283,7 +312,9 @@ def test_what_is_enhanced_already_is_refused_unless_asked(source):
     again = treated(first, "jpg")
     assert again.status == "failed"
     assert "--again" in again.error
-    assert treated(first, "jpg", again=True).status == "done"
+    for kind, more in (("jpg", {}), ("jpg", {"wb": "auto"}), ("dng", {})):
+        outcome = treated(first, kind, again=True, **more)
+        assert outcome.status == "done", outcome.error
 
 
 def test_the_refusal_is_one_of_our_errors():

@@ -230,6 +230,29 @@ def test_the_users_own_profile_comes_first_and_a_contradiction_is_told(dark):
     assert "used nevertheless" in estimate.warning
 
 
+NONE = NoiseProfile((0.0,) * 3, (0.0,) * 3, "mine")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_profile_of_no_noise_is_told_to_be_wrong_where_the_picture_shows_some(dark):
+    with np.errstate(all="raise"):
+        stated = noise.estimate(dark.with_changes(noise=NONE))
+        own = noise.estimate(dark, NONE)
+    assert stated.profile is not NONE
+    assert own.profile is NONE
+    for estimate in (stated, own):
+        assert "mine gives 0 times the variance that the picture shows" in estimate.warning
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_profile_of_no_noise_is_right_for_a_picture_without_any(dark):
+    flat = dark.with_changes(data=np.full_like(dark.data, 600))
+    with np.errstate(all="raise"):
+        for estimate in (noise.estimate(flat.with_changes(noise=NONE)), noise.estimate(flat, NONE)):
+            assert estimate.profile is NONE
+            assert not estimate.warning
+
+
 @pytest.mark.parametrize(("iso", "ratio"), [(6400, 250), (1600, 10)])
 def test_the_noise_of_an_x_trans_photo_is_found(scenes, rng, iso, ratio):
     sensor = sony_a7s2(iso)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,9 @@ from scotopic.dng.write import write_mosaic
 from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.levels import black_of_margin, grey_world
+from scotopic.metadata import Exif, is_enhanced, read_exif
 from scotopic.read import libraw_develop, opened, read
+from scotopic.sandbox import read_sandboxed
 
 MATRIX = np.array([[0.6640, -0.1847, -0.0503], [-0.5238, 1.3010, 0.2474], [-0.0993, 0.1673, 0.6527]])
 
@@ -229,6 +232,32 @@ def test_an_empty_file_a_folder_and_nothing_at_all_are_told_apart(tmp_path):
         read(tmp_path)
     with pytest.raises(ReadError, match="no such file"):
         read(tmp_path / "none.arw")
+
+
+@pytest.mark.parametrize("reads", [read, read_sandboxed])
+def test_what_is_no_file_is_refused_by_name_and_not_waited_for(tmp_path, reads):
+    os.mkfifo(tmp_path / "pipe.dng")
+    os.mknod(tmp_path / "socket.dng", stat.S_IFSOCK | 0o600)
+    for name, kind in (("pipe.dng", "a pipe"), ("socket.dng", "a socket"), ("/dev/zero", "a device")):
+        with pytest.raises(ReadError, match=f"is {kind}, not a file"):
+            reads(tmp_path / name)
+
+
+def test_a_pipe_beside_a_photo_or_in_place_of_a_result_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.dng")
+    with pytest.raises(OSError, match="pipe"):
+        is_enhanced(tmp_path / "pipe.dng")
+    assert read_exif(tmp_path / "pipe.dng") == Exif()
+    (tmp_path / "photo.dng").write_bytes(SAMPLE.read_bytes())
+    os.mkfifo(tmp_path / "photo.xmp")
+    assert read(tmp_path / "photo.dng").make == "SONY"
+
+
+@pytest.mark.parametrize("reads", [read, read_sandboxed])
+@pytest.mark.parametrize("name", ["a" * 300, "a\0.dng", "\ud800.dng"], ids=["long", "zero", "surrogate"])
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(tmp_path, reads, name):
+    with pytest.raises(ReadError, match="cannot be read"):
+        reads(tmp_path / name)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

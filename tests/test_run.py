@@ -318,5 +318,8 @@ def test_unknown_models_devices_and_tiles_are_refused(model, dark):
         Model("no-such-model")
     with pytest.raises(SettingsError, match="device"):
         Model("bayer-fast", device="abacus")
+    for threads in (0, -1, 1.5):
+        with pytest.raises(SettingsError, match=f"threads {threads}"):
+            Model("bayer-fast", threads=threads)
     with pytest.raises(SettingsError, match="multiples of 32"):
         model.run(dark.data, graph_inputs(dark, plan(dark, ratio=1)), tile=100)

@@ -141,11 +141,21 @@ def test_names_that_are_no_text_and_words_beside_the_file_are_read(tmp_path):
     assert read_sandboxed(path).exif.words.rating == 4
 
 
+ENDLESS = (
+    sys.executable,
+    *("-P", "-B", "-c"),
+    "import time\nimport scotopic.sandbox.child as child\nread = child.read\n"
+    "child.read = lambda path: time.sleep(1000) if path.name == 'endless.dng' else read(path)\nchild.main()\n",
+)
+"""A decoder that hangs at one file."""
+
+
 @pytest.fixture
-def endless(tmp_path) -> Path:
-    """A file that is opened and never gives a byte: whoever reads it hangs."""
+def endless(tmp_path, monkeypatch) -> Path:
+    """A file at which whoever decodes it hangs."""
+    monkeypatch.setattr(parent, "_CHILD", ENDLESS)
     path = tmp_path / "endless.dng"
-    os.mkfifo(path)
+    path.write_bytes(SAMPLE.read_bytes())
     return path
 
 
@@ -233,8 +243,11 @@ def test_nothing_of_a_decoder_is_left(endless):
 
 @linux
 def test_the_decoder_dies_with_whoever_started_it(endless):
-    code = "import sys; from scotopic.sandbox import read_sandboxed; read_sandboxed(sys.argv[1])"
-    with subprocess.Popen([sys.executable, "-c", code, str(endless)]) as process:
+    code = (
+        "import sys; from scotopic.sandbox import parent; parent._CHILD = tuple(sys.argv[2:]); "
+        "parent.read_sandboxed(sys.argv[1])"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(endless), *ENDLESS]) as process:
         child = 0
         for _ in range(600):
             found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

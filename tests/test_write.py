@@ -16,7 +16,7 @@ from scotopic.develop import srgb_profile
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
 from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, is_enhanced, read_exif
-from scotopic.write import DEPTHS, FORMATS, bits_of, place, write
+from scotopic.write import DEPTHS, FORMATS, bits_of, check_place, place, write
 
 EXIF = Exif(
     {0x010F: "SONY", 0x0110: "ILCE-7SM2", 0x0132: "2026:11:22 01:02:03", 0x8298: "me"},
@@ -126,6 +126,40 @@ def test_every_format_and_depth_carries_pixels_profile_exif_and_place(tmp_path, 
     if kind in ("png", "avif"):
         with Image.open(path) as image:
             assert b"scotopic" in image.info["xmp"]
+
+
+WAYS_TO_LIE = {
+    "mirrored": lambda data: data[:, ::-1],
+    "upside down": lambda data: data[::-1],
+    "cut": lambda data: data[3:-5, 7:-2],
+    "thinned": lambda data: data[::2, ::3],
+    "turned": lambda data: data.transpose(1, 0, 2),
+    "column by column": np.asfortranarray,
+    "colours backwards": lambda data: data[..., ::-1],
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_LIE)
+@pytest.mark.parametrize(("kind", "bits"), EVERY)
+def test_a_picture_is_written_however_it_lies_in_memory(tmp_path, kind, bits, way):
+    data = WAYS_TO_LIE[way](picture(kind, bits).data)
+    write(tmp_path / f"lying.{kind}", picture(kind, bits, data=data), kind)
+    write(tmp_path / f"plain.{kind}", picture(kind, bits, data=np.array(data, order="C")), kind)
+    assert np.array_equal(pixels(tmp_path / f"lying.{kind}"), pixels(tmp_path / f"plain.{kind}"))
+
+
+@pytest.mark.parametrize(("kind", "bits"), [each for each in EVERY if each[0] != "jxl"])
+def test_a_picture_without_a_profile_is_written_without_one(tmp_path, kind, bits):
+    path = tmp_path / f"a.{kind}"
+    write(path, picture(kind, bits, icc=b""), kind)
+    assert pixels(path).shape == (40, 60, 3)
+    with Image.open(path) as image:
+        assert "icc_profile" not in image.info
+    assert b"iCCP" not in path.read_bytes()
+    assert b"colrprof" not in path.read_bytes()
+    if kind == "tiff":
+        with tifffile.TiffFile(path) as tiff:
+            assert 34675 not in tiff.pages[0].tags
 
 
 def test_sixteen_bits_of_png_come_back_to_the_value(tmp_path):
@@ -280,6 +314,16 @@ def test_depth_and_format_must_fit(tmp_path):
         write(tmp_path / "a.tiff", picture("jpg"), "tiff")
 
 
+def test_a_name_that_says_another_format_is_refused_and_nothing_written(tmp_path):
+    for name, kind in (("a.png", "jpg"), ("a.JPG", "png"), ("a.tif", "avif"), ("a.jxl", "tiff")):
+        with pytest.raises(SettingsError, match=f"but it was to be written as {kind}"):
+            write(tmp_path / name, picture(kind), kind)
+    assert not list(tmp_path.iterdir())
+    for name in ("a.jpeg", "a.JPG", "a", "a.part", "a.2026"):
+        write(tmp_path / name, picture("jpg"), "jpg")
+        assert (tmp_path / name).read_bytes()[:2] == b"\xff\xd8"
+
+
 @pytest.mark.parametrize("quality", [0, -5, 101, 95.5, "high"])
 def test_a_quality_that_there_is_not_is_refused_and_nothing_written(tmp_path, quality):
     with pytest.raises(SettingsError, match="1 to 100"):
@@ -297,10 +341,34 @@ def test_a_quality_from_one_to_a_hundred_is_that_of_the_jpeg(tmp_path):
     assert (tmp_path / "usual.jpg").stat().st_size == sizes[2]
 
 
-def test_results_get_the_usual_rights(tmp_path):
-    mask = os.umask(0o022)
+@pytest.mark.parametrize(("mask", "rights"), [(0o022, 0o644), (0o027, 0o640), (0o000, 0o666)])
+def test_results_get_the_usual_rights(tmp_path, mask, rights):
+    before = os.umask(mask)
     try:
         write(tmp_path / "a.jpg", picture("jpg"), "jpg")
     finally:
-        os.umask(mask)
-    assert (tmp_path / "a.jpg").stat().st_mode & 0o777 == 0o644
+        os.umask(before)
+    assert (tmp_path / "a.jpg").stat().st_mode & 0o777 == rights
+
+
+def test_the_umask_which_all_threads_share_is_left_alone(tmp_path, monkeypatch):
+    def forbidden(_mask):
+        raise AssertionError("files that other threads make meanwhile would be open to everybody")
+
+    monkeypatch.setattr(os, "umask", forbidden)
+    write(tmp_path / "a.jpg", picture("jpg"), "jpg")
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300 + ".jpg", "a\0.jpg", "a" * 300 + "/a.jpg"], ids=["long", "zero", "folder"]
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_name_that_no_file_can_have_is_an_error_of_ours(tmp_path, name, overwrite):
+    path = tmp_path / name
+    with pytest.raises(WriteError, match="nothing can have this name"):
+        write(path, picture("jpg"), "jpg", overwrite=overwrite)
+    with pytest.raises(WriteError, match="nothing can have this name"):
+        check_place(path)
+    with pytest.raises(WriteError, match="nothing can have this name"):
+        check_place(tmp_path / "yet to be made" / name)
+    assert not list(tmp_path.iterdir())

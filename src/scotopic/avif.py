@@ -74,7 +74,8 @@ def with_metadata(coded: bytes, icc: bytes, exif: bytes, packet: bytes) -> bytes
     names = [name for name, _ in properties]
     if sorted(names) != [b"av1C", b"colr", b"ispe", b"pixi"]:
         raise ValueError(f"libavif's picture has the properties {names}")
-    properties.insert(names.index(b"colr"), (b"colr", b"prof" + icc))
+    if icc:
+        properties.insert(names.index(b"colr"), (b"colr", b"prof" + icc))
     links = [
         number | (_ESSENTIAL if name == b"av1C" else 0)
         for number, (name, _) in enumerate(properties, start=1)

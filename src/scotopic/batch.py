@@ -276,6 +276,7 @@ def _treat(
                 model,
                 plan_made=made,
                 strength=settings.strength,
+                again=settings.again,
                 look=settings.look,
                 wb=settings.wb,
                 space=settings.space,
@@ -322,7 +323,13 @@ def _linear(
 ) -> Linear:
     """The enhanced light, balanced as the settings say; the facts learn how. `ended` is called after the network."""
     light = enhance(
-        captured, model, plan_made=made, strength=settings.strength, tile=settings.tile, progress=tell
+        captured,
+        model,
+        plan_made=made,
+        strength=settings.strength,
+        again=settings.again,
+        tile=settings.tile,
+        progress=tell,
     )
     ended()
     linear = balanced(light, settings.wb)

@@ -10,6 +10,7 @@ import typer
 
 from scotopic.cli_report import Overwrite, errors, told
 from scotopic.errors import SettingsError, WriteError
+from scotopic.files import is_folder, is_there
 
 ADVICE = """What to shoot, with the camera set to RAW and everything that mends pictures in the camera switched off
 (long-exposure and high-ISO noise reduction):
@@ -83,9 +84,9 @@ def _calibrate(
     for target in (output, page):
         if target is None:
             continue
-        if not target.parent.is_dir():
+        if not is_folder(target.parent):
             raise WriteError(f"{target}: there is no folder {target.parent}; make it first")
-        if target.exists() and not overwrite:
+        if is_there(target) and not overwrite:
             raise refusal(target)
         check_place(target)
     darks = [path for path, _ in find_files(dark)]
@@ -113,7 +114,7 @@ def _calibrate(
         place.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{place.parent}: cannot be made ({error.strerror})") from error
-    if place.exists() and not overwrite:
+    if is_there(place) and not overwrite:
         raise refusal(place)
     profile.save(place, overwrite=overwrite)
     typer.echo(f"{place}\nis used by itself for this camera from now on")

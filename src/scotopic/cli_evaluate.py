@@ -10,6 +10,7 @@ import typer
 
 from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
 from scotopic.errors import FileExistsRefusal, SettingsError
+from scotopic.files import is_folder, is_there
 
 evaluate_app = typer.Typer(
     help="Measure models and the traditional ways against known truth.",
@@ -84,7 +85,7 @@ def evaluate_synthetic(
     """
     with told():
         need(("scipy", "skimage", "bm3d"), "evaluate")
-        if output is not None and output.exists() and not overwrite:
+        if output is not None and is_there(output) and not overwrite:
             raise FileExistsRefusal(f"{output}: exists already and is kept; use --overwrite")
         from scotopic.evaluate import protocols, report
         from scotopic.evaluate.conditions import conditions_named
@@ -244,9 +245,9 @@ def _check_evaluation(output: Path | None, report: Path | None, overwrite: bool)
     for target in (output, report):
         if target is None:
             continue
-        if target.exists() and not overwrite:
+        if is_there(target) and not overwrite:
             raise FileExistsRefusal(f"{target}: exists already and is kept; use --overwrite")
-        if not target.parent.is_dir():
+        if not is_folder(target.parent):
             raise SettingsError(f"{target.parent}: is no folder; make it first")
 
 

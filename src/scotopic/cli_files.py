@@ -17,6 +17,7 @@ import typer
 from scotopic.cli_options import FormatName
 from scotopic.cli_report import Screen, errors, line_of, need, progress_of
 from scotopic.errors import SettingsError
+from scotopic.files import is_folder, is_there
 
 if TYPE_CHECKING:
     from scotopic import batch
@@ -109,7 +110,7 @@ def run_files(
     batch.check_kind(chosen, choices["way"], card)
     settings = batch.Settings(kind=chosen, **choices)
     batch.check_output(settings)
-    if len(jobs) == 1 and not paths[0].is_dir() and course == Course(as_json=course.as_json):
+    if len(jobs) == 1 and not is_folder(paths[0]) and course == Course(as_json=course.as_json):
         with progress_of(1, course.as_json) as screen:
             tally = _report(batch.run(jobs, settings, models, screen.tell), course, screen)
     elif course.watch:
@@ -214,7 +215,11 @@ def _check_watch(output: Path | None, choices: dict[str, Any]) -> None:
 
     if choices["dry_run"] or choices["overwrite"]:
         raise SettingsError("--watch treats each new file once: leave --dry-run and --overwrite out")
-    if output is not None and not output.is_dir() and (output.exists() or output.suffix.lower() in ENDINGS):
+    if (
+        output is not None
+        and not is_folder(output)
+        and (is_there(output) or output.suffix.lower() in ENDINGS)
+    ):
         raise SettingsError(f"{output}: is one file, but a watched folder needs a folder for its results")
 
 
@@ -233,7 +238,7 @@ def _watch(
     from scotopic.jobs.watch import Watch
     from scotopic.write import check_place
 
-    watch = Watch(folders, names, lambda job: job.target.exists(), enhanced=enhanced)
+    watch = Watch(folders, names, lambda job: is_there(job.target), enhanced=enhanced)
     card = choice.models().card() if choice is not None else None
     with (
         _session(journal, output, settings, card, course) as (session, _),
@@ -256,7 +261,7 @@ def journal_place(paths: list[Path], home: Path | None) -> Path:
     """Where a run's journal is unless told: in the folder of the results, else in the first one looked through."""
     from scotopic.jobs.journal import NAME
 
-    folder = home or (paths[0] if paths[0].is_dir() else paths[0].parent)
+    folder = home or (paths[0] if is_folder(paths[0]) else paths[0].parent)
     return folder / NAME
 
 

@@ -25,6 +25,7 @@ from scotopic.cli_options import (
 )
 from scotopic.cli_report import Overwrite, print_facts, told
 from scotopic.errors import FileExistsRefusal, ScotopicError, SettingsError
+from scotopic.files import is_there
 
 
 def info_command(
@@ -91,6 +92,7 @@ def compare_command(
     from scotopic.read import read
     from scotopic.run import Models
     from scotopic.traditional import develop_traditional
+    from scotopic.write import check_place
 
     with told():
         chosen_look, balance = look_named(look), parse(wb)
@@ -105,7 +107,7 @@ def compare_command(
         folder = output or path.parent
         picture, page = (folder / f"{path.stem}-compare.{kind}" for kind in ("jpg", "html"))
         for target in (picture, page):
-            if target.exists() and not overwrite:
+            if is_there(target) and not overwrite:
                 raise FileExistsRefusal(f"{target}: exists already and is kept; use --overwrite")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -113,11 +115,13 @@ def compare_command(
             raise SettingsError(
                 f"{folder}: is no folder that can be written to ({error.strerror})"
             ) from error
+        for target in (picture, page):
+            check_place(target)
         opened = Models(model, tier=tier.value).open(sensor)
         check_settings(opened.card, 1.0, chosen_look, balance)
         made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
         before = develop_traditional(path, captured, ratio=made.exposure.ratio)
-        after = finished(captured, opened, plan_made=made, look=chosen_look, wb=balance)
+        after = finished(captured, opened, plan_made=made, again=again, look=chosen_look, wb=balance)
         labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
         compare.write_picture(picture, before, after, labels, overwrite=overwrite)
         compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)

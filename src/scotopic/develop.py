@@ -268,16 +268,31 @@ def _square_pixels(picture: Shown, aspect: float) -> Shown:
     """Stretch the shorter way, as LibRaw does, where pixels are wider or taller than square."""
     if _square(aspect):
         return picture
-    height, width, _ = picture.shape
-    size = (width, round(height / aspect)) if aspect < 1 else (round(width * aspect), height)
+    height, width = _squared(picture.shape, aspect)
     planes = [
         np.asarray(
-            Image.fromarray(picture[..., c].astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+            Image.fromarray(picture[..., c].astype(np.float32)).resize(
+                (width, height), Image.Resampling.BILINEAR
+            )
         )
         for c in range(3)
     ]
     stretched: Shown = np.rint(np.stack(planes, axis=-1)).astype(picture.dtype)
     return stretched
+
+
+def _squared(shape: tuple[int, ...], aspect: float) -> tuple[int, int]:
+    """Height and width of a picture of that shape, with square pixels."""
+    height, width = shape[:2]
+    if _square(aspect):
+        return height, width
+    return (round(height / aspect), width) if aspect < 1 else (height, round(width * aspect))
+
+
+def shown_size(linear: Linear) -> tuple[int, int]:
+    """Height and width of what `develop` makes of a picture."""
+    height, width = _squared(linear.data.shape, linear.pixel_aspect)
+    return _shape_turned((height, width, 3), linear.orientation)[:2]
 
 
 def _square(aspect: float) -> bool:

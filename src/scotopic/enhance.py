@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,20 +21,17 @@ from scotopic.mend import Mended, Replaced, mended, without_lines
 from scotopic.models import Card
 from scotopic.pattern import Sensor, black_of_places, missing, of_even_black, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
-from scotopic.run import DEFAULT_TILE, GraphInputs, Model
+from scotopic.run import DEFAULT_TILE, GraphInputs, Model, check_strength
+from scotopic.sensor import believable
 from scotopic.shading import evened, evened_mosaic
 
 NO_LIGHT_SIGMAS, NO_LIGHT = 6.0, 0.05
 """A value further below black than so many times the read noise, and than this share of display white once
 amplified, is no count of light: a dead row, a border of zeros, what lies outside a fisheye's circle. The
 networks have never seen such values, make lamps of them, and give NaN for the strongest; from six sigmas on they
-brighten what is black, while of calibrated cameras' noise at most one value in a thousand lies so low, and black
-in its place costs nothing (experiments.md). The second number
-stands in where the read noise of a bright picture is told too low (docs/noise.md)."""
-
-READ_ELECTRONS_MAX = 32.0
-"""No sensor's read noise is higher; the networks have seen up to 8. Where more is told (a fit that found next to no
-shot noise), colours go wrong (experiments.md, 2026-11-29)."""
+brighten what is black, while of calibrated cameras' noise at most one value in a thousand lies so low, and black in its
+place costs nothing (experiments.md). The second number stands in where the read noise of a bright picture is told too
+low (docs/noise.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +131,7 @@ def enhance(
     ev: float | None = None,
     plan_made: Plan | None = None,
     strength: float = 1.0,
+    again: bool = False,
     tile: int = DEFAULT_TILE,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Linear:
@@ -142,16 +139,17 @@ def enhance(
 
     `strength` 0..1 blends from the plain demosaic to the full effect; what came with finished colours keeps
     its own in place of the plain demosaic, and all that noise does not explain (`with_noise_taken`). The result has the
-    picture's height and width. `ratio` and `ev` are for what is not planned yet. Raises SettingsError for settings out
-    of range and what `plan` refuses, UnsupportedRawError for patterns that no model knows, ModelError for a model of
-    another sensor's kind, or of kind `srgb`, which knows no linear light.
+    picture's height and width. `ratio` and `ev` are for what is not planned yet. Raises EnhancedAlreadyError for what
+    scotopic has enhanced, unless it is wanted `again`, SettingsError for settings out of range and what `plan` refuses,
+    UnsupportedRawError for patterns that no model knows, ModelError for a model of another sensor's kind, or of kind
+    `srgb`, which knows no linear light.
     """
     check_settings(model.card, strength, None)
     if model.card.kind != "linear":
         raise ModelError(
             f"{model.card.name}: gives finished sRGB pictures, no linear light; use a model of kind linear"
         )
-    made = _planned(captured, plan_made, ratio, ev)
+    made = _planned(captured, plan_made, ratio, ev, again)
     mosaic = made.mosaic_of(captured)
     amplification, clip = made.exposure.ratio, _clip(mosaic, made)
     capture = {f: getattr(mosaic, f) for f in Capture.__dataclass_fields__}
@@ -183,7 +181,11 @@ def enhance(
     )
 
 
-def _planned(captured: Captured, made: Plan | None, ratio: float | None, ev: float | None) -> Plan:
+def _planned(
+    captured: Captured, made: Plan | None, ratio: float | None, ev: float | None, again: bool
+) -> Plan:
+    if not again:
+        check_fresh(captured)
     if made is None:
         return plan(captured, ratio=ratio, ev=ev)
     if ratio is not None or ev is not None:
@@ -225,7 +227,7 @@ def check_fresh(captured: Captured) -> None:
     if captured.exif.enhanced:
         raise EnhancedAlreadyError(
             "scotopic has enhanced this picture already, and a second time would take texture for noise: use "
-            "the RAW file it was made from, develop this one in an editor, or give --again"
+            "the RAW file it was made from, develop this one in an editor, or give --again (in Python, again=True)"
         )
 
 
@@ -237,8 +239,7 @@ def check_settings(
     space: ColourSpace = "srgb",
 ) -> None:
     """Raise SettingsError for a strength out of range, and for what a model of kind `srgb` cannot follow."""
-    if not 0 <= strength <= 1:
-        raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
+    check_strength(strength)
     if card.kind == "srgb" and (strength != 1 or look is not None or wb != "camera" or space != "srgb"):
         raise SettingsError(
             f"{card.name} goes from RAW straight to sRGB: strength, look, white balance and colour space "
@@ -254,6 +255,7 @@ def finished(
     ev: float | None = None,
     plan_made: Plan | None = None,
     strength: float = 1.0,
+    again: bool = False,
     look: Look | None = None,
     wb: Balance = "camera",
     space: ColourSpace = "srgb",
@@ -268,12 +270,14 @@ def finished(
     """
     check_settings(model.card, strength, look, wb, space)
     check_output(look or default_look(space), space, bits)
-    made = _planned(captured, plan_made, ratio, ev)
+    made = _planned(captured, plan_made, ratio, ev, again)
     if model.card.kind == "linear":
         by_network = isinstance(captured, Mosaic) or strength > 0
         if by_network and captured.shading is None and wb != "auto":
             return _finished_at_once(captured, model, made, strength, look, wb, space, bits, tile, progress)
-        linear = enhance(captured, model, plan_made=made, strength=strength, tile=tile, progress=progress)
+        linear = enhance(
+            captured, model, plan_made=made, strength=strength, again=again, tile=tile, progress=progress
+        )
         return develop(balanced(linear, wb), look=look, space=space, bits=bits)
     mosaic = made.mosaic_of(captured)
     if isinstance(captured, Mosaic):
@@ -392,7 +396,7 @@ def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -
         return tuple(values[colour] * factor for colour in pattern.colour_of_plane)
 
     noises = (
-        _believable(shot, read, min(0.5, 0.5 / (made.exposure.ratio * wb)))
+        believable(shot, read, min(0.5, 0.5 / (made.exposure.ratio * wb)))
         for shot, read, wb in zip(profile.shot, profile.read, mosaic.wb, strict=True)
     )
     shots, reads = zip(*noises, strict=True)
@@ -405,12 +409,3 @@ def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -
         read=by_plane(reads, scale * scale),
         ratio=made.exposure.ratio / scale,
     )
-
-
-def _believable(shot: float, read: float, x: float) -> tuple[float, float]:
-    """Noise of no more than READ_ELECTRONS_MAX, of the same variance at `x`."""
-    if math.sqrt(read) <= READ_ELECTRONS_MAX * shot:
-        return shot, read
-    share, variance = READ_ELECTRONS_MAX**2, shot * x + read
-    shot = 2 * variance / (math.sqrt(x * x + 4 * share * variance) + x)
-    return shot, share * shot * shot

@@ -30,6 +30,9 @@ GAIN_MAX = 1e6
 ASPECT_MAX = 16.0
 """No pixel is so many times as long as it is wide, or as wide as it is long; Nikon's D1X has 2."""
 
+SHOT_MIN, SHOT_MAX = 1 / VALUE_MAX, VALUE_MAX
+"""Of an exposure in seconds and of an ISO; EXIF's fractions cannot tell others."""
+
 RATIO_MIN, RATIO_MAX = 2.0**-4, 2.0**20
 """Amplifications of light; what can be asked for (exposure.EV_RANGE) lies well within."""
 
@@ -85,8 +88,8 @@ class NoiseProfile:
 class Capture:
     """What is known of how a picture was taken; common to all states before display.
 
-    Raises SettingsError for a white balance, a matrix or a pixel's shape that there cannot be; whatever numpy takes
-    for numbers of that shape will do.
+    Raises SettingsError for a white balance, a matrix, an exposure, an ISO, an orientation or a pixel's shape that
+    there cannot be; whatever numpy takes for numbers of that shape will do, but no text.
     """
 
     wb: tuple[float, float, float]
@@ -95,6 +98,7 @@ class Capture:
     xyz_to_camera: npt.NDArray[np.float64] | None = None
     """(3, 3), invertible, XYZ (D65) to camera RGB before white balance; None where nobody knows it."""
     exposure_s: float | None = None
+    """In seconds, above 0; None where nobody knows it, as for the next."""
     iso: float | None = None
     make: str = ""
     model: str = ""
@@ -115,6 +119,15 @@ class Capture:
         _check(self, "wb", gains, (3,), least=1 / GAIN_MAX, most=GAIN_MAX)
         aspect = "width over height, 1 for square pixels"
         _check(self, "pixel_aspect", aspect, least=1 / ASPECT_MAX, most=ASPECT_MAX)
+        for name, needed in (("exposure_s", "seconds, such as 1/60"), ("iso", "a number, such as 3200")):
+            if getattr(self, name) is not None:
+                _check(
+                    self, name, f"{needed}, or None where it is not known,", least=SHOT_MIN, most=SHOT_MAX
+                )
+        _check(self, "orientation", "EXIF's whole number", least=1, most=8)
+        if self.orientation != int(self.orientation):
+            raise SettingsError(f"orientation {self.orientation:g} is no whole number: EXIF's are 1 to 8")
+        _set(self, orientation=int(self.orientation))
         if self.xyz_to_camera is None:
             return
         _check(self, "xyz_to_camera", "3x3 numbers, or None where they are not known", (3, 3))
@@ -138,7 +151,7 @@ class Mosaic(Capture):
     `data` (H, W) in DN, uint16 or float32, to which other numbers are converted; `cfa` the colours (0 R, 1 G, 2 B) of
     the repeating cell in reading order from the top-left, 2x2 or 6x6; `black` in DN for each place of the cell;
     `white` in DN, above black; `saturation` where this sensor stops counting, in DN, above black and at most `white`
-    (of finished colours sampled back also above it). Raises SettingsError for what does not fit together.
+    (in floats also above it: finished colours sampled back). Raises SettingsError for what does not fit together.
     """
 
     data: Counts
@@ -173,6 +186,11 @@ class Mosaic(Capture):
             raise SettingsError(
                 f"saturation {self.saturation:g} is not above black level {np.max(self.black):g}: give the white level "
                 "where nothing else is known"
+            )
+        if self.data.dtype.kind == "u" and self.saturation > self.white:
+            raise SettingsError(
+                f"saturation {self.saturation:g} is above white level {self.white:g}, to which a sensor counts at "
+                "most: give the white level where nothing else is known"
             )
         if self.data.dtype.kind == "u" and np.max(self.black) > 0xFFFF:
             raise SettingsError(
@@ -238,9 +256,10 @@ Captured = Mosaic | Linear
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Rendered:
-    """Display RGB: `data` (H, W, 3) uint8 or uint16, upright, with its ICC profile and EXIF.
+    """Display RGB: `data` (H, W, 3) uint8 or uint16, upright, with its ICC profile (none is empty) and EXIF.
 
-    Raises SettingsError for other data; the order of their bytes is all the same.
+    Raises SettingsError for other data. The order of their bytes, and how they lie in memory, is all the same: they are
+    put in row by row, which is how encoders want them.
     """
 
     data: Shown
@@ -256,7 +275,7 @@ class Rendered:
                 f"a Rendered needs data (H, W, 3) of one pixel or more, uint8 or uint16; got {data.shape} {kind}: "
                 "leave out what is no colour, give grey three times, and scale light to 0..255 or 0..65535"
             )
-        _set(self, data=data.astype(kind, copy=False))
+        _set(self, data=np.ascontiguousarray(data, kind))
 
 
 def check_light(captured: Captured) -> None:
@@ -322,7 +341,8 @@ def _check(
     """
     value = getattr(state, name)
     try:
-        found = np.asarray(value, np.float64)
+        is_text = np.asarray(value).dtype.kind in "SU"
+        found = np.empty(0) if is_text else np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError):
         found = np.empty(0)
     # Neither comparison holds for NaN.

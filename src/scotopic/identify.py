@@ -11,6 +11,7 @@ from typing import Any, Literal
 import tifffile
 
 from scotopic.errors import DamagedFileError, NotRawError, ReadError
+from scotopic.files import kind_of
 
 # What tifffile finds wrong in a directory is no news to whoever runs the program: the verdict is told in words.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -39,16 +40,27 @@ _ISO_MEDIA_RAW = {b"crx "}
 _ISO_MEDIA_PICTURES = {b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif", b"avis"}
 
 
-def check_is_raw(path: Path) -> None:
-    """Raise an error if the bytes of `path` cannot be a whole RAW photo's, before LibRaw sees them."""
-    if path.is_dir():
+def check_is_file(path: Path) -> None:
+    """Raise ReadError for what is no file: nothing at all, a folder, a pipe, a device. Nothing is opened."""
+    try:
+        found = kind_of(path)
+    except FileNotFoundError as error:
+        raise ReadError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise ReadError(f"{path}: cannot be read ({error.strerror})") from error
+    if found == "a folder":
         closed = "" if os.access(path, os.R_OK | os.X_OK) else " that cannot be opened (Permission denied)"
         raise ReadError(f"{path}: is a folder{closed}, not a file")
+    if found != "a file":
+        raise ReadError(f"{path}: is {found}, not a file; save the photo as a file first, and give that")
+
+
+def check_is_raw(path: Path) -> None:
+    """Raise an error if the bytes of `path` cannot be a whole RAW photo's, before LibRaw sees them."""
+    check_is_file(path)
     try:
         with path.open("rb") as file:
             head = file.read(4096)
-    except FileNotFoundError as error:
-        raise ReadError(f"{path}: there is no such file") from error
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror})") from error
     if not head:

@@ -16,7 +16,7 @@ from scotopic.dng.page import Dng
 from scotopic.dng.read import Described
 from scotopic.dng.tags import Cell
 from scotopic.errors import DamagedFileError, UnsupportedRawError
-from scotopic.frame import BLUE, GREEN, RED
+from scotopic.frame import BLUE, GREEN, RED, SHOT_MAX, SHOT_MIN
 from scotopic.metadata import EXPOSURE_TIME, filled_in, read_exif
 
 EXIF_ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
@@ -52,7 +52,7 @@ def described(path: Path, raw: Any | None = None, dng: Dng | None = None) -> Des
 
 
 def _positive(value: Any) -> float | None:
-    return float(value) if isinstance(value, Real) and float(value) > 0 else None
+    return float(value) if isinstance(value, Real) and SHOT_MIN <= float(value) <= SHOT_MAX else None
 
 
 def cell(raw: Any, path: Path) -> tuple[Cell, npt.NDArray[np.intp]]:

@@ -6,6 +6,9 @@ import logging
 import mmap
 import re
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +19,7 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from scotopic import xmp
 from scotopic.exifplaces import Sparing, exif_places
+from scotopic.files import opened
 from scotopic.version import SOFTWARE as TOOL
 from scotopic.xmp import ENHANCED_MARK, Words
 
@@ -39,6 +43,7 @@ _EXIF_DROPPED = {
     0xA002,  # PixelXDimension, PixelYDimension: of the RAW, not of the result
     0xA003,
     0xA005,  # Interoperability pointer
+    0xA500,  # Gamma: of the source's values; the profile tells the result's
     0x9101,  # ComponentsConfiguration, CompressedBitsPerPixel: of a JPEG
     0x9102,
     0xA001,  # ColorSpace: ours is set on writing
@@ -202,11 +207,35 @@ def read_exif(path: Path) -> Exif:
     return replace(found, words=words, enhanced=enhanced)
 
 
+class _Silence(logging.Filter):
+    """Keeps to itself what exifread says of the files that are read here; what others ask of it is told as ever."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept = ContextVar("kept", default=False)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record is told."""
+        return not self._kept.get()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """Silence for the time of a call; other threads are not concerned."""
+        before = self._kept.set(True)
+        try:
+            yield
+        finally:
+            self._kept.reset(before)
+
+
+_silence = _Silence()
+logging.getLogger("exifread").addFilter(_silence)
+
+
 def read_tags(path: Path) -> Exif | None:
     """The same without XMP, for which some files are looked through; None where nothing can be read."""
-    logging.getLogger("exifread").setLevel(logging.CRITICAL)
     try:
-        with path.open("rb") as file:
+        with _silence(), opened(path) as file:
             content = _ciff_content(file)
             found = [
                 (section or name.split(" ", 1)[0], tag)
@@ -239,7 +268,7 @@ def read_tags(path: Path) -> Exif | None:
 
 def _packet(path: Path) -> bytes:
     """The XMP packet of a file: TIFF's tag 700, or the first that stands in any other file; or nothing."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(8)
         if head[:2] in _BYTE_ORDERS and len(head) == 8:
             return _tag_bytes(file, XMP)

@@ -124,7 +124,7 @@ def from_table(mosaic: Mosaic) -> NoiseProfile | None:
     if sensor is None:
         return None
     scale = table_scale(mosaic, sensor)
-    span = mosaic.white - float(np.mean(mosaic.black))
+    span = _span(mosaic)
     shot = sensor.gain_dn_per_e * scale / span
     read = ((sensor.read_std_dn * scale) ** 2 + QUANTISATION_VARIANCE_DN2) / span**2
     source = f"table: {sensor.make} {sensor.model} at ISO {sensor.iso:g}, {sensor.source}"
@@ -143,7 +143,7 @@ def _contradiction(mosaic: Mosaic, stated: NoiseProfile) -> str:
         factor = shown_over_stated(mosaic, stated)
     if factor is None or 1 / DISAGREEMENT <= factor <= DISAGREEMENT:
         return ""
-    return f"{stated.source} gives {1 / factor:.2g} times the variance that the picture shows"
+    return f"{stated.source} gives {round(1 / factor, 5):.2g} times the variance that the picture shows"
 
 
 def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, *, at_first: bool = False) -> float | None:
@@ -155,9 +155,10 @@ def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, *, at_first: bool = 
     mean, variance = _blocks(mosaic, BLOCKS_AT_FIRST if at_first else BLOCKS_MAX)
     if mean.size < BLOCKS_MIN:
         return None
-    relative = variance / np.mean([stated.variance(mean, c) for c in (RED, GREEN, BLUE)], axis=0)
-    # A picture may have no noise at all: of a simulator, or black clipped at 0.
-    relative = np.maximum(relative, SHOWN_LEAST)
+    # Both may be none: a picture of a simulator, black clipped at 0, a profile that says so. They agree then.
+    least = SHOWN_LEAST * _quantum(mosaic)
+    said = np.mean([stated.variance(mean, c) for c in (RED, GREEN, BLUE)], axis=0)
+    relative = np.maximum(np.maximum(variance, least) / np.maximum(said, least), SHOWN_LEAST)
     groups = _groups(mean)
     lows = [float(np.quantile(relative[group], FLAT_QUANTILE)) for group in groups]
     lowest = int(np.argmin(lows))
@@ -181,15 +182,24 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     place in the distribution is known, so the level is corrected for having chosen the lowest.
     """
     mean, variance = _blocks(mosaic, BLOCKS_MAX)
-    span = mosaic.white - float(np.mean(mosaic.black))
-    quantum = QUANTISATION_VARIANCE_DN2 / span**2
+    quantum = _quantum(mosaic)
     if mean.size < BLOCKS_MIN:
-        return _profile(1 / span, quantum)
+        return _profile(1 / _span(mosaic), quantum)
     points = _flat_points(mean, variance)
     shot, read = _fit_line(*points)
     if mosaic.iso is not None and mosaic.white > DEEP_WHITE_DN:
         shot = min(shot, SHOT_MAX_PER_ISO * mosaic.iso)
     return _profile(max(shot, SHOT_MIN), max(read, quantum))
+
+
+def _span(mosaic: Mosaic) -> float:
+    """The sensor's range in DN."""
+    return mosaic.white - float(np.mean(mosaic.black))
+
+
+def _quantum(mosaic: Mosaic) -> float:
+    """The variance of rounding to whole DN."""
+    return QUANTISATION_VARIANCE_DN2 / _span(mosaic) ** 2
 
 
 def _blocks(mosaic: Mosaic, most: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

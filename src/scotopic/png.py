@@ -28,7 +28,8 @@ def encode(picture: Rendered, exif: bytes, packet: bytes) -> bytes:
     pixels = bytes(imagecodecs.png_encode(picture.data, level=LEVEL))
     out = io.BytesIO()
     out.write(pixels[:_HEAD])
-    putchunk(out, b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc))
+    if picture.icc:
+        putchunk(out, b"iCCP", b"ICC Profile\0\0" + zlib.compress(picture.icc))
     putchunk(out, b"eXIf", exif)
     putchunk(out, b"iTXt", _TEXT + packet)
     out.write(pixels[_HEAD:])

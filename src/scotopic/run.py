@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -77,12 +78,16 @@ class Model:
     """A verified model, opened once, used for many pictures.
 
     `device` is "auto", "cpu", "cuda" or "openvino"; `threads` None for one a core. Raises ModelError for a model
-    that is missing or was changed, SettingsError for a device that is not there.
+    that is missing or was changed, SettingsError for a device that is not there and for less than a thread.
     """
 
     def __init__(
         self, name: str | Path = DEFAULT, *, device: str = "auto", threads: int | None = None
     ) -> None:
+        if threads is not None and (not isinstance(threads, Integral) or threads < 1):
+            raise SettingsError(
+                f"threads {threads} cannot be: give a whole number from 1 on, or None for one a core"
+            )
         self.card: Card = find(name)
         patterns = [p for p in PATTERNS if p.sensor == self.card.cfa]
         if self.card.kind not in OUTPUTS or not patterns:
@@ -337,6 +342,12 @@ class Models:
 
 def _outputs_for(strength: float) -> list[str]:
     return {1.0: ["rgb"], 0.0: ["plain"]}.get(strength, ["rgb", "plain"])
+
+
+def check_strength(strength: float) -> None:
+    """Raise SettingsError for a share of the noise to be removed that is out of range."""
+    if not 0 <= strength <= 1:
+        raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
 
 
 def usable_cores() -> int:

@@ -23,6 +23,10 @@ from scotopic.metadata import Exif
 
 QUANTISATION_VARIANCE_DN2 = 1 / 12
 
+READ_ELECTRONS_MAX = 32.0
+"""No sensor's read noise is higher; the networks have seen up to 8. Where more is told (a fit that found next to no
+shot noise), colours go wrong (experiments.md, 2026-11-29)."""
+
 
 @dataclass(frozen=True)
 class Sensor:
@@ -292,3 +296,12 @@ def tukey_std(shape_parameter: float) -> float:
     p = shape_parameter
     beta = math.exp(2 * math.lgamma(p + 1) - math.lgamma(2 * p + 2))
     return math.sqrt(2 / p**2 * (1 / (1 + 2 * p) - beta))
+
+
+def believable(shot: float, read: float, x: float) -> tuple[float, float]:
+    """Noise of no more than READ_ELECTRONS_MAX, of the same variance at `x`."""
+    if math.sqrt(read) <= READ_ELECTRONS_MAX * shot:
+        return shot, read
+    share, variance = READ_ELECTRONS_MAX**2, shot * x + read
+    shot = 2 * variance / (math.sqrt(x * x + 4 * share * variance) + x)
+    return shot, share * shot * shot

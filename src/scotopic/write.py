@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from PIL import features
 
 from scotopic import avif, jpeg, jxl, png
 from scotopic.errors import NO_ROOM, DiskFullError, FileExistsRefusal, SettingsError, WriteError
+from scotopic.files import is_folder, is_there, why_impossible
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
 from scotopic.metadata import ORIENTATION, RATING, XMP, Words, attach_to_tiff, xmp_packet
@@ -80,10 +81,16 @@ def write(
 
     The file appears under its name only when it is complete. Raises FileExistsRefusal if it is there
     already and `overwrite` is not set, WriteError when the disk refuses, SettingsError for a depth or
-    a colour space that the format is not written with, and for a quality out of range.
+    a colour space that the format is not written with, for a name that says another format, and for a
+    quality out of range.
     """
     path = Path(path)
     check_format(kind, picture)
+    named = SUFFIXES.get(path.suffix.lower(), kind)
+    if named != kind:
+        raise SettingsError(
+            f"{path}: its name says {named}, but it was to be written as {kind}: change one of them"
+        )
     check_quality(quality)
     try:
         encoded = (
@@ -149,19 +156,17 @@ def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
 
     Whatever goes wrong, neither a half file nor the temporary one is left.
     """
-    if path.exists() and not overwrite:
+    _check_name(path)
+    if is_there(path) and not overwrite:
         raise refusal(path)
+    temporary = path.parent / part_names(os.getpid()).replace("*", secrets.token_hex(8))
     try:
-        prefix, suffix = part_names(os.getpid()).split("*")
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
+        # The system takes off what umask or folder say, as of every new file: asking for the umask would set it.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         raise WriteError(f"{path}: cannot write there ({error.strerror})") from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         fill(temporary)
-        # mkstemp makes files for the owner alone; a picture gets the usual rights.
-        temporary.chmod(0o666 & ~_umask())
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         if overwrite:
@@ -226,8 +231,9 @@ def check_place(path: Path) -> None:
 
     The folder need not exist; the nearest one above that does must be open to us.
     """
-    above = next((folder for folder in path.absolute().parents if folder.exists()), None)
-    if above is None or not above.is_dir():
+    _check_name(path)
+    above = _nearest_above(path)
+    if above is None or not is_folder(above):
         raise WriteError(f"{path}: cannot be written, since {above} is no folder; give another with -o")
     if not os.access(above, os.W_OK | os.X_OK):
         raise WriteError(
@@ -235,10 +241,20 @@ def check_place(path: Path) -> None:
         )
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _nearest_above(path: Path) -> Path | None:
+    """The nearest folder above `path` that is there."""
+    return next((folder for folder in path.absolute().parents if is_there(folder)), None)
+
+
+def _check_name(path: Path) -> None:
+    """Raise WriteError for a name that no file can have, be it that of a folder yet to be made."""
+    above = _nearest_above(path)
+    new = path.absolute().relative_to(above).parts if above is not None else ()
+    for each in (path, *(above / part for part in new if above is not None)):
+        if why := why_impossible(each):
+            raise WriteError(
+                f"{path}: cannot be written, since nothing can have this name ({why}); give another"
+            )
 
 
 def _encoded(picture: Rendered, kind: Format, quality: int) -> bytes:
@@ -289,7 +305,7 @@ def _write_tiff(path: Path, picture: Rendered) -> None:
         predictor=True,
         rowsperstrip=256,
         software=SOFTWARE,
-        iccprofile=picture.icc,
+        iccprofile=picture.icc or None,
         metadata=None,
         extratags=tags,
     )

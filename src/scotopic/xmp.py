@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
+from scotopic.files import opened
+
 ENHANCED_MARK = "Enhanced"
 """The property, in NAMESPACE, that says a picture has been through scotopic's enhancement."""
 
@@ -126,7 +128,8 @@ def sidecar(path: Path) -> Words:
     words = Words()
     for name in sidecar_names(path):
         try:
-            packet = path.with_name(name).read_bytes()
+            with opened(path.with_name(name)) as file:
+                packet = file.read()
         except (OSError, ValueError):
             continue
         words = words.over(parse(packet)[0])

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import DamagedFileError, UnsupportedRawError
-from scotopic.frame import BLUE, GREEN, RED, NoiseProfile
+from scotopic.frame import BLUE, GREEN, RED, SHOT_MAX, SHOT_MIN, NoiseProfile
 
 _DAYLIGHTS = (21, 1, 20, 22, 23, 4)
 """EXIF light sources in the order in which LibRaw wants its matrix: D65, daylight, D55, D75, D50, flash."""
@@ -69,7 +69,7 @@ def shot(tags: Tags) -> tuple[float | None, float | None]:
         value = exif.get(name)
         if isinstance(value, tuple) and len(value) == 2:
             value = value[0] / value[1] if value[1] else 0
-        return float(value) if isinstance(value, (int, float)) and value > 0 else None
+        return float(value) if isinstance(value, (int, float)) and SHOT_MIN <= value <= SHOT_MAX else None
 
     return positive("ExposureTime"), positive("ISOSpeedRatings")
 

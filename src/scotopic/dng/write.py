@@ -16,14 +16,15 @@ import tifffile
 from PIL import Image
 
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.develop import turned
+from scotopic.develop import shown_size, turned
 from scotopic.dng.light import ROWS, Scaling, integers, scaling_of
 from scotopic.dng.origin import COLOR_MATRIX_1, OPCODE_LIST_3, UNIQUE_CAMERA_MODEL, Origin, Tag
 from scotopic.dng.tags import BASELINE_EXPOSURE
 from scotopic.errors import SettingsError, WriteError
-from scotopic.frame import Linear, Mosaic, Rendered
+from scotopic.frame import Linear, Mosaic, Rendered, check_light
+from scotopic.icc import space_of
 from scotopic.metadata import NOISE_PROFILE, RATING, XMP, attach_to_tiff, filled_in, xmp_packet
-from scotopic.run import usable_cores
+from scotopic.run import check_strength, usable_cores
 from scotopic.version import SOFTWARE
 from scotopic.write import place
 
@@ -47,7 +48,7 @@ THUMBNAIL_SIDE, PREVIEW_QUALITY = 256, 90
 
 
 def write_linear(
-    path: Path,
+    path: Path | str,
     linear: Linear,
     preview: Rendered,
     *,
@@ -62,12 +63,14 @@ def write_linear(
     `strength` how much of its noise was removed (0..1). The data stay in the sensor's orientation.
     Returns how the light was scaled. The file appears under its name only when it is complete. Raises
     FileExistsRefusal if it is there already and `overwrite` is not set, WriteError when the disk refuses,
-    SettingsError for another compression.
+    SettingsError for another compression or preview, for a strength out of range, and for light that is no number.
     """
+    path = Path(path)
     if compression not in COMPRESSIONS:
         raise SettingsError(f"no DNG compression called {compression}: known are {', '.join(COMPRESSIONS)}")
-    if preview.data.dtype != np.uint8:
-        raise SettingsError(f"a DNG's preview is sRGB with 8 bits a colour; got {preview.data.dtype}")
+    check_strength(strength)
+    _check_preview(linear, preview)
+    check_light(linear)
     scaling = scaling_of(linear)
     lying = Rendered(
         data=turned(preview.data, _INVERSE.get(linear.orientation, linear.orientation)),
@@ -83,6 +86,19 @@ def write_linear(
 
     place(path, fill, overwrite=overwrite)
     return scaling
+
+
+def _check_preview(linear: Linear, preview: Rendered) -> None:
+    """Raise SettingsError for a preview that is not the same picture's, or that editors would show otherwise."""
+    height, width = shown_size(linear)
+    found_height, found_width, _ = preview.data.shape
+    is_srgb = not preview.icc or space_of(preview.icc) == ("srgb", False)
+    if preview.data.dtype != np.uint8 or not is_srgb or (found_height, found_width) != (height, width):
+        raise SettingsError(
+            f"a DNG's preview is the picture upright ({width}x{height}), in sRGB, with 8 bits a colour, as `develop` "
+            f"gives it; got {found_width}x{found_height}, {preview.data.dtype}"
+            f"{'' if is_srgb else ', with another ICC profile'}"
+        )
 
 
 _INVERSE = {6: 8, 8: 6}
@@ -277,11 +293,18 @@ def _thumbnail(lying: Rendered) -> npt.NDArray[np.uint8]:
     return np.asarray(image)
 
 
-def write_mosaic(path: Path, mosaic: Mosaic) -> None:
+def write_mosaic(path: Path | str, mosaic: Mosaic) -> None:
     """Write a Bayer or X-Trans mosaic as an uncompressed DNG; `read` gives the same mosaic back.
 
-    `mosaic.data` must be uint16. The file is written in place: give a name that nobody reads yet.
+    The file is written in place: give a name that nobody reads yet. Raises SettingsError for data that are not
+    uint16.
     """
+    path = Path(path)
+    if mosaic.data.dtype != np.uint16:
+        raise SettingsError(
+            f"a mosaic is written as it was counted, in uint16; got {mosaic.data.dtype}: round it first, with its "
+            "black level in it"
+        )
     cell = len(mosaic.cfa)
     matrix = mosaic.xyz_to_camera if mosaic.xyz_to_camera is not None else np.eye(3)
     known = filled_in(

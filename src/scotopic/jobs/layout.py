@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
+from scotopic.files import is_folder, is_there
 from scotopic.jobs.past import Past, absolute, alike, line_of
 from scotopic.metadata import is_enhanced
 
@@ -33,7 +34,7 @@ def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, 
     """
     found: list[tuple[Path, Path]] = []
     for path in paths:
-        if not path.is_dir():
+        if not is_folder(path):
             found.append((path, path.parent))
             continue
 
@@ -85,7 +86,7 @@ def lay_out(
     does not fit.
     """
     named = ENDINGS.get(output.suffix.lower()) if output is not None else None
-    if output is not None and named and not output.is_dir():
+    if output is not None and named and not is_folder(output):
         if len(files) > 1:
             raise SettingsError(
                 f"{output} is one file, but there are {len(files)} pictures: give a folder instead"
@@ -95,11 +96,11 @@ def lay_out(
         _check_apart([Job(files[0][0], output)])
         return [Job(files[0][0], output)], named
     single = len(files) == 1 and files[0][0].parent == files[0][1]
-    if output is not None and output.suffix and single and kind is None and not output.is_dir():
+    if output is not None and output.suffix and single and kind is None and not is_folder(output):
         raise SettingsError(
             f"{output}: no picture format called {output.suffix}; known are {', '.join(sorted(ENDINGS))}"
         )
-    if output is not None and output.exists() and not output.is_dir():
+    if output is not None and is_there(output) and not is_folder(output):
         raise SettingsError(f"{output} is a file, but a folder is needed for the results")
     chosen: Kind = kind or "jpg"
     names = Names(output, chosen, way, past)

@@ -9,6 +9,7 @@ from typing import Any
 
 from scotopic.batch import state_of
 from scotopic.errors import WriteError
+from scotopic.files import is_there
 from scotopic.jobs.journal import read_entries
 from scotopic.metadata import Exif, read_tags
 
@@ -62,7 +63,7 @@ class Past:
         if self._is_of(line, source):
             return False
         elsewhere = line["file"] != absolute(source)
-        return os.path.lexists(target) or (elsewhere and _is_there(line["file"]))
+        return os.path.lexists(target) or (elsewhere and is_there(line["file"]))
 
     def _is_of(self, line: Line, source: Path) -> bool:
         """Whether a line is of this photo, be it that something has been written into it since."""
@@ -91,17 +92,12 @@ def is_of(line: Line, source: Path) -> bool:
     if state is None or (line.get("size"), line.get("mtime_ns")) != state[:2]:
         return False
     file = line["file"]
-    moved = _name(file) == source.name and not _is_there(file)
+    moved = _name(file) == source.name and not is_there(file)
     return bool(file == absolute(source)) or moved
 
 
 def _name(file: str) -> str:
     return file.rpartition(os.sep)[2]
-
-
-def _is_there(file: str) -> bool:
-    """Unlike `Path.exists`, a place that cannot be looked at (a network disk that has gone) is no error."""
-    return os.path.exists(file)  # noqa: PTH110
 
 
 def line_of(source: Path, target: Path) -> Line:

@@ -10,6 +10,7 @@ from typing import Any
 
 from scotopic.batch import Job, Outcome, Settings, State, state_of
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
+from scotopic.files import is_there
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import absolute, is_of, line_of, taken
 from scotopic.jobs.worker import ModelChoice, remove_parts
@@ -39,7 +40,7 @@ class Session:
 
     def is_done(self, job: Job) -> bool:
         """Whether the interrupted run has done a file, which is as it was then, and its result is still there."""
-        if self._journal is None or not job.target.exists():
+        if self._journal is None or not is_there(job.target):
             return False
         output = absolute(job.target)
         ended, begun = self._journal.ended.get(output), self._journal.begun.get(output)
@@ -54,7 +55,7 @@ class Session:
         if self._journal is None or self._settings.overwrite:
             return False
         ended = self._journal.ended.get(absolute(job.target))
-        if ended is None or ended["status"] != "done" or not job.target.exists():
+        if ended is None or ended["status"] != "done" or not is_there(job.target):
             return False
         return not is_of(ended, job.source)
 
@@ -76,7 +77,7 @@ class Session:
             for job in jobs:
                 if job is not None and self.is_done(job):
                     passed.append(Outcome(job, "skipped", 0.0, {"resumed": True}))
-                elif job is not None and self._settings.skip_existing and job.target.exists():
+                elif job is not None and self._settings.skip_existing and is_there(job.target):
                     passed.append(Outcome(job, "skipped", 0.0))
                 elif job is not None and self._has_changed(job):
                     passed.append(_changed(job))
@@ -122,7 +123,7 @@ class Session:
                 "go on with --resume"
             )
         self._states[job.source] = state_of(job.source)
-        self._note("started", job, process=process, was_there=job.target.exists())
+        self._note("started", job, process=process, was_there=is_there(job.target))
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
@@ -145,7 +146,7 @@ class Session:
 
 def make_folders(folder: Path) -> list[Path]:
     """Make a folder and those above it; gives the ones that were not there, deepest first. Raises WriteError."""
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    new = [path for path in (folder, *folder.parents) if not is_there(path)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scotopic.batch import Job, Outcome, State, state_of
 from scotopic.errors import ReadError, SettingsError
+from scotopic.files import is_folder
 from scotopic.jobs.layout import Names, find_files, is_result
 
 SETTLED_S = 2.0
@@ -30,7 +31,7 @@ class Watch:
         self, folders: list[Path], names: Names, is_done: Callable[[Job], bool], *, enhanced: bool
     ) -> None:
         for folder in folders:
-            if not folder.is_dir():
+            if not is_folder(folder):
                 raise SettingsError(f"{folder}: only folders can be watched")
         self._folders, self._names, self._is_done, self._enhanced = folders, names, is_done, enhanced
         self._jobs: dict[Path, Job] = {}

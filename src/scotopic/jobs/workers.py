@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from scotopic.batch import Job, Outcome, Settings
 from scotopic.errors import ScotopicError, SettingsError
+from scotopic.files import is_there
 from scotopic.jobs.worker import Answer, ModelChoice, Start, Ticket, remove_parts
 from scotopic.run import usable_cores
 
@@ -233,7 +234,7 @@ class Workers:
             return
         for one in process.in_hand.values():
             one.deaths += 1
-            if not one.was_there and one.job.target.exists():
+            if not one.was_there and is_there(one.job.target):
                 # It had just got its name.
                 yield Outcome(one.job, "done", time.monotonic() - one.began)
                 continue

@@ -19,6 +19,7 @@ from scotopic import errors
 from scotopic.dng.origin import Origin
 from scotopic.errors import DamagedFileError, ModelError, ReadError, SettingsError, UnsafeFileError
 from scotopic.frame import Captured, Shown
+from scotopic.identify import check_is_file
 from scotopic.sandbox import wire
 from scotopic.sandbox.limits import DEFAULT_LIMITS, Limits
 
@@ -117,6 +118,7 @@ def _answer(
     path: Path, limits: Limits, task: dict[str, Any], kinds: tuple[str, ...]
 ) -> tuple[dict[str, Any], Any]:
     """The header and the array that a child gives for a task."""
+    check_is_file(path)
     with _Child(limits, path.name) as child:
         child.tell(_task(path, limits) | task)
         header = child.header()

@@ -14,7 +14,7 @@ import numpy as np
 
 from scotopic import balance, colour, exposure, frame, lines, mend, models, noise, pattern, remosaic, sensor
 from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table, srgb_profile
-from scotopic.enhance import NO_LIGHT, NO_LIGHT_SIGMAS, READ_ELECTRONS_MAX
+from scotopic.enhance import NO_LIGHT, NO_LIGHT_SIGMAS
 from scotopic.version import __version__
 
 ISO_STEPS_PER_STOP = 4
@@ -84,7 +84,7 @@ def constants() -> dict[str, Any]:
         "enhance": {
             "noLightSigmas": NO_LIGHT_SIGMAS,
             "noLight": NO_LIGHT,
-            "readElectronsMax": READ_ELECTRONS_MAX,
+            "readElectronsMax": sensor.READ_ELECTRONS_MAX,
         },
         "mend": {
             "hotTimes": mend.HOT_TIMES,

@@ -14,7 +14,7 @@ const [EXIF_VERSION, DATE_TIME_ORIGINAL, COLOR_SPACE, PIXEL_X, PIXEL_Y] = [0x900
 const MAIN_KEPT = [0x010e, MAKE, MODEL, DATE_TIME, 0x013b, RATING, 0x8298];
 
 /** MakerNote and UserComment, the sizes and the colour space (set anew), what belongs to a JPEG inside the RAW. */
-const EXIF_DROPPED = [0x927c, 0x9286, 0x02bc, PIXEL_X, PIXEL_Y, COLOR_SPACE, 0xa005, 0x9101, 0x9102];
+const EXIF_DROPPED = [0x927c, 0x9286, 0x02bc, PIXEL_X, PIXEL_Y, COLOR_SPACE, 0xa005, 0xa500, 0x9101, 0x9102];
 
 /** Characters of a text carried along, IPTC's limit; and values of any other tag. */
 const LONGEST_TEXT = 2000;

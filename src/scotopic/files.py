@@ -1,0 +1,63 @@
+"""Files as the system has them: whether one is there, what it is, and opened without waiting for anybody."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def is_there(path: Path | str) -> bool:
+    """Whether something has this name. Unlike `Path.exists`, a place that cannot be looked at (a network disk that has
+    gone) and a name that no file can have are no error here."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_folder(path: Path | str) -> bool:
+    """The same for a folder, unlike `Path.is_dir`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def why_impossible(path: Path) -> str:
+    """Why nothing can have this name, in words; empty where it can."""
+    try:
+        path.lstat()
+    except OSError as error:
+        return (error.strerror or str(error)) if error.errno == errno.ENAMETOOLONG else ""
+    except ValueError:
+        return _NO_NAME
+    return ""
+
+
+_NO_NAME = "it holds letters that no file's name can hold"
+
+
+def stat_of(path: Path) -> os.stat_result:
+    """What the system says of a file; raises OSError, be it for a name that no file can have."""
+    try:
+        return path.stat()
+    except ValueError as error:
+        raise OSError(errno.EINVAL, _NO_NAME) from error
+
+
+def kind_of(path: Path) -> str:
+    """What has this name: "a file", "a folder", "a pipe", ...; raises OSError as `stat_of`."""
+    return _KINDS.get(stat.S_IFMT(stat_of(path).st_mode), "a file")
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file to be read. Raises OSError for what is none: a pipe would keep its reader waiting, a device has no end."""
+    found = kind_of(path)
+    if found != "a file":
+        raise OSError(errno.EINVAL, f"is {found}, not a file")
+    return path.open("rb")
