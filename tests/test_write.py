@@ -16,7 +16,7 @@ from scotopic.develop import srgb_profile
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.frame import Rendered
 from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, is_enhanced, read_exif
-from scotopic.write import DEPTHS, FORMATS, bits_of, check_place, place, write
+from scotopic.write import DEPTHS, FORMATS, bits_of, check_place, encode, place, write
 
 EXIF = Exif(
     {0x010F: "SONY", 0x0110: "ILCE-7SM2", 0x0132: "2026:11:22 01:02:03", 0x8298: "me"},
@@ -160,6 +160,13 @@ def test_a_picture_without_a_profile_is_written_without_one(tmp_path, kind, bits
     if kind == "tiff":
         with tifffile.TiffFile(path) as tiff:
             assert 34675 not in tiff.pages[0].tags
+
+
+@pytest.mark.parametrize(("kind", "bits"), EVERY)
+def test_what_is_encoded_in_memory_is_the_file_that_is_written(tmp_path, kind, bits):
+    shown = picture(kind, bits)
+    write(tmp_path / f"a.{kind}", shown, kind)
+    assert encode(shown, kind) == (tmp_path / f"a.{kind}").read_bytes()
 
 
 def test_sixteen_bits_of_png_come_back_to_the_value(tmp_path):

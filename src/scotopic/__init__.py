@@ -22,7 +22,7 @@ from scotopic.frame import Linear, Mosaic, NoiseProfile, Rendered
 from scotopic.read import read, read_mosaic
 from scotopic.run import Model, Models
 from scotopic.version import __version__
-from scotopic.write import write
+from scotopic.write import encode, write
 
 __all__ = [
     "Linear",
@@ -35,6 +35,7 @@ __all__ = [
     "__version__",
     "balanced",
     "develop",
+    "encode",
     "enhance",
     "finished",
     "plan",

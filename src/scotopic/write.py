@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -92,20 +93,29 @@ def write(
             f"{path}: its name says {named}, but it was to be written as {kind}: change one of them"
         )
     check_quality(quality)
+    if kind == "tiff":
+        place(path, lambda temporary: _write_tiff(temporary, picture), overwrite=overwrite)
+        return
     try:
-        encoded = (
-            _encoded(picture, kind, JPEG_QUALITY if quality is None else quality) if kind != "tiff" else b""
-        )
-    except (ValueError, OSError, RuntimeError) as error:
-        raise WriteError(f"{path}: could not be encoded ({error})") from error
+        content = _encoded(picture, kind, quality)
+    except WriteError as error:
+        raise WriteError(f"{path}: {error}") from error
+    place_bytes(path, content, overwrite=overwrite)
 
-    def fill(temporary: Path) -> None:
-        if kind == "tiff":
-            _write_tiff(temporary, picture)
-        else:
-            temporary.write_bytes(encoded)
 
-    place(path, fill, overwrite=overwrite)
+def encode(picture: Rendered, kind: Format, *, quality: int | None = None) -> bytes:
+    """The file that `write` writes, in memory; raises what it raises of the picture and its settings."""
+    check_format(kind, picture)
+    check_quality(quality)
+    if kind != "tiff":
+        return _encoded(picture, kind, quality)
+    try:
+        with tempfile.TemporaryDirectory(prefix="scotopic-") as folder:
+            path = Path(folder) / "picture.tiff"
+            _write_tiff(path, picture)
+            return path.read_bytes()
+    except OSError as error:
+        raise WriteError(f"no TIFF could be made in the folder for temporary files ({error})") from error
 
 
 def check_quality(quality: int | None) -> None:
@@ -257,7 +267,14 @@ def _check_name(path: Path) -> None:
             )
 
 
-def _encoded(picture: Rendered, kind: Format, quality: int) -> bytes:
+def _encoded(picture: Rendered, kind: Format, quality: int | None) -> bytes:
+    try:
+        return _coded(picture, kind, JPEG_QUALITY if quality is None else quality)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise WriteError(f"could not be encoded ({error})") from error
+
+
+def _coded(picture: Rendered, kind: Format, quality: int) -> bytes:
     height, width, _ = picture.data.shape
     exif = picture.exif.to_bytes(
         width,
