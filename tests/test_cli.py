@@ -422,6 +422,20 @@ def test_a_full_standard_output_is_told(words):
     assert "Traceback" not in done.stderr
 
 
+def test_what_cannot_be_written_elsewhere_is_not_told_of_standard_output():
+    full = "import errno; from scotopic import cli\ndef app(): raise OSError(errno.ENOSPC, 'no room')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{full}cli.app = app; cli.main()"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "standard output" not in done.stderr
+    assert "no room" in done.stderr
+
+
 def test_a_run_that_only_found_results_spoils_no_resume(card, tmp_path):
     out = tmp_path / "out"
     assert scotopic("enhance", card, "-o", out).returncode == 0
