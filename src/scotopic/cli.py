@@ -21,6 +21,7 @@ from scotopic.cli_inspect import compare_command, info_command
 from scotopic.cli_report import errors, farewell
 from scotopic.cli_research import models_app, simulate_app, train_command
 from scotopic.cli_web import serve_command, site_command
+from scotopic.errors import NO_ROOM, unwritten
 from scotopic.version import __version__
 
 app = typer.Typer(
@@ -82,7 +83,10 @@ def main() -> None:
         sys.exit(PIPE_CLOSED)
     except OSError as error:
         if error.filename != STANDARD_OUTPUT:
-            raise
+            if error.errno not in NO_ROOM:
+                raise
+            errors.print(f"scotopic: {unwritten(error.filename or 'a file', error)}")
+            sys.exit(1)
         # Nor is the interpreter to try again on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         errors.print(f"scotopic: standard output cannot be written ({error.strerror}): send it elsewhere")
