@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -24,13 +25,15 @@ from conftest import BAYER_PHASES
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import graph_inputs, plan
-from scotopic.errors import DatasetError, SettingsError
+from scotopic.errors import DatasetError, DiskFullError, SettingsError
 from scotopic.frame import RGGB, X_TRANS, Mosaic
+from scotopic.models import sha256
 from scotopic.noise import estimate
 from scotopic.pairs import Pair
 from scotopic.pattern import PATTERNS, offset
 from scotopic.read import libraw_truth, read
 from scotopic.sensor import Sensor, expose, sony_a7s2
+from scotopic.train import cache
 from scotopic.train.augment import TURNS, drawn, laid, places, shift, turned, turns_of
 from scotopic.train.cache import FORMAT, PairCache
 
@@ -227,13 +230,21 @@ def test_what_is_there_is_kept_and_only_new_files_are_decoded(pairs, tmp_path):
     assert len([s for s in said if s.startswith("decoded")]) == 1
 
 
+def rot(path: Path) -> None:
+    """What only a checksum shows: another bit, the same time."""
+    status = path.stat()
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 @pytest.mark.parametrize(
     ("harm", "words", "cheap"),
     [
         (lambda p: p.write_bytes(p.read_bytes()[:-7]), "bytes long instead of", True),
         (lambda p: p.write_bytes(b"\0" * p.stat().st_size), "cannot be read", True),
         (lambda p: p.write_bytes(p.read_bytes().replace(b"<u2", b"<i2", 1)), "another header", True),
-        (lambda p: p.write_bytes(p.read_bytes()[:-1] + b"\xff"), "another checksum", False),
+        (lambda p: p.write_bytes(p.read_bytes()[:-1] + b"\xff"), "another checksum", True),
+        (lambda p: rot(p), "another checksum", False),
         (lambda p: p.unlink(), "is gone", True),
     ],
 )
@@ -249,6 +260,44 @@ def test_a_damaged_array_is_told_and_decoded_again(pairs, tmp_path, harm, words,
         assert path.name in said[0]
         assert words in said[0]
         assert all(np.array_equal(a, b) for a, b in zip(mended.crop(0, 0, 0, 96, 128), before, strict=True))
+
+
+def test_a_cache_of_before_is_read_once_and_kept(pairs, tmp_path, monkeypatch):
+    PairCache.open(pairs, tmp_path, truth="linear")
+    index = json.loads((tmp_path / "index.json").read_text())
+    for record in index["files"].values():
+        del record["mtime_ns"], record["facts"]["exposure_s"]
+        record.pop("beside", None)
+    (tmp_path / "index.json").write_text(json.dumps(index))
+    read: list[Path] = []
+    monkeypatch.setattr(cache, "_sha256", lambda path: read.append(path) or sha256(path))
+    for count in (7, 0):
+        read.clear()
+        said: list[str] = []
+        PairCache.open(pairs, tmp_path, truth="linear", report=said.append)
+        assert len(read) == count
+        assert not [words for words in said if "decoded" in words]
+
+
+def test_a_full_disk_is_told_of_the_cache_and_leaves_no_part_of_a_file(pairs, tmp_path, monkeypatch):
+    def no_room(_handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(DiskFullError, match=rf"{tmp_path}.*make room"):
+        PairCache.open(pairs[:1], tmp_path, truth="linear")
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_an_odd_pair_is_told_whenever_a_cache_is_opened_and_looked_at_once(pairs, tmp_path):
+    wrong = [replace(pairs[0], long=pairs[2].long), pairs[3]]
+    for compared in (1, 0):
+        said: list[str] = []
+        PairCache.open(wrong, tmp_path, truth="linear", report=said.append)
+        notes = [words for words in said if words.startswith("note: ")]
+        assert [note.split(": ")[1] for note in notes] == ["00001_00_short"]
+        assert "something else" in notes[0]
+        assert len([words for words in said if words.startswith("comparing")]) == compared
 
 
 @pytest.mark.parametrize(

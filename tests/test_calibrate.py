@@ -525,6 +525,11 @@ def test_a_profile_is_made_installed_and_used(frames, tmp_path):
     assert again.returncode == 1
     assert "exists already" in again.stderr
     assert "--skip-existing" not in again.stderr
+    words = ("calibrate", "--dark", folders[0], "-o", tmp_path / "other.json", "--install")
+    again = scotopic(*words, home=tmp_path / "home")
+    assert again.returncode == 1
+    assert str(place) in again.stderr
+    assert not (tmp_path / "other.json").exists()
 
     photo = shoot(tmp_path / "night", camera(), vignetted(0.01), 1)[0]
     other = shoot(tmp_path / "night", camera(iso=6400), vignetted(0.01), 1)[0]

@@ -448,6 +448,19 @@ def test_a_full_standard_output_is_told(words):
     assert "Traceback" not in done.stderr
 
 
+def test_what_cannot_be_written_elsewhere_is_not_told_of_standard_output():
+    full = "import errno; from scotopic import cli\ndef app(): raise OSError(errno.ENOSPC, 'no room')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{full}cli.app = app; cli.main()"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "scotopic: a file: could not be written (no room); make room first\n"
+
+
 def test_a_run_that_only_found_results_spoils_no_resume(card, tmp_path):
     out = tmp_path / "out"
     assert scotopic("enhance", card, "-o", out).returncode == 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 import zlib
 from importlib.resources import files
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
-from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError
+from scotopic.cli import app
+from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
 from scotopic.evaluate import peers, protocols, report
 from scotopic.evaluate.conditions import CONDITIONS, LAMP_LIGHT, SONY, conditions_named
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
@@ -129,6 +132,46 @@ def test_the_table_holds_every_method_and_the_figures_are_sane(model, tmp_path):
     table = report.table(result)
     assert all(name in table for name in methods)
     assert "stops" in table
+
+
+@pytest.mark.parametrize("target", ["nodir/e.json", "there", "there.json"])
+def test_what_cannot_be_written_is_refused_before_anything_is_measured(tmp_path, monkeypatch, target):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there.json").touch()
+    monkeypatch.setattr(protocols, "synthetic", lambda *_words, **_more: pytest.fail("measured"))
+    done = CliRunner().invoke(app, ["evaluate", "synthetic", "-o", str(tmp_path / target)])
+    assert done.exit_code in (1, 2)
+    assert str(tmp_path / target.split("/")[0]) in done.output
+
+
+def test_the_table_is_printed_though_the_json_cannot_be_written(tmp_path, monkeypatch):
+    def full(*_words, **_more):
+        raise WriteError("no room")
+
+    monkeypatch.setattr(report, "write_json", full)
+    words = ["evaluate", "synthetic", "--model", "none", "--method", "libraw", "--limit", "1"]
+    done = CliRunner().invoke(app, [*words, "--condition", SONY[0].name, "-o", str(tmp_path / "a.json")])
+    assert done.exit_code == 1
+    assert "| LibRaw |" in done.output
+    assert "bayer-fast" not in done.output
+
+
+def test_a_bare_onnx_file_is_measured_on_simulated_photos(tmp_path, monkeypatch):
+    seen = []
+    bare = tmp_path / "bare.onnx"
+    shutil.copy(find("bayer-fast").graph, bare)
+    monkeypatch.setattr(
+        protocols, "synthetic", lambda models, **_more: seen.extend(models) or {"protocol": "synthetic"}
+    )
+    monkeypatch.setattr(report, "table", lambda _result: "")
+    done = CliRunner().invoke(app, ["evaluate", "synthetic", "--model", str(bare)])
+    assert done.exit_code == 0, done.output
+    assert [model.card.name for model in seen] == ["bare"]
+
+
+def test_nothing_to_measure_is_refused():
+    with pytest.raises(SettingsError, match="nothing is left"):
+        protocols.synthetic([], methods=())
 
 
 def test_the_stabilising_transform_gives_even_noise_and_comes_back_unbiased(rng):

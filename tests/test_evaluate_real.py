@@ -374,6 +374,26 @@ def test_the_report_is_one_file_that_stands_alone_with_three_wipes_and_every_tab
         page.write_page(path, measured)
 
 
+def test_a_pair_of_two_scenes_is_told_and_measured(tree, tmp_path):
+    for part, name in (("short", "10003_00_0.1s"), ("long", "10106_00_30s")):
+        (tmp_path / part).mkdir()
+        shutil.copy(tree / "Sony" / part / f"{name}.ARW", tmp_path / part / "a.ARW")
+    said = []
+    result = real.own(tmp_path, chosen(PERFECT), progress=said.append).result
+    assert "something else" in result["pairs"][0]["odd"][0]
+    notes = [words for words in said if words.startswith("note: a: ")]
+    assert len(notes) == 1
+    assert notes[0].removeprefix("note: ") in "\n".join(report.notes(result))
+    assert not any(pair["odd"] for pair in real.sid(tree, chosen(PERFECT)).result["pairs"])
+
+
+def test_json_and_report_of_one_name_are_refused_before_anything_is_measured(tree, tmp_path):
+    name = str(tmp_path / "same.html")
+    done = CliRunner().invoke(app, ["evaluate", "sid", str(tree), "-o", name, "--report", name])
+    assert done.exit_code == 2
+    assert "two names" in done.output
+
+
 def test_names_with_markup_in_them_do_not_reach_the_page(tree):
     evil = dataclasses.replace(LIBRAW, name="<script>|")
     measured = real.sid(tree, chosen(evil, **{"<b>": "<i>"}), limit=1, with_wipes=True)

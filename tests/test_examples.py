@@ -27,7 +27,7 @@ def test_the_article_goes_from_end_to_end(tmp_path):
         timeout=500,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "going on from step" in done.stdout
+    assert "going on from step" in done.stderr
     log = [json.loads(line) for line in (tmp_path / "out" / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in log] == sorted(line["step"] for line in log)
     # Two training scenes, one crop of each a pass.

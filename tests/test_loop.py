@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -14,7 +15,9 @@ import sys
 import time
 
 import numpy as np
+import onnx
 import pytest
+from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the train extra)")
 
@@ -23,26 +26,36 @@ from pathlib import Path  # noqa: E402
 
 from safetensors.torch import load_file  # noqa: E402
 
+from scotopic.cli import app  # noqa: E402
 from scotopic.enhance import enhance  # noqa: E402
-from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError  # noqa: E402
+from scotopic.errors import (  # noqa: E402
+    DatasetError,
+    DiskFullError,
+    FileExistsRefusal,
+    ModelError,
+    SettingsError,
+    WriteError,
+)
 from scotopic.miniature import write_miniature  # noqa: E402
 from scotopic.models import find  # noqa: E402
 from scotopic.pairs import find_sid  # noqa: E402
 from scotopic.read import read_mosaic  # noqa: E402
 from scotopic.run import Model  # noqa: E402
+from scotopic.train import checkpoint, folder  # noqa: E402
 from scotopic.train.blocks import Architecture  # noqa: E402
 from scotopic.train.cache import PairCache  # noqa: E402
 from scotopic.train.datasets import PairCrops, find_photos  # noqa: E402
 from scotopic.train.export import export, parity  # noqa: E402
 from scotopic.train.filters import PACKINGS  # noqa: E402
-from scotopic.train.folder import held  # noqa: E402
+from scotopic.train.folder import beside, held  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
 from scotopic.train.networks import MosaicGraph  # noqa: E402
+from scotopic.train.paper import PaperGraph  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.resize import resize, resized  # noqa: E402
 from scotopic.train.sources import Data, Simulated, find_data  # noqa: E402
-from scotopic.train.weights import load_run, load_start, recipe_from  # noqa: E402
+from scotopic.train.weights import load_run, load_start, recipe_from, save_weights  # noqa: E402
 
 PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
 SMALL = Architecture(fine=16, middle=16, coarse=16, bottom_blocks=1)
@@ -76,6 +89,10 @@ def undisturbed(photos, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("undisturbed")
     subprocess.run(command(photos, out), check=True, env=ENVIRONMENT, capture_output=True)
     return out
+
+
+def no_room(*_words, **_more):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -144,10 +161,11 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(photos, undistu
     done = subprocess.run(
         command(photos, out, "--resume"), env=ENVIRONMENT, check=True, capture_output=True, text=True
     )
-    assert "going on from step" in done.stdout
+    assert "going on from step" in done.stderr
+    assert done.stdout == f"{out}\n"
     assert same(weights(out), weights(undisturbed))
     steps = steps_logged(out)
-    assert steps[:-1] == sorted(set(steps[:-1]))
+    assert steps == sorted(set(steps))
     assert steps[-1] == 12
 
 
@@ -155,13 +173,14 @@ def test_a_run_killed_again_and_again_ends_with_the_same_weights(photos, undistu
 def test_a_run_killed_while_it_saves_ends_with_the_same_weights(photos, undisturbed, tmp_path):
     out, marker = tmp_path / "run", tmp_path / "saving"
     stuck = (
-        "import sys, time; from pathlib import Path; from scotopic.train import checkpoint\n"
-        "flush = checkpoint.flush\n"
-        "def slow(path):\n"
-        "    if path.name == 'step-00000005.part':\n"
-        f"        path.write_bytes(path.read_bytes()[:999]); Path({str(marker)!r}).touch(); time.sleep(600)\n"
-        "    flush(path)\n"
-        "checkpoint.flush = slow\n"
+        "import os, time; from pathlib import Path\n"
+        f"fsync, marker, folder = os.fsync, Path({str(marker)!r}), Path({str(out / 'checkpoints')!r})\n"
+        "def slow(handle):\n"
+        "    parts = list(folder.glob('.*.part')) if (folder / 'step-00000004.safetensors').exists() else []\n"
+        "    for part in parts:\n"
+        "        part.write_bytes(part.read_bytes()[:999]); marker.touch(); time.sleep(600)\n"
+        "    fsync(handle)\n"
+        "os.fsync = slow\n"
         "from scotopic.cli import app; app()"
     )
     words = command(photos, out, "--checkpoint-seconds", "0")[3:]
@@ -174,11 +193,11 @@ def test_a_run_killed_while_it_saves_ends_with_the_same_weights(photos, undistur
     wait_for(marker.exists, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert (out / "checkpoints" / "step-00000005.part").exists()
+    assert list((out / "checkpoints").glob("*.part"))
     done = subprocess.run(
         command(photos, out, "--resume"), env=ENVIRONMENT, check=True, capture_output=True, text=True
     )
-    assert "going on from step 4" in done.stdout
+    assert "going on from step 4" in done.stderr
     assert same(weights(out), weights(undisturbed))
     assert not list((out / "checkpoints").glob("*.part"))
 
@@ -279,7 +298,7 @@ def test_ctrl_c_saves_and_the_run_goes_on(photos, undisturbed, tmp_path):
     )
     wait_for(lambda: (out / "log.jsonl").exists(), process)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=120)
     if process.returncode == 130:  # else it was through before the signal came
         assert "stopped at step" in said
         assert not (out / "result.json").exists()
@@ -410,6 +429,51 @@ def test_two_trainings_in_one_folder_do_not_meet(photos, undisturbed, tmp_path):
     assert not (tmp_path / "refused").exists()
 
 
+@pytest.mark.parametrize("full", ["the first file", "a checkpoint"])
+def test_a_full_disk_is_told_with_the_path_and_nothing_half_written_is_left(
+    photos, tmp_path, monkeypatch, full
+):
+    if full == "the first file":
+        monkeypatch.setattr(folder.os, "write", no_room)
+        with pytest.raises(DiskFullError, match=r"\.running: .*make room"):
+            train(TINY, find_data([photos]), tmp_path / "new" / "run")
+        assert not (tmp_path / "new").exists()
+        return
+    kept = checkpoint.Checkpoint({"net": torch.zeros(3)}, {})
+    checkpoint.save(tmp_path, 1, kept)
+    monkeypatch.setattr(os, "fsync", no_room)
+    with pytest.raises(DiskFullError, match=r"step-00000002\.safetensors: .*make room"):
+        checkpoint.save(tmp_path, 2, kept)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000001.safetensors"]
+
+
+def test_a_log_and_curves_without_room_are_told_with_their_paths(photos, tmp_path, monkeypatch):
+    from torch.utils.tensorboard import SummaryWriter
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", no_room)
+    with pytest.raises(DiskFullError, match="tensorboard: could not be written"):
+        train(TINY, find_data([photos]), tmp_path / "run")
+
+
+def test_a_run_saves_and_tells_its_last_step_once(photos, tmp_path, monkeypatch):
+    saved = []
+    save = checkpoint.save
+    monkeypatch.setattr(
+        checkpoint, "save", lambda folder, step, what: saved.append(step) or save(folder, step, what)
+    )
+    steps = dataclasses.replace(TINY, steps=3)
+    train(steps, find_data([photos]), tmp_path / "run", Options(checkpoint_seconds=0))
+    assert saved == steps_logged(tmp_path / "run") == [1, 2, 3]
+    asked = iter([False, False, True, True, True])
+    train(
+        steps,
+        find_data([photos]),
+        tmp_path / "stopped",
+        Options(checkpoint_seconds=0, stop=lambda: next(asked)),
+    )
+    assert saved[3:] == [1, 2]
+
+
 def test_the_last_line_tells_the_true_rate_and_pace(run):
     last = json.loads((run / "log.jsonl").read_text().splitlines()[-1])
     assert last["step"] == 40
@@ -510,6 +574,60 @@ def test_a_run_in_another_form_of_the_graph_is_a_start_and_no_result(run, photos
     with pytest.raises(SettingsError, match=r"another recipe \(graph\)"):
         train(Recipe.from_dict(recipe), find_data([photos]), old, Options(resume=True))
     assert load_start(str(old)).keys() == load_start(str(run)).keys()
+
+
+def test_a_model_folder_is_made_when_its_files_are_and_killed_exports_leave_nothing(
+    run, tmp_path, monkeypatch
+):
+    for stale in (".export-old", "mine/.export-older"):
+        (tmp_path / stale).mkdir(parents=True)
+        (tmp_path / stale / "model.onnx").touch()
+    seen = []
+
+    def look(_words):
+        seen.extend(sorted(path.name for path in tmp_path.iterdir()))
+
+    with beside(tmp_path / "another"):  # that one is at work
+        export(run, tmp_path / "mine", name="mine", version="1")
+        assert len(list(tmp_path.glob(".export-*"))) == 1
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["README.md", "card.json", "mine", "model.onnx"]
+    shutil.rmtree(tmp_path / "mine")
+    export(run, tmp_path / "mine", name="mine", version="1", report=look)
+    assert "mine" not in seen
+    monkeypatch.setattr(onnx, "save", no_room)
+    with pytest.raises(DiskFullError, match="other: could not be written"):
+        export(run, tmp_path / "new" / "other", name="mine", version="1")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_what_is_no_start_and_no_model_is_sent_the_right_way(run, tmp_path):
+    saved = next((run / "checkpoints").iterdir())
+    with pytest.raises(DatasetError, match=rf"--resume.*{run}"):
+        load_start(str(saved))
+    with pytest.raises(ModelError, match=r"is no model's name, folder or file: give .* a run's folder"):
+        load_start(str(tmp_path / "nothere"))
+    with pytest.raises(ModelError, match="holds neither a run nor a model"):
+        recipe_from("scotopic", [], str(tmp_path))
+    with pytest.raises(ModelError, match=f"models export {run} FOLDER"):
+        find(run)
+
+
+def test_int8_of_a_papers_network_is_refused_before_photos_are_asked_for(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe_named("paper").to_dict()))
+    save_weights(PaperGraph().net.state_dict(), tmp_path)
+    with pytest.raises(SettingsError, match="finished pictures"):
+        export(tmp_path, tmp_path / "model", name="mine", version="1", precision="int8")
+
+
+def test_a_profile_for_pairs_alone_and_a_folder_among_frames_are_refused(tmp_path):
+    write_miniature(tmp_path / "SID", scenes=3, size=(96, 128))
+    words = ["train", "scotopic", "--data", str(tmp_path / "SID")]
+    told = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run"), "--profile", "camera.json"])
+    assert (told.exit_code, "learns from pairs alone" in told.output) == (2, True)
+    inside = tmp_path / "SID" / "Sony" / "long" / "run"
+    told = CliRunner().invoke(app, [*words, "--out", str(inside)])
+    assert (told.exit_code, "among the frames" in told.output) == (2, True)
+    assert not inside.exists()
 
 
 def test_a_run_is_never_written_over(run, photos):

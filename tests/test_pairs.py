@@ -19,7 +19,8 @@ from scotopic.jobs.layout import RAW_SUFFIXES
 from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit
 from scotopic.pairs import check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
-from scotopic.read import read
+from scotopic.pairs_odd import glance_at, glance_truth, odd_frames, odd_times
+from scotopic.read import libraw_truth, read
 from scotopic.sensor import expose, sony_a7s2
 
 SIZE = (96, 128)
@@ -421,6 +422,45 @@ def test_a_miniatures_short_frame_is_the_long_one_dimmed_with_a7s2_noise(tmp_pat
     fuji = read(next((tmp_path / "sid" / "Fuji" / "long").iterdir()))
     assert len(fuji.cfa) == 6
     assert (fuji.black == 1024).all()
+
+
+@pytest.mark.parametrize("camera", ["Sony", "Fuji"])
+def test_nothing_is_odd_about_right_pairs_and_wrong_ones_are_told(tmp_path_factory, camera):
+    folder = tmp_path_factory.getbasetemp() / "larger"
+    if not folder.exists():
+        write_miniature(folder, scenes=6, size=(240, 360), seed=1)
+    pairs = find_sid(folder, camera)
+    longs = {pair.scene: read(pair.long) for pair in pairs}
+    told = 0
+    for pair in pairs:
+        short, long = glance_at(read(pair.short)), longs[pair.scene]
+        assert odd_frames(pair, short, glance_at(long)) == []
+        for kind in ("linear", "srgb"):
+            truth = libraw_truth(pair.long, kind)
+            assert (
+                odd_frames(pair, short, glance_truth(truth, len(long.cfa), 1, is_light=kind == "linear"))
+                == []
+            )
+        moved = long.with_changes(data=np.roll(long.data, (36, 36), (0, 1)))
+        other = next(scene for scene in reversed(longs) if scene != pair.scene)
+        beside, wrong = (odd_frames(pair, short, glance_at(mosaic)) for mosaic in (moved, longs[other]))
+        bright = long.with_changes(data=np.where(np.arange(360) < 200, long.saturation, long.data))
+        (words,) = odd_frames(pair, short, glance_at(bright))
+        assert "56% of the long frame" in words
+        if wrong:  # where the short frame is more than noise
+            told += 1
+            assert "something else" in wrong[0]
+            assert "pixels beside" in beside[0]
+    assert told > len(pairs) / 2
+
+
+def test_a_file_exposed_otherwise_than_its_name_says_is_told(mini):
+    pair = find_sid(mini)[0]
+    said = parse_sid_name(pair.short.name).exposure_s
+    assert odd_times(pair, said * 1.1, None) == []
+    for seconds in (said * 2, said / 2):
+        (words,) = odd_times(pair, seconds, 10)
+        assert words.startswith(f"{pair.short.name} was exposed for {seconds:g} s")
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(mini, tmp_path):

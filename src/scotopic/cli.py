@@ -6,6 +6,8 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -19,6 +21,7 @@ from scotopic.cli_inspect import compare_command, info_command
 from scotopic.cli_report import errors, farewell
 from scotopic.cli_research import models_app, simulate_app, train_command
 from scotopic.cli_web import serve_command, site_command
+from scotopic.errors import NO_ROOM, unwritten
 from scotopic.version import __version__
 
 app = typer.Typer(
@@ -52,6 +55,8 @@ class _Stopped(BaseException):
 def main() -> None:
     """Run the command line; the entry point of the `scotopic` command."""
     _open_what_is_shut()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _StandardOutput(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # File names need not be valid text.
@@ -77,12 +82,52 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(PIPE_CLOSED)
     except OSError as error:
-        if error.filename is not None:
-            raise
+        if error.filename != STANDARD_OUTPUT:
+            if error.errno not in NO_ROOM:
+                raise
+            errors.print(f"scotopic: {unwritten(error.filename or 'a file', error)}")
+            sys.exit(1)
         # Nor is the interpreter to try again on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         errors.print(f"scotopic: standard output cannot be written ({error.strerror}): send it elsewhere")
         sys.exit(1)
+
+
+STANDARD_OUTPUT = "<stdout>"
+"""The file's name in errors of what is written to it, and of nothing else."""
+
+
+class _StandardOutput(io.TextIOWrapper):
+    """Standard output, whose errors say that they are of it: a disk that is full elsewhere has the same ones."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        # What is over it already is kept alive: it would close the file on its way out.
+        self._before = stream
+        stream.flush()
+        super().__init__(
+            stream.buffer,
+            encoding=stream.encoding,
+            errors=stream.errors,
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
+
+    def write(self, text: str, /) -> int:
+        with _of_standard_output():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _of_standard_output():
+            super().flush()
+
+
+@contextmanager
+def _of_standard_output() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = STANDARD_OUTPUT
+        raise
 
 
 def _open_what_is_shut() -> None:

@@ -100,22 +100,24 @@ def _calibrate(
         typer.echo("  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)))
     for note in profile.notes:
         errors.print(f"note: {note}")
+    place = profiles_folder() / f"{_file_name(profile.name, profile.serial)}.json"
+    if install:
+        # Before the first file is written: half of what was asked for helps nobody.
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{place.parent}: cannot be made ({error.strerror})") from error
+        if is_there(place) and not overwrite:
+            raise refusal(place)
     if output is not None and page is not None:
         profile.save(output, overwrite=overwrite)
         write_page(page, measured, overwrite=overwrite)
         typer.echo(f"{output}\n{page}")
-    place = profiles_folder() / f"{_file_name(profile.name, profile.serial)}.json"
     if not install:
         typer.echo(
             f"use it with --profile {output}; with --install it becomes {place} and is used by itself"
         )
         return
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{place.parent}: cannot be made ({error.strerror})") from error
-    if is_there(place) and not overwrite:
-        raise refusal(place)
     profile.save(place, overwrite=overwrite)
     typer.echo(f"{place}\nis used by itself for this camera from now on")
 

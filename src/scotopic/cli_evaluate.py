@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,11 @@ class RatiosName(StrEnum):
 @evaluate_app.command("synthetic")
 def evaluate_synthetic(
     models: Annotated[
-        list[str] | None, typer.Option("--model", help="Models to measure; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--model",
+            help="A model's name, its folder, an ONNX file, or none; may be repeated. Those of kind srgb are refused.",
+        ),
     ] = None,
     scenes: Annotated[
         Path | None, typer.Option(help="A folder of photos. Default: those that come with scotopic.")
@@ -75,6 +80,7 @@ def evaluate_synthetic(
         bool, typer.Option("--variants", help="Models also with true noise, and with automatic ratio.")
     ] = False,
     no_peers: Annotated[bool, typer.Option("--no-peers", help="The same as --method none.")] = False,
+    multiple: Annotated[int, typer.Option(min=1, help="Size multiple of a bare ONNX file.")] = 32,
     device: Device = DeviceName.auto,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the JSON here.")] = None,
     overwrite: Overwrite = False,
@@ -84,14 +90,11 @@ def evaluate_synthetic(
     Needs the evaluate extra.
     """
     with told():
-        need(("scipy", "skimage", "bm3d"), "evaluate")
-        if output is not None and is_there(output) and not overwrite:
-            raise FileExistsRefusal(f"{output}: exists already and is kept; use --overwrite")
-        from scotopic.evaluate import protocols, report
+        _check_evaluation(output, None, overwrite)
+        from scotopic.evaluate import protocols
         from scotopic.evaluate.conditions import conditions_named
-        from scotopic.run import Model
 
-        opened = [Model(name, device=device.value) for name in models or ["bayer-fast"]]
+        opened = _opened(models, multiple, device=device.value)
         result = protocols.synthetic(
             opened,
             scenes=scenes,
@@ -101,9 +104,7 @@ def evaluate_synthetic(
             variants=variants,
             progress=lambda words: errors.print(words),
         )
-        if output is not None:
-            report.write_json(output, result, overwrite=overwrite)
-        typer.echo(report.table(result))
+        _tell_figures(result, output, overwrite)
 
 
 EvaluatedModels = Annotated[
@@ -231,32 +232,49 @@ def evaluate_raw(
         _tell_evaluation(measured, output, report, overwrite)
 
 
-def _opened(models: list[str] | None, multiple: int, camera: CameraName = CameraName.Sony) -> list[Any]:
+def _opened(
+    models: list[str] | None, multiple: int, camera: CameraName = CameraName.Sony, device: str = "auto"
+) -> list[Any]:
     from scotopic.evaluate.methods import open_model
     from scotopic.models import default_for
 
     names = models or [default_for("xtrans" if camera is CameraName.Fuji else "bayer")]
-    return [open_model(name, multiple=multiple) for name in names if name != "none"]
+    return [open_model(name, multiple=multiple, device=device) for name in names if name != "none"]
 
 
 def _check_evaluation(output: Path | None, report: Path | None, overwrite: bool) -> None:
     """Raise before hours of measuring what would be raised after them."""
     need(("scipy", "skimage", "bm3d"), "evaluate")
+    from scotopic.write import check_place
+
+    if output is not None and report is not None and output.resolve() == report.resolve():
+        raise SettingsError(f"{output}: is to be JSON and report at once; give them two names")
     for target in (output, report):
         if target is None:
             continue
+        if is_folder(target):
+            raise SettingsError(f"{target}: is a folder; give the name of a file")
         if is_there(target) and not overwrite:
             raise FileExistsRefusal(f"{target}: exists already and is kept; use --overwrite")
         if not is_folder(target.parent):
             raise SettingsError(f"{target.parent}: is no folder; make it first")
+        check_place(target)
 
 
 def _tell_evaluation(measured: Any, output: Path | None, report: Path | None, overwrite: bool) -> None:
     from scotopic.evaluate import page
-    from scotopic.evaluate import report as tables
 
-    typer.echo(tables.table(measured.result))
-    if output is not None:
-        tables.write_json(output, measured.result, overwrite=overwrite)
-    if report is not None:
-        page.write_page(report, measured, overwrite=overwrite)
+    with ExitStack() as whatever_fails:
+        if report is not None:
+            whatever_fails.callback(page.write_page, report, measured, overwrite=overwrite)
+        _tell_figures(measured.result, output, overwrite)
+
+
+def _tell_figures(result: dict[str, Any], output: Path | None, overwrite: bool) -> None:
+    """The table and the JSON; one is not lost with the other."""
+    from scotopic.evaluate import report
+
+    with ExitStack() as whatever_fails:
+        if output is not None:
+            whatever_fails.callback(report.write_json, output, result, overwrite=overwrite)
+        typer.echo(report.table(result))

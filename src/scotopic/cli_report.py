@@ -219,7 +219,7 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
 def training_progress() -> Iterator[tuple[Callable[[Any], None], Callable[[str], None]]]:
     """How to tell of a running training: a bar with loss, rate and time left, or a line now and then.
 
-    Yields how to tell progress and how to say a line.
+    All on standard error. Yields how to tell progress and how to say a line.
     """
 
     def words(progress: Any) -> str:
@@ -233,7 +233,7 @@ def training_progress() -> Iterator[tuple[Callable[[Any], None], Callable[[str],
         )
 
     if not errors.is_terminal:
-        yield (lambda p: typer.echo(f"{p.share_done:6.1%}  {words(p)}")), typer.echo
+        yield (lambda p: errors.print(f"{p.share_done:6.1%}  {words(p)}")), errors.print
         return
 
     from rich.progress import BarColumn, Progress, TextColumn

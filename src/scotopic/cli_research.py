@@ -180,6 +180,9 @@ def train_command(
     cache: Annotated[
         Path | None, typer.Option(help="Where pairs are decoded to. Default: cache in the run's folder.")
     ] = None,
+    verify_cache: Annotated[
+        bool, typer.Option("--verify-cache", help="Compare every decoded file's checksum first.")
+    ] = False,
     profile: Annotated[
         Path | None,
         typer.Option(
@@ -207,17 +210,24 @@ def train_command(
             chosen = dataclasses.replace(chosen, minutes=minutes)
         if deterministic:
             chosen = dataclasses.replace(chosen, deterministic=True)
-        if profile is not None:
-            noise = chosen.noise.narrowed_to(load_profile(profile))
-            chosen = dataclasses.replace(chosen, noise=noise)
         folders = [*(data or []), *(pairs or [])]
         if not folders:
             raise SettingsError("nothing to learn from: give --data (or --pairs) with a folder")
+        found = find_data(folders, chosen.packing.pattern.sensor)
+        if profile is not None:
+            if chosen.kind == "srgb" or not found.photos:
+                raise SettingsError(
+                    f"{profile}: photos would get this camera's noise, and this run learns from pairs alone: leave "
+                    "--profile out, or give clean photos too (--data) to a recipe of ours (scotopic, xtrans)"
+                )
+            noise = chosen.noise.narrowed_to(load_profile(profile))
+            chosen = dataclasses.replace(chosen, noise=noise)
         options = Options(
             start=load_start(start) if start is not None else None,
             start_name=start,
             resume=resume,
             cache=cache,
+            verify_cache=verify_cache,
             device=device.value,
             checkpoint_seconds=checkpoint_seconds,
         )
@@ -225,7 +235,7 @@ def train_command(
             stoppable = dataclasses.replace(options, stop=stop)
             train(
                 chosen,
-                find_data(folders, chosen.packing.pattern.sensor),
+                found,
                 out,
                 stoppable,
                 report=tell,

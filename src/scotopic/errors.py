@@ -62,6 +62,16 @@ class DiskFullError(WriteError):
     """There was no room for a result."""
 
 
+def unwritten(path: object, error: OSError) -> WriteError:
+    """The error for what the system would not write: the path, why, and what to do about a full disk.
+
+    >>> str(unwritten("run/log.jsonl", OSError(errno.ENOSPC, "No space left on device")))
+    'run/log.jsonl: could not be written (No space left on device); make room first'
+    """
+    words = f"{path}: could not be written ({error.strerror or error})"
+    return DiskFullError(f"{words}; make room first") if error.errno in NO_ROOM else WriteError(words)
+
+
 class SettingsError(ScotopicError):
     """A setting is unknown or out of its range."""
 

@@ -20,7 +20,9 @@ from scotopic.enhance import Plan
 from scotopic.errors import DatasetError, ScotopicError
 from scotopic.evaluate.figures import Tally, Variant, check_any, counted, ratio_labels, sample, summary
 from scotopic.evaluate.methods import Chosen, Method, Shot, traditional_picture
+from scotopic.frame import Mosaic
 from scotopic.pairs import Pair, check
+from scotopic.pairs_odd import Glance, glance_at, odd_frames, odd_times
 from scotopic.read import libraw_truth, read_mosaic
 from scotopic.version import __version__
 
@@ -95,13 +97,20 @@ def measure(
     tally = Tally(pairs, judge.ways, dict(chosen.left_out))
     methods = list(chosen.methods)
     decoded: tuple[Path, Truth] | None = None
+    odd: list[list[str]] = []
     for index, pair in enumerate(pairs):
         progress(f"{index + 1}/{len(pairs)} {pair.name}")
         if decoded is None or decoded[0] != pair.long:
             decoded = None  # frees the last one before the next is decoded
             decoded = (pair.long, judge.truth(pair.long))
+            long = read_mosaic(pair.long)
+            bright, long_s = glance_at(long), long.exposure_s
+            del long
         shots = take(pair, judge.amplifications)
         tally.automatic_ratios.append(exposure.automatic_ratio(shots[0].mosaic))
+        odd.append(_odd(pair, shots[0].mosaic, bright, long_s))
+        for words in odd[-1]:
+            progress(f"note: {pair.name}: {words}")
         for shot in shots:
             for method in list(methods):
                 made = _attempt(method, shot, tally)
@@ -135,15 +144,22 @@ def measure(
                 "ratio_group": group,
                 "automatic_ratio": automatic,
                 "misaligned": pair.misaligned,
+                "odd": words,
             }
-            for pair, group, automatic in zip(
-                pairs, ratio_labels(pairs), tally.automatic_ratios, strict=True
+            for pair, group, automatic, words in zip(
+                pairs, ratio_labels(pairs), tally.automatic_ratios, odd, strict=True
             )
         ],
         "figures": tally.figures,
     }
     wipes = _wipes(tally, chosen, judge.amplifications[0], progress) if with_wipes else []
     return Measured(result, wipes)
+
+
+def _odd(pair: Pair, short: Mosaic, bright: Glance, long_s: float | None) -> list[str]:
+    """What is odd about a pair, in words; of scenes known not to lie over each other the result says so anyway."""
+    frames = [] if pair.misaligned else odd_frames(pair, glance_at(short), bright)
+    return [*frames, *odd_times(pair, short.exposure_s, long_s)]
 
 
 def take(pair: Pair, amplifications: Sequence[str] = (TRUE,)) -> list[Shot]:

@@ -68,9 +68,13 @@ def synthetic(
     JSON: for each condition and method PSNR, SSIM and brightness of each scene with their medians, the bias
     by brightness, the error of the automatic ratio in stops, and a SHA-256 of all mosaics, by which another
     machine knows that it measures the same. The noise of a scene depends on its name and the condition
-    alone. `models` must not be empty, and all of one kind of sensor, which the scenes are then taken with.
+    alone. All `models` must be of kind linear and of one kind of sensor, which the scenes are then taken with: Bayer's
+    where there are none. Raises SettingsError for others, and where nothing is left to measure.
     """
-    seen = models[0].pattern
+    if not models and not methods:
+        raise SettingsError("nothing is left to measure: give a model or a method")
+    seen = models[0].pattern if models else BAYER
+    plain = models[0] if models else Model()
     for model in models:
         if model.card.kind != "linear":
             raise SettingsError(
@@ -100,7 +104,7 @@ def synthetic(
             dark = take(scene, condition, seen)
             mosaics.update(dark.mosaic.data.tobytes())
             stops_off.append(float(np.log2(dark.automatic.ratio / condition.ratio)))
-            for name, picture, bias in _pictures(dark, models, methods, variants):
+            for name, picture, bias in _pictures(dark, models, methods, variants, plain):
                 rows.setdefault(name, _Row()).add(picture, dark.truth, bias, SQUARE[seen.sensor])
         result["settings"].append(
             {
@@ -185,11 +189,11 @@ def label(model: Model, models: list[Model]) -> str:
 
 
 def _pictures(
-    dark: _Dark, models: list[Model], methods: Sequence[str], variants: bool
+    dark: _Dark, models: list[Model], methods: Sequence[str], variants: bool, plain: Model
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8], list[float] | None]]:
-    """Each method's name and picture, and for models the bias by brightness."""
+    """Each method's name and picture, and for models the bias by brightness; `plain` demosaics for the others."""
     for method in PEERS:
-        if method in methods and (picture := _peer(method, dark, models[0])) is not None:
+        if method in methods and (picture := _peer(method, dark, plain)) is not None:
             yield NAMES[method], picture, None
     for model in models:
         name = label(model, models)

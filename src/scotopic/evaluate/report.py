@@ -95,6 +95,8 @@ def notes(result: dict[str, Any]) -> list[str]:
     lines.append("Cost is that of this machine, from file to result, the start of other programs included.")
     for name, why in result["left_out"].items():
         lines.append(f"{name}: SKIPPED, {why}")
+    for pair in result["pairs"]:
+        lines += [f"Note: {pair['name']}: {words}." for words in pair["odd"]]
     if any(pair["misaligned"] for pair in result["pairs"]) and len(result["variants"]) == 1:
         lines.append("Misaligned scenes are among the pairs.")
     lines.append(f"scotopic {result['version']}, rawpy {result['rawpy']} (its LibRaw makes the truth).")

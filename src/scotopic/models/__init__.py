@@ -91,6 +91,11 @@ def find(name: str | Path) -> Card:
     folder = Path(name)
     if (folder / "card.json").is_file():
         return load_card(folder)
+    if (folder / "recipe.json").is_file():
+        raise ModelError(
+            f"{name}: is the folder of a training run and no model yet: 'scotopic models export {name} FOLDER' makes "
+            "one of it"
+        )
     known = ", ".join(card.name for card in available()) or "none"
     raise ModelError(
         f"no model called {name!s}: known are {known}, or give a folder with model.onnx and card.json"

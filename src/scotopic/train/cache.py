@@ -21,11 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic import noise
-from scotopic.errors import DatasetError, ReadError, WriteError
+from scotopic.errors import DatasetError, ReadError, unwritten
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic
 from scotopic.pairs import Pair, Split, check, raise_all
+from scotopic.pairs_odd import odd_times
 from scotopic.pattern import PATTERNS, Cell, offset
 from scotopic.read import libraw_truth, read_mosaic
+from scotopic.train.odd import compare
+from scotopic.write import place, place_bytes
 
 Truth = Literal["srgb", "linear"]
 
@@ -36,7 +39,6 @@ WORKERS = min(4, os.cpu_count() or 1)
 """Files decoded at a time: LibRaw needs about 400 MB for each one of 12 megapixels."""
 
 _INDEX = "index.json"
-_PART = ".part"
 
 
 @dataclass(frozen=True)
@@ -104,9 +106,10 @@ class PairCache:
         """The cache of these pairs in `folder`, filled where it is not yet.
 
         Arrays whose source has the size and time it had are kept; others are decoded, and so are damaged
-        ones: those of another size or header than the index says, with `verify` of another SHA-256 too.
-        `report` is told in words, from this thread. Another process that fills the same folder is waited
-        for.
+        ones: those of another size or header than the index says, or of another SHA-256, which is compared where
+        the array's own time is another than when it was written, and with `verify` always.
+        `report` is told in words, from this thread, of what is odd about pairs too. Another process that fills the
+        same folder is waited for.
 
         Raises DatasetError that names all files missing or damaged, before anything is decoded, and for
         pairs whose frames do not fit over each other; WriteError when the disk refuses.
@@ -114,15 +117,21 @@ class PairCache:
         if not pairs:
             raise DatasetError("no pairs were given: at least one is needed")
         tasks = [_Task(p.short, "mosaic") for p in pairs] + [_Task(p.long, truth) for p in pairs]
+        keys = [(_Task(p.short, "mosaic").key, _Task(p.long, truth).key) for p in pairs]
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with _locked(folder, report):
                 index = _filled(folder, list(dict.fromkeys(tasks)), report, verify)
+                misfits = (_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True))
+                raise_all([words for words in misfits if words], "pairs")
+                if compare(folder, pairs, keys, index, report):
+                    _write_index(folder, index)
         except OSError as error:
-            raise WriteError(f"{folder}: the cache could not be written ({error})") from error
-        keys = [(_Task(p.short, "mosaic").key, _Task(p.long, truth).key) for p in pairs]
-        misfits = (_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True))
-        raise_all([words for words in misfits if words], "pairs")
+            raise unwritten(folder, error) from error
+        for pair, (s, t) in zip(pairs, keys, strict=True):
+            times = odd_times(pair, *(index[key]["facts"].get("exposure_s") for key in (s, t)))
+            for words in (*index[s]["beside"][t]["odd"], *times):
+                report(f"note: {pair.name}: {words}")
         entries = [_entry(p, index[s]) for p, (s, _) in zip(pairs, keys, strict=True)]
         return cls(folder, truth, entries, [(folder / s, folder / t) for s, t in keys])
 
@@ -169,9 +178,10 @@ def _filled(
     folder: Path, tasks: list[_Task], report: Callable[[str], None], verify: bool
 ) -> dict[str, dict[str, Any]]:
     """The index once all tasks' arrays are there."""
-    for stale in folder.glob(f"*{_PART}"):
+    for stale in folder.glob("*.part"):
         stale.unlink()
     index = _read_index(folder, report)
+    times = {key: record.get("mtime_ns") for key, record in index.items()}
     wanted = []
     for task in tasks:
         record = index.get(task.key)
@@ -182,6 +192,8 @@ def _filled(
         elif record is not None:
             continue
         wanted.append(task)
+    if times != {key: record.get("mtime_ns") for key, record in index.items()}:
+        _write_index(folder, index)
     if not wanted:
         return index
     report(f"checking {len({t.source for t in wanted})} files")
@@ -206,22 +218,23 @@ def _store(task: _Task, folder: Path) -> dict[str, Any]:
     status = task.source.stat()
     array, facts = _decoded(task)
     path = folder / task.key
-    part = path.with_name(path.name + _PART)
-    with part.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
-    record = {
+
+    def fill(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+
+    place(path, fill, overwrite=True)
+    written = path.stat()
+    return {
         "source": str(task.source),
         "source_bytes": status.st_size,
         "source_mtime_ns": status.st_mtime_ns,
         "shape": list(array.shape),
-        "bytes": part.stat().st_size,
-        "sha256": _sha256(part),
+        "bytes": written.st_size,
+        "mtime_ns": written.st_mtime_ns,
+        "sha256": _sha256(path),
         "facts": facts,
     }
-    part.replace(path)
-    return record
 
 
 def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
@@ -234,7 +247,7 @@ def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
     cell = len(cfa)
     height, width = ((n - o) // cell * cell for n, o in zip(mosaic.data.shape, start, strict=True))
     place = (slice(start[0], start[0] + height), slice(start[1], start[1] + width))
-    facts: dict[str, Any] = {"cut": list(start), "cell": cell}
+    facts: dict[str, Any] = {"cut": list(start), "cell": cell, "exposure_s": mosaic.exposure_s}
     if task.kind != "mosaic":
         truth = libraw_truth(task.source, task.kind)
         if truth.shape[:2] != mosaic.data.shape:
@@ -313,15 +326,19 @@ def _is_of_source(record: dict[str, Any], source: Path) -> bool:
 
 
 def _damage(path: Path, record: dict[str, Any], verify: bool) -> str:
-    """What is wrong with a cached file, in words; nothing if it is sound."""
+    """What is wrong with a cached file, in words; nothing if it is sound: the record then has its time."""
     try:
-        if path.stat().st_size != record["bytes"]:
-            return f"is {path.stat().st_size} bytes long instead of {record['bytes']}"
+        found = path.stat()
+        if found.st_size != record["bytes"]:
+            return f"is {found.st_size} bytes long instead of {record['bytes']}"
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         if list(mapped.shape) != record["shape"] or mapped.dtype != np.uint16:
             return "has another header than was written"
-        if verify and _sha256(path) != record["sha256"]:
-            return "has another checksum than was written"
+        # Caches of before know no time: they are read once.
+        if verify or found.st_mtime_ns != record.get("mtime_ns"):
+            if _sha256(path) != record["sha256"]:
+                return "has another checksum than was written"
+            record["mtime_ns"] = found.st_mtime_ns
     except FileNotFoundError:
         return "is gone"
     except (OSError, ValueError) as error:
@@ -349,13 +366,9 @@ def _read_index(folder: Path, report: Callable[[str], None]) -> dict[str, dict[s
 
 
 def _write_index(folder: Path, index: dict[str, dict[str, Any]]) -> None:
-    part = folder / (_INDEX + _PART)
-    with part.open("w") as file:
-        records = ",\n".join(f"{json.dumps(key)}: {json.dumps(index[key])}" for key in sorted(index))
-        file.write(f'{{"format": {FORMAT}, "files": {{\n{records}\n}}}}\n')
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / _INDEX)
+    records = ",\n".join(f"{json.dumps(key)}: {json.dumps(index[key])}" for key in sorted(index))
+    text = f'{{"format": {FORMAT}, "files": {{\n{records}\n}}}}\n'
+    place_bytes(folder / _INDEX, text.encode(), overwrite=True)
 
 
 @contextmanager

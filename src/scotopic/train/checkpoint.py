@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 
-from scotopic.errors import DatasetError, WriteError
+from scotopic.errors import DatasetError, WriteError, unwritten
 from scotopic.train.folder import flush
+from scotopic.write import place_bytes
 
 KEPT = 2
 """How many checkpoints stay: the last, and the one before should the last be damaged."""
@@ -43,29 +45,26 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     facts = json.dumps(checkpoint.facts, sort_keys=True)
     header = {"format": str(_FORMAT), "facts": facts, "sha256": _digest(tensors, facts)}
     target = folder / f"step-{step:08}.safetensors"
-    temporary = target.with_suffix(".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(temporary, tensors, header)
-        flush(temporary)
-        temporary.replace(target)
+        write_tensors(target, tensors, header)
         flush(folder)
         # One that lies ahead is of a run that fell back to before it: damaged, or overtaken.
         before = [path for path in _all(folder) if path < target]
         for old in [p for p in folder.iterdir() if p not in (target, *before[1 - KEPT :])]:
             old.unlink()
-    except (OSError, SafetensorError) as error:
-        raise WriteError(f"{target}: the checkpoint could not be written ({error})") from error
+    except OSError as error:
+        raise unwritten(target, error) from error
     return target
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> None:
-    """A safetensors file with the rights of any other new file; safetensors makes them for the owner alone."""
-    path.unlink(missing_ok=True)
-    path.touch()
-    rights = path.stat().st_mode & 0o777
-    save_file(tensors, path, metadata=header)
-    path.chmod(rights)
+    """A safetensors file, whole or not at all. Raises WriteError when the disk refuses."""
+    try:
+        content = tensors_as_bytes(tensors, metadata=header)
+    except SafetensorError as error:
+        raise WriteError(f"{path}: could not be written ({error})") from error
+    place_bytes(path, content, overwrite=True)
 
 
 def load_last(folder: Path, report: Callable[[str], None] = lambda _: None) -> Checkpoint | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +23,13 @@ from scotopic.models import CARD_FORMAT, INPUTS, OPTIONAL, OUTPUTS, sha256, with
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.filters import Packing
+from scotopic.train.folder import beside, writing
 from scotopic.train.networks import GRAPH, MosaicGraph, PackedGraph, size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
 from scotopic.train.weights import Graph, load_run
+from scotopic.write import check_place
 
 PARITY: dict[Precision, float] = {"float32": 2e-4, "float16": 1e-2, "int8": 0.1}
 """Difference allowed between torch and ONNX Runtime, relative to 1 + the value: the largest, for int8 the
@@ -84,11 +85,11 @@ def export(
 ) -> None:
     """Write `folder` with `model.onnx`, `card.json` and a `README.md` from a training run.
 
-    torch and ONNX Runtime are compared and the halo is measured first; the folder gets its files only
+    torch and ONNX Runtime are compared and the halo is measured first; the folder is made, and gets its files, only
     when both are well. A README that is there is kept. `facts` goes into the card as it is (data, metrics).
     For int8 `calibration` is a folder of clean photos (not held-out ones) that shows the ranges.
     Raises ModelError when results disagree, FileExistsRefusal for a model that is there already, DatasetError for
-    a run in another form of the graph, SettingsError for an empty name or version.
+    a run in another form of the graph, SettingsError for an empty name or version, WriteError when the disk refuses.
     """
     for what, words in (("name", name), ("version", version)):
         if not words.strip():
@@ -97,10 +98,7 @@ def export(
             )
     if (folder / "card.json").exists() and not overwrite:
         raise FileExistsRefusal(f"{folder}: holds a model already, which is kept; use --overwrite")
-    if precision == "int8" and calibration is None:
-        raise SettingsError(
-            "int8 needs clean photos that show the ranges of values: give a folder with --calibrate"
-        )
+    check_place(folder / "card.json")
     stored, graph = load_run(run)
     recipe = Recipe.from_dict(stored["recipe"])
     if isinstance(graph, MosaicGraph) and stored["recipe"].get("graph", 1) != GRAPH:
@@ -109,13 +107,18 @@ def export(
             f"on first, with --from {run} and a new --out"
         )
     if precision == "int8" and recipe.kind == "srgb":
-        raise SettingsError("int8 is for models of kind linear")
+        raise SettingsError(
+            f"{run}: its network gives finished pictures (kind srgb), and int8 is for models of kind linear: take "
+            "float16"
+        )
+    if precision == "int8" and calibration is None:
+        raise SettingsError(
+            "int8 needs clean photos that show the ranges of values: give a folder with --calibrate"
+        )
     clashing = {"name", "version", "kind", "cfa", "halo", "edge", "sha256", *stored} & set(facts or {})
     if clashing:
         raise SettingsError(f"the facts must not name {', '.join(sorted(clashing))}: these are measured")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as made:
-        part = Path(made)
+    with writing(folder), beside(folder) as part:
         packing = recipe.packing
         _write_graph(part / "model.onnx", graph, recipe)
         card: dict[str, Any] = {
@@ -147,11 +150,13 @@ def export(
         most = HALO_MAX if isinstance(graph, MosaicGraph) and precision != "int8" else HALO_MAX_OTHERS
         card["halo"] = measure_halo(part, most, TILE_AGREEMENT[precision])
         write_card(part, {**card, **stored, **(facts or {})})
-        for file in ("model.onnx", "card.json"):
-            (part / file).replace(folder / file)
-    readme = folder / "README.md"
-    if not readme.exists():
-        readme.write_text(f"# {name}\n\nTrained with scotopic; `card.json` says how and on what.\n")
+        (part / "README.md").write_text(
+            f"# {name}\n\nTrained with scotopic; `card.json` says how and on what.\n"
+        )
+        folder.mkdir(exist_ok=True)
+        for file in ("model.onnx", "card.json", "README.md"):
+            if file != "README.md" or not (folder / file).exists():
+                (part / file).replace(folder / file)
 
 
 def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:

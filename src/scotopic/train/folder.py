@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from scotopic.errors import DatasetError, SettingsError, WriteError
+from scotopic.errors import DatasetError, SettingsError, WriteError, unwritten
 from scotopic.jobs.journal import lock
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Data
+from scotopic.write import place_bytes
 
 _RUNNING = ".running"
+_BESIDE = ".export-"
+
+WORDS_MAX = 80
+"""Letters in which a field that differs is told with its values."""
 
 
 @contextmanager
@@ -23,35 +30,90 @@ def held(out: Path) -> Iterator[None]:
     """Make a run's folder and hold it for the run's life: two at once would overwrite each other's state.
 
     The system takes the lock back from a killed process; where there are none (some network disks) nothing is
-    held. A run that leaves nothing leaves no new folder either. Raises WriteError where another process holds it, and
-    for a folder that cannot be made.
+    held. What a killed process was writing is taken away. A run that leaves nothing leaves no new folder either.
+    Raises WriteError where another process holds it, and for a folder that cannot be made or written to.
     """
-    new = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / _RUNNING).open("a+")
-    except OSError as error:
-        raise WriteError(f"{out}: is no folder that can be written to ({error.strerror})") from error
-    with file:
+    with _made(out):
         try:
-            lock(file.fileno())
-        except BlockingIOError as error:
-            file.seek(0)
-            raise WriteError(
-                f"{out}: {file.read().strip() or 'another process'} is training in this folder: wait for its end, "
-                "stop it (Ctrl-C saves), or give another folder"
-            ) from error
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
-        try:
+            file = (out / _RUNNING).open("a+")
+        except OSError as error:
+            raise unwritten(out / _RUNNING, error) from error
+        with file, _locked(file, out):
+            for part in out.glob(".scotopic-*.part"):
+                part.unlink(missing_ok=True)
             yield
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` to make its files in: gone afterwards, as are new folders above that stay empty.
+
+    Those that killed processes left are taken away; the system has taken their locks back. Raises as `held`.
+    """
+    with _made(folder.parent):
+        for stale in (*folder.parent.glob(f"{_BESIDE}*"), *folder.glob(f"{_BESIDE}*")):
+            if _is_free(stale / _RUNNING):
+                shutil.rmtree(stale, ignore_errors=True)
+        try:
+            made = Path(tempfile.mkdtemp(prefix=_BESIDE, dir=folder.parent))
+        except OSError as error:
+            raise unwritten(folder, error) from error
+        try:
+            with held(made):
+                yield made
         finally:
-            with suppress(OSError):
-                if [path.name for path in out.iterdir()] == [_RUNNING]:
-                    (out / _RUNNING).unlink()
-                    for folder in new:
-                        folder.rmdir()
+            shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a folder and those above it; what is new of them goes again where nothing is left in it."""
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise WriteError(f"{folder}: is no folder that can be written to ({error.strerror})") from error
+        yield
+    finally:
+        with suppress(OSError):
+            for path in new:
+                path.rmdir()
+
+
+@contextmanager
+def _locked(file: TextIO, out: Path) -> Iterator[None]:
+    """Hold the lock of a folder's file, which says whose it is; the file goes where it is all that is left."""
+    try:
+        lock(file.fileno())
+    except BlockingIOError as error:
+        file.seek(0)
+        raise WriteError(
+            f"{out}: {file.read().strip() or 'another process'} is training in this folder: wait for its end, "
+            "stop it (Ctrl-C saves), or give another folder"
+        ) from error
+    try:
+        try:
+            # Past the buffer, which would try again on closing.
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except OSError as error:
+            raise unwritten(out / _RUNNING, error) from error
+        yield
+    finally:
+        with suppress(OSError):
+            if [path.name for path in out.iterdir()] == [_RUNNING]:
+                (out / _RUNNING).unlink()
+
+
+def _is_free(path: Path) -> bool:
+    """Whether no process holds the lock of that file."""
+    try:
+        with path.open("a+") as file:
+            lock(file.fileno())
+    except OSError:
+        return False
+    return True
 
 
 def check_folder(out: Path, recipe: Recipe, data: Data, resume: bool) -> bool:
@@ -73,7 +135,7 @@ def check_folder(out: Path, recipe: Recipe, data: Data, resume: bool) -> bool:
     try:
         was = {part: json.loads(path.read_text()) for part, path in stored.items()}
         differing = sorted(
-            f"{part} ({key})"
+            f"{part} ({_differing(key, was[part], wanted[part])})"
             for part in wanted
             for key in wanted[part]
             if was[part].get(key) != wanted[part][key]
@@ -85,6 +147,22 @@ def check_folder(out: Path, recipe: Recipe, data: Data, resume: bool) -> bool:
             f"{out}: the run has another {', '.join(differing)}; resume with the same settings and data"
         )
     return True
+
+
+def _differing(key: str, was: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """A field, with both values where they are short enough to be read."""
+    words = f"{key}: {json.dumps(was.get(key))} there, {json.dumps(wanted[key])} now"
+    return words if key in was and len(words) <= WORDS_MAX else key
+
+
+def check_apart(out: Path, data: Data) -> None:
+    """Raise SettingsError for a run's folder among the frames of the pairs that it learns from."""
+    parents = {path.parent.resolve() for pair in data.pairs for path in (pair.short, pair.long)}
+    for folder in (out.resolve(), *out.resolve().parents):
+        if folder in parents:
+            raise SettingsError(
+                f"{out}: lies in {folder}, among the frames to learn from; give a folder of its own"
+            )
 
 
 def decided(recipe: Recipe, data: Data) -> dict[str, dict[str, Any]]:
@@ -111,18 +189,20 @@ def cut_log(path: Path, step: int) -> None:
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all, flushed to the disk. Raises WriteError when it refuses."""
-    temporary = path.with_name(path.name + ".part")
+    place_bytes(path, text.encode(), overwrite=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise WriteError that names the path for what the system refuses."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text)
-        flush(temporary)
-        temporary.replace(path)
+        yield
     except OSError as error:
-        raise WriteError(f"{path}: could not be written ({error.strerror})") from error
+        raise unwritten(path, error) from error
 
 
 def flush(path: Path) -> None:
-    """Bring a file or a folder's entries to the disk."""
+    """Bring a folder's entries to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -20,7 +20,7 @@ from scotopic.errors import DatasetError, TrainingError
 from scotopic.train import checkpoint
 from scotopic.train.checkpoint import Checkpoint
 from scotopic.train.distributed import World, joined
-from scotopic.train.folder import check_folder, cut_log, decided, held, write_whole
+from scotopic.train.folder import check_apart, check_folder, cut_log, decided, held, write_whole, writing
 from scotopic.train.losses import loss_named, psnr_by_picture
 from scotopic.train.recipes import Recipe
 from scotopic.train.simulate import Batch
@@ -68,6 +68,8 @@ class Options:
     """Go on with the run in the folder, if there is one."""
     cache: Path | None = None
     """Where pairs are decoded to; `cache` in the run's folder if None."""
+    verify_cache: bool = False
+    """Compare the checksums of what is decoded already, not only sizes and times."""
     device: str = "auto"
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     board: bool = True
@@ -95,6 +97,7 @@ def train(
     options = options or Options()
     with joined(options.device) as world, _repeatable(recipe.deterministic):
         world.micro_batches(recipe.accumulate)
+        check_apart(out, data)
         torch.manual_seed(recipe.seed)
         graph = build(recipe)
         if options.start is not None:
@@ -124,7 +127,9 @@ class _Run:
         self.micro_batches = world.micro_batches(recipe.accumulate)
         state = check_folder(out, recipe, data, options.resume) if world.leads else 0
         resuming = bool(world.agree(state))
-        self.sources = _open_in_turn(data, recipe, options.cache or out / "cache", world, say)
+        self.sources = _open_in_turn(
+            data, recipe, options.cache or out / "cache", world, say, options.verify_cache
+        )
         per_step = recipe.batch * recipe.accumulate
         passes = math.ceil(recipe.epochs * self.sources.scenes / per_step)
         self.steps = passes if recipe.epochs else recipe.steps
@@ -156,7 +161,8 @@ class _Run:
     def to_the_end(self) -> Path:
         """Step until the schedule is through."""
         recipe, world, out = self.recipe, self.world, self.out
-        if self._agreed_share() >= 1:
+        share = self._agreed_share()
+        if share >= 1:
             self.say(f"{out}: the run is finished already, at step {self.step}")
             return out
         if world.leads:
@@ -166,14 +172,20 @@ class _Run:
         stopping = self.options.stop() and world.size == 1
         rate = pace = 0.0
         with ExitStack() as stack:
-            log = stack.enter_context((out / "log.jsonl").open("a")) if world.leads else None
+            with writing(out / "log.jsonl"):
+                # Without a buffer, which would be tried again where the disk is full.
+                log = (
+                    stack.enter_context((out / "log.jsonl").open("ab", buffering=0))
+                    if world.leads
+                    else None
+                )
             board = stack.enter_context(Board(out, self.step, self.options.board and world.leads))
             source = self.sources.training
             batches = ahead(lambda which: source.draw(*which), self._seeds(), depth)
             stack.callback(batches.close)  # type: ignore[attr-defined]
             started = last_save = time.monotonic()
             before, first = self.seconds, self.step
-            while (share := self._agreed_share()) < 1 and not stopping:
+            while share < 1 and not stopping:
                 rate = self._rate(share)
                 current, stopping = self._one_step(batches, rate)
                 self.step += 1
@@ -187,7 +199,9 @@ class _Run:
                 smooth = self.smooth_loss
                 self.smooth_loss = current if math.isnan(smooth) else 0.99 * smooth + 0.01 * current
                 pace = (self.step - first) * recipe.batch * recipe.accumulate / (now - started)
-                if log is None:
+                share = self._agreed_share()
+                if log is None or share >= 1 or stopping:
+                    # What the last step asks for is done below, once.
                     continue
                 saving = now - last_save >= self.options.checkpoint_seconds
                 if saving or self.step % REPORT_STEPS == 0:
@@ -272,8 +286,8 @@ class _Run:
         progress = Progress(
             self.step, self.steps, self.seconds, min(share, 1.0), self.smooth_loss, rate, pace, quality
         )
-        log.write(json.dumps(asdict(progress)) + "\n")
-        log.flush()
+        with writing(self.out / "log.jsonl"):
+            log.write((json.dumps(asdict(progress)) + "\n").encode())
         board.figures(progress.step, loss=progress.loss, rate=rate, held_out_db=quality)
         self.report(progress)
 
@@ -378,13 +392,13 @@ class _Objective(nn.Module):
 
 
 def _open_in_turn(
-    data: Data, recipe: Recipe, cache: Path, world: World, say: Callable[[str], None]
+    data: Data, recipe: Recipe, cache: Path, world: World, say: Callable[[str], None], verify: bool
 ) -> Sources:
-    """The first process decodes what is to be decoded; the others wait and find it done."""
+    """The first process decodes, or checks, what is to be; the others wait and find it done."""
     quiet = say if world.leads else (lambda _: None)
     if not world.leads:
         world.agree(0.0)
-    opened = open_sources(data, recipe, cache, world.device, quiet)
+    opened = open_sources(data, recipe, cache, world.device, quiet, verify=verify and world.leads)
     if world.leads:
         world.agree(0.0)
     return opened

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from scotopic.models import NETWORK, OPTIONAL, with_optional
@@ -74,7 +76,7 @@ def quantise(path: Path, feeds: Iterable[Feed]) -> None:
     if set(OPTIONAL) <= constants:
         # As inputs they are not folded away.
         path.write_bytes(with_optional(content))
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, _without_warnings():
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         chosen = [
@@ -103,6 +105,16 @@ def quantise(path: Path, feeds: Iterable[Feed]) -> None:
     _put_in_order(model.graph)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """ONNX Runtime's tools without a word about inputs that may be left out; their sessions take no settings."""
+    ort.set_default_logger_severity(3)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(2)  # its own default: warnings
 
 
 def _put_in_order(graph: onnx.GraphProto) -> None:

@@ -164,8 +164,10 @@ def open_sources(
     cache: Path,
     device: torch.device,
     report: Callable[[str], None] = lambda _: None,
+    *,
+    verify: bool = False,
 ) -> Sources:
-    """Open what `data` holds for a recipe; pairs are decoded into the folder `cache`.
+    """Open what `data` holds for a recipe; pairs are decoded into the folder `cache`, `verify` as there.
 
     Raises DatasetError where the recipe has nothing to learn from, or a file is missing or damaged.
     """
@@ -178,7 +180,7 @@ def open_sources(
         pattern = recipe.packing.pattern
         if not (cache / "index.json").exists():
             check_first(pairs, recipe.crop, pattern)
-        opened = PairCache.open(pairs, cache, truth=recipe.kind, report=report)
+        opened = PairCache.open(pairs, cache, truth=recipe.kind, report=report, verify=verify)
         crops = PairCrops(opened, "train", recipe.crop, device, pattern)
         found.append(Real(crops, recipe.batch, recipe.seed))
         scenes += len(crops.scenes)

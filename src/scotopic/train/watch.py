@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from scotopic.train.folder import writing
 from scotopic.train.losses import displayed
 from scotopic.train.recipes import Kind
 from scotopic.train.simulate import Batch
@@ -22,10 +23,12 @@ class Board:
 
     def __init__(self, out: Path, step: int, wanted: bool) -> None:
         self._writer: Any = None
+        self._folder = out / "tensorboard"
         if wanted:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(out / "tensorboard", purge_step=step)
+            with writing(self._folder):
+                self._writer = SummaryWriter(self._folder, purge_step=step)
 
     def __enter__(self) -> Self:
         return self
@@ -34,14 +37,16 @@ class Board:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._writer is not None:
-            self._writer.close()
+            with writing(self._folder):
+                self._writer.close()
 
     def figures(self, step: int, **values: float | None) -> None:
         """One point on each curve; None leaves a curve out."""
         if self._writer is not None:
             for name, value in values.items():
                 if value is not None:
-                    self._writer.add_scalar(name, value, step)
+                    with writing(self._folder):
+                        self._writer.add_scalar(name, value, step)
 
     def pictures(self, step: int, kind: Kind, batch: Batch, rgb: Tensor) -> None:
         """The result above the truth, side by side for the first few pictures of the batch."""
@@ -51,4 +56,5 @@ class Board:
             torch.cat(list(displayed(kind, v[:PICTURES], batch.to_srgb[:PICTURES])), dim=2)
             for v in (rgb, batch.target)
         ]
-        self._writer.add_image("held out: result above truth", torch.cat(rows, dim=1).cpu(), step)
+        with writing(self._folder):
+            self._writer.add_image("held out: result above truth", torch.cat(rows, dim=1).cpu(), step)

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scotopic.errors import DatasetError, ScotopicError, SettingsError, WriteError
-from scotopic.models import find, verified
+from scotopic.errors import DatasetError, ModelError, ScotopicError, SettingsError
+from scotopic.models import Card, available, find, verified
 from scotopic.train.checkpoint import refuse_pickle, write_tensors
 from scotopic.train.networks import MosaicGraph
 from scotopic.train.paper import PaperGraph, PaperLinearGraph
@@ -47,12 +47,7 @@ def build(recipe: Recipe) -> Graph:
 
 def save_weights(weights: dict[str, Tensor], out: Path) -> None:
     """Write `out/weights.safetensors`, whole or not at all."""
-    temporary = out / "weights.safetensors.part"
-    try:
-        write_tensors(temporary, {k: v.contiguous().cpu() for k, v in weights.items()})
-        temporary.replace(out / "weights.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise WriteError(f"{out}: the weights could not be written ({error})") from error
+    write_tensors(out / "weights.safetensors", {k: v.contiguous().cpu() for k, v in weights.items()})
 
 
 def load_run(run: Path) -> tuple[dict[str, Any], Graph]:
@@ -107,7 +102,7 @@ def stored_recipe(name: str) -> Recipe | None:
         if (path / "recipe.json").is_file():
             stored = json.loads((path / "recipe.json").read_text())
         else:
-            stored = find(name).raw.get("recipe")
+            stored = _model(name).raw.get("recipe")
         return None if stored is None else Recipe.from_dict(stored)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
         raise DatasetError(f"{name}: does not say by what recipe it was trained ({error})") from error
@@ -140,12 +135,18 @@ def load_start(name: str) -> dict[str, Tensor]:
     if path.is_file():
         refuse_pickle(path)
         try:
-            return load_file(path)
+            weights = load_file(path)
         except (OSError, SafetensorError) as error:
             raise DatasetError(f"{path}: holds no weights ({error})") from error
+        if any(key.startswith("optimizer.") for key in weights):
+            raise DatasetError(
+                f"{path}: is a run's checkpoint, with which the run itself goes on (--resume); a new run starts from "
+                f"the run's folder, {path.resolve().parent.parent}"
+            )
+        return weights
     if (path / "recipe.json").is_file():
         return load_run(path)[1].net.state_dict()
-    card = find(name)
+    card = _model(name)
     graph = onnx.load_from_string(verified(card)).graph
     weights = {
         tensor.name.removeprefix(IN_ONNX).removesuffix(HALF): _float32(tensor)
@@ -155,6 +156,22 @@ def load_start(name: str) -> dict[str, Tensor]:
     if not weights:
         raise DatasetError(f"{name}: its graph does not hold the network's weights by name")
     return weights
+
+
+def _model(name: str) -> Card:
+    """The model of that name. Raises ModelError that says what else may be started from, where there is none."""
+    try:
+        return find(name)
+    except ModelError as error:
+        path = Path(name)
+        if (path / "card.json").exists():
+            raise
+        known = ", ".join(card.name for card in available())
+        words = "holds neither a run nor a model" if path.exists() else "is no model's name, folder or file"
+        raise ModelError(
+            f"{name}: {words}: give a model ({known}, or its folder), a run's folder (with recipe.json and "
+            "weights.safetensors) or a safetensors file of weights"
+        ) from error
 
 
 def _float32(tensor: onnx.TensorProto) -> Tensor:
