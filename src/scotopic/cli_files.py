@@ -164,6 +164,7 @@ def _on_cluster(
         raise SettingsError("--dry-run is for this machine's files: leave --engine ray out")
     need(("ray", "fsspec"), "ray")
     output = storage.address(output)
+    storage.check_places([*sources, output])
     jobs = storage.lay_out(sources, output, settings.kind, settings.way, enhanced=enhanced)
     card = choice.models().card() if choice is not None else None
     words = settings_in_words(settings, card)
