@@ -361,13 +361,8 @@ def _may_replace(job: Job, settings: Settings) -> bool:
 def _write_picture(job: Job, settings: Settings, picture: Rendered) -> None:
     assert settings.kind != "dng"
     _make_folder(job)
-    write(
-        job.target,
-        picture,
-        settings.kind,
-        overwrite=_may_replace(job, settings),
-        quality=settings.quality,
-    )
+    allowed = _may_replace(job, settings)
+    write(job.target, picture, settings.kind, overwrite=allowed, quality=settings.quality)
 
 
 def _write_dng(
