@@ -141,6 +141,45 @@ def test_closed_doors_are_named_and_the_rest_goes_on(tmp_path, photo):
     assert whole_pictures(tmp_path / "out") == ["IMG_1-scotopic.jpg"]
 
 
+def test_what_is_no_file_is_named_for_what_it_is_and_the_rest_goes_on(tmp_path, photo):
+    card = tmp_path / "card"
+    put(photo, card / "IMG_1.dng")
+    for name in ("IMG_2.dng", "IMG_3.arw", "IMG_1.xmp"):
+        os.mkfifo(card / name)
+    (card / "IMG_4.dng").symlink_to("gone.dng")
+    for words in ([], ["--resume"], ["--dry-run", "--overwrite"]):
+        status, rows, _ = scotopic(card, "-o", tmp_path / "out", *words)
+        assert status == 1
+        told = by_name(rows)
+        assert told.pop("IMG_1.dng")["status"] != "failed"
+        assert {name: row["status"] for name, row in told.items()} == dict.fromkeys(told, "failed")
+        assert "is a pipe, not a file" in told["IMG_2.dng"]["error"]
+        assert "is a pipe, not a file" in told["IMG_3.arw"]["error"]
+        assert "is a link to gone.dng, where nothing is" in told["IMG_4.dng"]["error"]
+
+
+def test_results_are_not_sent_through_a_link_to_nowhere(tmp_path, photo):
+    put(photo, tmp_path / "card" / "IMG_1.dng")
+    (tmp_path / "out").symlink_to("gone")
+    for out in (tmp_path / "out", tmp_path / "out" / "sub"):
+        status, _, words = scotopic(tmp_path / "card", "-o", out)
+        assert status == 1
+        assert "out: is a link to gone, where nothing is" in words
+
+
+def test_where_no_thread_can_be_started_memory_is_too_small(tmp_path, photo, monkeypatch):
+    source = tmp_path / "IMG_1.dng"
+    put(photo, source)
+
+    def start(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("scotopic.batch.read", start)
+    made = treated(Job(source, tmp_path / "a.jpg"), Settings(), None)
+    assert made.fault == "MemoryError"
+    assert "not enough memory" in made.error
+
+
 def test_a_read_only_target_is_said_before_any_work(tmp_path, photo):
     card = tmp_path / "card"
     put(photo, card / "IMG_1.dng", card / "IMG_2.dng")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from scotopic.batch import Outcome
+from scotopic.batch import Job, Outcome, Settings, treated
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, WriteError
@@ -16,6 +16,7 @@ from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.layout import Names, find_files
 from scotopic.jobs.past import Past
 from scotopic.jobs.watch import Watch
+from scotopic.jobs.worker import ModelChoice
 from scotopic.metadata import Exif
 from scotopic.sensor import expose, sony_a7s2
 
@@ -157,7 +158,7 @@ def test_after_a_finished_run_others_may_go_on_and_after_an_interrupted_one_not(
         journal.finish()
     with Journal(place, DNG, resume=True):
         pass
-    with pytest.raises(SettingsError, match="kind was dng, now png"):
+    with pytest.raises(SettingsError, match=r"kind was dng, now png.*with --overwrite for the results"):
         Journal(place, {"kind": "png"}, resume=True)
 
 
@@ -279,27 +280,179 @@ def test_places_that_cannot_be_looked_at_and_torn_lines_stop_nobody(tmp_path, rn
     )
 
 
-def test_another_card_at_the_place_of_a_watched_one_is_looked_at(tmp_path, out, rng, monkeypatch):
-    monkeypatch.setattr("scotopic.jobs.watch.SETTLED_S", 0.0)
-    monkeypatch.setattr("scotopic.jobs.watch.LOOK_S", 0.0)
+class Watched:
+    """A watch whose files settle at once, and whose results are only said to be made."""
+
+    def __init__(self, folder: Path, out: Path, past: Past | None = None) -> None:
+        self.words: list[str] = []
+        given = Names(out, "jpg", "scotopic", past or Past())
+        self._watch = Watch([folder], given, enhanced=False, tell=self.words.append)
+
+    def come(self) -> list[str]:
+        """The results of what comes now; one that takes another's place is marked."""
+        made = []
+        for job, _ in zip(self._watch, range(4), strict=False):
+            if job is not None:
+                made.append(job)
+                job.target.parent.mkdir(exist_ok=True)
+                job.target.write_text(f"of {job.source.stat().st_size} bytes")
+                self._watch.note(Outcome(job, "done", 0.0))
+        return [job.target.name + ("!" if job.replaces else "") for job in made]
+
+
+@pytest.fixture
+def at_once(monkeypatch) -> None:
+    for name in ("SETTLED_S", "LOOK_S", "LOOK_MAX_S"):
+        monkeypatch.setattr(f"scotopic.jobs.watch.{name}", 0.0)
+
+
+def test_another_card_at_the_place_of_a_watched_one_is_looked_at(tmp_path, out, rng, at_once):
     source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
-    given = Names(out, "jpg", "scotopic", Past())
-    watch = Watch([source.parent], given, lambda job: job.target.exists(), enhanced=False)
+    watched = Watched(source.parent, out)
+    assert watched.come() == ["DSC1-scotopic.jpg"]
+    assert watched.come() == []
+    taken(source, EVENING, rng)
+    assert watched.come() == ["DSC1_dng-scotopic.jpg"]
+    assert watched.words == []
 
-    def come() -> list[str]:
-        found = [job for job, _ in zip(watch, range(4), strict=False) if job is not None]
-        for job in found:
-            job.target.parent.mkdir(exist_ok=True)
-            job.target.touch()
-            watch.note(Outcome(job, "done", 0.0))
-        return [job.target.name for job in found]
 
-    assert come() == ["DSC1-scotopic.jpg"]
+def test_what_was_half_there_when_a_watch_took_it_is_made_anew(tmp_path, out, rng, at_once):
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    whole = source.read_bytes()
+    source.write_bytes(whole[:2000] + bytes(500) + whole[2500:])
+    watched = Watched(source.parent, out)
+    assert watched.come() == ["DSC1-scotopic.jpg"]
+    source.write_bytes(whole)
+    assert watched.come() == ["DSC1-scotopic.jpg!"]
+    assert watched.come() == []
+    (words,) = watched.words
+    assert "DSC1.dng: has changed since" in words
+    assert "made anew" in words
+
+
+def test_a_result_that_somebody_has_changed_is_kept_though_its_source_changes(tmp_path, out, rng, at_once):
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    watched = Watched(source.parent, out)
+    assert watched.come() == ["DSC1-scotopic.jpg"]
+    (out / "DSC1-scotopic.jpg").write_text("somebody's own work")
     with source.open("ab") as file:
         file.write(b"edited")
-    assert come() == []
-    taken(source, EVENING, rng)
-    assert come() == ["DSC1_dng-scotopic.jpg"]
+    assert watched.come() == []
+    (words,) = watched.words
+    assert "is kept" in words
+    assert watched.come() == []
+    assert len(watched.words) == 1
+
+
+@pytest.mark.parametrize("by_watch", [True, False])
+def test_a_later_watch_makes_anew_what_an_earlier_one_made_and_no_other_run(
+    tmp_path, out, rng, at_once, by_watch
+):
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    assert enhance(source.parent, "-o", out)[0] == 0
+    result = out / "DSC1-scotopic.jpg"
+    if by_watch:
+        lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+        made = {"result": [result.stat().st_size, result.stat().st_mtime_ns]}
+        lines = [line | made if line.get("status") == "done" else line for line in lines]
+        (out / NAME).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert Watched(source.parent, out, Past.read(out / NAME)).come() == []
+    with source.open("ab") as file:
+        file.write(b"edited")
+    watched = Watched(source.parent, out, Past.read(out / NAME))
+    assert watched.come() == (["DSC1-scotopic.jpg!"] if by_watch else [])
+    assert ("made anew" if by_watch else "is kept") in watched.words[0]
+
+
+def test_a_watched_folder_that_goes_and_comes_is_told_once_each(tmp_path, out, rng, at_once):
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    watched = Watched(source.parent, out)
+    assert watched.come() == ["DSC1-scotopic.jpg"]
+    source.parent.rename(tmp_path / "pulled")
+    assert watched.come() == watched.come() == []
+    (tmp_path / "pulled").rename(source.parent)
+    taken(source.with_name("DSC2.dng"), EVENING, rng)
+    assert watched.come() == ["DSC2-scotopic.jpg"]
+    gone, back = watched.words
+    assert gone.startswith(f"{source.parent}: has vanished")
+    assert back == f"{source.parent}: is back"
+
+
+def test_a_result_that_may_be_replaced_is_not_once_somebody_has_changed_it(tmp_path, rng):
+    source, target = taken(tmp_path / "DSC1.dng", MORNING, rng), tmp_path / "DSC1.jpg"
+    target.write_text("a result")
+    known = target.stat()
+    job = Job(source, target, replaces=(known.st_size, known.st_mtime_ns))
+    target.write_text("a changed result")
+    models = ModelChoice(device="cpu").models()
+    made = treated(job, Settings(), models)
+    assert (made.status, made.fault) == ("failed", "FileExistsRefusal")
+    assert target.read_text() == "a changed result"
+    known = target.stat()
+    job = Job(source, target, replaces=(known.st_size, known.st_mtime_ns))
+    assert treated(job, Settings(), models).status == "done"
+    assert target.read_bytes()[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize("how", ["moved", "through a link"])
+def test_a_folder_of_results_at_another_path_is_gone_on_with(tmp_path, rng, how):
+    card, out, elsewhere = tmp_path / "card", tmp_path / "out", tmp_path / "elsewhere"
+    taken(card / "sub" / "DSC1.dng", MORNING, rng)
+    taken(card / "DSC2.dng", EVENING, rng)
+    assert enhance(card, "-o", out)[0] == 0
+    if how == "moved":
+        out.rename(elsewhere)
+    else:
+        elsewhere.symlink_to(out)
+    status, rows, words = enhance(card, "-o", elsewhere, "--resume")
+    assert (status, [row["status"] for row in rows]) == (0, ["skipped"] * 2), words
+
+
+def test_photos_that_are_named_through_a_link_are_the_same_photos(tmp_path, out, rng):
+    card, link = tmp_path / "card", tmp_path / "link"
+    source = taken(card / "DSC1.dng", MORNING, rng)
+    link.symlink_to(card)
+    assert find_files([link, card]) == [(link / "DSC1.dng", link)]
+    # Links to files, hard ones too, are photos of their own.
+    (card / "DSC2.dng").symlink_to(source)
+    (card / "DSC3.dng").hardlink_to(source)
+    assert len(find_files([card, link])) == 3
+    assert enhance(card, "-o", out)[0] == 0
+    status, rows, words = enhance(link, "-o", out, "--resume")
+    assert (status, [row["status"] for row in rows]) == (0, ["skipped"] * 3), words
+
+
+def test_photos_and_results_that_move_together_are_gone_on_with(tmp_path, rng):
+    taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    assert enhance(tmp_path / "card")[0] == 0
+    (tmp_path / "card").rename(tmp_path / "moved")
+    # Another card at the old place.
+    taken(tmp_path / "card" / "DSC1.dng", EVENING, rng)
+    status, rows, words = enhance(tmp_path / "moved", "--resume")
+    assert (status, [row["status"] for row in rows]) == (0, ["skipped"]), words
+
+
+def test_a_journal_with_whole_paths_is_still_read(tmp_path, out, rng):
+    taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    assert enhance(tmp_path / "card", "-o", out)[0] == 0
+    lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    lines[0]["journal"] = 2
+    for line in lines:
+        if "output" in line:
+            assert line["output"] == "DSC1-scotopic.jpg"
+            line["output"] = str(out / line["output"])
+    (out / NAME).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    status, rows, words = enhance(tmp_path / "card", "-o", out, "--resume")
+    assert (status, [row["status"] for row in rows]) == (0, ["skipped"]), words
+
+
+def test_a_result_of_which_a_power_cut_left_the_name_alone_is_made_anew(tmp_path, out, rng):
+    taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    assert enhance(tmp_path / "card", "-o", out)[0] == 0
+    (out / "DSC1-scotopic.jpg").write_bytes(b"")
+    status, rows, words = enhance(tmp_path / "card", "-o", out, "--resume")
+    assert (status, rows[0]["status"]) == (0, "done"), words
+    assert (out / "DSC1-scotopic.jpg").stat().st_size > 0
 
 
 def test_two_cameras_at_the_same_second_are_told_apart_by_their_results(tmp_path, out, rng):

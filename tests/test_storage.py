@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -11,11 +13,16 @@ from PIL import Image
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (pip install 'scotopic[ray]')")
 
-from scotopic.batch import Settings  # noqa: E402
+from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
+
+from scotopic import xmp  # noqa: E402
+from scotopic.batch import Job, Outcome, Settings  # noqa: E402
 from scotopic.dng.write import write_mosaic  # noqa: E402
 from scotopic.errors import ReadError, SettingsError  # noqa: E402
 from scotopic.jobs import storage  # noqa: E402
-from scotopic.jobs.cluster import Actor  # noqa: E402
+from scotopic.jobs.cluster import Actor, _known, _state_of, treat_remote  # noqa: E402
+from scotopic.jobs.journal import NAME, Journal, settings_in_words  # noqa: E402
+from scotopic.jobs.session import Session  # noqa: E402
 from scotopic.jobs.worker import ModelChoice  # noqa: E402
 from scotopic.sensor import expose, sony_a7s2  # noqa: E402
 
@@ -69,7 +76,7 @@ def test_files_elsewhere_are_treated_and_nothing_of_them_stays_here(far, tmp_pat
         assert image.size == (128, 96)
     assert set(tmp_path.rglob("*")) == before
     assert storage.exists(job.target)
-    assert storage.existing("memory://out") == {job.target}
+    assert set(storage.existing("memory://out")) == {job.target}
     made = far.cat("/out/IMG_2-scotopic.jpg")
     status, _, _, words = actor.treat(job)
     assert status == "failed"
@@ -90,6 +97,110 @@ def test_what_is_not_there_or_not_reached_is_said_in_words(far):
     status, _, _, words = Actor(Settings(), ModelChoice(device="cpu"), 1).treat(job)
     assert status == "failed"
     assert "cannot be read" in words
+
+
+def test_sidecars_come_along_and_ask_for_nothing_more_than_the_listing(far):
+    words = xmp.build(xmp.Words(rating=4, subjects=("night",)), enhanced=False)
+    far.pipe("/bucket/A/IMG_1.dng.xmp", words)
+    far.pipe("/bucket/B/IMG_2.XMP", words)
+    far.pipe("/bucket/B/IMG_20.xmp", words)
+    of_folder = {job.source: job.sidecars for job in laid_out("memory://bucket")}
+    assert of_folder == {
+        "memory:///bucket/A/IMG_1.dng": ("memory:///bucket/A/IMG_1.dng.xmp",),
+        "memory:///bucket/A/img_1.DNG": (),
+        "memory:///bucket/B/IMG_2.dng": ("memory:///bucket/B/IMG_2.XMP",),
+    }
+    (named,) = laid_out("memory://bucket/B/IMG_2.dng")
+    assert named.sidecars == ("memory:///bucket/B/IMG_2.XMP",)
+    assert Actor(Settings(), ModelChoice(device="cpu"), 1).treat(named)[0] == "done"
+    with Image.open(io.BytesIO(far.cat("/out/IMG_2-scotopic.jpg"))) as image:
+        assert b"night" in image.info["xmp"]
+
+
+def test_what_only_one_process_sees_is_refused(far, tmp_path):
+    storage.check_places([str(tmp_path), "file:///"])
+    for places in (["memory://bucket", "/out"], ["/card", "memory://out"]):
+        with pytest.raises(SettingsError, match="memory of one process"):
+            storage.check_places(places)
+
+
+class Buckets(MemoryFileSystem):
+    """As far from a disk as S3 is, and with buckets."""
+
+    protocol = ("s3",)
+    store: ClassVar[dict[str, object]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        raise AssertionError("an object store has no folders")
+
+    def put_file(self, lpath: str, rpath: str, **_: object) -> None:
+        self.pipe(rpath, Path(lpath).read_bytes())
+
+
+def test_a_bucket_that_there_is_not_is_told_and_not_made(tmp_path, monkeypatch):
+    buckets = Buckets()
+    buckets.pipe("/shoot/raws/IMG_1.dng", b"")
+    monkeypatch.setattr(storage, "_system", lambda words: (buckets, words.removeprefix("s3:/")))
+    storage.check_places(["s3://shoot/raws", "s3://shoot/pictures/of/today"])
+    with pytest.raises(SettingsError, match="there is no bucket shot;"):
+        storage.check_places(["s3://shoot/raws", "s3://shot/pictures"])
+    made = tmp_path / "a.jpg"
+    made.write_bytes(b"a picture")
+    # Making folders would make a bucket that went meanwhile.
+    storage.bring(made, "s3://shoot/pictures/of/today/a.jpg", overwrite=False)
+    assert buckets.cat("/shoot/pictures/of/today/a.jpg") == b"a picture"
+
+
+def journal_of(place: Path, *, resume: bool = True) -> Journal:
+    return Journal(place, settings_in_words(Settings(), None), resume=resume)
+
+
+def resumed(jobs: list[storage.RemoteJob], place: Path, output: str) -> list[tuple[str, str]]:
+    """What becomes of files whose results are there: no cluster is needed to tell."""
+    with journal_of(place) as journal:
+        ended = treat_remote(jobs, output, Settings(), None, journal)
+        return [(outcome.status, outcome.error) for outcome in ended]
+
+
+def test_a_replaced_object_is_told_as_changed_when_a_run_goes_on(far, tmp_path):
+    place, target = tmp_path / "j.jsonl", "memory:///out/IMG_2-scotopic.jpg"
+    (job,) = laid_out("memory://bucket/B/IMG_2.dng")
+    far.pipe("/out/IMG_2-scotopic.jpg", b"a result")
+    with journal_of(place) as journal:
+        journal.note("done", job.source, target, state=job.state)
+    assert resumed([job], place, "memory://out") == [("skipped", "")]
+    (status, words), *_ = resumed([replace(job, state="another")], place, "memory://out")
+    assert status == "failed"
+    assert "has changed since" in words
+    far.pipe("/out/IMG_2-scotopic.jpg", b"")
+    (status, words), *_ = resumed([job], place, "memory://out")
+    assert "exists already" in words
+
+
+def test_runs_of_one_machine_and_of_a_cluster_go_on_with_each_others_work(tmp_path):
+    card, out = tmp_path / "card", tmp_path / "out"
+    card.mkdir()
+    out.mkdir()
+    (card / "a.arw").write_bytes(b"a photo")
+    (out / "a-scotopic.jpg").write_bytes(b"a result")
+    local = Job(card / "a.arw", out / "a-scotopic.jpg")
+    far = storage.lay_out([str(card)], str(out), "jpg", "scotopic", enhanced=False)
+    place = out / NAME
+    with journal_of(place) as journal:
+        session = Session(journal, Settings())
+        session._begin(local, 1)
+        session._noted(Outcome(local, "done", 1.0))
+    assert resumed(far, place, str(out)) == [("skipped", "")]
+    place.unlink()
+    with journal_of(place) as journal:
+        journal.note("done", _known(far[0].source), _known(far[0].target), **_state_of(far[0]))
+    with journal_of(place) as journal:
+        assert Session(journal, Settings()).is_done(local)
+    other = [replace(far[0], source=storage.address(str(tmp_path / "other" / "a.arw")))]
+    assert "exists already" in resumed(other, place, str(out))[0][1]
+    (card / "a.arw").write_bytes(b"an edited photo")
+    assert "has changed since" in resumed(far, place, str(out))[0][1]
 
 
 def test_paths_and_addresses_of_this_machine_are_the_same(tmp_path):

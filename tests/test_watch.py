@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from scotopic.errors import SettingsError
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import Names
 from scotopic.jobs.watch import Watch
+from scotopic.metadata import Exif
 from scotopic.sensor import expose, sony_a7s2
 
 PATIENCE_S = 120
@@ -135,7 +137,46 @@ def test_a_copy_that_pauses_is_tried_again_once_it_is_whole(watched, photos):
     assert "IMG_0.dng" in str(run.rows[0]["error"])
 
 
+def test_a_copy_whose_place_is_reserved_first_is_made_anew_once_it_is_whole(watched, rng):
+    out, half = watched.parent / "out", watched / "IMG_0.dng"
+    exif = Exif({0x010F: "SONY"}, {0x9003: "2026:05:01 21:00:00"}, {})
+    frame = expose(rng.uniform(0.1, 0.6, (96, 128, 3)), sony_a7s2(800), 20, rng)
+    write_mosaic(watched.parent / "whole.dng", frame.with_changes(exif=exif))
+    whole = (watched.parent / "whole.dng").read_bytes()
+    with Watching(watched.parent / "rows", watched, "-o", out) as run:
+        # Where cameras have their words at the beginning, here they come behind the pixels.
+        part = len(whole) // 4
+        half.write_bytes(whole[:part] + bytes(part) + whole[2 * part :])
+        run.until("done", "IMG_0.dng")
+        of_half = (out / "IMG_0-scotopic.jpg").read_bytes()
+        half.write_bytes(whole)
+        end = time.monotonic() + PATIENCE_S
+        while len(run.told("done")) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        words = run.stopped()
+    assert words.count("has changed since") == 1
+    assert [path.name for path in out.iterdir() if path.name != NAME] == ["IMG_0-scotopic.jpg"]
+    assert (out / "IMG_0-scotopic.jpg").read_bytes() != of_half
+    # Later watches know what it was made of.
+    with Watching(watched.parent / "rows", watched, "-o", out) as run:
+        (watched / "IMG_1.dng").write_bytes(whole)
+        run.until("done", "IMG_1.dng")
+        assert "has changed" not in run.stopped()
+
+
+def test_a_pipe_in_a_watched_folder_is_told_once_and_keeps_nobody_waiting(watched, photos):
+    os.mkfifo(watched / "IMG_0.dng")
+    with Watching(watched.parent / "rows", watched, "-o", watched.parent / "out") as run:
+        run.until("failed", "IMG_0.dng")
+        (watched / "IMG_1.dng").write_bytes(photos[1])
+        run.until("done", "IMG_1.dng")
+        run.stopped()
+    assert run.told("failed") == ["IMG_0.dng"]
+    assert "is a pipe, not a file" in str(run.rows[0]["error"])
+
+
 def test_only_folders_can_be_watched(watched):
     names = Names(None, "jpg", "scotopic")
     with pytest.raises(SettingsError, match="only folders"):
-        Watch([watched / "none"], names, lambda job: False, enhanced=False)
+        Watch([watched / "none"], names, enhanced=False)

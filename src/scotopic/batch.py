@@ -19,7 +19,8 @@ from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.facts import balance_facts, describe, editor_words
-from scotopic.frame import Captured, Linear
+from scotopic.files import stat_of
+from scotopic.frame import Captured, Linear, Rendered
 from scotopic.models import Card
 from scotopic.read import read
 from scotopic.run import DEFAULT_TILE, Model, Models
@@ -86,6 +87,8 @@ class Job:
     target: Path
     home: Path | None = None
     """A folder above the target that has to be there: where it has gone, a disk was pulled out."""
+    replaces: tuple[int, int] | None = None
+    """Size and time (ns) of the result that this one may take the place of, as it was made of the source before."""
 
     @property
     def name(self) -> str:
@@ -197,7 +200,7 @@ def treated(
     except ScotopicError as error:
         fault, words = type(error).__name__, str(error)
     except MemoryError:
-        fault, words = "MemoryError", f"{job.source.name}: not enough memory for this picture"
+        fault, words = "MemoryError", f"{job.source.name}: {WITHOUT_MEMORY}"
     except OSError as error:
         fault = "WriteError"
         words = f"{job.source.name}: {error.filename or job.target}: {error.strerror or error}"
@@ -207,7 +210,18 @@ def treated(
         words = (
             f"{job.source.name}: a fault in scotopic ({type(error).__name__}: {error}); please report it"
         )
+        if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+            fault, words = "MemoryError", f"{job.source.name}: {WITHOUT_MEMORY}"
     return Outcome(job, status, time.monotonic() - start, facts, words, fault)
+
+
+WITHOUT_MEMORY = (
+    "not enough memory for this picture; close other programs, give fewer --workers, or raise the limit "
+    "(ulimit -v)"
+)
+
+_NO_THREAD = "can't start new thread"
+"""What Python says where the system has no memory, or no number, left for one."""
 
 
 def _treat(
@@ -218,7 +232,7 @@ def _treat(
     tell: Callable[[float], None],
     turn: Lock | None,
 ) -> Literal["done", "planned", "skipped"]:
-    if job.target.exists() and not settings.overwrite:
+    if job.target.exists() and not _may_replace(job, settings):
         if settings.skip_existing:
             return "skipped"
         raise refusal(job.target, OR_SKIP)
@@ -246,8 +260,7 @@ def _treat(
             bits=_bits(settings),
             sandboxed=settings.sandbox,
         )
-        _make_folder(job)
-        write(job.target, picture, settings.kind, overwrite=settings.overwrite, quality=settings.quality)
+        _write_picture(job, settings, picture)
         return "done"
     if models is None:
         raise SettingsError("enhancing needs a model")
@@ -286,8 +299,7 @@ def _treat(
             )
             ended()
             facts |= balance_facts(rebalanced(captured, settings.wb))
-        _make_folder(job)
-        write(job.target, picture, settings.kind, overwrite=settings.overwrite, quality=settings.quality)
+        _write_picture(job, settings, picture)
     return "done"
 
 
@@ -297,6 +309,16 @@ def _nothing() -> None:
 
 def _read(source: Path, settings: Settings) -> Captured:
     """The one place where a file of a batch is decoded."""
+    if source.is_symlink():
+        try:
+            stat_of(source)
+        except FileNotFoundError as error:
+            raise ReadError(
+                f"{source.name}: is a link to {source.readlink()}, where nothing is; bring that back, or remove it"
+            ) from error
+        except OSError:
+            # Reading it will say why.
+            pass
     return read_sandboxed(source) if settings.sandbox else read(source)
 
 
@@ -337,6 +359,19 @@ def _linear(
     return linear
 
 
+def _may_replace(job: Job, settings: Settings) -> bool:
+    """Whether a result that is there may go: the user said so, or it is the one the job knows, as nobody touched it."""
+    now = state_of(job.target)
+    return settings.overwrite or (now is not None and now[:2] == job.replaces)
+
+
+def _write_picture(job: Job, settings: Settings, picture: Rendered) -> None:
+    assert settings.kind != "dng"
+    _make_folder(job)
+    allowed = _may_replace(job, settings)
+    write(job.target, picture, settings.kind, overwrite=allowed, quality=settings.quality)
+
+
 def _write_dng(
     job: Job, settings: Settings, linear: Linear, state: State | None, facts: dict[str, Any]
 ) -> None:
@@ -352,7 +387,7 @@ def _write_dng(
         compression=settings.dng_compression,
         strength=settings.strength,
         origin=origin,
-        overwrite=settings.overwrite,
+        overwrite=_may_replace(job, settings),
     )
     facts["baseline_ev"] = round(scaling.baseline_ev, 3)
     if words := "; ".join(filter(None, [facts.get("warning"), *editor_words(linear, scaling)])):

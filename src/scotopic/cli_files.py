@@ -164,6 +164,7 @@ def _on_cluster(
         raise SettingsError("--dry-run is for this machine's files: leave --engine ray out")
     need(("ray", "fsspec"), "ray")
     output = storage.address(output)
+    storage.check_places([*sources, output])
     jobs = storage.lay_out(sources, output, settings.kind, settings.way, enhanced=enhanced)
     card = choice.models().card() if choice is not None else None
     words = settings_in_words(settings, card)
@@ -238,7 +239,7 @@ def _watch(
     from scotopic.jobs.watch import Watch
     from scotopic.write import check_place
 
-    watch = Watch(folders, names, lambda job: is_there(job.target), enhanced=enhanced)
+    watch = Watch(folders, names, enhanced=enhanced, tell=errors.print)
     card = choice.models().card() if choice is not None else None
     with (
         _session(journal, output, settings, card, course) as (session, _),
@@ -282,7 +283,7 @@ def _session(
     with Journal(journal_at, words, resume=course.resume, otherwise=otherwise) as journal:
         if journal.interrupted and not course.resume and not course.watch:
             errors.print("an earlier run into this folder was interrupted; --resume goes on with it")
-        yield Session(journal, settings, home), made
+        yield Session(journal, settings, home, watches=course.watch), made
 
 
 def _report(
@@ -301,7 +302,8 @@ def _report(
                 typer.echo(json.dumps(outcome.to_json()), file=stream)
             elif outcome.status == "failed":
                 # The error names the file, here said in full.
-                why = (outcome.error or "").removeprefix(f"{outcome.job.name}: ")
+                why = (outcome.error or "").removeprefix(f"{outcome.job.source}: ")
+                why = why.removeprefix(f"{outcome.job.name}: ")
                 screen.say(f"{outcome.job.source}: FAILED: {why}", True)
             else:
                 screen.say(line_of(outcome), False)

@@ -18,10 +18,12 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from scotopic.batch import Job, Outcome, Settings, treated
+from scotopic.batch import Job, Outcome, Settings, state_of, treated
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.jobs import storage
 from scotopic.jobs.journal import Journal
+from scotopic.jobs.past import Line, absolute, is_of
+from scotopic.jobs.session import changed_words, state_in_line
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import AT_ONCE
@@ -289,18 +291,24 @@ def treat_remote(
     for job in jobs:
         if job.target not in there:
             left.append(job)
-        elif _is_done(job, journal, settings):
+        elif there[job.target] and _is_done(job, journal):
             yield RemoteOutcome(job, "skipped", 0.0, {"resumed": True})
         elif settings.overwrite:
             left.append(job)
         elif settings.skip_existing:
             yield RemoteOutcome(job, "skipped", 0.0)
+        elif _has_changed(job, journal):
+            yield RemoteOutcome(job, "failed", 0.0, {}, changed_words(job.name, job.target))
         else:
             yield RemoteOutcome(job, "failed", 0.0, {}, str(refusal(job.target, OR_SKIP)))
 
+    states: dict[str, dict[str, Any]] = {}
+    """What the sources were when they were begun."""
+
     def begin(job: RemoteJob, process: int) -> None:
-        facts = {"process": process, "state": job.state, "was_there": job.target in there}
-        journal.note("started", job.source, job.target, **facts)
+        states[job.source] = _state_of(job)
+        facts = {"process": process, "was_there": job.target in there, **states[job.source]}
+        journal.note("started", _known(job.source), _known(job.target), **facts)
 
     if not left:
         return
@@ -309,18 +317,46 @@ def treat_remote(
         closing(cluster.run(left)) as outcomes,
     ):
         for outcome in outcomes:
-            facts = {"error": outcome.error} if outcome.error else {}
-            seconds, job = round(outcome.seconds, 3), outcome.job
-            journal.note(outcome.status, job.source, job.target, state=job.state, seconds=seconds, **facts)
+            facts = states.get(outcome.job.source, {}) | {"seconds": round(outcome.seconds, 3)}
+            if outcome.error:
+                facts["error"] = outcome.error
+            journal.note(outcome.status, _known(outcome.job.source), _known(outcome.job.target), **facts)
             yield outcome
 
 
-def _is_done(job: RemoteJob, journal: Journal, settings: Settings) -> bool:
+def _is_done(job: RemoteJob, journal: Journal) -> bool:
     """Whether the interrupted run has done a file whose result is there."""
-    ended, begun = journal.ended.get(job.target), journal.begun.get(job.target)
-    now = (job.source, job.state)
-    was_made = begun is not None and not begun.get("was_there", True)
-    if was_made and begun is not None and (begun["file"], begun.get("state")) == now:
-        journal.note("done", job.source, job.target, state=job.state)
+    ended, begun = journal.ended.get(_known(job.target)), journal.begun.get(_known(job.target))
+    if begun is not None and not begun.get("was_there", True) and _is_of(begun, job):
+        journal.note("done", _known(job.source), _known(job.target), **_state_of(job))
         return True
-    return ended is not None and ended["status"] != "failed" and (ended["file"], ended.get("state")) == now
+    return ended is not None and ended["status"] != "failed" and _is_of(ended, job)
+
+
+def _has_changed(job: RemoteJob, journal: Journal) -> bool:
+    """Whether a result was made of what the source was before."""
+    ended = journal.ended.get(_known(job.target))
+    if ended is None or ended["status"] != "done" or ended["file"] != _known(job.source):
+        # Another photo's result, which is no less there.
+        return False
+    return not _is_of(ended, job)
+
+
+def _is_of(line: Line, job: RemoteJob) -> bool:
+    """Whether a journal's line is of this photo, which is as it was then."""
+    path = storage.local_path(job.source)
+    if path is not None:
+        return is_of(line, path)
+    return (line["file"], line.get("state")) == (job.source, job.state)
+
+
+def _known(address: str) -> str:
+    """As journals know a place: on a disk by its path, as runs of one machine do, elsewhere by its address."""
+    path = storage.local_path(address)
+    return absolute(path) if path is not None else address
+
+
+def _state_of(job: RemoteJob) -> dict[str, Any]:
+    """As journals know what a source is."""
+    path = storage.local_path(job.source)
+    return state_in_line(state_of(path)) if path is not None else {"state": job.state}

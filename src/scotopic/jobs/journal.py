@@ -28,13 +28,16 @@ from scotopic.version import __version__
 NAME = ".scotopic-journal.jsonl"
 """Of a journal in the folder of the results."""
 
-FORMAT = 2
+FORMAT = 3
 
 _BEGIN = b'{"scotopic"'
 """Of every journal."""
 
-KNOWN_FORMATS = (1, 2)
-"""Of the first, a run with other settings began the journal anew."""
+KNOWN_FORMATS = (1, 2, 3)
+"""Of the first, a run with other settings began the journal anew; of the first two, all paths were whole ones."""
+
+_PLACES = ("file", "output")
+"""What in a line is a path: one below the journal's folder is relative to it, as that may be moved."""
 
 _NOT_OF_THE_PICTURES = ("overwrite", "skip_existing", "dry_run", "tile", "sandbox")
 """Settings that change no picture."""
@@ -173,8 +176,8 @@ class Journal:
         other = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
         words = "; ".join(f"{n} was {before.get(n)}, now {settings.get(n)}" for n in other)
         raise SettingsError(
-            f"the interrupted run had other settings ({words}): give the same ones, or leave --resume out to "
-            "start anew"
+            f"the interrupted run had other settings ({words}): give the same ones; or leave --resume out to start "
+            "anew, with another folder (-o), or with --overwrite for the results that are there"
         )
 
     def note(self, status: str, file: str, output: str, **facts: Any) -> None:
@@ -194,7 +197,8 @@ class Journal:
 
     def _write(self, *entries: dict[str, Any]) -> None:
         try:
-            self._file.write(b"".join(json.dumps(entry).encode("ascii") + b"\n" for entry in entries))
+            lines = (json.dumps(self._relative(entry)).encode("ascii") + b"\n" for entry in entries)
+            self._file.write(b"".join(lines))
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
@@ -202,6 +206,14 @@ class Journal:
                 f"{self.path}: the journal cannot be written ({error.strerror}); what is finished is kept: make "
                 "room, then go on with --resume"
             ) from error
+
+    def _relative(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """A line whose paths hold where the folder is moved; a journal that the user put elsewhere moves alone."""
+        if self.path.name != NAME:
+            return entry
+        above = os.path.join(_folder_of(self.path), "")  # noqa: PTH118
+        kept = {name: entry[name] for name in _PLACES if entry.get(name, "").startswith(above)}
+        return entry | {name: Path(path[len(above) :]).as_posix() for name, path in kept.items()}
 
     def __enter__(self) -> Self:
         return self
@@ -215,7 +227,10 @@ class Journal:
 
 
 def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bool]:
-    """The lines of an open journal that are whole, and whether the last is not. Raises WriteError for no journal."""
+    """The lines of an open journal that are whole, their paths too, and whether the last is not.
+
+    Raises WriteError for no journal.
+    """
     file.seek(0)
     begin = file.read(len(_BEGIN))
     if begin != _BEGIN[: len(begin)]:
@@ -224,14 +239,24 @@ def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bool]:
         )
     content = begin + file.read()
     entries = []
+    folder = _folder_of(Path(file.name))
     for line in content.splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if isinstance(entry, dict):
-            entries.append(entry)
+            entries.append(entry | {name: _whole(entry[name], folder) for name in _PLACES if name in entry})
     return entries, bool(content) and not content.endswith(b"\n")
+
+
+def _whole(place: str, folder: str) -> str:
+    """A line's path or address; whole ones stay as they are."""
+    return place if "://" in place else os.path.normpath(os.path.join(folder, place))  # noqa: PTH118
+
+
+def _folder_of(journal: Path) -> str:
+    return os.path.abspath(journal.parent)  # noqa: PTH100 - `resolve` would follow links
 
 
 def lock(handle: int) -> None:

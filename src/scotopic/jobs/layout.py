@@ -7,11 +7,12 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path, PurePath
+from typing import Any
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
 from scotopic.files import is_folder, is_there
-from scotopic.jobs.past import Past, absolute, alike, line_of
+from scotopic.jobs.past import Line, Past, absolute, alike, line_of
 from scotopic.metadata import is_enhanced
 
 RAW_SUFFIXES = frozenset(
@@ -32,34 +33,43 @@ def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, 
     reading them will say so. Without `enhanced`, DNGs in folders that scotopic has written are passed by:
     they are results of an earlier run. Raises ReadError when no RAW file is found.
     """
-    found: list[tuple[Path, Path]] = []
+    found: dict[str, tuple[Path, Path]] = {}
+    """By where a file lies, so that a folder named twice, be it through a link, is gone through once."""
     for path in paths:
         if not is_folder(path):
-            found.append((path, path.parent))
+            found.setdefault(os.path.join(_real(path.parent), path.name), (path, path.parent))  # noqa: PTH118
             continue
+        real = _real(path)
 
         def closed(error: OSError, path: Path = path) -> None:
             folder = Path(error.filename)
-            found.append((folder, path if folder != path else path.parent))
+            found.setdefault(error.filename, (folder, path if folder != path else path.parent))
 
         for folder, folders, names in os.walk(path, onerror=closed):
-            folders[:] = sorted(name for name in folders if is_of_photos(Path(name)))
+            folders[:] = sorted(name for name in folders if _is_of_photos(name))
+            below = folder[len(str(path)) :].lstrip(os.sep)
             for name in sorted(names):
-                if Path(name).suffix.lower() not in RAW_SUFFIXES or not is_of_photos(Path(name)):
+                if not _has_raw_ending(name) or not _is_of_photos(name):
                     continue
-                if enhanced or not is_result(Path(folder) / name):
-                    found.append((Path(folder) / name, path))
+                source = Path(folder, name)
+                if enhanced or not is_result(source):
+                    found.setdefault(os.path.join(real, below, name), (source, path))  # noqa: PTH118
     if not found:
         raise ReadError(f"no RAW files in {', '.join(map(str, paths))}: looked for {_some_suffixes()}")
-    unique: dict[Path, tuple[Path, Path]] = {}
-    for source, base in found:
-        unique.setdefault(Path(absolute(source)), (source, base))
-    return list(unique.values())
+    return list(found.values())
 
 
 def is_of_photos(below: PurePath) -> bool:
     """Whether no part of a path is hidden (.Trashes, ._IMG_1.ARW) or among NOT_PHOTOS."""
-    return not any(part.startswith(".") or part in NOT_PHOTOS for part in below.parts)
+    return all(map(_is_of_photos, below.parts))
+
+
+def _is_of_photos(name: str) -> bool:
+    return not name.startswith(".") and name not in NOT_PHOTOS
+
+
+def _has_raw_ending(name: str) -> bool:
+    return name[name.rfind(".") :].lower() in RAW_SUFFIXES
 
 
 def is_result(path: Path) -> bool:
@@ -150,10 +160,14 @@ class Names:
             self._next[key] = number + 1
             yield folder / f"{stem}_{number}{self._tail}"
 
-    def note(self, job: Job) -> None:
+    def note(self, job: Job, **facts: Any) -> None:
         """Take note that a result was made: at its source's place another photo may lie tomorrow."""
         if self._past is not None:
-            self._past.add(line_of(job.source, job.target))
+            self._past.add(line_of(job.source, job.target) | facts)
+
+    def known_of(self, target: Path) -> Line | None:
+        """What is known of a result."""
+        return self._past.line_of_result(target) if self._past is not None else None
 
 
 NAME_BYTES = 255

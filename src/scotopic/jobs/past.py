@@ -52,24 +52,28 @@ class Past:
         mine = (line for line in lines if self._of_result.get(alike(line["output"])) is line)
         return [line["output"] for line in mine if self._is_of(line, source)]
 
+    def line_of_result(self, target: Path) -> Line | None:
+        """What is known of a result."""
+        return self._of_result.get(alike(absolute(target)))
+
     def is_of_another(self, target: Path, source: Path) -> bool:
         """Whether a result is another photo's than `source`, or its name is to be kept for that.
 
         Of a result that no journal knows its own EXIF tells; where that says nothing, it is taken for this photo's.
         """
-        line = self._of_result.get(alike(absolute(target)))
+        line = self.line_of_result(target)
         if line is None:
             return os.path.lexists(target) and self._differ(target, source)
         if self._is_of(line, source):
             return False
-        elsewhere = line["file"] != absolute(source)
+        elsewhere = not _is_at(line["file"], source)
         return os.path.lexists(target) or (elsewhere and is_there(line["file"]))
 
     def _is_of(self, line: Line, source: Path) -> bool:
         """Whether a line is of this photo, be it that something has been written into it since."""
         if is_of(line, source):
             return True
-        if line["file"] != absolute(source):
+        if not _is_at(line["file"], source):
             return False
         now = self._tags(source).taken
         before = line.get("taken") or self._tags(Path(line["output"])).taken
@@ -93,11 +97,25 @@ def is_of(line: Line, source: Path) -> bool:
         return False
     file = line["file"]
     moved = _name(file) == source.name and not is_there(file)
-    return bool(file == absolute(source)) or moved
+    return moved or _is_at(file, source)
+
+
+def _is_at(file: str, source: Path) -> bool:
+    """Whether a journal's path is that of a photo, be it that a folder above is reached through a link."""
+    here = absolute(source)
+    if file == here or _name(file) != source.name:
+        return file == here
+    return os.path.realpath(os.path.dirname(file)) == os.path.realpath(source.parent)  # noqa: PTH120
 
 
 def _name(file: str) -> str:
     return file.rpartition(os.sep)[2]
+
+
+def is_made(target: Path) -> bool:
+    """Whether a result is there. One of 0 bytes is none: a power cut may leave such."""
+    state = state_of(target)
+    return state is not None and state[0] > 0
 
 
 def line_of(source: Path, target: Path) -> Line:

@@ -12,7 +12,7 @@ from scotopic.batch import Job, Outcome, Settings, State, state_of
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
 from scotopic.files import is_there
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import absolute, is_of, line_of, taken
+from scotopic.jobs.past import absolute, is_made, is_of, line_of, taken
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
 
@@ -23,10 +23,19 @@ WITHOUT_ROOM_MAX = 3
 class Session:
     """One run with its journal (None: without one, for a dry run).
 
-    `home` is the folder of all results, where there is one: it has to stay there.
+    `home` is the folder of all results, where there is one: it has to stay there. What `watches` notes with each
+    result how that is, so that it is known when somebody has changed it.
     """
 
-    def __init__(self, journal: Journal | None, settings: Settings, home: Path | None = None) -> None:
+    def __init__(
+        self,
+        journal: Journal | None,
+        settings: Settings,
+        home: Path | None = None,
+        *,
+        watches: bool = False,
+    ) -> None:
+        self._watches = watches
         self._journal, self._settings, self._home = journal, settings, home
         self._home_is = _identity(home)
         self._states: dict[Path, State | None] = {}
@@ -40,15 +49,30 @@ class Session:
 
     def is_done(self, job: Job) -> bool:
         """Whether the interrupted run has done a file, which is as it was then, and its result is still there."""
-        if self._journal is None or not is_there(job.target):
+        if self._journal is None or not is_made(job.target):
             return False
-        output = absolute(job.target)
-        ended, begun = self._journal.ended.get(output), self._journal.begun.get(output)
-        if begun is not None and is_of(begun, job.source) and not begun.get("was_there", True):
+        if self._was_begun(job):
             # There was no result before it was begun; results appear whole or not at all.
             self._journal.note(**line_of(job.source, job.target))
             return True
+        return self._had_ended(job)
+
+    def _was_begun(self, job: Job) -> bool:
+        """Whether the interrupted run had begun a file, which is as it was then, and had found no result of it."""
+        begun = self._journal.begun.get(absolute(job.target)) if self._journal is not None else None
+        return begun is not None and is_of(begun, job.source) and not begun.get("was_there", True)
+
+    def _had_ended(self, job: Job) -> bool:
+        """Whether the interrupted run had made the result of a file, which is as it was then."""
+        ended = self._journal.ended.get(absolute(job.target)) if self._journal is not None else None
         return ended is not None and ended["status"] != "failed" and is_of(ended, job.source)
+
+    def _emptied(self, job: Job) -> tuple[int, int] | None:
+        """Size and time of a result that the interrupted run had made and of which nothing is left but the name."""
+        state = state_of(job.target)
+        if state is None or state[0] > 0 or not (self._was_begun(job) or self._had_ended(job)):
+            return None
+        return state[:2]
 
     def _has_changed(self, job: Job) -> bool:
         """Whether a result was made of what the source was before."""
@@ -75,7 +99,9 @@ class Session:
 
         def left() -> Iterator[Job | None]:
             for job in jobs:
-                if job is not None and self.is_done(job):
+                if job is not None and (replaced := job.replaces or self._emptied(job)):
+                    yield replace(job, home=self._home, replaces=replaced)
+                elif job is not None and self.is_done(job):
                     passed.append(Outcome(job, "skipped", 0.0, {"resumed": True}))
                 elif job is not None and self._settings.skip_existing and is_there(job.target):
                     passed.append(Outcome(job, "skipped", 0.0))
@@ -134,13 +160,16 @@ class Session:
             facts["error"] = outcome.error
         if outcome.status == "done":
             facts["taken"] = taken(outcome.job.source)
+            made = state_of(outcome.job.target) if self._watches else None
+            if made is not None:
+                facts["result"] = made[:2]
         self._note(outcome.status, outcome.job, **facts)
         return outcome
 
     def _note(self, status: str, job: Job, **facts: Any) -> None:
         if self._journal is not None:
             # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
-            facts |= _in_line(self._states.get(job.source))
+            facts |= state_in_line(self._states.get(job.source))
             self._journal.note(status, absolute(job.source), absolute(job.target), **facts)
 
 
@@ -150,6 +179,12 @@ def make_folders(folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        for path in new:
+            if path.is_symlink():
+                raise WriteError(
+                    f"{path}: is a link to {path.readlink()}, where nothing is; make that folder, or give another "
+                    "with -o"
+                ) from error
         raise WriteError(f"{folder}: cannot be made ({error.strerror}); give another with -o") from error
     return new
 
@@ -163,13 +198,20 @@ def _identity(folder: Path | None) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if found is not None else None
 
 
-def _in_line(state: State | None) -> dict[str, int]:
+def state_in_line(state: State | None) -> dict[str, int]:
+    """As journals know what a source is."""
     return {"size": state[0], "mtime_ns": state[1]} if state is not None else {}
 
 
 def _changed(job: Job) -> Outcome:
-    words = (
-        f"{job.name}: has changed since {job.target} was made of it; --resume --overwrite makes it anew, "
-        "--skip-existing leaves it"
+    return Outcome(
+        job, "failed", 0.0, {}, changed_words(job.name, str(job.target)), FileExistsRefusal.__name__
     )
-    return Outcome(job, "failed", 0.0, {}, words, FileExistsRefusal.__name__)
+
+
+def changed_words(name: str, target: str) -> str:
+    """What is said of a photo that is no longer what its result was made of."""
+    return (
+        f"{name}: has changed since {target} was made of it; --resume --overwrite makes it anew, --skip-existing "
+        "leaves it"
+    )

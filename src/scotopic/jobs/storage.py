@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,6 +15,7 @@ from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.jobs.layout import RAW_SUFFIXES, Names, is_of_photos, is_result
 from scotopic.write import OR_SKIP, refusal
+from scotopic.xmp import sidecar_names
 
 CHUNK_BYTES = 1 << 20
 """What of a file is in memory while it is copied."""
@@ -28,6 +29,8 @@ class RemoteJob:
     target: str
     state: str = ""
     """What changes when the source does, as its storage tells."""
+    sidecars: tuple[str, ...] = ()
+    """Addresses of what editors have put beside a source that is not on this machine's disks."""
 
     @property
     def name(self) -> str:
@@ -45,6 +48,8 @@ def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: 
     home, below = _system(output)
     base = home.unstrip_protocol(below).rstrip("/")
     jobs: list[RemoteJob] = []
+    beside: dict[str, set[str]] = {}
+    """By folder what lies in it, for files that are named one by one: one look for all of them."""
     for source in sources:
         files, where = _system(source)
         try:
@@ -59,12 +64,60 @@ def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: 
             if folder and not _is_wanted(path, PurePosixPath(relative), files, enhanced):
                 continue
             target = names.job(Path(relative), Path()).target
+            there = infos if folder or _is_local(files) else _listed(files, path, beside)
+            sidecars = () if _is_local(files) else _sidecars(path, there)
             jobs.append(
-                RemoteJob(files.unstrip_protocol(path), f"{base}/{target.as_posix()}", _state(info))
+                RemoteJob(
+                    files.unstrip_protocol(path),
+                    f"{base}/{target.as_posix()}",
+                    _state(info),
+                    tuple(map(files.unstrip_protocol, sidecars)),
+                )
             )
     if not jobs:
         raise ReadError(f"no RAW files in {', '.join(sources)}")
     return jobs
+
+
+def _sidecars(path: str, there: Container[str]) -> list[str]:
+    """Those of a source's sidecars that are there."""
+    folder = path.rpartition("/")[0]
+    places = (f"{folder}/{name}" for name in sidecar_names(Path(path)))
+    return [place for place in places if place in there]
+
+
+def _listed(files: Any, path: str, known: dict[str, set[str]]) -> set[str]:
+    """What lies in a file's folder; nothing where that may not be listed."""
+    folder = path.rpartition("/")[0]
+    if folder not in known:
+        known[folder] = set()
+        with contextlib.suppress(OSError, NotImplementedError):
+            known[folder].update(files.ls(folder, detail=False))
+    return known[folder]
+
+
+def check_places(places: list[str]) -> None:
+    """Raise SettingsError for storages that other processes do not see, and for buckets that there are not."""
+    for words in places:
+        files, where = _system(words)
+        if "memory" in _protocols(files):
+            raise SettingsError(
+                f"{words}: lies in the memory of one process, and no other sees it; give a folder or an address that "
+                "all machines reach"
+            )
+        bucket = where.lstrip("/").partition("/")[0]
+        if _protocols(files) & _OBJECT_STORES and not _has_bucket(files, bucket):
+            raise SettingsError(
+                f"{words}: there is no bucket {bucket}; make it first, or see how its name is spelt"
+            )
+
+
+def _has_bucket(files: Any, bucket: str) -> bool:
+    """False for a bucket that there is not; for one that may not be looked at, work will say so."""
+    try:
+        return bool(files.exists(bucket))
+    except (OSError, ValueError):
+        return True
 
 
 def _is_wanted(path: str, below: PurePosixPath, files: Any, enhanced: bool) -> bool:
@@ -87,13 +140,14 @@ def address(words: str) -> str:
     return words if "://" in words else f"file://{Path(words).absolute().as_posix()}"
 
 
-def existing(output: str) -> set[str]:
-    """The addresses of all that is below a folder."""
+def existing(output: str) -> dict[str, int]:
+    """The addresses of all that is below a folder, and its sizes."""
     files, where = _system(output)
     try:
-        return {files.unstrip_protocol(path) for path in files.find(where)}
+        found = files.find(where, detail=True)
+        return {files.unstrip_protocol(path): info.get("size") or 0 for path, info in found.items()}
     except FileNotFoundError:
-        return set()
+        return {}
     except OSError as error:
         raise WriteError(f"{output}: cannot be looked at ({error})") from error
 
@@ -118,14 +172,22 @@ def at_hand(job: RemoteJob) -> Iterator[tuple[Path, Path]]:
     with tempfile.TemporaryDirectory(prefix="scotopic-") as scratch:
         if source is None:
             source = Path(scratch) / job.name
-            files, where = _system(job.source)
             try:
-                with files.open(where, "rb", block_size=CHUNK_BYTES) as far, source.open("wb") as near:
-                    while piece := far.read(CHUNK_BYTES):
-                        near.write(piece)
+                _fetch(job.source, source)
             except OSError as error:
                 raise ReadError(f"{job.source}: cannot be read ({error})") from error
+            for sidecar in job.sidecars:
+                # As on a disk: the photo is worth more than what was written about it.
+                with contextlib.suppress(OSError):
+                    _fetch(sidecar, source.with_name(sidecar.rpartition("/")[2]))
         yield source, target or Path(scratch) / "result" / PurePosixPath(job.target).name
+
+
+def _fetch(address: str, place: Path) -> None:
+    files, where = _system(address)
+    with files.open(where, "rb", block_size=CHUNK_BYTES) as far, place.open("wb") as near:
+        while piece := far.read(CHUNK_BYTES):
+            near.write(piece)
 
 
 def bring(made: Path, target: str, *, overwrite: bool) -> None:
@@ -137,8 +199,10 @@ def bring(made: Path, target: str, *, overwrite: bool) -> None:
     if not overwrite and exists(target):
         raise refusal(target, OR_SKIP)
     try:
-        with contextlib.suppress(NotImplementedError):
-            files.makedirs(os.path.dirname(where), exist_ok=True)  # noqa: PTH120, an address
+        # Object stores have no folders, and would make a bucket that is mistyped.
+        if not _protocols(files) & _OBJECT_STORES:
+            with contextlib.suppress(NotImplementedError):
+                files.makedirs(os.path.dirname(where), exist_ok=True)  # noqa: PTH120, an address
         files.put_file(str(made), where)
     except (OSError, ValueError) as error:
         raise WriteError(f"{target}: could not be written ({error})") from error
@@ -161,6 +225,13 @@ def _system(words: str) -> tuple[Any, str]:
     return found
 
 
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2"}
+"""Protocols of storages whose addresses begin with a bucket."""
+
+
+def _protocols(files: Any) -> set[str]:
+    return set(files.protocol) if isinstance(files.protocol, tuple) else {files.protocol}
+
+
 def _is_local(files: Any) -> bool:
-    protocols = files.protocol if isinstance(files.protocol, tuple) else (files.protocol,)
-    return "file" in protocols
+    return "file" in _protocols(files)

@@ -4,36 +4,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from scotopic.batch import Job, Outcome, State, state_of
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import is_folder
+from scotopic.files import is_folder, kind_of
 from scotopic.jobs.layout import Names, find_files, is_result
+from scotopic.jobs.past import absolute, is_made
 
 SETTLED_S = 2.0
-"""A file that has not changed for so long is taken as whole. Where a copy pauses for longer, reading finds it cut
-short, and it is tried again once it has grown."""
+"""A file that has not changed for so long is taken as whole. Where a copy pauses for longer, it is read cut short or
+half empty, and once more when it has changed."""
 
 LOOK_S = 0.5
-"""Between two looks at the folders."""
+"""Between two looks at the folders, at least."""
+
+LOOK_MAX_S = 2.0
+"""And at most: so much later a new file may be seen."""
+
+REST = 9.0
+"""Between those as many times as long as a look takes, so that looking takes a tenth of a core."""
 
 
 class Watch:
     """The jobs of folders, for ever: an iterator that gives None where nothing is new at the moment.
 
     Folders are looked through again and again, as notices of changes do not come from network shares. Each file is
-    given once; one that failed is given again when it has changed. `is_done` tells what needs no work, by the
-    job. Raises SettingsError for what is no folder.
+    given once, and again when it has changed: one that failed, and one whose result a watch has made and nobody has
+    touched since. What has a result otherwise needs no work. `tell` is told of folders that go and come, and of files
+    that have changed behind their results. Raises SettingsError for what is no folder.
     """
 
     def __init__(
-        self, folders: list[Path], names: Names, is_done: Callable[[Job], bool], *, enhanced: bool
+        self,
+        folders: list[Path],
+        names: Names,
+        *,
+        enhanced: bool,
+        tell: Callable[[str], None] = lambda _words: None,
     ) -> None:
         for folder in folders:
             if not is_folder(folder):
                 raise SettingsError(f"{folder}: only folders can be watched")
-        self._folders, self._names, self._is_done, self._enhanced = folders, names, is_done, enhanced
+        self._folders, self._names, self._enhanced, self._tell = folders, names, enhanced, tell
+        self._away: set[Path] = set()
+        """Folders that have vanished."""
         self._jobs: dict[Path, Job] = {}
         self._seen: dict[Path, tuple[State, float]] = {}
         """By source its state and since when it is so."""
@@ -41,13 +57,15 @@ class Watch:
         self._failed: set[Path] = set()
         self._done: set[Path] = set()
         self._ready: list[Job] = []
-        self._looked = float("-inf")
+        self._next_look = float("-inf")
 
     def __iter__(self) -> Iterator[Job | None]:
         while True:
-            if not self._ready and time.monotonic() - self._looked >= LOOK_S:
+            began = time.monotonic()
+            if not self._ready and began >= self._next_look:
                 self._look()
-                self._looked = time.monotonic()
+                ended = time.monotonic()
+                self._next_look = ended + min(max(LOOK_S, REST * (ended - began)), LOOK_MAX_S)
             yield self._ready.pop(0) if self._ready else None
 
     def note(self, outcome: Outcome) -> bool:
@@ -55,7 +73,11 @@ class Watch:
         source = outcome.job.source
         if outcome.status != "failed":
             if outcome.status == "done":
-                self._names.note(outcome.job)
+                # Made of what the file was when it was given: it may have changed since.
+                size, mtime_ns, _ = self._given[source]
+                result = state_of(outcome.job.target)
+                made = {"result": result[:2]} if result is not None else {}
+                self._names.note(outcome.job, size=size, mtime_ns=mtime_ns, **made)
             self._done.add(source)
             return True
         self._failed.add(source)
@@ -63,7 +85,7 @@ class Watch:
 
     def _look(self) -> None:
         try:
-            found = find_files(self._folders)
+            found = find_files(self._there())
         except ReadError:
             # Nothing there yet.
             return
@@ -75,8 +97,21 @@ class Watch:
             seen, since = self._seen.get(source, (None, now))
             if seen != state:
                 self._seen[source] = (state, now)
-            elif now - since >= SETTLED_S and state[0] > 0:
+            elif now - since >= SETTLED_S and (state[0] > 0 or kind_of(source) != "a file"):
                 self._take(source, base, state)
+
+    def _there(self) -> list[Path]:
+        """The folders that are there; those that have vanished or come back are told."""
+        for folder in self._folders:
+            if is_folder(folder) and folder in self._away:
+                self._away.remove(folder)
+                self._tell(f"{folder}: is back")
+            elif not is_folder(folder) and folder not in self._away:
+                self._away.add(folder)
+                self._tell(
+                    f"{folder}: has vanished (a disk pulled out, a share gone?); going on once it is back"
+                )
+        return [folder for folder in self._folders if folder not in self._away]
 
     def _is_settled_with(self, source: Path, state: State) -> bool:
         """Whether a file needs nothing more: it was given as it is, or is at work."""
@@ -87,11 +122,31 @@ class Watch:
         if source in self._done or source not in self._jobs:
             # What was done and has changed may be another photo: another card at the same place.
             self._jobs[source] = self._names.job(source, base)
-        job = self._jobs[source]
         self._given[source] = state
         self._failed.discard(source)
         self._done.discard(source)
-        if (self._enhanced or not is_result(source)) and not self._is_done(job):
-            self._ready.append(job)
-        else:
+        job = self._to_do(self._jobs[source], state) if self._enhanced or not is_result(source) else None
+        if job is None:
             self._done.add(source)
+        else:
+            self._ready.append(job)
+
+    def _to_do(self, job: Job, state: State) -> Job | None:
+        """What is to be done with a file: nothing where its result is there, unless the file has changed since."""
+        if not is_made(job.target):
+            return job
+        line = self._names.known_of(job.target)
+        if line is None or line["file"] != absolute(job.source):
+            return None
+        if (line.get("size"), line.get("mtime_ns")) == state[:2]:
+            return None
+        words = f"{job.name}: has changed since {job.target} was made of it"
+        result = state_of(job.target)
+        if result is None or line.get("result") is None or tuple(line["result"]) != result[:2]:
+            self._tell(
+                f"{words}; that is kept, as another run made it or somebody has changed it since: a run with "
+                "--resume --overwrite makes it anew"
+            )
+            return None
+        self._tell(f"{words}; it is made anew")
+        return replace(job, replaces=result[:2])
