@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from scotopic.batch import Job, Outcome, Settings, treated
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, WriteError
+from scotopic.files import state_of
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.layout import Names, find_files
 from scotopic.jobs.past import Past
@@ -280,13 +283,24 @@ def test_places_that_cannot_be_looked_at_and_torn_lines_stop_nobody(tmp_path, rn
     )
 
 
+SETTINGS = {"kind": "jpg"}
+
+
 class Watched:
     """A watch whose files settle at once, and whose results are only said to be made."""
 
-    def __init__(self, folder: Path, out: Path, past: Past | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        out: Path,
+        past: Past | None = None,
+        settings: dict[str, str] | None = SETTINGS,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
         self.words: list[str] = []
+        self._meanwhile = meanwhile
         given = Names(out, "jpg", "scotopic", past or Past())
-        self._watch = Watch([folder], given, enhanced=False, tell=self.words.append)
+        self._watch = Watch([folder], given, enhanced=False, settings=settings, tell=self.words.append)
 
     def come(self) -> list[str]:
         """The results of what comes now; one that takes another's place is marked."""
@@ -295,7 +309,8 @@ class Watched:
             if job is not None:
                 made.append(job)
                 job.target.parent.mkdir(exist_ok=True)
-                job.target.write_text(f"of {job.source.stat().st_size} bytes")
+                job.target.write_bytes(job.source.read_bytes())
+                self._meanwhile()
                 self._watch.note(Outcome(job, "done", 0.0))
         return [job.target.name + ("!" if job.replaces else "") for job in made]
 
@@ -351,17 +366,55 @@ def test_a_later_watch_makes_anew_what_an_earlier_one_made_and_no_other_run(
     source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
     assert enhance(source.parent, "-o", out)[0] == 0
     result = out / "DSC1-scotopic.jpg"
+    lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    settings = lines[0]["settings"]
     if by_watch:
-        lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
-        made = {"result": [result.stat().st_size, result.stat().st_mtime_ns]}
+        made = {"result": state_of(result)}
         lines = [line | made if line.get("status") == "done" else line for line in lines]
         (out / NAME).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    assert Watched(source.parent, out, Past.read(out / NAME)).come() == []
+    assert Watched(source.parent, out, Past.read(out / NAME), settings).come() == []
     with source.open("ab") as file:
         file.write(b"edited")
-    watched = Watched(source.parent, out, Past.read(out / NAME))
+    for others in ({**settings, "ev": "1.0"}, None):
+        watched = Watched(source.parent, out, Past.read(out / NAME), others)
+        assert watched.come() == []
+        assert "is kept" in watched.words[0]
+    watched = Watched(source.parent, out, Past.read(out / NAME), settings)
     assert watched.come() == (["DSC1-scotopic.jpg!"] if by_watch else [])
     assert ("made anew" if by_watch else "is kept") in watched.words[0]
+
+
+def test_another_photo_that_comes_while_the_first_is_worked_on_takes_nobodys_result(
+    tmp_path, out, rng, at_once
+):
+    source = taken(tmp_path / "card" / "capture.dng", MORNING, rng)
+    evening = taken(tmp_path / "evening.dng", EVENING, rng)
+    watched = Watched(source.parent, out, meanwhile=lambda: evening.exists() and evening.replace(source))
+    assert watched.come() == ["capture-scotopic.jpg", "capture_dng-scotopic.jpg"]
+    assert watched.come() == []
+    assert watched.words == []
+
+
+def test_a_result_of_the_same_size_and_time_that_is_another_file_is_kept(tmp_path, out, rng, at_once):
+    source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    watched = Watched(source.parent, out)
+    assert watched.come() == ["DSC1-scotopic.jpg"]
+    result = out / "DSC1-scotopic.jpg"
+    before = result.stat()
+    (out / "new").write_bytes(result.read_bytes()[::-1])
+    os.utime(out / "new", ns=(before.st_atime_ns, before.st_mtime_ns))
+    (out / "new").replace(result)
+    with source.open("ab") as file:
+        file.write(b"edited")
+    assert watched.come() == []
+    assert "is kept" in watched.words[0]
+
+
+def test_lines_of_a_journal_whose_places_are_no_text_are_passed_by(tmp_path):
+    (tmp_path / NAME).write_text(
+        '{"scotopic": "1", "journal": 3}\n{"status": "done", "file": null, "output": "a.jpg"}\n'
+    )
+    assert Past.read(tmp_path / NAME).line_of_result(tmp_path / "a.jpg") is None
 
 
 def test_a_watched_folder_that_goes_and_comes_is_told_once_each(tmp_path, out, rng, at_once):
@@ -381,15 +434,13 @@ def test_a_watched_folder_that_goes_and_comes_is_told_once_each(tmp_path, out, r
 def test_a_result_that_may_be_replaced_is_not_once_somebody_has_changed_it(tmp_path, rng):
     source, target = taken(tmp_path / "DSC1.dng", MORNING, rng), tmp_path / "DSC1.jpg"
     target.write_text("a result")
-    known = target.stat()
-    job = Job(source, target, replaces=(known.st_size, known.st_mtime_ns))
+    job = Job(source, target, replaces=state_of(target))
     target.write_text("a changed result")
     models = ModelChoice(device="cpu").models()
     made = treated(job, Settings(), models)
     assert (made.status, made.fault) == ("failed", "FileExistsRefusal")
     assert target.read_text() == "a changed result"
-    known = target.stat()
-    job = Job(source, target, replaces=(known.st_size, known.st_mtime_ns))
+    job = Job(source, target, replaces=state_of(target))
     assert treated(job, Settings(), models).status == "done"
     assert target.read_bytes()[:2] == b"\xff\xd8"
 

@@ -158,11 +158,16 @@ def test_a_copy_whose_place_is_reserved_first_is_made_anew_once_it_is_whole(watc
     assert words.count("has changed since") == 1
     assert [path.name for path in out.iterdir() if path.name != NAME] == ["IMG_0-scotopic.jpg"]
     assert (out / "IMG_0-scotopic.jpg").read_bytes() != of_half
-    # Later watches know what it was made of.
+    # Later watches know what it was made of, and by whom.
     with Watching(watched.parent / "rows", watched, "-o", out) as run:
         (watched / "IMG_1.dng").write_bytes(whole)
         run.until("done", "IMG_1.dng")
         assert "has changed" not in run.stopped()
+    with half.open("ab") as file:
+        file.write(b"edited")
+    with Watching(watched.parent / "rows", watched, "-o", out) as run:
+        run.until("done", "IMG_0.dng")
+        assert "it is made anew" in run.stopped()
 
 
 def test_a_pipe_in_a_watched_folder_is_told_once_and_keeps_nobody_waiting(watched, photos):

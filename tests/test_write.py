@@ -14,6 +14,7 @@ from PIL.TiffImagePlugin import IFDRational
 from scotopic import avif, jxl
 from scotopic.develop import srgb_profile
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
+from scotopic.files import state_of
 from scotopic.frame import Rendered
 from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, is_enhanced, read_exif
 from scotopic.write import DEPTHS, FORMATS, bits_of, check_place, encode, place, write
@@ -250,6 +251,26 @@ def test_a_file_that_appears_meanwhile_is_kept_too(tmp_path):
         place(path, fill, overwrite=False)
     assert path.read_bytes() == b"theirs"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("changing", [True, False])
+def test_a_file_that_may_be_replaced_is_kept_where_it_changes_meanwhile(tmp_path, changing):
+    path = tmp_path / "a.jpg"
+    path.write_text("made before")
+    known = state_of(path)
+
+    def fill(temporary):
+        temporary.write_text("made anew")
+        if changing:
+            path.write_text("somebody's own work")
+
+    if changing:
+        with pytest.raises(FileExistsRefusal):
+            place(path, fill, overwrite=False, replaces=known)
+    else:
+        place(path, fill, overwrite=False, replaces=known)
+    assert path.read_text() == ("somebody's own work" if changing else "made anew")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

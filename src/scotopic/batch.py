@@ -19,7 +19,7 @@ from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.facts import balance_facts, describe, editor_words
-from scotopic.files import stat_of
+from scotopic.files import State, stat_of, state_of
 from scotopic.frame import Captured, Linear, Rendered
 from scotopic.models import Card
 from scotopic.read import read
@@ -87,8 +87,8 @@ class Job:
     target: Path
     home: Path | None = None
     """A folder above the target that has to be there: where it has gone, a disk was pulled out."""
-    replaces: tuple[int, int] | None = None
-    """Size and time (ns) of the result that this one may take the place of, as it was made of the source before."""
+    replaces: State | None = None
+    """The result that this one may take the place of, as it was made of what the source was before."""
 
     @property
     def name(self) -> str:
@@ -322,18 +322,6 @@ def _read(source: Path, settings: Settings) -> Captured:
     return read_sandboxed(source) if settings.sandbox else read(source)
 
 
-State = tuple[int, int, int]
-
-
-def state_of(source: Path) -> State | None:
-    """What changes when a file is written to: size, time of change (ns), inode; None where it is not there."""
-    try:
-        found = source.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
-
-
 def _linear(
     captured: Captured,
     model: Model,
@@ -361,15 +349,20 @@ def _linear(
 
 def _may_replace(job: Job, settings: Settings) -> bool:
     """Whether a result that is there may go: the user said so, or it is the one the job knows, as nobody touched it."""
-    now = state_of(job.target)
-    return settings.overwrite or (now is not None and now[:2] == job.replaces)
+    return settings.overwrite or state_of(job.target) == job.replaces
 
 
 def _write_picture(job: Job, settings: Settings, picture: Rendered) -> None:
     assert settings.kind != "dng"
     _make_folder(job)
-    allowed = _may_replace(job, settings)
-    write(job.target, picture, settings.kind, overwrite=allowed, quality=settings.quality)
+    write(
+        job.target,
+        picture,
+        settings.kind,
+        overwrite=settings.overwrite,
+        replaces=job.replaces,
+        quality=settings.quality,
+    )
 
 
 def _write_dng(
@@ -387,7 +380,8 @@ def _write_dng(
         compression=settings.dng_compression,
         strength=settings.strength,
         origin=origin,
-        overwrite=_may_replace(job, settings),
+        overwrite=settings.overwrite,
+        replaces=job.replaces,
     )
     facts["baseline_ev"] = round(scaling.baseline_ev, 3)
     if words := "; ".join(filter(None, [facts.get("warning"), *editor_words(linear, scaling)])):

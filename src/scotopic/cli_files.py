@@ -235,12 +235,13 @@ def _watch(
     enhanced: bool,
 ) -> None:
     """Treat new files as they come, until Ctrl-C."""
-    from scotopic.jobs.journal import NAME
+    from scotopic.jobs.journal import NAME, settings_in_words
     from scotopic.jobs.watch import Watch
     from scotopic.write import check_place
 
-    watch = Watch(folders, names, enhanced=enhanced, tell=errors.print)
     card = choice.models().card() if choice is not None else None
+    words = None if settings.skip_existing else settings_in_words(settings, card)
+    watch = Watch(folders, names, enhanced=enhanced, settings=words, tell=errors.print)
     with (
         _session(journal, output, settings, card, course) as (session, _),
         progress_of(None, course.as_json) as screen,

@@ -61,3 +61,16 @@ def opened(path: Path) -> BinaryIO:
     if found != "a file":
         raise OSError(errno.EINVAL, f"is {found}, not a file")
     return path.open("rb")
+
+
+State = tuple[int, int, int]
+"""Size, time of change (ns) and inode."""
+
+
+def state_of(path: Path) -> State | None:
+    """What changes when a file is written to or another takes its name; None where it is not there."""
+    try:
+        found = stat_of(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino

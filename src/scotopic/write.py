@@ -16,7 +16,7 @@ from PIL import features
 
 from scotopic import avif, jpeg, jxl, png
 from scotopic.errors import NO_ROOM, DiskFullError, FileExistsRefusal, SettingsError, WriteError
-from scotopic.files import is_folder, is_there, why_impossible
+from scotopic.files import State, is_folder, is_there, state_of, why_impossible
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
 from scotopic.metadata import ORIENTATION, RATING, XMP, Words, attach_to_tiff, xmp_packet
@@ -75,15 +75,16 @@ def write(
     kind: Format,
     *,
     overwrite: bool = False,
+    replaces: State | None = None,
     quality: int | None = None,
 ) -> None:
     """Write a picture with ICC profile, EXIF and XMP: JPEG (8 bit), PNG (8 or 16), AVIF (8, or 10 from 16),
     TIFF or JPEG XL (16). `quality` is a JPEG's, 1 to 100, JPEG_QUALITY where there is none.
 
     The file appears under its name only when it is complete. Raises FileExistsRefusal if it is there
-    already and `overwrite` is not set, WriteError when the disk refuses, SettingsError for a depth or
-    a colour space that the format is not written with, for a name that says another format, and for a
-    quality out of range.
+    already, unless `overwrite` is set or it is as `replaces` says, WriteError when the disk refuses,
+    SettingsError for a depth or a colour space that the format is not written with, for a name that says
+    another format, and for a quality out of range.
     """
     path = Path(path)
     check_format(kind, picture)
@@ -94,13 +95,15 @@ def write(
         )
     check_quality(quality)
     if kind == "tiff":
-        place(path, lambda temporary: _write_tiff(temporary, picture), overwrite=overwrite)
+        place(
+            path, lambda temporary: _write_tiff(temporary, picture), overwrite=overwrite, replaces=replaces
+        )
         return
     try:
         content = _encoded(picture, kind, quality)
     except WriteError as error:
         raise WriteError(f"{path}: {error}") from error
-    place_bytes(path, content, overwrite=overwrite)
+    place_bytes(path, content, overwrite=overwrite, replaces=replaces)
 
 
 def encode(picture: Rendered, kind: Format, *, quality: int | None = None) -> bytes:
@@ -161,13 +164,20 @@ def _is_srgb(picture: Rendered) -> bool:
     return picture.icc == profile("srgb")
 
 
-def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
+def place(
+    path: Path, fill: Callable[[Path], None], *, overwrite: bool, replaces: State | None = None
+) -> None:
     """Let `fill` write a temporary file beside `path`, then give it its name in one step.
 
-    Whatever goes wrong, neither a half file nor the temporary one is left.
+    Whatever goes wrong, neither a half file nor the temporary one is left. A file that is there is kept, unless
+    `overwrite` is set, or it is at the end, too, as `replaces` says (`state_of`).
     """
+
+    def may_go() -> bool:
+        return overwrite or (replaces is not None and state_of(path) == replaces)
+
     _check_name(path)
-    if is_there(path) and not overwrite:
+    if is_there(path) and not may_go():
         raise refusal(path)
     temporary = path.parent / part_names(os.getpid()).replace("*", secrets.token_hex(8))
     try:
@@ -179,7 +189,7 @@ def place(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
         fill(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        if overwrite:
+        if may_go():
             temporary.replace(path)
         else:
             _take_name(temporary, path)
@@ -198,13 +208,13 @@ def part_names(process: int) -> str:
     return f".scotopic-{process}-*.part"
 
 
-def place_bytes(path: Path, content: bytes, *, overwrite: bool) -> None:
+def place_bytes(path: Path, content: bytes, *, overwrite: bool, replaces: State | None = None) -> None:
     """Give `path` this content, whole or not at all; errors as `place`."""
 
     def fill(temporary: Path) -> None:
         temporary.write_bytes(content)
 
-    place(path, fill, overwrite=overwrite)
+    place(path, fill, overwrite=overwrite, replaces=replaces)
 
 
 def _take_name(temporary: Path, path: Path) -> None:

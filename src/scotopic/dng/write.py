@@ -21,6 +21,7 @@ from scotopic.dng.light import ROWS, Scaling, integers, scaling_of
 from scotopic.dng.origin import COLOR_MATRIX_1, OPCODE_LIST_3, UNIQUE_CAMERA_MODEL, Origin, Tag
 from scotopic.dng.tags import BASELINE_EXPOSURE
 from scotopic.errors import SettingsError, WriteError
+from scotopic.files import State
 from scotopic.frame import Linear, Mosaic, Rendered, check_light
 from scotopic.icc import space_of
 from scotopic.metadata import NOISE_PROFILE, RATING, XMP, attach_to_tiff, filled_in, xmp_packet
@@ -56,14 +57,16 @@ def write_linear(
     strength: float = 1.0,
     origin: Origin | None = None,
     overwrite: bool = False,
+    replaces: State | None = None,
 ) -> Scaling:
     """Write a LinearRaw DNG: camera RGB before white balance, 16-bit integers, black 0.
 
     `preview` is the same picture rendered, sRGB, 8 bit, upright; `origin` what the source hands on;
     `strength` how much of its noise was removed (0..1). The data stay in the sensor's orientation.
     Returns how the light was scaled. The file appears under its name only when it is complete. Raises
-    FileExistsRefusal if it is there already and `overwrite` is not set, WriteError when the disk refuses,
-    SettingsError for another compression or preview, for a strength out of range, and for light that is no number.
+    FileExistsRefusal if it is there already, unless `overwrite` is set or it is as `replaces` says, WriteError when the
+    disk refuses, SettingsError for another compression or preview, for a strength out of range, and for light that is
+    no number.
     """
     path = Path(path)
     if compression not in COMPRESSIONS:
@@ -84,7 +87,7 @@ def write_linear(
         except (ValueError, RuntimeError) as error:
             raise WriteError(f"{path}: could not be encoded ({error})") from error
 
-    place(path, fill, overwrite=overwrite)
+    place(path, fill, overwrite=overwrite, replaces=replaces)
     return scaling
 
 

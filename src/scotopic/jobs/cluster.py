@@ -18,12 +18,13 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from scotopic.batch import Job, Outcome, Settings, state_of, treated
+from scotopic.batch import Job, Outcome, Settings, treated
 from scotopic.errors import ScotopicError, SettingsError
+from scotopic.files import state_of
 from scotopic.jobs import storage
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import Line, absolute, is_of
-from scotopic.jobs.session import changed_words, state_in_line
+from scotopic.jobs.past import Line, absolute, is_of, state_in_line
+from scotopic.jobs.session import changed_words
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import AT_ONCE

@@ -245,7 +245,7 @@ def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bool]:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict):
+        if isinstance(entry, dict) and all(isinstance(entry.get(name, ""), str) for name in _PLACES):
             entries.append(entry | {name: _whole(entry[name], folder) for name in _PLACES if name in entry})
     return entries, bool(content) and not content.endswith(b"\n")
 

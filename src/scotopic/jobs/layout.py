@@ -11,7 +11,7 @@ from typing import Any
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import is_folder, is_there
+from scotopic.files import State, is_folder, is_there
 from scotopic.jobs.past import Line, Past, absolute, alike, line_of
 from scotopic.metadata import is_enhanced
 
@@ -160,10 +160,10 @@ class Names:
             self._next[key] = number + 1
             yield folder / f"{stem}_{number}{self._tail}"
 
-    def note(self, job: Job, **facts: Any) -> None:
-        """Take note that a result was made: at its source's place another photo may lie tomorrow."""
+    def note(self, job: Job, state: State, **facts: Any) -> None:
+        """Take note that a result was made of what a source was: another photo may lie there tomorrow, or does."""
         if self._past is not None:
-            self._past.add(line_of(job.source, job.target) | facts)
+            self._past.add(line_of(job.source, job.target, state) | facts)
 
     def known_of(self, target: Path) -> Line | None:
         """What is known of a result."""

@@ -7,9 +7,8 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
-from scotopic.batch import state_of
 from scotopic.errors import WriteError
-from scotopic.files import is_there
+from scotopic.files import State, is_there, state_of
 from scotopic.jobs.journal import read_entries
 from scotopic.metadata import Exif, read_tags
 
@@ -34,12 +33,17 @@ class Past:
 
     @classmethod
     def read(cls, journal: Path) -> Past:
-        """By a journal; nothing where there is none that can be read."""
+        """By a journal; nothing where there is none that can be read. Each line learns its run's settings."""
         try:
             with journal.open("rb") as file:
-                return cls(read_entries(file)[0])
+                entries, _ = read_entries(file)
         except (OSError, WriteError):
             return cls()
+        settings: Any = None
+        for entry in entries:
+            settings = entry.get("settings") if "journal" in entry else settings
+            entry["settings"] = settings
+        return cls(entries)
 
     def add(self, line: Line) -> None:
         """Take up a journal's line of what is done."""
@@ -66,14 +70,14 @@ class Past:
             return os.path.lexists(target) and self._differ(target, source)
         if self._is_of(line, source):
             return False
-        elsewhere = not _is_at(line["file"], source)
+        elsewhere = not is_at(line["file"], source)
         return os.path.lexists(target) or (elsewhere and is_there(line["file"]))
 
     def _is_of(self, line: Line, source: Path) -> bool:
         """Whether a line is of this photo, be it that something has been written into it since."""
         if is_of(line, source):
             return True
-        if not _is_at(line["file"], source):
+        if not is_at(line["file"], source):
             return False
         now = self._tags(source).taken
         before = line.get("taken") or self._tags(Path(line["output"])).taken
@@ -97,10 +101,10 @@ def is_of(line: Line, source: Path) -> bool:
         return False
     file = line["file"]
     moved = _name(file) == source.name and not is_there(file)
-    return moved or _is_at(file, source)
+    return moved or is_at(file, source)
 
 
-def _is_at(file: str, source: Path) -> bool:
+def is_at(file: str, source: Path) -> bool:
     """Whether a journal's path is that of a photo, be it that a folder above is reached through a link."""
     here = absolute(source)
     if file == here or _name(file) != source.name:
@@ -118,22 +122,22 @@ def is_made(target: Path) -> bool:
     return state is not None and state[0] > 0
 
 
-def line_of(source: Path, target: Path) -> Line:
-    """What a journal says of a photo that is done."""
-    size, mtime_ns, _ = state_of(source) or (None, None, None)
-    return {
-        "status": "done",
-        "file": absolute(source),
-        "output": absolute(target),
-        "size": size,
-        "mtime_ns": mtime_ns,
-        "taken": taken(source),
-    }
+def line_of(source: Path, target: Path, state: State | None = None) -> Line:
+    """What a journal says of a photo that is done: of one that was as `state` says, by default as it is now."""
+    state = state or state_of(source)
+    place = {"status": "done", "file": absolute(source), "output": absolute(target)}
+    return place | state_in_line(state) | taken(source, state)
 
 
-def taken(source: Path) -> str:
-    """When a photo was taken, by its own EXIF; empty where that does not say."""
-    return (read_tags(source) or Exif()).taken
+def state_in_line(state: State | None) -> dict[str, int]:
+    """As journals know what a source is."""
+    return {"size": state[0], "mtime_ns": state[1]} if state is not None else {}
+
+
+def taken(source: Path, state: State | None) -> dict[str, str]:
+    """When a photo was taken, by its own EXIF; nothing where it is no longer as it was: another may lie there now."""
+    when = (read_tags(source) or Exif()).taken
+    return {"taken": when} if state is not None and state_of(source) == state else {}
 
 
 def absolute(path: Path) -> str:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from scotopic.batch import Job, Outcome, Settings, State, state_of
+from scotopic.batch import Job, Outcome, Settings
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
-from scotopic.files import is_there
+from scotopic.files import State, is_there, state_of
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import absolute, is_made, is_of, line_of, taken
+from scotopic.jobs.past import absolute, is_made, is_of, line_of, state_in_line, taken
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
 
@@ -67,12 +67,12 @@ class Session:
         ended = self._journal.ended.get(absolute(job.target)) if self._journal is not None else None
         return ended is not None and ended["status"] != "failed" and is_of(ended, job.source)
 
-    def _emptied(self, job: Job) -> tuple[int, int] | None:
-        """Size and time of a result that the interrupted run had made and of which nothing is left but the name."""
+    def _emptied(self, job: Job) -> State | None:
+        """A result that the interrupted run had made and of which nothing is left but the name."""
         state = state_of(job.target)
         if state is None or state[0] > 0 or not (self._was_begun(job) or self._had_ended(job)):
             return None
-        return state[:2]
+        return state
 
     def _has_changed(self, job: Job) -> bool:
         """Whether a result was made of what the source was before."""
@@ -159,10 +159,9 @@ class Session:
         if outcome.error:
             facts["error"] = outcome.error
         if outcome.status == "done":
-            facts["taken"] = taken(outcome.job.source)
-            made = state_of(outcome.job.target) if self._watches else None
-            if made is not None:
-                facts["result"] = made[:2]
+            facts |= taken(outcome.job.source, self._states.get(outcome.job.source))
+            if self._watches:
+                facts["result"] = state_of(outcome.job.target)
         self._note(outcome.status, outcome.job, **facts)
         return outcome
 
@@ -196,11 +195,6 @@ def _identity(folder: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return (found.st_dev, found.st_ino) if found is not None else None
-
-
-def state_in_line(state: State | None) -> dict[str, int]:
-    """As journals know what a source is."""
-    return {"size": state[0], "mtime_ns": state[1]} if state is not None else {}
 
 
 def _changed(job: Job) -> Outcome:

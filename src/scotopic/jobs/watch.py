@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from scotopic.batch import Job, Outcome, State, state_of
+from scotopic.batch import Job, Outcome
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import is_folder, kind_of
+from scotopic.files import State, is_folder, kind_of, state_of
 from scotopic.jobs.layout import Names, find_files, is_result
-from scotopic.jobs.past import absolute, is_made
+from scotopic.jobs.past import is_at, is_made
 
 SETTLED_S = 2.0
 """A file that has not changed for so long is taken as whole. Where a copy pauses for longer, it is read cut short or
@@ -24,7 +24,8 @@ LOOK_MAX_S = 2.0
 """And at most: so much later a new file may be seen."""
 
 REST = 9.0
-"""Between those as many times as long as a look takes, so that looking takes a tenth of a core."""
+"""Between those as many times as long as a look takes, so that looking takes a tenth of a core
+where it takes no longer than 0.2 s."""
 
 
 class Watch:
@@ -32,7 +33,8 @@ class Watch:
 
     Folders are looked through again and again, as notices of changes do not come from network shares. Each file is
     given once, and again when it has changed: one that failed, and one whose result a watch has made and nobody has
-    touched since. What has a result otherwise needs no work. `tell` is told of folders that go and come, and of files
+    touched since, with the same `settings` (None: no result is ever replaced). What has a result otherwise needs no
+    work. `tell` is told of folders that go and come, and of files
     that have changed behind their results. Raises SettingsError for what is no folder.
     """
 
@@ -42,12 +44,14 @@ class Watch:
         names: Names,
         *,
         enhanced: bool,
+        settings: dict[str, str] | None = None,
         tell: Callable[[str], None] = lambda _words: None,
     ) -> None:
         for folder in folders:
             if not is_folder(folder):
                 raise SettingsError(f"{folder}: only folders can be watched")
         self._folders, self._names, self._enhanced, self._tell = folders, names, enhanced, tell
+        self._settings = settings
         self._away: set[Path] = set()
         """Folders that have vanished."""
         self._jobs: dict[Path, Job] = {}
@@ -74,10 +78,8 @@ class Watch:
         if outcome.status != "failed":
             if outcome.status == "done":
                 # Made of what the file was when it was given: it may have changed since.
-                size, mtime_ns, _ = self._given[source]
                 result = state_of(outcome.job.target)
-                made = {"result": result[:2]} if result is not None else {}
-                self._names.note(outcome.job, size=size, mtime_ns=mtime_ns, **made)
+                self._names.note(outcome.job, self._given[source], result=result, settings=self._settings)
             self._done.add(source)
             return True
         self._failed.add(source)
@@ -97,7 +99,7 @@ class Watch:
             seen, since = self._seen.get(source, (None, now))
             if seen != state:
                 self._seen[source] = (state, now)
-            elif now - since >= SETTLED_S and (state[0] > 0 or kind_of(source) != "a file"):
+            elif now - since >= SETTLED_S and (state[0] > 0 or not _is_file(source)):
                 self._take(source, base, state)
 
     def _there(self) -> list[Path]:
@@ -116,7 +118,9 @@ class Watch:
     def _is_settled_with(self, source: Path, state: State) -> bool:
         """Whether a file needs nothing more: it was given as it is, or is at work."""
         given = self._given.get(source)
-        return given is not None and (given == state or source not in self._failed | self._done)
+        if given is None or given == state:
+            return given is not None
+        return source not in self._failed and source not in self._done
 
     def _take(self, source: Path, base: Path, state: State) -> None:
         if source in self._done or source not in self._jobs:
@@ -136,17 +140,26 @@ class Watch:
         if not is_made(job.target):
             return job
         line = self._names.known_of(job.target)
-        if line is None or line["file"] != absolute(job.source):
+        if line is None or not is_at(line["file"], job.source):
             return None
         if (line.get("size"), line.get("mtime_ns")) == state[:2]:
             return None
         words = f"{job.name}: has changed since {job.target} was made of it"
         result = state_of(job.target)
-        if result is None or line.get("result") is None or tuple(line["result"]) != result[:2]:
+        same_settings = self._settings is not None and line.get("settings") == self._settings
+        if result is None or not same_settings or tuple(line.get("result") or ()) != result:
             self._tell(
-                f"{words}; that is kept, as another run made it or somebody has changed it since: a run with "
-                "--resume --overwrite makes it anew"
+                f"{words}; that is kept, as another run or other settings made it, or somebody has changed it since: a "
+                "run with --resume --overwrite makes it anew"
             )
             return None
         self._tell(f"{words}; it is made anew")
-        return replace(job, replaces=result[:2])
+        return replace(job, replaces=result)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one, or was until just now."""
+    try:
+        return kind_of(path) == "a file"
+    except OSError:
+        return True

@@ -163,9 +163,10 @@ export class Queue {
     next.cancelling = false;
     next.state = next.resident ? "enhancing" : "opening";
     next.stage = next.resident ? "network" : "opening";
-    this.changed(next);
     if (next.resident) this.ask({ type: "enhance", id: next.id });
     else this.ask({ type: "open", id: next.id, file: next.file });
+    // Once it is asked, it is known where.
+    this.changed(next);
   }
 
   /**
