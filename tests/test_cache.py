@@ -68,10 +68,11 @@ def pair_in(
     ratio: float = 100,
     noisy: bool = True,
     sensor: Sensor | None = None,
+    light: npt.NDArray | None = None,
 ) -> Pair:
     """A short and a long frame on disk."""
     sensor = sensor or sony_a7s2(800)
-    light = scene_of(*size, seed=int(scene))
+    light = scene_of(*size, seed=int(scene)) if light is None else light
     paths = [folder / f"{scene}_{frame}_short.dng", folder / f"{scene}_long.dng"]
     for path, times in zip(paths, (ratio, 1), strict=True):
         if not path.exists():
@@ -289,15 +290,37 @@ def test_a_full_disk_is_told_of_the_cache_and_leaves_no_part_of_a_file(pairs, tm
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_an_odd_pair_is_told_whenever_a_cache_is_opened_and_looked_at_once(pairs, tmp_path):
-    wrong = [replace(pairs[0], long=pairs[2].long), pairs[3]]
+def test_an_odd_pair_is_told_whenever_a_cache_is_opened_and_looked_at_once(tmp_path, rng):
+    tiled = [np.kron(rng.uniform(0.05, 0.9, (10, 14, 1)), np.ones((16, 16, 3))) for _ in range(3)]
+    pairs = [pair_in(tmp_path, scene=f"0000{n}", light=light) for n, light in enumerate(tiled, 1)]
+    wrong = [replace(pairs[0], long=pairs[2].long), pairs[1]]
     for compared in (1, 0):
         said: list[str] = []
-        PairCache.open(wrong, tmp_path, truth="linear", report=said.append)
+        PairCache.open(wrong, tmp_path / "cache", truth="linear", report=said.append)
         notes = [words for words in said if words.startswith("note: ")]
         assert [note.split(": ")[1] for note in notes] == ["00001_00_short"]
         assert "something else" in notes[0]
         assert len([words for words in said if words.startswith("comparing")]) == compared
+
+
+def test_what_was_seen_of_pairs_is_kept_though_the_comparing_is_broken_off(pairs, tmp_path, monkeypatch):
+    PairCache.open(pairs[:1], tmp_path, truth="linear")
+    monkeypatch.setattr("scotopic.train.odd.KEPT_EVERY", 1)
+    seen = []
+
+    def impatient(pair, *_frames):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(pair)
+        return []
+
+    monkeypatch.setattr("scotopic.train.odd.odd_frames", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        PairCache.open(pairs, tmp_path, truth="linear")
+    said: list[str] = []
+    monkeypatch.undo()
+    PairCache.open(pairs, tmp_path, truth="linear", report=said.append)
+    assert f"comparing the frames of {len(pairs) - 3} pairs" in said
 
 
 @pytest.mark.parametrize(

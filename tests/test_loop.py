@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -47,7 +48,7 @@ from scotopic.train.cache import PairCache  # noqa: E402
 from scotopic.train.datasets import PairCrops, find_photos  # noqa: E402
 from scotopic.train.export import export, parity  # noqa: E402
 from scotopic.train.filters import PACKINGS  # noqa: E402
-from scotopic.train.folder import beside, held  # noqa: E402
+from scotopic.train.folder import held, scratch  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
 from scotopic.train.networks import MosaicGraph  # noqa: E402
@@ -56,6 +57,7 @@ from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
 from scotopic.train.resize import resize, resized  # noqa: E402
 from scotopic.train.sources import Data, Simulated, find_data  # noqa: E402
 from scotopic.train.weights import load_run, load_start, recipe_from, save_weights  # noqa: E402
+from scotopic.write import place  # noqa: E402
 
 PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
 SMALL = Architecture(fine=16, middle=16, coarse=16, bottom_blocks=1)
@@ -579,25 +581,80 @@ def test_a_run_in_another_form_of_the_graph_is_a_start_and_no_result(run, photos
 def test_a_model_folder_is_made_when_its_files_are_and_killed_exports_leave_nothing(
     run, tmp_path, monkeypatch
 ):
-    for stale in (".export-old", "mine/.export-older"):
-        (tmp_path / stale).mkdir(parents=True)
-        (tmp_path / stale / "model.onnx").touch()
+    here = f"process 1 on {socket.gethostname()}\n"
+    lines = {
+        ".scotopic-export-old": here,
+        "mine/.scotopic-export-older": here,
+        ".export-settings": here,
+        ".scotopic-export-of-another": "process 1 on another machine\n",
+        ".scotopic-export-begun": "",
+        ".scotopic-export-mine": None,
+    }
+    for name, line in lines.items():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "model.onnx").touch()
+        if line is not None:
+            (tmp_path / name / ".running").write_text(line)
+    kept = set(list(lines)[2:])
     seen = []
 
     def look(_words):
         seen.extend(sorted(path.name for path in tmp_path.iterdir()))
 
-    with beside(tmp_path / "another"):  # that one is at work
+    with monkeypatch.context() as without_locks:
+        without_locks.setattr("scotopic.train.folder.lock", lambda _handle: None)
         export(run, tmp_path / "mine", name="mine", version="1")
-        assert len(list(tmp_path.glob(".export-*"))) == 1
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["README.md", "card.json", "mine", "model.onnx"]
+    assert all((tmp_path / name).exists() for name in lines), "nobody knows there who has ended"
+    with scratch(tmp_path / "another") as other:  # that one is at work
+        export(run, tmp_path / "mine", name="mine", version="1", overwrite=True)
+        assert {path.name for path in tmp_path.iterdir()} == {*kept, other.name, "mine"}
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["README.md", "card.json", "model.onnx"]
     shutil.rmtree(tmp_path / "mine")
     export(run, tmp_path / "mine", name="mine", version="1", report=look)
     assert "mine" not in seen
     monkeypatch.setattr(onnx, "save", no_room)
     with pytest.raises(DiskFullError, match="other: could not be written"):
         export(run, tmp_path / "new" / "other", name="mine", version="1")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "mine"}
+
+
+def test_a_model_folder_that_is_there_is_all_that_an_export_touches(run, tmp_path, monkeypatch):
+    elsewhere = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else tmp_path
+    with tempfile.TemporaryDirectory(dir=elsewhere) as disk:
+        (tmp_path / "mine").symlink_to(disk)
+        for version in ("1", "2"):
+            seen = []
+            export(
+                run,
+                tmp_path / "mine",
+                name="mine",
+                version=version,
+                overwrite=version == "2",
+                report=lambda _words, seen=seen: seen.extend(p.name for p in tmp_path.iterdir()),
+            )
+            assert set(seen) == {"mine"}
+            assert sorted(path.name for path in Path(disk).iterdir()) == [
+                "README.md",
+                "card.json",
+                "model.onnx",
+            ]
+            assert Model(tmp_path / "mine").card.version == version
+        # Killed between both files: no card of the other model stays.
+        monkeypatch.setattr("scotopic.train.export.place", torn)
+        with pytest.raises(KeyboardInterrupt):
+            export(run, tmp_path / "mine", name="mine", version="3", overwrite=True)
+        assert sorted(path.name for path in Path(disk).iterdir()) == ["README.md", "model.onnx"]
+        monkeypatch.undo()
+        with pytest.raises(FileExistsRefusal, match="--overwrite"):
+            export(run, tmp_path / "mine", name="mine", version="3")
+    with pytest.raises(WriteError, match="a link to one that is not there"):
+        export(run, tmp_path / "mine", name="mine", version="1")
+
+
+def torn(path: Path, fill, *, overwrite: bool) -> None:
+    if path.name == "card.json":
+        raise KeyboardInterrupt
+    place(path, fill, overwrite=overwrite)
 
 
 def test_what_is_no_start_and_no_model_is_sent_the_right_way(run, tmp_path):
@@ -628,6 +685,12 @@ def test_a_profile_for_pairs_alone_and_a_folder_among_frames_are_refused(tmp_pat
     told = CliRunner().invoke(app, [*words, "--out", str(inside)])
     assert (told.exit_code, "among the frames" in told.output) == (2, True)
     assert not inside.exists()
+    # One that lies there already goes on.
+    inside.mkdir()
+    (inside / "recipe.json").write_text("{}")
+    told = CliRunner().invoke(app, [*words, "--out", str(inside), "--resume"])
+    assert "among the frames" not in told.output
+    assert "no training run that can be read" in told.output
 
 
 def test_a_run_is_never_written_over(run, photos):

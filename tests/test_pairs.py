@@ -19,7 +19,7 @@ from scotopic.jobs.layout import RAW_SUFFIXES
 from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit
 from scotopic.pairs import check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
-from scotopic.pairs_odd import glance_at, glance_truth, odd_frames, odd_times
+from scotopic.pairs_odd import glance, glance_at, glance_truth, odd_frames, odd_times
 from scotopic.read import libraw_truth, read
 from scotopic.sensor import expose, sony_a7s2
 
@@ -452,6 +452,40 @@ def test_nothing_is_odd_about_right_pairs_and_wrong_ones_are_told(tmp_path_facto
             assert "something else" in wrong[0]
             assert "pixels beside" in beside[0]
     assert told > len(pairs) / 2
+
+
+@pytest.mark.parametrize("signal", [0.1, 0.3, 1])
+@pytest.mark.parametrize("own", ["rows", "columns", "both", "a corner", "an edge", "columns and an edge"])
+def test_what_a_sensor_adds_of_its_own_to_a_dim_frame_is_no_other_scene(mini, signal, own):
+    rng = np.random.default_rng(5)
+    for pair in [p for p in find_sid(mini, "Sony") if p.ratio == 100][:4]:
+        long = read(pair.long)
+        light = np.asarray(long.data, np.float64) - 512
+        down, right = (np.arange(n) / n for n in light.shape)
+        added = {
+            "rows": rng.normal(0, 10, (len(down), 1)),
+            "columns": rng.normal(0, 10, len(right)),
+            "both": rng.normal(0, 5, (len(down), 1)) + rng.normal(0, 5, len(right)),
+            "a corner": 5 * np.exp(-np.hypot(*np.meshgrid(right, down)) / 0.3),
+            "an edge": 5 * np.exp(-down / 0.2)[:, None],
+            "columns and an edge": 5 * np.exp(-down / 0.2)[:, None] + rng.normal(0, 5, len(right)),
+        }[own]
+        dim = 512 + light * (signal / light.mean()) + rng.normal(0, 5, light.shape) + added
+        short = long.with_changes(data=np.clip(dim.round(), 0, 16383).astype(np.uint16))
+        assert odd_frames(pair, glance_at(short), glance_at(long)) == []
+
+
+@pytest.mark.filterwarnings("error")
+def test_frames_of_one_value_and_of_less_than_a_block_are_not_odd(mini):
+    pair = find_sid(mini, "Sony")[0]
+    long = read(pair.long)
+    for value in (512, 513, 600, 601):
+        short = long.with_changes(data=np.full_like(long.data, value))
+        assert odd_frames(pair, glance_at(short), glance_at(long)) == []
+    for shape in ((0, 0), (0, 64), (6, 64), (8, 8)):
+        tiny = glance(long.data[: shape[0], : shape[1]], 2, 512, 16383, 16383)
+        truth = glance_truth(np.zeros((*shape, 3), np.uint16), 2, 1, is_light=True)
+        assert odd_frames(pair, tiny, tiny) == odd_frames(pair, tiny, truth) == []
 
 
 def test_a_file_exposed_otherwise_than_its_name_says_is_told(mini):

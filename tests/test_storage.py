@@ -130,6 +130,30 @@ class Buckets(MemoryFileSystem):
     protocol = ("s3",)
     store: ClassVar[dict[str, object]] = {}
     pseudo_dirs: ClassVar[list[str]] = [""]
+    refusals: ClassVar[dict[str, Exception]] = {
+        "closed": PermissionError("Access Denied"),
+        "far": ConnectionError("no network"),
+        "nameless": RuntimeError("Unable to locate credentials"),
+        "empty": FileNotFoundError("empty/pictures"),
+    }
+
+    def info(self, path: str, **_: object) -> dict[str, object]:
+        bucket = path.strip("/").partition("/")[0]
+        if bucket in self.refusals:
+            raise self.refusals[bucket]
+        if not self.isdir(f"/{bucket}"):
+            # As s3fs: what S3 said is the cause.
+            raise FileNotFoundError("no such place") from OSError(
+                "(NoSuchBucket) when calling ListObjectsV2"
+            )
+        return dict(super().info(path))
+
+    def isdir(self, path: str) -> bool:
+        return any(name.startswith(f"{path}/") for name in self.store)
+
+    def exists(self, path: str, **_: object) -> bool:
+        assert path.strip("/").count("/"), "a bucket itself may be closed to those who may use a part of it"
+        return path in self.store
 
     def makedirs(self, path: str, exist_ok: bool = False) -> None:
         raise AssertionError("an object store has no folders")
@@ -145,6 +169,8 @@ def test_a_bucket_that_there_is_not_is_told_and_not_made(tmp_path, monkeypatch):
     storage.check_places(["s3://shoot/raws", "s3://shoot/pictures/of/today"])
     with pytest.raises(SettingsError, match="there is no bucket shot;"):
         storage.check_places(["s3://shoot/raws", "s3://shot/pictures"])
+    for other in buckets.refusals:  # which say nothing of the bucket: work will tell
+        storage.check_places([f"s3://{other}/pictures"])
     made = tmp_path / "a.jpg"
     made.write_bytes(b"a picture")
     # Making folders would make a bucket that went meanwhile.

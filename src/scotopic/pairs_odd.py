@@ -1,7 +1,8 @@
 """What is odd about a pair: frames of two scenes, shifted ones, a long one without detail, a name that is not true.
 
 Nothing of it is refused. Both frames are averaged over blocks, the short one amplified, and compared where the short
-one shows more than noise: its blocks' two halves, cells in turn, must agree.
+one shows more than noise: its blocks' two halves must agree, rows of cells in turn and columns of them too. What rows
+and columns have in common, and what is wider than some blocks, is left out: sensors add such patterns of their own.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ SATURATED = 0.5
 """A long frame of which more is saturated has little to teach."""
 
 AGREEING = 0.3
-"""Correlation of the halves from which the short frame tells something: simulated frames at x300 and ISO 12800 to 25600
-may stay below, all others lie above 0.5 (docs/experiments.md, 2026-11-29)."""
+"""Correlation of the halves from which the short frame tells something: simulated frames at x250 and x300 and ISO 12800
+to 25600 may stay below (docs/experiments.md, 2026-11-29)."""
 
 ALIKE = 0.6
 """Correlation of both frames, the short one's noise allowed for, below which they show two things: frames of one scene
-have 0.93 and more, of two scenes 0.3 (nine of ten)."""
+have 0.94 and more, of two scenes 0.16 at most."""
 
 SHIFT_MIN, BETTER, MOVED_ALIKE = 2, 0.05, 0.8
 """Frames are shifted where they agree so much, and so much better, so many blocks or more away."""
@@ -38,18 +39,25 @@ NAME_FACTOR = 1.5
 
 _GAMMA = 1 / 2.2
 
-Plane = npt.NDArray[np.float32]
+AROUND = 4
+"""Blocks each way whose mean a block is judged against: glow is wider (docs/experiments.md)."""
+
+VARIANCE_MIN = 1e-10
+"""Of what is shown, white 1: less is rounding."""
+
+Plane = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, eq=False)
 class Glance:
-    """A frame's light in blocks of `block` pixels: means, those of each half of their cells, the saturated share.
+    """A frame's light in blocks of `block` pixels: means, those of their halves in two ways, the saturated share.
 
-    All (rows, columns), 1 at the white level; a frame without noise has its means for halves.
+    All (rows, columns), 1 at the white level. Halves are every other row of cells, and every other column, so that
+    noise that rows or columns share is in both of one way only; a frame without noise has its means for them.
     """
 
     light: Plane
-    halves: tuple[Plane, Plane]
+    halves: tuple[tuple[Plane, Plane], ...]
     saturated: float
     block: int
 
@@ -69,9 +77,9 @@ def glance(data: npt.NDArray[Any], cell: int, black: float, white: float, full: 
     # Means over cells first: what is left is small.
     means = inside.reshape(rows * cells, cell, columns * cells, cell).mean(axis=(1, 3), dtype=np.float32)
     light = ((means - black) / (white - black)).reshape(rows, cells, columns, cells).transpose(0, 2, 1, 3)
-    even = np.indices((cells, cells)).sum(axis=0) % 2 == 0
-    halves = (light[..., even].mean(axis=-1), light[..., ~even].mean(axis=-1))
-    return Glance(light.mean(axis=(2, 3)), halves, float((inside >= full).mean()), block)
+    by_row, by_column = light.mean(axis=3), light.mean(axis=2)
+    halves = tuple((part[..., ::2].mean(-1), part[..., 1::2].mean(-1)) for part in (by_row, by_column))
+    return Glance(light.mean(axis=(2, 3)), halves, _share(inside >= full), block)
 
 
 def glance_at(mosaic: Mosaic) -> Glance:
@@ -85,11 +93,11 @@ def glance_truth(truth: npt.NDArray[np.uint16], cell: int, full: float, *, is_li
     block = block_of(truth.shape, cell)
     rows, columns = (n // block for n in truth.shape[:2])
     seen = np.asarray(truth[: rows * block : 2, : columns * block : 2], np.float32) / 65535
-    saturated = float((seen[..., 1] >= 0.98 * full).mean())
+    saturated = _share(seen[..., 1] >= 0.98 * full)
     grey = seen @ np.array([0.25, 0.5, 0.25], np.float32)
     grey = grey if is_light else grey ** (1 / _GAMMA)
     light = grey.reshape(rows, block // 2, columns, block // 2).mean(axis=(1, 3))
-    return Glance(light, (light, light), saturated, block)
+    return Glance(light, ((light, light),), saturated, block)
 
 
 def odd_frames(pair: Pair, short: Glance, long: Glance) -> list[str]:
@@ -98,18 +106,20 @@ def odd_frames(pair: Pair, short: Glance, long: Glance) -> list[str]:
         return [
             f"{long.saturated:.0%} of the long frame {pair.long.name} are saturated: expose it less, or leave it out"
         ]
-    if short.light.shape != long.light.shape:
+    if short.light.shape != long.light.shape or not short.light.size:
         return []
     dark, bright = _shown(short.light, pair.ratio), _shown(long.light)
-    agreeing = _correlation(*(_shown(half, pair.ratio) for half in short.halves))
+    agreeing = min(_correlation(*(_detail(half, pair.ratio) for half in two)) for two in short.halves)
     if agreeing < AGREEING:
         return []
-    most = np.sqrt(2 * agreeing / (1 + agreeing))
-    alike = _correlation(dark, bright) / most
+    alike = _correlation(_detail(short.light, pair.ratio), _detail(long.light)) / _reached(agreeing)
+    # Where a frame lies shows in all of it.
+    whole = min(_correlation(*(_shown(half, pair.ratio) for half in two)) for two in short.halves)
+    most = _reached(max(agreeing, whole))
     down, right = _shift(dark, bright)
-    moved = _correlation(*_overlap(dark, bright, down, right)) / most
+    moved, still = (_correlation(*_overlap(dark, bright, *by)) / most for by in ((down, right), (0, 0)))
     far = max(abs(down), abs(right)) >= SHIFT_MIN
-    if far and moved >= MOVED_ALIKE and moved > alike + BETTER:
+    if far and moved >= MOVED_ALIKE and moved > still + BETTER:
         pixels = round(float(np.hypot(down, right)) * short.block)
         return [
             f"its long frame {pair.long.name} lies about {pixels} pixels beside it: the camera was moved, so leave "
@@ -140,16 +150,48 @@ def _contradicts(path: Path, seconds: float | None) -> bool:
     return max(seconds / name.exposure_s, name.exposure_s / seconds) > NAME_FACTOR
 
 
+def _share(which: npt.NDArray[np.bool_]) -> float:
+    return float(which.mean()) if which.size else 0.0
+
+
 def _shown(light: Plane, ratio: float = 1.0) -> Plane:
     """As a display would show it: lamps do not outweigh all else."""
-    shown: Plane = np.clip(light * np.float32(ratio), 0, 1) ** np.float32(_GAMMA)
+    shown: Plane = np.clip(np.asarray(light, np.float64) * ratio, 0, 1) ** _GAMMA
     return shown
 
 
+def _detail(light: Plane, ratio: float = 1.0) -> Plane:
+    """What is shown, less what its rows and columns share, and less its surroundings: sensors add such noise and glow.
+
+    Noise of rows and of columns adds up as light only, so it goes before that is bent, too.
+    """
+    less = _apart(_shown(_apart(light) + np.median(light), ratio))
+    sums = np.pad(np.pad(less, AROUND, mode="edge").cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    side = 2 * AROUND + 1
+    down = sums[side:] - sums[:-side]
+    detail: Plane = less - (down[:, side:] - down[:, :-side]) / side**2
+    return detail
+
+
+def _apart(plane: Plane) -> Plane:
+    """A plane less the medians of its rows, and then of its columns."""
+    less = plane - np.median(plane, axis=1, keepdims=True)
+    apart: Plane = less - np.median(less, axis=0, keepdims=True)
+    return apart
+
+
+def _reached(agreeing: float) -> float:
+    """The correlation with a frame without noise, at most, of one whose halves agree so."""
+    return float(np.sqrt(2 * agreeing / (1 + agreeing)))
+
+
 def _correlation(one: Plane, other: Plane) -> float:
+    """Of two planes; none where one of them is the same all over."""
     one, other = one - one.mean(), other - other.mean()
-    size = float(np.sqrt((one * one).sum() * (other * other).sum()))
-    return float((one * other).sum()) / size if size > 0 else 0.0
+    least = min(float((one * one).mean()), float((other * other).mean()))
+    if least < VARIANCE_MIN:
+        return 0.0
+    return float((one * other).mean() / np.sqrt((one * one).mean() * (other * other).mean()))
 
 
 def _shift(one: Plane, other: Plane) -> tuple[int, int]:

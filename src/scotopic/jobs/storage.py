@@ -105,19 +105,39 @@ def check_places(places: list[str]) -> None:
                 f"{words}: lies in the memory of one process, and no other sees it; give a folder or an address that "
                 "all machines reach"
             )
-        bucket = where.lstrip("/").partition("/")[0]
-        if _protocols(files) & _OBJECT_STORES and not _has_bucket(files, bucket):
+        if _protocols(files) & _OBJECT_STORES and _lacks_bucket(files, where):
+            bucket = where.lstrip("/").partition("/")[0]
             raise SettingsError(
                 f"{words}: there is no bucket {bucket}; make it first, or see how its name is spelt"
             )
 
 
-def _has_bucket(files: Any, bucket: str) -> bool:
-    """False for a bucket that there is not; for one that may not be looked at, work will say so."""
+def _lacks_bucket(files: Any, where: str) -> bool:
+    """Whether the storage says that there is no such bucket.
+
+    Asked is for the place itself: policies may show that and not its bucket. Of a place that may not be looked at or
+    is not reached, work will say so.
+    """
     try:
-        return bool(files.exists(bucket))
-    except (OSError, ValueError):
-        return True
+        files.info(where)
+    except FileNotFoundError as error:
+        whole = not where.strip("/").partition("/")[2]
+        return whole or any(words in said for said in _said(error) for words in _NO_BUCKET)
+    except Exception:
+        return False
+    return False
+
+
+_NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "container does not exist", "ContainerNotFound")
+"""How S3, Google's and Azure's storage say it."""
+
+
+def _said(error: BaseException) -> Iterator[str]:
+    """What an error says, and those that it came of."""
+    found: BaseException | None = error
+    while found is not None:
+        yield str(found)
+        found = found.__cause__ or found.__context__
 
 
 def _is_wanted(path: str, below: PurePosixPath, files: Any, enhanced: bool) -> bool:

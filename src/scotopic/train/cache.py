@@ -124,8 +124,7 @@ class PairCache:
                 index = _filled(folder, list(dict.fromkeys(tasks)), report, verify)
                 misfits = (_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True))
                 raise_all([words for words in misfits if words], "pairs")
-                if compare(folder, pairs, keys, index, report):
-                    _write_index(folder, index)
+                compare(folder, pairs, keys, index, report, lambda: _write_index(folder, index))
         except OSError as error:
             raise unwritten(folder, error) from error
         for pair, (s, t) in zip(pairs, keys, strict=True):

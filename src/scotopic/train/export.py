@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 import json
 import warnings
 from collections.abc import Callable
@@ -19,17 +20,18 @@ from torch import Tensor, nn
 
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
+from scotopic.files import is_there
 from scotopic.models import CARD_FORMAT, INPUTS, OPTIONAL, OUTPUTS, sha256, with_optional
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.filters import Packing
-from scotopic.train.folder import beside, writing
+from scotopic.train.folder import scratch, writing
 from scotopic.train.networks import GRAPH, MosaicGraph, PackedGraph, size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
 from scotopic.train.weights import Graph, load_run
-from scotopic.write import check_place
+from scotopic.write import check_place, place
 
 PARITY: dict[Precision, float] = {"float32": 2e-4, "float16": 1e-2, "int8": 0.1}
 """Difference allowed between torch and ONNX Runtime, relative to 1 + the value: the largest, for int8 the
@@ -96,7 +98,7 @@ def export(
             raise SettingsError(
                 f"the model's {what} is {words!r}: a word is needed, by which cards and errors call it"
             )
-    if (folder / "card.json").exists() and not overwrite:
+    if not overwrite and any(is_there(folder / file) for file in ("card.json", "model.onnx")):
         raise FileExistsRefusal(f"{folder}: holds a model already, which is kept; use --overwrite")
     check_place(folder / "card.json")
     stored, graph = load_run(run)
@@ -118,7 +120,7 @@ def export(
     clashing = {"name", "version", "kind", "cfa", "halo", "edge", "sha256", *stored} & set(facts or {})
     if clashing:
         raise SettingsError(f"the facts must not name {', '.join(sorted(clashing))}: these are measured")
-    with writing(folder), beside(folder) as part:
+    with writing(folder), scratch(folder) as part:
         packing = recipe.packing
         _write_graph(part / "model.onnx", graph, recipe)
         card: dict[str, Any] = {
@@ -154,9 +156,20 @@ def export(
             f"# {name}\n\nTrained with scotopic; `card.json` says how and on what.\n"
         )
         folder.mkdir(exist_ok=True)
-        for file in ("model.onnx", "card.json", "README.md"):
-            if file != "README.md" or not (folder / file).exists():
-                (part / file).replace(folder / file)
+        _put(part, folder, overwrite)
+
+
+def _put(part: Path, folder: Path, overwrite: bool) -> None:
+    """Give a model's files their names, the card last: who dies on the way leaves no card of another model."""
+
+    def move(temporary: Path, file: str) -> None:
+        (part / file).replace(temporary)
+        if file == "model.onnx" and overwrite:
+            (folder / "card.json").unlink(missing_ok=True)
+
+    for file in ("README.md", "model.onnx", "card.json"):
+        if file != "README.md" or not is_there(folder / file):
+            place(folder / file, functools.partial(move, file=file), overwrite=overwrite)
 
 
 def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -13,13 +14,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from scotopic.errors import DatasetError, SettingsError, WriteError, unwritten
+from scotopic.files import is_folder, is_there
 from scotopic.jobs.journal import lock
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Data
 from scotopic.write import place_bytes
 
 _RUNNING = ".running"
-_BESIDE = ".export-"
+_SCRATCH = ".scotopic-export-"
 
 WORDS_MAX = 80
 """Letters in which a field that differs is told with its values."""
@@ -45,17 +47,24 @@ def held(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def beside(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside `folder` to make its files in: gone afterwards, as are new folders above that stay empty.
+def scratch(folder: Path) -> Iterator[Path]:
+    """A hidden folder to make the files of `folder` in, on its file system: gone afterwards, as are new folders above
+    that stay empty.
 
-    Those that killed processes left are taken away; the system has taken their locks back. Raises as `held`.
+    It lies in `folder`, or beside one that is not there yet. Those that killed processes left in either place are
+    taken away, where that is certain. Raises as `held`.
     """
-    with _made(folder.parent):
-        for stale in (*folder.parent.glob(f"{_BESIDE}*"), *folder.glob(f"{_BESIDE}*")):
-            if _is_free(stale / _RUNNING):
+    if os.path.lexists(folder) and not is_folder(folder):
+        raise WriteError(
+            f"{folder}: is no folder, or a link to one that is not there; give another, or make room for it"
+        )
+    place = folder if is_folder(folder) else folder.parent
+    with _made(place):
+        for stale in (*folder.parent.glob(f"{_SCRATCH}*"), *folder.glob(f"{_SCRATCH}*")):
+            if _is_left(stale / _RUNNING):
                 shutil.rmtree(stale, ignore_errors=True)
         try:
-            made = Path(tempfile.mkdtemp(prefix=_BESIDE, dir=folder.parent))
+            made = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
         except OSError as error:
             raise unwritten(folder, error) from error
         try:
@@ -68,7 +77,7 @@ def beside(folder: Path) -> Iterator[Path]:
 @contextmanager
 def _made(folder: Path) -> Iterator[None]:
     """Make a folder and those above it; what is new of them goes again where nothing is left in it."""
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    new = [path for path in (folder, *folder.parents) if not is_there(path)]
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +105,7 @@ def _locked(file: TextIO, out: Path) -> Iterator[None]:
         try:
             # Past the buffer, which would try again on closing.
             os.truncate(file.fileno(), 0)
-            os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+            os.write(file.fileno(), f"process {os.getpid()} {_here()}\n".encode())
         except OSError as error:
             raise unwritten(out / _RUNNING, error) from error
         yield
@@ -106,14 +115,29 @@ def _locked(file: TextIO, out: Path) -> Iterator[None]:
                 (out / _RUNNING).unlink()
 
 
-def _is_free(path: Path) -> bool:
-    """Whether no process holds the lock of that file."""
+def _here() -> str:
+    return f"on {socket.gethostname()}"
+
+
+def _is_left(path: Path) -> bool:
+    """Whether a process of this machine wrote that file and has ended.
+
+    Locks tell it: the line is written once the lock is held. Where there are none, or of another machine's process,
+    which may not see ours, it is not known.
+    """
     try:
-        with path.open("a+") as file:
+        with path.open("r+") as file:
+            if not re.fullmatch(rf"process \d+ {re.escape(_here())}\n", file.read(WORDS_MAX + 256)):
+                return False
             lock(file.fileno())
-    except OSError:
-        return False
-    return True
+            with path.open("r+") as again:
+                try:
+                    lock(again.fileno())
+                except BlockingIOError:
+                    return True  # A second one is refused: so the first was given.
+    except (OSError, ValueError):
+        pass
+    return False
 
 
 def check_folder(out: Path, recipe: Recipe, data: Data, resume: bool) -> bool:

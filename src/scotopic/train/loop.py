@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from scotopic.errors import DatasetError, TrainingError
+from scotopic.files import is_there
 from scotopic.train import checkpoint
 from scotopic.train.checkpoint import Checkpoint
 from scotopic.train.distributed import World, joined
@@ -97,7 +98,9 @@ def train(
     options = options or Options()
     with joined(options.device) as world, _repeatable(recipe.deterministic):
         world.micro_batches(recipe.accumulate)
-        check_apart(out, data)
+        # A run that lies among frames already goes on there, which the first process alone knows.
+        if not options.resume or (world.leads and not is_there(out / "recipe.json")):
+            check_apart(out, data)
         torch.manual_seed(recipe.seed)
         graph = build(recipe)
         if options.start is not None:

@@ -11,6 +11,9 @@ import numpy as np
 from scotopic.pairs import Pair
 from scotopic.pairs_odd import Glance, glance, glance_truth, odd_frames
 
+KEPT_EVERY = 20
+"""Pairs after which what was seen is kept: some seconds of work where frames are large."""
+
 
 def compare(
     folder: Path,
@@ -18,11 +21,12 @@ def compare(
     keys: Sequence[tuple[str, str]],
     index: dict[str, dict[str, Any]],
     report: Callable[[str], None],
-) -> bool:
-    """Put into the index, beside each short frame, what is odd about it and its long one; whether anything was new.
+    keep: Callable[[], None],
+) -> None:
+    """Put into the index, beside each short frame, what is odd about it and its long one.
 
-    `keys` are the names of both arrays of each pair in `folder` and in the index. A verdict holds for these arrays and
-    this ratio.
+    `keys` are the names of both arrays of each pair in `folder` and in the index, which `keep` writes: as it
+    goes, where anything is new. A verdict holds for these arrays and this ratio.
     """
 
     def of(pair: Pair, long: str) -> dict[str, Any]:
@@ -34,10 +38,10 @@ def compare(
         if of(pair, long) != {k: v for k, v in _verdict(index[short], long).items() if k != "odd"}
     ]
     if not new:
-        return False
+        return
     report(f"comparing the frames of {len(new)} pairs")
     bright: tuple[str, Glance] | None = None
-    for pair, short, long in sorted(new, key=lambda each: (each[2], each[1])):
+    for done, (pair, short, long) in enumerate(sorted(new, key=lambda each: (each[2], each[1])), 1):
         facts = index[short]["facts"]
         black, white = float(np.mean(facts["black"])), facts["white"]
         if bright is None or bright[0] != long:
@@ -49,7 +53,8 @@ def compare(
         index[short].setdefault("beside", {})[long] = of(pair, long) | {
             "odd": odd_frames(pair, dark, bright[1])
         }
-    return True
+        if done % KEPT_EVERY == 0 or done == len(new):
+            keep()
 
 
 def _verdict(record: dict[str, Any], long: str) -> dict[str, Any]:
