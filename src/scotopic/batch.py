@@ -19,7 +19,7 @@ from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.facts import balance_facts, describe, editor_words
-from scotopic.files import State, stat_of, state_of
+from scotopic.files import State, state_of
 from scotopic.frame import Captured, Linear, Rendered
 from scotopic.models import Card
 from scotopic.read import read
@@ -34,6 +34,7 @@ from scotopic.write import (
     check_place,
     check_quality,
     check_space,
+    may_replace,
     refusal,
     write,
 )
@@ -232,7 +233,7 @@ def _treat(
     tell: Callable[[float], None],
     turn: Lock | None,
 ) -> Literal["done", "planned", "skipped"]:
-    if job.target.exists() and not _may_replace(job, settings):
+    if job.target.exists() and not may_replace(job.target, settings.overwrite, job.replaces):
         if settings.skip_existing:
             return "skipped"
         raise refusal(job.target, OR_SKIP)
@@ -309,16 +310,6 @@ def _nothing() -> None:
 
 def _read(source: Path, settings: Settings) -> Captured:
     """The one place where a file of a batch is decoded."""
-    if source.is_symlink():
-        try:
-            stat_of(source)
-        except FileNotFoundError as error:
-            raise ReadError(
-                f"{source.name}: is a link to {source.readlink()}, where nothing is; bring that back, or remove it"
-            ) from error
-        except OSError:
-            # Reading it will say why.
-            pass
     return read_sandboxed(source) if settings.sandbox else read(source)
 
 
@@ -345,11 +336,6 @@ def _linear(
     linear = balanced(light, settings.wb)
     facts |= balance_facts(linear)
     return linear
-
-
-def _may_replace(job: Job, settings: Settings) -> bool:
-    """Whether a result that is there may go: the user said so, or it is the one the job knows, as nobody touched it."""
-    return settings.overwrite or state_of(job.target) == job.replaces
 
 
 def _write_picture(job: Job, settings: Settings, picture: Rendered) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
-from scotopic.errors import FileExistsRefusal, SettingsError
+from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
 
 evaluate_app = typer.Typer(
@@ -245,7 +245,7 @@ def _opened(
 def _check_evaluation(output: Path | None, report: Path | None, overwrite: bool) -> None:
     """Raise before hours of measuring what would be raised after them."""
     need(("scipy", "skimage", "bm3d"), "evaluate")
-    from scotopic.write import check_place
+    from scotopic.write import check_place, refusal
 
     if output is not None and report is not None and output.resolve() == report.resolve():
         raise SettingsError(f"{output}: is to be JSON and report at once; give them two names")
@@ -255,7 +255,7 @@ def _check_evaluation(output: Path | None, report: Path | None, overwrite: bool)
         if is_folder(target):
             raise SettingsError(f"{target}: is a folder; give the name of a file")
         if is_there(target) and not overwrite:
-            raise FileExistsRefusal(f"{target}: exists already and is kept; use --overwrite")
+            raise refusal(target)
         if not is_folder(target.parent):
             raise SettingsError(f"{target.parent}: is no folder; make it first")
         check_place(target)

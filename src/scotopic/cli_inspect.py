@@ -24,7 +24,7 @@ from scotopic.cli_options import (
     look_named,
 )
 from scotopic.cli_report import Overwrite, print_facts, told
-from scotopic.errors import FileExistsRefusal, ScotopicError, SettingsError
+from scotopic.errors import ScotopicError, SettingsError
 from scotopic.files import is_there
 
 
@@ -92,7 +92,7 @@ def compare_command(
     from scotopic.read import read
     from scotopic.run import Models
     from scotopic.traditional import develop_traditional
-    from scotopic.write import check_place
+    from scotopic.write import check_place, refusal
 
     with told():
         chosen_look, balance = look_named(look), parse(wb)
@@ -108,7 +108,7 @@ def compare_command(
         picture, page = (folder / f"{path.stem}-compare.{kind}" for kind in ("jpg", "html"))
         for target in (picture, page):
             if is_there(target) and not overwrite:
-                raise FileExistsRefusal(f"{target}: exists already and is kept; use --overwrite")
+                raise refusal(target)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -45,6 +45,10 @@ def check_is_file(path: Path) -> None:
     try:
         found = kind_of(path)
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise ReadError(
+                f"{path}: is a link to {path.readlink()}, where nothing is; bring that back, or remove it"
+            ) from error
         raise ReadError(f"{path}: there is no such file") from error
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror})") from error

@@ -15,7 +15,7 @@ import tifffile
 from PIL import features
 
 from scotopic import avif, jpeg, jxl, png
-from scotopic.errors import NO_ROOM, DiskFullError, FileExistsRefusal, SettingsError, WriteError
+from scotopic.errors import FileExistsRefusal, SettingsError, WriteError, unwritten
 from scotopic.files import State, is_folder, is_there, state_of, why_impossible
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
@@ -172,12 +172,8 @@ def place(
     Whatever goes wrong, neither a half file nor the temporary one is left. A file that is there is kept, unless
     `overwrite` is set, or it is at the end, too, as `replaces` says (`state_of`).
     """
-
-    def may_go() -> bool:
-        return overwrite or (replaces is not None and state_of(path) == replaces)
-
     _check_name(path)
-    if is_there(path) and not may_go():
+    if is_there(path) and not may_replace(path, overwrite, replaces):
         raise refusal(path)
     temporary = path.parent / part_names(os.getpid()).replace("*", secrets.token_hex(8))
     try:
@@ -189,18 +185,19 @@ def place(
         fill(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        if may_go():
+        if may_replace(path, overwrite, replaces):
             temporary.replace(path)
         else:
             _take_name(temporary, path)
     except OSError as error:
-        if error.errno in NO_ROOM:
-            raise DiskFullError(
-                f"{path}: could not be written ({error.strerror}); make room first"
-            ) from error
-        raise WriteError(f"{path}: could not be written ({error.strerror or error})") from error
+        raise unwritten(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def may_replace(path: Path, overwrite: bool, replaces: State | None) -> bool:
+    """Whether a file that is there may go: the user said so, or it is the one that is known, as nobody touched it."""
+    return overwrite or (replaces is not None and state_of(path) == replaces)
 
 
 def part_names(process: int) -> str:
