@@ -27,10 +27,14 @@ def sliced(*cuts, outputs=("last",)):
             nodes.append(helper.make_node("Constant", [], [f"{what}{i}"], value=tensor))
         made = "last" if i == len(cuts) - 1 else f"cut{i}"
         nodes.append(
-            helper.make_node("Slice", [name, f"start{i}", f"end{i}", f"axis{i}", f"step{i}"], [made], name=f"s{i}")
+            helper.make_node(
+                "Slice", [name, f"start{i}", f"end{i}", f"axis{i}", f"step{i}"], [made], name=f"s{i}"
+            )
         )
         name = made
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * 4) for n in ("picture", *outputs)]
+    values = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [None] * 4) for n in ("picture", *outputs)
+    ]
     graph = helper.make_graph(nodes, "slices", values[:1], values[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
@@ -46,7 +50,7 @@ def count(model, kind="Slice"):
 
 
 @pytest.mark.parametrize(
-    "cuts, outputs, left",
+    ("cuts", "outputs", "left"),
     [
         (((2, 1, -1), (3, 2, -3)), ("last",), 1),
         (((2, 1, -1), (3, 2, -3), (1, 0, 2)), ("last",), 2),
@@ -71,11 +75,14 @@ def test_shipped_graphs_cut_in_one_pass(card):
     model = onnx.load_from_string(verified(card))
     slices = {node.output[0] for node in model.graph.node if node.op_type == "Slice"}
     assert slices
-    assert not [node.name for node in model.graph.node if node.op_type == "Slice" and node.input[0] in slices]
+    assert not [
+        node.name for node in model.graph.node if node.op_type == "Slice" and node.input[0] in slices
+    ]
 
 
 @pytest.mark.skipif(
-    platform.machine() not in ("x86_64", "AMD64"), reason="ONNX Runtime has blocked convolutions for x86 alone"
+    platform.machine() not in ("x86_64", "AMD64"),
+    reason="ONNX Runtime has blocked convolutions for x86 alone",
 )
 @pytest.mark.parametrize("card", available(), ids=lambda card: card.name)
 def test_what_is_mixed_is_added_in_the_convolutions_themselves(card, tmp_path):
