@@ -123,6 +123,14 @@ def export(
     with writing(folder), scratch(folder) as part:
         packing = recipe.packing
         _write_graph(part / "model.onnx", graph, recipe)
+        difference = _check_parity(graph, part / "model.onnx", recipe, "float32")
+        if precision != "float32":
+            if precision == "int8":
+                report("measuring the ranges of values for int8")
+                assert calibration is not None
+                quantise(part / "model.onnx", calibration_feeds(recipe, calibration))
+            halve_weights(part / "model.onnx")
+            difference = _check_parity(graph, part / "model.onnx", recipe, precision)
         card: dict[str, Any] = {
             "format": CARD_FORMAT,
             "name": name,
@@ -136,17 +144,8 @@ def export(
             "precision": precision,
             "parameters": sum(p.numel() for p in graph.net.parameters()),
             "sha256": sha256(part / "model.onnx"),
+            "onnx_parity": difference,
         }
-        _check_parity(graph, part / "model.onnx", recipe, "float32")
-        if precision == "float16":
-            halve_weights(part / "model.onnx")
-        elif precision == "int8":
-            report("measuring the ranges of values for int8")
-            assert calibration is not None
-            quantise(part / "model.onnx", calibration_feeds(recipe, calibration))
-            halve_weights(part / "model.onnx")
-        card["sha256"] = sha256(part / "model.onnx")
-        card["onnx_parity"] = _check_parity(graph, part / "model.onnx", recipe, precision)
         write_card(part, card)
         report("measuring how far the tiles must overlap")
         most = HALO_MAX if isinstance(graph, MosaicGraph) and precision != "int8" else HALO_MAX_OTHERS
