@@ -247,7 +247,7 @@ def test_any_onnx_file_with_the_graph_s_contract_can_be_measured(tree, model, tm
     with pytest.raises(SettingsError, match="multiple"):
         methods.open_model(bare, multiple=0)
     bare.write_bytes(b"no graph")
-    with pytest.raises(ModelError, match="cannot open"):
+    with pytest.raises(ModelError, match=f"^{re.escape(str(bare))}: ONNX Runtime cannot run it"):
         methods.open_model(bare)
 
 

@@ -30,7 +30,7 @@ from scotopic.calibration import profile as profiles
 from scotopic.errors import DatasetError, ModelError, ReadError, SettingsError
 from scotopic.identify import PAGES_MAX, all_pages
 from scotopic.metadata import Words, read_exif
-from scotopic.models import CARD_MAX, INPUTS, find, load_card, verify
+from scotopic.models import CARD_MAX, INPUTS, find, load_card, verified
 from scotopic.read import read
 from scotopic.run import Model
 from scotopic.sandbox import Limits, try_graph
@@ -332,7 +332,7 @@ def test_a_graph_with_weights_in_another_file_is_refused(tmp_path, where):
     folder = placed(tmp_path / "model", outside(where))
     (folder / "weights.bin").write_bytes(np.ones(4, np.float32).tobytes())
     for refusing in (
-        lambda: verify(load_card(folder)),
+        lambda: verified(load_card(folder)),
         lambda: Model(folder),
         lambda: load_start(str(folder)),
     ):
@@ -349,7 +349,7 @@ def test_the_word_for_other_files_is_known_however_it_is_written(tmp_path):
     folder = placed(tmp_path / "model", outside("w.bin"))
     (folder / "model.onnx").write_bytes(longer)
     with pytest.raises(ModelError, match="another file"):
-        verify(load_card(carded(folder)))
+        verified(load_card(carded(folder)))
 
 
 def test_names_of_nodes_may_have_the_word_in_them(tmp_path):
@@ -357,7 +357,7 @@ def test_names_of_nodes_may_have_the_word_in_them(tmp_path):
     folder = placed(
         tmp_path / "model", graph_of([node, helper.make_node("Identity", ["wb"], ["plain"])], [])
     )
-    verify(load_card(folder))
+    verified(load_card(folder))
 
 
 HUGE = {

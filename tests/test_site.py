@@ -29,7 +29,7 @@ from scotopic.models import OPTIONAL, find, with_optional
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.web import site
-from scotopic.web.graph import APART_VALUES, page_graph, widened
+from scotopic.web.graph import APART_VALUES, page_graph
 
 FIRST_MAX = 8_000_000
 """Bytes of the first visit, compressed: issue of the page."""
@@ -59,7 +59,7 @@ def as_page_runs_it(name: str, folder: Path) -> Model:
         page.graph.input.remove(value)
         page.graph.initializer.append(onnx.numpy_helper.from_array(OPTIONAL[value.name], value.name))
     (folder / "model.onnx").write_bytes(with_optional(page.SerializeToString()))
-    (folder / "weights.bin").write_bytes(widened(made.weights))
+    (folder / "weights.bin").write_bytes(np.frombuffer(made.weights, "<f2").astype("<f4").tobytes())
     model = Model(name, device="cpu")
     model._runtime.session = ort.InferenceSession(
         str(folder / "model.onnx"), providers=["CPUExecutionProvider"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from itertools import product
 from numbers import Integral
 from pathlib import Path
 from queue import SimpleQueue
@@ -188,8 +189,9 @@ class Model:
         halo = max(halo, margin + -margin % multiple)
         lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
-        places = [(row, column) for row in rows for column in columns]
-        largest = max(s.read_length for s in rows) * max(s.read_length for s in columns)
+        # The largest first, so that the lanes end at about the same time.
+        places = sorted(product(rows, columns), key=_pixels_read, reverse=True)
+        largest = _pixels_read(places[0])
         count = min(self._runtime.lanes, len(places))
         idle: SimpleQueue[Lane] = SimpleQueue()
         for _ in range(count):
@@ -292,17 +294,20 @@ class Model:
         except Exception as error:
             raise ModelError(f"{self.card.name}: failed on {self.device} ({error})") from error
 
+    def gives(self, outputs: Iterable[str]) -> bool:
+        """Whether the graph has outputs of all these names."""
+        return self._runtime.outputs.issuperset(outputs)
+
     def _check_contract(self) -> None:
-        inputs, outputs = self._runtime.inputs, self._runtime.outputs
-        needed = OUTPUTS[self.card.kind]
+        inputs, needed = self._runtime.inputs, OUTPUTS[self.card.kind]
         if self.card.edge and inputs & set(OPTIONAL):
             raise ModelError(
                 f"{self.card.folder / 'card.json'}: tells an edge of {self.card.edge}, but the graph does not hold "
                 f"the constants {' and '.join(OPTIONAL)}, which that is about; set it to 0"
             )
-        if inputs != set(INPUTS) or not set(needed) <= outputs:
+        if inputs != set(INPUTS) or not self.gives(needed):
             raise ModelError(
-                f"{self.card.graph}: has inputs {sorted(inputs)} and outputs {sorted(outputs)}; the "
+                f"{self.card.graph}: has inputs {sorted(inputs)} and outputs {sorted(self._runtime.outputs)}; the "
                 f"contract of kind {self.card.kind} is {list(INPUTS)} and {list(needed)}"
             )
 
@@ -338,6 +343,11 @@ class Models:
             if name not in self._opened:
                 self._opened[name] = Model(name, device=self._device)
             return self._opened[name]
+
+
+def _pixels_read(place: tuple[Span, Span]) -> int:
+    row, column = place
+    return row.read_length * column.read_length
 
 
 def _outputs_for(strength: float) -> list[str]:

@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from scotopic.develop import develop
 from scotopic.enhance import Plan, enhance, finished
@@ -100,16 +99,11 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
         return Model(name, device=device)
     if multiple < 1:
         raise SettingsError(f"size multiple {multiple} is out of range: 1 or more")
-    try:
-        session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ModelError(f"{path}: ONNX Runtime cannot open it ({error})") from error
-    names = {node.name for node in session.get_outputs()}
     card = {
         "format": CARD_FORMAT,
         "name": path.stem,
         "version": "a bare file",
-        "kind": "linear" if set(OUTPUTS["linear"]) <= names else "srgb",
+        "kind": "srgb",
         "cfa": "bayer",
         "size_multiple": multiple,
         "halo": -(-HALO // multiple) * multiple,
@@ -121,8 +115,12 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
         folder = Path(words)
         (folder / "card.json").write_text(json.dumps(card))
         (folder / "model.onnx").symlink_to(path.resolve())
-        model = Model(folder, device=device)
-    model.card = dataclasses.replace(model.card, folder=path)
+        try:
+            model = Model(folder, device=device)
+        except ModelError as error:
+            raise ModelError(str(error).replace(str(folder / "model.onnx"), str(path))) from error
+    kind = "linear" if model.gives(OUTPUTS["linear"]) else "srgb"
+    model.card = dataclasses.replace(model.card, folder=path, kind=kind)
     return model
 
 

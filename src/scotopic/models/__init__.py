@@ -156,11 +156,6 @@ def load_card(folder: Path) -> Card:
     return card
 
 
-def verify(card: Card) -> None:
-    """Raise ModelError unless the graph is the file that the card was written for, and all of it."""
-    verified(card)
-
-
 def verified(card: Card) -> bytes:
     """The graph's bytes, to be opened as they are: the file may change between two looks at it.
 

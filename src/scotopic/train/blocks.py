@@ -116,15 +116,26 @@ def enlarge(x: Tensor, scale: int) -> Tensor:
     return F.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
 
 
-def by_colour(packed: Tensor) -> Tensor:
-    """(B, 3*P, h, w) to (B, 3, P, h, w)."""
-    batch, channels, height, width = packed.shape
-    return packed.reshape(batch, 3, channels // 3, height, width)
-
-
 def core(packed: Tensor) -> Tensor:
     """Without the margin of one packed place."""
     return packed[:, :, 1:-1, 1:-1]
+
+
+def times_plus(x: Tensor, factor: Tensor, term: Tensor) -> Tensor:
+    """`x` (B, C, h, w) times a factor, plus a term, both (B or 1, C or 1, 1, 1)."""
+    if torch.onnx.is_in_onnx_export():
+        return times_plus_in_one(x, factor, term)
+    return x * factor + term
+
+
+def times_plus_in_one(x: Tensor, factor: Tensor, term: Tensor) -> Tensor:
+    """The same of a single picture, by the one operation that does both in a pass in ONNX Runtime."""
+    channels = x.shape[1]
+    none, one = torch.zeros(channels, device=x.device), torch.ones(channels, device=x.device)
+    by_channel = torch.ones(channels, device=x.device)
+    return F.batch_norm(
+        x, none, one, factor.flatten() * by_channel, term.flatten() * by_channel, False, 0.0, 0.0
+    )
 
 
 def cut(x: Tensor, places: Tensor | None) -> Tensor:

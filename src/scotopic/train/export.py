@@ -15,7 +15,6 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from scotopic.enhance import graph_inputs, plan
@@ -30,6 +29,7 @@ from scotopic.train.networks import GRAPH, MosaicGraph, PackedGraph, size_multip
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Simulated, find_data, seed_of
+from scotopic.train.tidy import tidy
 from scotopic.train.weights import Graph, load_run
 from scotopic.write import check_place, place
 
@@ -123,6 +123,14 @@ def export(
     with writing(folder), scratch(folder) as part:
         packing = recipe.packing
         _write_graph(part / "model.onnx", graph, recipe)
+        difference = _check_parity(graph, part / "model.onnx", recipe, "float32")
+        if precision != "float32":
+            if precision == "int8":
+                report("measuring the ranges of values for int8")
+                assert calibration is not None
+                quantise(part / "model.onnx", calibration_feeds(recipe, calibration))
+            halve_weights(part / "model.onnx")
+            difference = _check_parity(graph, part / "model.onnx", recipe, precision)
         card: dict[str, Any] = {
             "format": CARD_FORMAT,
             "name": name,
@@ -136,17 +144,8 @@ def export(
             "precision": precision,
             "parameters": sum(p.numel() for p in graph.net.parameters()),
             "sha256": sha256(part / "model.onnx"),
+            "onnx_parity": difference,
         }
-        _check_parity(graph, part / "model.onnx", recipe, "float32")
-        if precision == "float16":
-            halve_weights(part / "model.onnx")
-        elif precision == "int8":
-            report("measuring the ranges of values for int8")
-            assert calibration is not None
-            quantise(part / "model.onnx", calibration_feeds(recipe, calibration))
-            halve_weights(part / "model.onnx")
-        card["sha256"] = sha256(part / "model.onnx")
-        card["onnx_parity"] = _check_parity(graph, part / "model.onnx", recipe, precision)
         write_card(part, card)
         report("measuring how far the tiles must overlap")
         most = HALO_MAX if isinstance(graph, MosaicGraph) and precision != "int8" else HALO_MAX_OTHERS
@@ -194,49 +193,9 @@ def _write_graph(target: Path, graph: Graph, recipe: Recipe) -> None:
             dynamo=False,
         )
     model = onnx.load(target)
-    _declare(model, recipe.packing.planes)
-    _share_constants(model.graph)
-    del model.metadata_props[:]
-    model.doc_string = ""
-    for node in model.graph.node:
-        node.doc_string = ""
+    tidy(model, recipe.packing.planes)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, target)
-
-
-def _declare(model: onnx.ModelProto, planes: int) -> None:
-    """Declare the contract's inputs, those too that the graph does not use, which the export leaves out; make what is
-    OPTIONAL a constant."""
-    declared = {value.name: value for value in model.graph.input}
-    model.graph.initializer.extend(
-        numpy_helper.from_array(values, name) for name, values in OPTIONAL.items() if name in declared
-    )
-    for name in INPUTS:
-        if name not in declared:
-            size = [1] if name == "ratio" else [planes]
-            declared[name] = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, size)
-    del model.graph.input[:]
-    model.graph.input.extend(declared[name] for name in INPUTS)
-
-
-def _share_constants(graph: onnx.GraphProto) -> None:
-    """Keep one of equal constants, of which the export writes hundreds."""
-    kept: dict[bytes, str] = {}
-    replaced: dict[str, str] = {}
-    for node in [n for n in graph.node if n.op_type == "Constant"]:
-        (name,), content = node.output, node.attribute[0].SerializeToString()
-        if content in kept:
-            replaced[name] = kept[content]
-            graph.node.remove(node)
-        kept.setdefault(content, name)
-    _rename_inputs(graph, replaced)
-
-
-def _rename_inputs(graph: onnx.GraphProto, names: dict[str, str]) -> None:
-    for node in graph.node:
-        node.input[:] = [names.get(name, name) for name in node.input]
-        for attribute in node.attribute:
-            _rename_inputs(attribute.g, names)
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:

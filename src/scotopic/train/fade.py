@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scotopic.train.blocks import cut
+from scotopic.train.blocks import cut, times_plus_in_one
 from scotopic.train.filters import unpack
 
 LAMP_LIGHT = 2.0
@@ -39,6 +39,13 @@ def straightened(bent: Tensor, square: Optional[Tensor], straight: Optional[Tens
     if square is None or straight is None:
         return bent
     return bent * (bent.relu() * square + straight)
+
+
+def straightened_one(bent: Tensor, square: Optional[Tensor], straight: Optional[Tensor]) -> Tensor:  # noqa: UP045
+    """The same of a single picture, in a pass less."""
+    if square is None or straight is None:
+        return bent
+    return bent * times_plus_in_one(bent.relu(), square, straight)
 
 
 def lamp_threshold(slope: Tensor, offset: Tensor) -> Tensor:
@@ -101,8 +108,10 @@ def faded_if_need_be(
     enhanced: Tensor,
     square: Optional[Tensor],  # noqa: UP045
     straight: Optional[Tensor],  # noqa: UP045
-    x: Tensor,
-    y: Tensor,
+    packed: Tensor,
+    dark: Tensor,
+    per_dn: Tensor,
+    gains: Tensor,
     tame: Tensor,
     lamp_starts: Tensor,
     demosaic: Tensor,
@@ -112,20 +121,23 @@ def faded_if_need_be(
     cell: int,
     saturation: float = NEAR_SATURATION[0],
 ) -> tuple[Tensor, Tensor]:
-    """The same for one picture, still bent, its lamps still to be divided by where they start, both unpacked.
+    """The same for one picture, the values `packed` in DN, still bent, its lamps still to be divided by where they
+    start, both unpacked.
 
     A demosaic that nobody asked for is made only where something fades to it; else it is given empty. A tenth of the
     graph's time. Each branch unpacks for itself, as what comes out of one is a copy.
     """
     # In steps from cheap to dear; hot pixels come as far as the second.
-    if bool(with_plain | (x.max() > saturation) | (tame.max() > lamp_starts.max())):
-        keep = kept(cut(x, places), cut(tame, places) * (1 / lamp_starts), binomial)
+    brightest = ((packed.amax((2, 3), keepdim=True) - dark) * per_dn).max()
+    if bool(with_plain | (brightest > saturation) | (tame.max() > lamp_starts.max())):
+        x = (cut(packed, places) - dark) * per_dn
+        keep = kept(x, cut(tame, places) * (1 / lamp_starts), binomial)
         if bool(with_plain | (keep.min() < 1)):
-            packed = F.conv2d(cut(y, places), demosaic)
-            light = mixed(straightened(enhanced, square, straight), packed, keep)
-            rgb, plain = unpack(light, cell), unpack(packed, cell)
+            demosaiced = F.conv2d(x * gains, demosaic)
+            light = mixed(straightened(enhanced, square, straight), demosaiced, keep)
+            rgb, plain = unpack(light, cell), unpack(demosaiced, cell)
         else:
-            rgb, plain = straightened(unpack(enhanced, cell), square, straight), enhanced[:, :3, :0]
+            rgb, plain = straightened_one(unpack(enhanced, cell), square, straight), enhanced[:, :3, :0]
     else:
-        rgb, plain = straightened(unpack(enhanced, cell), square, straight), enhanced[:, :3, :0]
+        rgb, plain = straightened_one(unpack(enhanced, cell), square, straight), enhanced[:, :3, :0]
     return rgb, plain

@@ -19,12 +19,12 @@ from scotopic.train.blocks import (
     Architecture,
     ConvolutionInParts,
     ResidualBlock,
-    by_colour,
     core,
     cut,
     enlarge,
     replicate,
     shared,
+    times_plus,
 )
 from scotopic.train.demosaic import BENT, LINEAR, demosaic_weights
 from scotopic.train.fade import LAMP_LIGHT, WayBack, faded, faded_if_need_be, lamp_threshold, straightened
@@ -64,27 +64,25 @@ FLOOR_ELECTRONS = 1e6
 """No picture is treated as cleaner than this many electrons at white: keeps the encoding finite."""
 
 
-def bend(light: Tensor) -> Tensor:
-    """A root with a straight line below 0: light in units of four knees to a curve of even noise.
+def encode(light: Tensor, knee: Tensor) -> Tensor:
+    """Light, in units of four times its `knee`, as the network sees it: bent, 0 at 0, 1 at display white.
+
+    A root with a straight line below 0, a curve of even noise.
 
     Above 0 it is the generalised Anscombe transform up to scale, so noise of variance a*v + b has the
     same spread everywhere when knee = 3/8 a + b/a; below 0 it goes on as a straight line, so the
     mean of noise around black is not bent. In these units the way back needs no root, which saves passes over the
     pixels.
     """
-    return (light.relu() + 0.25).sqrt() + light.clamp_max(0) - 0.5
+    per_one = 1 / bend_of_one(knee)
+    return times_plus((light.relu() + 0.25).sqrt() + light.clamp_max(0), per_one, -0.5 * per_one)
 
 
 def bend_of_one(knee: Tensor) -> Tensor:
-    """What `bend` gives for display white."""
+    """What the curve gives for display white before it is made 1 there."""
     # sqrt(1/(4 knee) + 1/4) - 1/2, without the difference that cancels where the knee is large.
     root = knee.sqrt()
     return 0.5 / (root * ((1 + knee).sqrt() + root))
-
-
-def encode(light: Tensor, knee: Tensor) -> Tensor:
-    """Light, in units of four times its `knee`, as the network sees it: bent, 0 at 0, 1 at display white."""
-    return bend(light) * (1 / bend_of_one(knee))
 
 
 def decode(encoded: Tensor, knee: Tensor) -> Tensor:
@@ -99,9 +97,9 @@ def way_back(knee: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class PackedUNet(nn.Module):
-    """A U-Net on packed places, its levels joined by addition; gives so many `values` and `choices`."""
+    """A U-Net on packed places, its levels joined by addition; gives tensors of so many channels as `parts` say."""
 
-    def __init__(self, inputs: int, values: int, choices: int, architecture: Architecture) -> None:
+    def __init__(self, inputs: int, parts: tuple[int, ...], architecture: Architecture) -> None:
         super().__init__()
         fine, middle, coarse = architecture.fine, architecture.middle, architecture.coarse
         self.stem = nn.Conv2d(inputs, fine, 3, padding=1)
@@ -116,12 +114,12 @@ class PackedUNet(nn.Module):
         self.decode_middle = ResidualBlock(middle, last)
         self.up_fine = nn.ConvTranspose2d(middle, fine, 2, stride=2)
         self.decode_fine = ResidualBlock(fine, finest)
-        self.head = ConvolutionInParts(fine, (values, choices), architecture.head)
+        self.head = ConvolutionInParts(fine, parts, architecture.head)
         with torch.no_grad():
             self.head.weight.mul_(0.1)
 
     def forward(self, x: Tensor, places: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Of inputs (B, C, h, w), a tensor (B, N, h, w) for each of the two.
+        """Of inputs (B, C, h, w), a tensor (B, N, h, w) for each of the parts.
 
         Without the `places` that are told: each level leaves out on the way back what nobody looks at.
         """
@@ -137,8 +135,8 @@ class PackedUNet(nn.Module):
         middle = self.decode_middle(middle + up)
         fine = cut(fine, places) + self.up_fine(cut(F.relu(middle), rest))
         fine = F.relu(self.decode_fine(fine))
-        parts: tuple[Tensor, ...] = self.head(fine)
-        return parts
+        given: tuple[Tensor, ...] = self.head(fine)
+        return given
 
 
 @dataclass(frozen=True)
@@ -218,10 +216,11 @@ class PackedGraph(nn.Module):
         green = slice(GREEN, GREEN + 1)
 
         # One packed place of margin all around, for the 3x3 filters.
-        x = (self._packed(mosaic) - self._by_pixel(black)) * self._by_pixel(1 / (white - black))
-        y = x * self._by_pixel(gain)
+        packed = self._packed(mosaic)
+        dark, per_dn, gains = map(self._by_pixel, (black, 1 / (white - black), gain))
         knee = knees[:, green].maximum(STRAIGHT_ELECTRONS * slope[:, green])
-        light = y * (1 / (4 * knee))
+        per_knee = per_dn * gains / (4 * knee)
+        light = times_plus(packed, per_knee, -dark * per_knee)
         lamp_starts = lamp_threshold(slope[:, green], offset[:, green]) / (4 * knee)
         # Hot pixels must not pass for light.
         tame = light.minimum(5 * lamp_starts)
@@ -231,13 +230,16 @@ class PackedGraph(nn.Module):
         enhanced, back = self._enhanced(Seen(light, tame, slope, knees, knee, lamp, places))
         if trim is None or with_plain is None:
             own, lamps = straightened(enhanced, *back), tame * (1 / lamp_starts)
-            rgb, plain = faded(own, x, y, lamps, self.demosaic, self.binomial)
+            x = (packed - dark) * per_dn
+            rgb, plain = faded(own, x, x * gains, lamps, self.demosaic, self.binomial)
             return unpack(rgb, self.packing.cell), unpack(plain, self.packing.cell)
         both: tuple[Tensor, Tensor] = faded_if_need_be(
             enhanced,
             *back,
-            x,
-            y,
+            packed,
+            dark,
+            per_dn,
+            gains,
             tame,
             lamp_starts,
             self.demosaic,
@@ -266,6 +268,36 @@ class PackedGraph(nn.Module):
         return replicate(pack(mosaic, cell))
 
 
+class Mix(nn.Module):
+    """What the network says of each pixel, its fixed demosaic and the mean around it, in one.
+
+    Each operation is a pass over three values a pixel, which is what the graph's time goes into beside the
+    convolutions: here additions go into the convolutions before them, and nothing is reordered in between.
+    """
+
+    detail: Tensor
+    upsample: Tensor
+    thrice: Tensor
+    less_one: Tensor
+
+    def __init__(self, packing: Packing) -> None:
+        super().__init__()
+        pixels = packing.pixels
+        self.register_buffer("detail", demosaic_weights(packing, BENT), persistent=False)
+        self.register_buffer("upsample", -upsample_weights(packing), persistent=False)
+        self.register_buffer("thrice", torch.eye(pixels).repeat(3, 1)[..., None, None], persistent=False)
+        self.register_buffer("less_one", -torch.ones(3 * pixels), persistent=False)
+
+    def forward(self, values: Tensor, gates: Tensor, bent: Tensor, mean: Tensor) -> Tensor:
+        """Of `values` (B, 3*P, h, w) the network's and `gates` (B, P, h, w), of bent light (B, P, h + 2, w + 2) and of
+        its mean (B, 3, h + 2, w + 2): (B, 3*P, h, w). A gate of 0 pulls the detail half the way to the mean, a low one
+        all of it."""
+        detail = F.conv2d(bent, self.detail)
+        off = F.conv2d(mean, self.upsample) + detail
+        pull = F.conv2d(torch.sigmoid(gates), self.thrice, self.less_one)
+        return (values + detail) + pull * off
+
+
 class MosaicGraph(PackedGraph):
     """Ours, for mosaics of one packing: RGGB, or X-Trans in our phase.
 
@@ -278,18 +310,15 @@ class MosaicGraph(PackedGraph):
     three colours of 16 pixels.
     """
 
-    detail: Tensor
     cell_mean: Tensor
-    upsample: Tensor
 
     def __init__(self, packing: Packing, architecture: Architecture) -> None:
         super().__init__(packing)
         self.architecture = architecture
         pixels, scales = packing.pixels, len(MEAN_SCALES)
-        self.net = PackedUNet(pixels + 4 + 3 * scales, 3 * pixels, pixels + scales, architecture)
-        self.register_buffer("detail", demosaic_weights(packing, BENT), persistent=False)
+        self.net = PackedUNet(pixels + 4 + 3 * scales, (3 * pixels, pixels + scales), architecture)
+        self.mix = Mix(packing)
         self.register_buffer("cell_mean", cell_mean_weights(packing), persistent=False)
-        self.register_buffer("upsample", upsample_weights(packing), persistent=False)
 
     def _enhanced(self, seen: Seen) -> tuple[Tensor, WayBack]:
         bent = encode(seen.light, seen.knee)
@@ -300,13 +329,9 @@ class MosaicGraph(PackedGraph):
         inputs = torch.cat([own, noise, *means], dim=1)
         values, choices = in_precision(self.net, (inputs, seen.places), self.autocast)
         gates, scores = torch.split(choices, [self.packing.pixels, len(MEAN_SCALES)], dim=1)
-        # From here on each operation is a pass over three values a pixel, which is what the graph's time goes into
-        # beside the convolutions.
         lights = [cut(light, seen.places) for light in lights]
-        mean = F.conv2d(replicate(encode(shared(lights, scores), seen.knee)), self.upsample)
-        detail = F.conv2d(cut(bent, seen.places), self.detail)
-        pull = torch.sigmoid(-gates)[:, None] * by_colour(mean - detail)
-        return values + (detail + pull.flatten(1, 2)), way_back(seen.knee)
+        mean = replicate(encode(shared(lights, scores), seen.knee))
+        return self.mix(values, gates, cut(bent, seen.places), mean), way_back(seen.knee)
 
     def _local_means(self, light: Tensor, lamp: Tensor) -> list[Tensor]:
         """Means of the light over squares of MEAN_SCALES packed places: (B, P, h, w) to (B, 3, h, w).

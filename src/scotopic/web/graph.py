@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from scotopic.errors import ModelError
-from scotopic.models import Card, verify
+from scotopic.models import Card, verified
 
 WEIGHTS = "weights.bin"
 """The name under which the graph asks for its weights."""
@@ -45,9 +45,9 @@ def page_graph(card: Card) -> PageGraph:
 
     Raises ModelError where the graph is not the card's, is broken, or holds weights beyond float16.
     """
-    verify(card)
+    content = verified(card)
     try:
-        model = onnx.load(card.graph, load_external_data=False)
+        model = onnx.load_from_string(content)
     except Exception as error:
         raise ModelError(f"{card.graph}: is no ONNX graph ({error})") from error
     _widen(model.graph)
@@ -98,8 +98,3 @@ def _ask_for_trim(card: Card, graph: onnx.GraphProto) -> None:
         )
     graph.initializer.remove(constants[0])
     graph.input.append(helper.make_tensor_value_info("trim", constants[0].data_type, constants[0].dims))
-
-
-def widened(weights: bytes) -> bytes:
-    """Weights as the graph's offsets count them: float32, little-endian. The page does the same."""
-    return np.frombuffer(weights, "<f2").astype("<f4").tobytes()

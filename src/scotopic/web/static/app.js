@@ -1,4 +1,4 @@
-// The page: brings together who works (workers.js: device.js, computer.js), what is waiting (queue.js), what is seen
+// The page: brings together who works (places.js, workers.js: device.js, computer.js), what is waiting (queue.js), what is seen
 // (view.js, render.js) and what the user sets (controls.js, dialogs.js).
 
 import { keepAwake } from "./awake.js";
@@ -11,22 +11,20 @@ import { choose, fill, number, say } from "./i18n.js";
 import { listen, takeShared } from "./incoming.js";
 import { begun, isolateOnce, register, stored } from "./offline.js";
 import { canShare } from "./outgoing.js";
+import { Places } from "./places.js";
 import { Queue, START } from "./queue.js";
 import { Renders } from "./render.js";
 import { Saving } from "./saving.js";
 import { applyTheme, keep, load } from "./settings.js";
-import { cameraLine, hopeful, planLine, showFailure, takenLine } from "./status.js";
+import { cameraLine, planLine, showFailure, takenLine } from "./status.js";
 import { Strip, thumbOf } from "./strip.js";
 import { canvasOf, View } from "./view.js";
-import { Workers } from "./workers.js";
 
 const $ = (id) => document.getElementById(id);
 
 const touched = begun();
 const settings = load();
 let engineNow = null; // What the worker said it runs on.
-let computer = null; // What the server's API said, where there is one,
-let asked = false; // once it was asked.
 const SLOW_MS = 700; // What takes longer than this to be drawn is said to be under way.
 let slow = null;
 
@@ -48,9 +46,10 @@ const controls = new Controls($("controls"), (chosenNow, moving) => {
 
 // ---- who works
 
-const workers = new Workers({
-  find: (id) => queue.find(id),
-  placeFor,
+const places = new Places({
+  queue,
+  controls,
+  settings,
   starts: {
     device: (heard) => new Device({ engine: settings.engine, heard }),
     computer: (heard) => new Computer({ heard, quality }),
@@ -60,75 +59,7 @@ const workers = new Workers({
 
 function ask(message) {
   if (message.type === "close") saving.stopped(message.id);
-  if (asked) workers.ask(message);
-}
-
-/** Where a picture goes, or one that is still to come. */
-function placeFor(picture = null) {
-  return computer && (picture?.sentTo ?? settings.place) === "computer" ? "computer" : "device";
-}
-
-/** Where a picture is. */
-function placeOf(picture) {
-  return (picture?.state === "waiting" ? null : picture?.by) ?? placeFor(picture);
-}
-
-function begin() {
-  asked = true;
-  workers.at(placeFor());
-  showPlace();
-  queue.renew(queue.pictures.filter(({ working }) => working));
-}
-
-/** Say where the picture on the screen is worked on, and where the next will be. */
-function showPlace() {
-  if (!asked) return;
-  const place = placeOf(queue.selected);
-  controls.offer({ ownBalance: place === "device" });
-  $("promise").textContent = say(placeFor() === "computer" ? "promiseComputer" : "promiseDevice");
-  $("where").hidden = !computer;
-  $("where").dataset.place = place;
-  $("where").textContent = say(place === "computer" ? "placeComputer" : "placeDevice");
-}
-
-/** The settings name another place: what is done stays where it is, what is not goes there if that may help. */
-function changePlace() {
-  const place = placeFor();
-  workers.at(place);
-  const others = queue.pictures.filter((picture) => picture.state !== "done" && (picture.by ?? place) !== place);
-  const resting = others.filter((picture) => queue.resting(picture));
-  const balance = queue.selected?.settings.wb;
-  // What was done on this device is not sent either when it is opened again.
-  for (const picture of queue.pictures) {
-    picture.sentTo = picture.state === "done" && picture.by === "device" ? "device" : null;
-    picture.settings.wb = elsewhere(picture);
-  }
-  const failed = ({ state, failure }) => state === "failed" && hopeful(failure.code);
-  const moved = others.filter((picture) => picture.working || failed(picture) || resting.includes(picture));
-  for (const picture of others) queue.release(picture);
-  if (queue.selected && queue.selected.settings.wb !== balance) controls.put(queue.selected.settings);
-  queue.renew(moved);
-  showPlace();
-}
-
-/** Another engine: what it had open on this device is opened again, the picture on the screen at once. */
-function changeEngine() {
-  const here = queue.pictures.filter(({ by }) => by === "device");
-  workers.stop("device");
-  if (placeFor() === "device") workers.at("device");
-  const again = (picture) => picture.working || (picture.state === "failed" && hopeful(picture.failure.code));
-  const shown = (picture) => picture === queue.selected && picture.resident && picture.state === "done";
-  const renewed = here.filter((picture) => again(picture) || shown(picture));
-  for (const picture of here) queue.release(picture);
-  queue.renew(renewed);
-}
-
-/** A picture's balance for whoever works on it: an own one with its gains, as the computer knows no temperatures. */
-function elsewhere(picture) {
-  const { settings: { wb }, balance } = picture;
-  if (typeof wb === "string" || wb.gains || placeFor(picture) !== "computer") return wb;
-  const told = JSON.stringify(balance?.of) === JSON.stringify(wb);
-  return told ? { ...wb, gains: balance.gains } : "camera";
+  places.ask(message);
 }
 
 /** Every message of the worker. */
@@ -184,7 +115,7 @@ function chosen(picture) {
   renders.take(null);
   strip.refresh();
   showWork();
-  showPlace();
+  places.show();
   if (!picture) return;
   if (document.activeElement === document.body) $("main").focus({ preventScroll: true });
   controls.put(picture.settings);
@@ -248,7 +179,7 @@ function changed(picture) {
   strip.update(picture);
   showWork();
   if (picture !== queue.selected) return;
-  showPlace();
+  places.show();
   $("stage").dataset.state = $("panel").dataset.state = picture.state;
   turned();
   $("canvas").setAttribute("aria-label", say("canvasLabel", { name: picture.name }));
@@ -276,7 +207,7 @@ function changed(picture) {
   $("cancel").hidden = picture.state === "waiting";
   $("cancel").disabled = Boolean(picture.cancelling);
 
-  showFailure($("notice"), picture, { computer: Boolean(computer) && placeOf(picture) === "device" });
+  showFailure($("notice"), picture, { computer: Boolean(places.computer) && places.of(picture) === "device" });
   const usable = picture.state === "done" && picture.resident;
   controls.enable(picture.drawable);
   for (const id of ["save", "share", "save-dng"]) $(id).disabled = !usable;
@@ -308,7 +239,7 @@ function hush() {
 // ---- out
 
 const quality = () => Number(settings.quality);
-const saving = new Saving({ queue, say: toast, quality, ask, place: placeOf });
+const saving = new Saving({ queue, say: toast, quality, ask, place: (picture) => places.of(picture) });
 
 function stop(picture) {
   if (saving.busy(picture)) saving.cancel(picture);
@@ -341,7 +272,7 @@ $("notice-retry").addEventListener("click", () => queue.restart(queue.selected))
 $("notice-computer").addEventListener("click", () => {
   // This one alone: the settings, and with them all others, stay as they are.
   queue.selected.sentTo = "computer";
-  queue.selected.settings.wb = elsewhere(queue.selected);
+  queue.selected.settings.wb = places.balanceOf(queue.selected);
   queue.renew([queue.selected]);
 });
 $("zoom").addEventListener("click", (event) => {
@@ -390,8 +321,8 @@ function set(changes) {
   applyTheme(settings.theme);
   view.draw();
   if (settings.language !== before.language) speak();
-  if (settings.place !== before.place) changePlace();
-  if (settings.engine !== before.engine) changeEngine();
+  if (settings.place !== before.place) places.change();
+  if (settings.engine !== before.engine) places.changeEngine();
 }
 
 function offerUpdate(key, use) {
@@ -405,7 +336,7 @@ function speak() {
   choose(settings.language);
   fill();
   controls.words();
-  showPlace();
+  places.show();
   for (const picture of queue.pictures) changed(picture);
 }
 
@@ -423,13 +354,12 @@ window.addEventListener("beforeinstallprompt", (event) => {
   };
 });
 $("settings-open").addEventListener("click", () => {
-  settingsDialog($("settings"), settings, { set, engine: engineNow, computer, stored: stored() });
+  settingsDialog($("settings"), settings, { set, engine: engineNow, computer: places.computer, stored: stored() });
 });
 listen({ input: $("file"), drop: $("drop"), took: (files) => queue.add(files), empty: () => toast(say("noPhotos")) });
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
 
-computer = await findComputer();
-begin();
+places.begin(await findComputer());
 const shared = await takeShared();
 if (shared.length) queue.add(shared);
 const open = () => queue.pictures.length > 0;

@@ -4,12 +4,13 @@
 import { readable } from "./file.js";
 
 const OVER = ["done", "failed", "cancelled"];
+const FOUND_MS = 3000; // Who says nothing for so long is no computer of the user's, and the page begins without.
 const TRIES = 4; // The browser tries to take up broken events every three seconds or so.
 
 /** What the server's API says of itself; null where the page comes from a host without one. */
 export async function findComputer() {
   try {
-    const answer = await fetch("api/status", { headers: { accept: "application/json" } });
+    const answer = await fetch("api/status", { headers: { accept: "application/json" }, signal: AbortSignal.timeout(FOUND_MS) });
     if (answer.status !== 200) return null;
     const status = await answer.json();
     return status.waiting_max > 0 ? status : null; // A static site answers {}.

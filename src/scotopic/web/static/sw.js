@@ -79,8 +79,13 @@ async function later(request, bare) {
   if (kept) return kept;
   const fresh = await fetch(request);
   if (fresh.status === 200) {
-    for (const old of await store.keys()) if (old.url.startsWith(`${bare}?`)) await store.delete(old);
-    await store.put(key, fresh.clone());
+    const stale = (await store.keys()).filter(({ url }) => url.startsWith(`${bare}?`));
+    try {
+      await store.put(key, fresh.clone());
+      for (const old of stale) await store.delete(old);
+    } catch {
+      // No room: what was fetched serves all the same, and what was kept stays.
+    }
   }
   return fresh;
 }

@@ -5,7 +5,6 @@ import { developed, developer, uprightSize } from "./develop.js";
 import { enhance, modelFor, plan, preview } from "./enhance.js";
 import { Engine, hasGraphics, lacking, trial } from "./engines.js";
 import { ScotopicError } from "./errors.js";
-import { decide } from "./exposure.js";
 import { bytesOf } from "./file.js";
 import { fileOf } from "./files.js";
 import { librawModule } from "./libraw.js";
@@ -166,31 +165,29 @@ async function quickly(picture) {
 }
 
 /** The file's counts, and what is to be done with them. */
-async function decode(picture, ratio = null) {
+async function decode(picture) {
   const bytes = await bytesOf(picture.file);
   goOn(picture);
   const captured = await read(bytes, { name: picture.file.name, megapixelsMax: megapixelsMax() });
   if (captured.exif?.enhanced)
     throw new ScotopicError("enhanced", "a second time would take texture for noise");
   goOn(picture);
-  const made = plan(captured, page.constants, ratio);
+  const made = plan(captured, page.constants);
   Object.assign(picture, { captured, made, size: [captured.height, captured.width] });
 }
 
 const sizeOf = ({ size: [height, width] }) => ({ height, width });
 
-async function work({ id, ratio = null }) {
+async function work({ id }) {
   const picture = pictureOf(id);
   goOn(picture);
-  const asked = ratio ?? picture.made.exposure.ratio;
-  if (picture.full && picture.light.ratio === asked) {
+  if (picture.full) {
     post({ type: "enhanced", id, engine: engine.kind, seconds: 0 });
     return;
   }
   const start = performance.now();
   await equipped();
-  if (!picture.captured) await decode(picture, ratio);
-  const made = { ...picture.made, exposure: ratio ? decide(picture.made.mosaic, page.constants, ratio) : picture.made.exposure };
+  const { made } = picture;
   const light = await withEngine(picture, (pixels) =>
     enhance(picture.captured, made, engine, {
       constants: page.constants,
@@ -202,11 +199,10 @@ async function work({ id, ratio = null }) {
   // Whoever cancelled while the last of it was done is heard now; later it is too late for that.
   await new Promise((heard) => setTimeout(heard));
   goOn(picture);
-  // The counts are read again from the file should another ratio be asked for.
   release(picture.captured.data, made.mosaic.data);
   picture.captured = null;
   made.mosaic = null;
-  Object.assign(picture, { made, light, like: light, full: true });
+  Object.assign(picture, { light, like: light, full: true });
   picture.stack = levels(light);
   views.length = 0;
   post({ type: "enhanced", id, engine: engine.kind, seconds: (performance.now() - start) / 1000 });
