@@ -658,6 +658,20 @@ def test_training_draws_the_camera_of_the_profile_and_no_other():
         NoiseRange().narrowed_to(unknown)
 
 
+def test_a_recipe_for_another_kind_of_sensor_is_refused_with_the_one_that_fits():
+    pytest.importorskip("torch", reason="needs the train extra")
+    from scotopic.train.recipes import recipe_named
+
+    bayer = of({400: 2.0})
+    xtrans = replace(bayer, cfa=X_TRANS, black_dn=bayer.black_dn[:1] * 36)
+    assert recipe_named("scotopic").of_camera(bayer).noise != recipe_named("scotopic").noise
+    assert recipe_named("xtrans").of_camera(xtrans).noise != recipe_named("xtrans").noise
+    with pytest.raises(SettingsError, match="train the recipe xtrans, --from xtrans-fast"):
+        recipe_named("scotopic").of_camera(xtrans)
+    with pytest.raises(SettingsError, match="train the recipe scotopic, --from bayer-fast"):
+        recipe_named("xtrans").of_camera(bayer)
+
+
 def test_a_dark_photo_is_simulated_with_the_profile(made, tmp_path):
     picture = tmp_path / "photo.png"
     Image.fromarray(np.full((128, 160, 3), 90, np.uint8)).save(picture)

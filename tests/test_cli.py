@@ -431,6 +431,25 @@ def test_files_that_cannot_be_used_are_told_in_a_line_each_whatever_their_names_
     assert second.startswith(f"  {tmp_path}/short/c.dng: ")
 
 
+@pytest.mark.skipif(os.name != "posix" or shutil.which("bash") is None, reason="needs bash")
+def test_a_home_that_may_not_be_written_is_told_when_completion_is_installed(tmp_path):
+    tmp_path.chmod(0o555)
+    # As root nothing is forbidden, so the mode alone would tell nothing.
+    drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    if drop and shutil.which("setpriv") is None:
+        pytest.skip("as root this needs setpriv")
+    done = subprocess.run(
+        [*drop, sys.executable, "-m", "scotopic", "--install-completion", "bash"],
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "could not be written (Permission denied)" in done.stderr
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.parametrize("words", [["info", SAMPLE], ["--help"]])
 def test_a_full_standard_output_is_told(words):

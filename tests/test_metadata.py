@@ -187,6 +187,16 @@ def test_the_mark_tells_enhanced_pictures_from_others(tmp_path, kind):
     assert not is_enhanced(plain)
 
 
+def test_a_file_that_is_no_tiff_is_not_searched_to_its_end(tmp_path):
+    packet = xmp_packet(RICH.marked())
+    path = tmp_path / "copy.dng"
+    for at, found in ((1 << 20, True), (1 << 30, False)):
+        with path.open("wb") as file:
+            file.seek(at)
+            file.write(packet)
+        assert is_enhanced(path) == found
+
+
 def test_a_sidecars_words_go_before_the_files_own(tmp_path):
     path = tiff_with(tmp_path / "IMG_1.tif", RICH, FOREIGN)
     (tmp_path / "IMG_1.xmp").write_bytes(build(Words(rating=5, label="Red"), enhanced=False))

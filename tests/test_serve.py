@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote, urlencode, urljoin
@@ -30,6 +30,8 @@ pytest.importorskip("fastapi", reason="the web extra is not installed")
 import dng_files
 from conftest import ROOT
 from scotopic.batch import Kind
+from scotopic.calibration.apply import profiles_folder
+from scotopic.calibration.calibrate import calibrate
 from scotopic.devices import check_device
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
@@ -444,6 +446,27 @@ def test_what_is_no_raw_file_fails_in_words_under_its_own_name(server, raw, name
     assert failed["result"] is None
     assert server.ask(f"/api/jobs/{sent.json['id']}/result").status == 409
     server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
+def test_an_installed_camera_profile_is_used_as_by_the_command_line(own, photo, tmp_path, monkeypatch):
+    sensor = replace(sony_a7s2(3200), make="Simulated", model="One", black_error_dn=(3.0,) * 4)
+    frames = [tmp_path / f"{i}.dng" for i in range(3)]
+    for i, path in enumerate(frames):
+        rng = np.random.default_rng(i)
+        write_mosaic(path, expose(np.zeros((256, 256, 3), np.float32), sensor, 1, rng, exposure_s=0.1))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "home"))
+    folder = profiles_folder()
+    running = own()
+    write_mosaic(tmp_path / "night.dng", expose(photo, sensor, 100, np.random.default_rng(9)))
+    content = (tmp_path / "night.dng").read_bytes()
+    # One comes while the server runs.
+    for installed in (False, True):
+        if installed:
+            folder.mkdir(parents=True)
+            calibrate(frames).profile.save(folder / "one.json")
+        told = running.finished(running.send(content, ratio=100).json["id"])
+        assert told["state"] == "done", told
+        assert told["facts"]["profile"] == ("Simulated One" if installed else None)
 
 
 def test_what_scotopic_has_enhanced_already_fails_under_a_code_of_its_own(server, raw):

@@ -8,14 +8,19 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from scotopic.batch import Settings
+from scotopic.calibration.apply import Profiles
+from scotopic.calibration.profile import CameraProfile
 from scotopic.dng.write import write_mosaic
-from scotopic.jobs.journal import NAME
+from scotopic.frame import RGGB
+from scotopic.jobs.journal import NAME, settings_in_words
 from scotopic.sensor import expose, sony_a7s2
 
 COUNT = 6
@@ -208,6 +213,18 @@ def test_going_on_does_again_what_is_missing_or_has_changed_and_tries_failures_a
     # No time is in these files, so that nothing tells an edited photo from another one.
     assert status == 0, words
     assert results(out) == sorted([*ALL, "IMG_2_dng-scotopic.jpg"])
+
+
+def test_installed_camera_profiles_are_no_settings_of_the_run_and_one_that_is_named_is():
+    def words(profiles):
+        return settings_in_words(Settings(profiles=profiles), None)
+
+    known = CameraProfile("Sony", "A7S", "", RGGB, (512.0,) * 4, 16383.0, 8, 8, settings=(), patterns=())
+    assert words(Profiles((known,))) == words(Profiles()) == words(None)
+    asked = words(Profiles((known,), asked=True))
+    assert asked["profile"].startswith("Sony A7S (")
+    other = words(Profiles((replace(known, serial="7"),), asked=True))
+    assert asked["profile"] != other["profile"]
 
 
 @pytest.mark.slow

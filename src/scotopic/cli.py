@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -83,7 +84,7 @@ def main() -> None:
         sys.exit(PIPE_CLOSED)
     except OSError as error:
         if error.filename != STANDARD_OUTPUT:
-            if error.errno not in NO_ROOM:
+            if error.errno not in (*NO_ROOM, *NOT_ALLOWED):
                 raise
             errors.print(f"scotopic: {unwritten(error.filename or 'a file', error)}")
             sys.exit(1)
@@ -92,6 +93,10 @@ def main() -> None:
         errors.print(f"scotopic: standard output cannot be written ({error.strerror}): send it elsewhere")
         sys.exit(1)
 
+
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""What the system says of files that are not this user's: of a shell's settings, say, which --install-completion
+writes."""
 
 STANDARD_OUTPUT = "<stdout>"
 """The file's name in errors of what is written to it, and of nothing else."""

@@ -220,8 +220,7 @@ def train_command(
                     f"{profile}: photos would get this camera's noise, and this run learns from pairs alone: leave "
                     "--profile out, or give clean photos too (--data) to a recipe of ours (scotopic, xtrans)"
                 )
-            noise = chosen.noise.narrowed_to(load_profile(profile))
-            chosen = dataclasses.replace(chosen, noise=noise)
+            chosen = chosen.of_camera(load_profile(profile))
         options = Options(
             start=load_start(start) if start is not None else None,
             start_name=start,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -69,7 +70,12 @@ def unwritten(path: object, error: OSError) -> WriteError:
     'run/log.jsonl: could not be written (No space left on device); make room first'
     """
     words = f"{path}: could not be written ({error.strerror or error})"
-    return DiskFullError(f"{words}; make room first") if error.errno in NO_ROOM else WriteError(words)
+    is_full = error.errno in NO_ROOM or (error.errno is None and _NUMPY_WROTE_LESS.search(str(error)))
+    return DiskFullError(f"{words}; make room first") if is_full else WriteError(words)
+
+
+_NUMPY_WROTE_LESS = re.compile(r"\d+ requested and \d+ written")
+"""What numpy says in place of the system's number."""
 
 
 class SettingsError(ScotopicError):

@@ -266,6 +266,11 @@ def read_tags(path: Path) -> Exif | None:
     return Exif(main, exif, gps)
 
 
+SEARCHED = 1 << 26
+"""Bytes of a file that is no TIFF in which its XMP packet may begin: ours stand before the pixels. A copy whose place
+was reserved may be gigabytes of nothing."""
+
+
 def _packet(path: Path) -> bytes:
     """The XMP packet of a file: TIFF's tag 700, or the first that stands in any other file; or nothing."""
     with opened(path) as file:
@@ -275,8 +280,8 @@ def _packet(path: Path) -> bytes:
         if not head:
             return b""
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            start = content.find(_PACKET_OPENS)
-            stop = content.find(_PACKET_CLOSES, start) if start >= 0 else -1
+            start = content.find(_PACKET_OPENS, 0, SEARCHED)
+            stop = content.find(_PACKET_CLOSES, start, start + xmp.LARGEST_PACKET) if start >= 0 else -1
             return bytes(content[start : stop + len(_PACKET_CLOSES)]) if stop >= 0 else b""
 
 

@@ -44,15 +44,20 @@ _NOT_OF_THE_PICTURES = ("overwrite", "skip_existing", "dry_run", "tile", "sandbo
 
 
 def settings_in_words(settings: Settings, card: Card | None) -> dict[str, str]:
-    """What a resumed run must have in common with the interrupted one."""
+    """What a resumed run must have in common with the interrupted one.
+
+    Installed camera profiles do not belong to it: they come and go, and what is done stays as it is.
+    """
     words = {
         field.name: str(getattr(settings, field.name))
         for field in dataclasses.fields(settings)
         # A quality is the API's to choose, which keeps no journal.
         if field.name not in (*_NOT_OF_THE_PICTURES, "profiles", "quality")
     }
-    if settings.profiles is not None:
-        words["profiles"] = hashlib.sha256(pickle.dumps(settings.profiles)).hexdigest()[:16]
+    if settings.profiles is not None and settings.profiles.asked:
+        (profile,) = settings.profiles.known
+        digest = hashlib.sha256(pickle.dumps(profile)).hexdigest()[:16]
+        words["profile"] = f"{profile.name} ({digest})"
     return words | {"model": f"{card.name} {card.version} {card.sha256[:16]}" if card is not None else ""}
 
 

@@ -8,7 +8,10 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 
+from scotopic.calibration.profile import CameraProfile
 from scotopic.errors import SettingsError
+from scotopic.models import default_for
+from scotopic.pattern import PATTERNS
 from scotopic.train.blocks import Architecture
 from scotopic.train.filters import PACKINGS, Packing
 from scotopic.train.networks import GRAPH, size_multiple
@@ -142,6 +145,20 @@ class Recipe:
     def packing(self) -> Packing:
         """The sensors that the network is for."""
         return PACKINGS["xtrans" if self.network == "xtrans" else "bayer"]
+
+    def of_camera(self, profile: CameraProfile) -> Recipe:
+        """The same for the noise of one camera alone.
+
+        Raises SettingsError where its sensor is of another kind than the network's, or its gain is not known.
+        """
+        sensor = next(pattern.sensor for pattern in PATTERNS if pattern.cell == len(profile.cfa))
+        if sensor != self.packing.pattern.sensor:
+            recipe = {"bayer": "scotopic", "xtrans": "xtrans"}[sensor]
+            raise SettingsError(
+                f"the profile is of the {profile.name}, whose sensor is of the {sensor} kind, and this recipe is for "
+                f"{self.packing.pattern.sensor} sensors: train the recipe {recipe}, --from {default_for(sensor)}"
+            )
+        return dataclasses.replace(self, noise=self.noise.narrowed_to(profile))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON, and which graph they are for."""

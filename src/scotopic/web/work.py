@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import queue
@@ -112,6 +113,7 @@ def main(folder: Path, device: str) -> None:
             answers.write(json.dumps(message) + "\n")
 
     from scotopic import batch
+    from scotopic.calibration.apply import installed
     from scotopic.errors import ScotopicError
     from scotopic.run import Models
     from scotopic.web.choices import Choices
@@ -126,7 +128,8 @@ def main(folder: Path, device: str) -> None:
             job = batch.Job(Path(task["source"]), Path(task["target"]))
             outcome = batch.treated(
                 job,
-                choices.settings(),
+                # Looked for with each picture, as the command line does: profiles come and go.
+                dataclasses.replace(choices.settings(), profiles=installed()),
                 models,
                 lambda share: tell(stage="develop" if share >= 1 else "network", share=share),
             )
