@@ -200,6 +200,10 @@ def may_replace(path: Path, overwrite: bool, replaces: State | None) -> bool:
     return overwrite or (replaces is not None and state_of(path) == replaces)
 
 
+PARTS = ".scotopic-*.part"
+"""A pattern of the names under which any process writes."""
+
+
 def part_names(process: int) -> str:
     """A pattern of the names under which a process writes: where it was killed, others can tidy up."""
     return f".scotopic-{process}-*.part"

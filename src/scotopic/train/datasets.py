@@ -35,9 +35,6 @@ from scotopic.train.simulate import Batch, srgb_to_linear
 HDR_CEILING = 100.0
 """Light in HDR scenes is cut here, in units of display white: suns outshine any lamp by far."""
 
-LINEAR = srgb_to_linear(torch.arange(256) / 255)
-"""Linear light by 8-bit sRGB value: a power for each pixel took a tenth of a step's time."""
-
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".exr"})
 
 RAWS = frozenset(
@@ -212,6 +209,8 @@ class CleanPhotos:
     def __init__(self, paths: list[Path], crop: int, device: torch.device) -> None:
         self.crop = crop
         self.device = device
+        # Linear light by 8-bit value: a power for each pixel took a tenth of a step's time.
+        self.linear = srgb_to_linear(torch.arange(256) / 255).to(device)
         self.photos = [p.to(device) for p in load_photos(paths) if min(p.shape[1:]) >= crop + 16]
         if not self.photos:
             raise DatasetError(
@@ -243,7 +242,7 @@ class CleanPhotos:
             top = int(draw() * (height - side))
             left = int(draw() * (width - side))
             piece = photo[:, top : top + side, left : left + side]
-            linear = piece.float() if photo.dtype == torch.float16 else LINEAR[piece.int()]
+            linear = piece.float() if photo.dtype == torch.float16 else self.linear[piece.int()]
             if side != self.crop:
                 linear = F.interpolate(
                     linear[None], (self.crop, self.crop), mode="bilinear", antialias=True

@@ -18,7 +18,7 @@ from scotopic.files import is_folder, is_there
 from scotopic.jobs.journal import lock
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Data
-from scotopic.write import place_bytes
+from scotopic.write import PARTS, place_bytes
 
 _RUNNING = ".running"
 _SCRATCH = ".scotopic-export-"
@@ -41,7 +41,7 @@ def held(out: Path) -> Iterator[None]:
         except OSError as error:
             raise unwritten(out / _RUNNING, error) from error
         with file, _locked(file, out):
-            for part in out.glob(".scotopic-*.part"):
+            for part in out.glob(PARTS):
                 part.unlink(missing_ok=True)
             yield
 
