@@ -62,14 +62,16 @@ class DiskFullError(WriteError):
     """There was no room for a result."""
 
 
-def unwritten(path: object, error: OSError) -> WriteError:
-    """The error for what the system would not write: the path, why, and what to do about a full disk.
+def unwritten(path: object, error: OSError, otherwise: str = "") -> WriteError:
+    """The error for what the system would not write: the path, why, and what to do: about a full disk, or `otherwise`.
 
     >>> str(unwritten("run/log.jsonl", OSError(errno.ENOSPC, "No space left on device")))
     'run/log.jsonl: could not be written (No space left on device); make room first'
     """
     words = f"{path}: could not be written ({error.strerror or error})"
-    return DiskFullError(f"{words}; make room first") if error.errno in NO_ROOM else WriteError(words)
+    if error.errno in NO_ROOM:
+        return DiskFullError(f"{words}; make room first")
+    return WriteError(f"{words}; {otherwise}" if otherwise else words)
 
 
 class SettingsError(ScotopicError):

@@ -20,6 +20,7 @@ from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 
 from scotopic.errors import DatasetError, WriteError, unwritten
+from scotopic.folders import make_folder
 from scotopic.train.folder import flush
 from scotopic.write import PARTS, place_bytes
 
@@ -48,8 +49,8 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     facts = json.dumps(checkpoint.facts, sort_keys=True)
     header = {"format": str(_FORMAT), "facts": facts, "sha256": _digest(tensors, facts)}
     target = folder / f"step-{step:08}.safetensors"
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_tensors(target, tensors, header)
         flush(folder)
         # One that lies ahead is of a run that fell back to before it: damaged, or overtaken.
