@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from scotopic import exposure, noise
 from scotopic.enhance import Plan, enhance
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
-from scotopic.frame import NoiseProfile
+from scotopic.frame import GREEN, Mosaic, NoiseProfile
 from scotopic.run import Models
 from scotopic.sensor import Sensor, eld_camera, expose, phone, sony_a7s2
 
@@ -43,6 +44,12 @@ TAG_SENSORS = [replace(phone(iso), make="Nobody") for iso in (50, 100, 200, 400,
 TAG_RATIOS = (1, 4, 16, 64)
 
 
+def typical_level(mosaic: Mosaic) -> npt.NDArray[np.floating]:
+    """The median x of the picture, where its noise is compared."""
+    greens = [plane[::4, ::4].ravel() for colour, plane in mosaic.colour_planes() if colour == GREEN]
+    return np.array(max(float(np.median(np.concatenate(greens))), 0.0))
+
+
 def fit(scenes: list[Scene]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     print("| sensor | ISO | ratio | shot | read | variance at the median level |")
@@ -53,7 +60,7 @@ def fit(scenes: list[Scene]) -> list[dict[str, Any]]:
             for i, scene in enumerate(scenes):
                 mosaic = expose(scene.camera, sensor, ratio, np.random.default_rng(i), wb=WB)
                 found, true = noise.blind_fit(mosaic), sensor.noise_profile()
-                level = noise.typical_level(mosaic)
+                level = typical_level(mosaic)
                 measured = [found.shot[1], found.read[1], float(found.variance(level, 1))]
                 wanted = [true.shot[1], true.read[1], float(true.variance(level, 1))]
                 errors.append(np.log2(np.maximum(np.array(measured) / np.array(wanted), 2**-10)))

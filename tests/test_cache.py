@@ -36,6 +36,7 @@ from scotopic.sensor import Sensor, expose, sony_a7s2
 from scotopic.train import cache
 from scotopic.train.augment import TURNS, drawn, laid, places, shift, turned, turns_of
 from scotopic.train.cache import FORMAT, PairCache
+from scotopic.train.odd import KEPT_EVERY
 
 CFAS = [p.cfa for p in PATTERNS]
 
@@ -389,11 +390,13 @@ def test_frames_that_do_not_lie_over_each_other_are_refused(pairs, tmp_path):
 
 
 FILL = """
+    import signal
     import sys
     from pathlib import Path
     from scotopic.pairs import find_pairs
     from scotopic.train.cache import PairCache
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     PairCache.open(
         find_pairs(Path(sys.argv[1])), Path(sys.argv[2]), truth="linear",
         report=lambda words: print(words, flush=True),
@@ -405,32 +408,38 @@ def python(script: str, *words: Path | str) -> list[str]:
     return [sys.executable, "-c", textwrap.dedent(script), *map(str, words)]
 
 
-def test_a_killed_filling_goes_on_where_it_was(tmp_path):
+@pytest.mark.parametrize(("number", "every"), [(signal.SIGINT, 1), (signal.SIGKILL, KEPT_EVERY)])
+def test_a_filling_that_was_ended_goes_on_where_it_was_and_a_killed_one_some_files_before(
+    tmp_path, number, every
+):
     data = tmp_path / "data"
-    for i in range(12):
+    for i in range(24):
         pair = pair_in(data_folder(data), scene=f"{i:05}")
         pair.short.rename(data / "short" / f"{i}.dng")
         pair.long.rename(data / "long" / f"{i}.dng")
     (data / "pairs.csv").write_text(
-        "short,long,ratio\n" + "".join(f"short/{i}.dng,long/{i}.dng,100\n" for i in range(12))
+        "short,long,ratio\n" + "".join(f"short/{i}.dng,long/{i}.dng,100\n" for i in range(24))
     )
     cache = tmp_path / "cache"
-    process = subprocess.Popen(python(FILL, data, cache), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        python(FILL, data, cache), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     done = 0
     for line in process.stdout:
         done += line.startswith("decoded")
-        if done == 5:
-            process.send_signal(signal.SIGKILL)
+        if done == every + 1:
+            process.send_signal(number)
             break
     done += sum(line.startswith("decoded") for line in process.stdout)
-    assert process.wait() == -signal.SIGKILL
-    assert 5 <= done < 24
-    (cache / "half.npy.part").write_bytes(b"what a kill may leave")
+    assert process.wait() == -number
+    assert every < done < 47
+    (cache / ".scotopic-1-0123456789abcdef.part").write_bytes(b"what a kill may leave")
     again = subprocess.run(python(FILL, data, cache), stdout=subprocess.PIPE, text=True, check=True)
     decoded = [line for line in again.stdout.splitlines() if line.startswith("decoded")]
-    assert len(decoded) in (24 - done, 24 - done - 1)  # the last one may have been stored but not told
+    # The last one may have been stored but not told.
+    assert len(decoded) in {48 - told // every * every for told in (done, done + 1)}
     assert not [line for line in again.stdout.splitlines() if "again" in line]
-    assert not list(cache.glob("*.part"))
+    assert not list(cache.glob(".*.part"))
     last = subprocess.run(python(FILL, data, cache), stdout=subprocess.PIPE, text=True, check=True)
     assert last.stdout == ""
 

@@ -238,6 +238,11 @@ def test_compare_writes_one_picture_and_one_page_that_stands_alone(card):
     assert page.count("data:image/jpeg;base64,") == 2
     assert "http" not in page
     assert scotopic("compare", raw).returncode == 1
+    refused = scotopic("compare", raw, "-o", card / "A" / "IMG_1-compare.jpg")
+    assert refused.returncode == 1
+    assert "IMG_1-compare.jpg: is a file, not a folder; give another with -o" in refused.stderr
+    assert scotopic("compare", raw, "-o", card / "new" / "folder", "--model", card).returncode == 1
+    assert not (card / "new").exists()
 
 
 def test_models_are_listed_shown_and_verified():

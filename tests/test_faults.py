@@ -192,7 +192,7 @@ def test_a_read_only_target_is_said_before_any_work(tmp_path, photo):
     ):
         status, rows, told = scotopic(*words, before=as_a_plain_user)
         assert status == 1
-        assert "cannot be" in told or "read-only" in rows[0]["error"]
+        assert "(Permission denied); give another" in told or "read-only" in rows[0]["error"]
     assert list(locked.iterdir()) == []
 
 

@@ -37,6 +37,7 @@ from scotopic.errors import (  # noqa: E402
     SettingsError,
     WriteError,
 )
+from scotopic.locks import locked  # noqa: E402
 from scotopic.miniature import write_miniature  # noqa: E402
 from scotopic.models import find  # noqa: E402
 from scotopic.pairs import find_sid  # noqa: E402
@@ -342,7 +343,7 @@ def test_a_run_whose_recipe_was_lost_is_an_error_of_ours(tmp_path, photos):
     with pytest.raises(DatasetError, match="holds no training run"):
         train(TINY, find_data([photos]), tmp_path, Options(resume=True))
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match="is no folder that can be written to"):
+    with pytest.raises(WriteError, match="file: is a file, not a folder; give another"):
         train(TINY, find_data([photos]), tmp_path / "file")
 
 
@@ -429,6 +430,24 @@ def test_two_trainings_in_one_folder_do_not_meet(photos, undisturbed, tmp_path):
     with pytest.raises(DatasetError):
         train(too_large, find_data([photos]), tmp_path / "refused" / "run")
     assert not (tmp_path / "refused").exists()
+
+
+def test_a_folder_that_a_run_took_away_as_another_opened_it_is_made_anew_and_held(tmp_path, monkeypatch):
+    out, calls = tmp_path / "new" / "run", []
+
+    def ended_first(handle: int) -> bool:
+        calls.append(handle)
+        if len(calls) == 1:
+            shutil.rmtree(tmp_path / "new")  # as a run does that left nothing
+        return locked(handle)
+
+    monkeypatch.setattr(folder, "locked", ended_first)
+    with held(out):
+        assert (out / ".running").read_text().startswith(f"process {os.getpid()} on")
+        with pytest.raises(WriteError, match="is training in this folder"), held(out):
+            pass
+    assert len(calls) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("full", ["the first file", "a checkpoint"])
@@ -602,7 +621,7 @@ def test_a_model_folder_is_made_when_its_files_are_and_killed_exports_leave_noth
         seen.extend(sorted(path.name for path in tmp_path.iterdir()))
 
     with monkeypatch.context() as without_locks:
-        without_locks.setattr("scotopic.train.folder.lock", lambda _handle: None)
+        without_locks.setattr("scotopic.train.folder.locked", lambda _handle: False)
         export(run, tmp_path / "mine", name="mine", version="1")
     assert all((tmp_path / name).exists() for name in lines), "nobody knows there who has ended"
     with scratch(tmp_path / "another") as other:  # that one is at work

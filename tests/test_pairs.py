@@ -15,7 +15,6 @@ from scotopic import miniature
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
-from scotopic.jobs.layout import RAW_SUFFIXES
 from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit
 from scotopic.pairs import check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
@@ -305,12 +304,6 @@ def test_raw_files_of_another_name_are_not_lost_from_the_dataset_unsaid(tmp_path
     touched(tmp_path / "Sony", f"{part}/IMG_2.ARW")
     with pytest.raises(DatasetError, match=rf"{part}: IMG_2\.ARW is not named like"):
         find_sid(tmp_path)
-
-
-def test_pairs_are_looked_for_among_all_endings_that_photos_to_learn_from_have(find_data):
-    from scotopic.train.datasets import RAWS
-
-    assert RAWS <= RAW_SUFFIXES
 
 
 def test_the_ratio_counts_exposure_and_iso(tmp_path):

@@ -293,6 +293,14 @@ def test_crops_are_linear_and_in_range():
     assert not hdr.any()
 
 
+def test_crops_are_made_where_the_photos_are_and_nothing_of_them_stays_behind():
+    # A graphics card's stand-in: tensors of "meta" have a place and no values.
+    crops, hdr = CleanPhotos(find_photos(PHOTOS)[:1], 64, torch.device("meta")).batch(
+        2, torch.Generator().manual_seed(0)
+    )
+    assert {crops.device.type, hdr.device.type} == {"meta"}
+
+
 def test_without_named_series_every_tenth_photo_is_held_out():
     photos = [Path(f"IMG_{i}.jpg") for i in range(30)]
     kept, held = split(photos, Recipe().held_out)
@@ -433,6 +441,22 @@ def test_a_checkpoint_that_was_damaged_is_known_and_the_one_before_is_used(tmp_p
     with pytest.raises(DatasetError, match="no checkpoint is sound"):
         checkpoint.load_last(tmp_path)
     assert checkpoint.load_last(tmp_path / "none") is None
+
+
+def test_what_somebody_keeps_among_checkpoints_is_left_alone(tmp_path):
+    own = {"best.safetensors", "notes.txt", "step-best.safetensors", "before"}
+    (tmp_path / "before").mkdir()
+    for name in own - {"before"}:
+        (tmp_path / name).write_text("mine")
+    (tmp_path / ".scotopic-1-0123456789abcdef.part").write_text("what a kill left")
+    for step in (1, 2, 100_000_000):
+        checkpoint.save(tmp_path, step, Checkpoint({"a": torch.ones(2)}, {"step": step}))
+    assert {p.name for p in tmp_path.iterdir()} - own == {
+        "step-00000002.safetensors",
+        "step-100000000.safetensors",
+    }
+    assert own <= {p.name for p in tmp_path.iterdir()}
+    assert checkpoint.load_last(tmp_path).facts["step"] == 100_000_000
 
 
 def test_batches_made_ahead_are_the_same_and_errors_come_through():

@@ -20,6 +20,7 @@ from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
 from scotopic.facts import balance_facts, describe, editor_words
 from scotopic.files import State, state_of
+from scotopic.folders import ANOTHER_RESULTS, make_folder
 from scotopic.frame import Captured, Linear, Rendered
 from scotopic.models import Card
 from scotopic.read import read
@@ -393,8 +394,4 @@ def _check_home(job: Job) -> None:
 
 def _make_folder(job: Job) -> None:
     _check_home(job)
-    folder = job.target.parent
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be made ({error.strerror})") from error
+    make_folder(job.target.parent, ANOTHER_RESULTS)

@@ -11,6 +11,7 @@ import typer
 from scotopic.cli_report import Overwrite, errors, told
 from scotopic.errors import SettingsError, WriteError
 from scotopic.files import is_folder, is_there
+from scotopic.folders import make_folder
 
 ADVICE = """What to shoot, with the camera set to RAW and everything that mends pictures in the camera switched off
 (long-exposure and high-ISO noise reduction):
@@ -103,10 +104,7 @@ def _calibrate(
     place = profiles_folder() / f"{_file_name(profile.name, profile.serial)}.json"
     if install:
         # Before the first file is written: half of what was asked for helps nobody.
-        try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(f"{place.parent}: cannot be made ({error.strerror})") from error
+        make_folder(place.parent, "leave --install out and use the profile with --profile")
         if is_there(place) and not overwrite:
             raise refusal(place)
     if output is not None and page is not None:

@@ -18,6 +18,7 @@ from scotopic.cli_options import FormatName
 from scotopic.cli_report import Screen, errors, line_of, need, progress_of
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
+from scotopic.folders import ANOTHER_RESULTS, make_folder
 
 if TYPE_CHECKING:
     from scotopic import batch
@@ -202,12 +203,11 @@ def _cluster_journal(output: str) -> Path:
     """Beside the results where they are this machine's, else in the working folder, by the results' address."""
     from scotopic.jobs import storage
     from scotopic.jobs.journal import NAME
-    from scotopic.jobs.session import make_folders
 
     folder = storage.local_path(output)
     if folder is None:
         return Path(f"scotopic-{hashlib.sha256(output.encode()).hexdigest()[:8]}.jsonl")
-    make_folders(folder)
+    make_folder(folder, ANOTHER_RESULTS)
     return folder / NAME
 
 
@@ -273,12 +273,12 @@ def _session(
 ) -> Iterator[tuple[Session, list[Path]]]:
     """A session with its journal, and the folders that were made for it. A dry run has no journal."""
     from scotopic.jobs.journal import Journal, settings_in_words
-    from scotopic.jobs.session import Session, make_folders
+    from scotopic.jobs.session import Session
 
     if settings.dry_run:
         yield Session(None, settings), []
         return
-    made = make_folders(home) if home is not None else []
+    made = make_folder(home, ANOTHER_RESULTS) if home is not None else []
     words = settings_in_words(settings, card)
     otherwise = f"give another {'place with --journal' if course.journal else 'folder with -o'}"
     with Journal(journal_at, words, resume=course.resume, otherwise=otherwise) as journal:

@@ -26,6 +26,7 @@ from scotopic.cli_options import (
 from scotopic.cli_report import Overwrite, print_facts, told
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.files import is_there
+from scotopic.folders import ANOTHER_RESULTS, making
 
 
 def info_command(
@@ -109,20 +110,15 @@ def compare_command(
         for target in (picture, page):
             if is_there(target) and not overwrite:
                 raise refusal(target)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SettingsError(
-                f"{folder}: is no folder that can be written to ({error.strerror})"
-            ) from error
-        for target in (picture, page):
-            check_place(target)
-        opened = Models(model, tier=tier.value).open(sensor)
-        check_settings(opened.card, 1.0, chosen_look, balance)
-        made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
-        before = develop_traditional(path, captured, ratio=made.exposure.ratio)
-        after = finished(captured, opened, plan_made=made, again=again, look=chosen_look, wb=balance)
-        labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
-        compare.write_picture(picture, before, after, labels, overwrite=overwrite)
-        compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)
+        with making(folder, ANOTHER_RESULTS):
+            for target in (picture, page):
+                check_place(target)
+            opened = Models(model, tier=tier.value).open(sensor)
+            check_settings(opened.card, 1.0, chosen_look, balance)
+            made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
+            before = develop_traditional(path, captured, ratio=made.exposure.ratio)
+            after = finished(captured, opened, plan_made=made, again=again, look=chosen_look, wb=balance)
+            labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
+            compare.write_picture(picture, before, after, labels, overwrite=overwrite)
+            compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)
         typer.echo(f"{picture}\n{page}")

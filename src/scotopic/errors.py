@@ -63,15 +63,16 @@ class DiskFullError(WriteError):
     """There was no room for a result."""
 
 
-def unwritten(path: object, error: OSError) -> WriteError:
-    """The error for what the system would not write: the path, why, and what to do about a full disk.
+def unwritten(path: object, error: OSError, otherwise: str = "") -> WriteError:
+    """The error for what the system would not write: the path, why, and what to do: about a full disk, or `otherwise`.
 
     >>> str(unwritten("run/log.jsonl", OSError(errno.ENOSPC, "No space left on device")))
     'run/log.jsonl: could not be written (No space left on device); make room first'
     """
     words = f"{path}: could not be written ({error.strerror or error})"
-    is_full = error.errno in NO_ROOM or (error.errno is None and _NUMPY_WROTE_LESS.search(str(error)))
-    return DiskFullError(f"{words}; make room first") if is_full else WriteError(words)
+    if error.errno in NO_ROOM or (error.errno is None and _NUMPY_WROTE_LESS.search(str(error))):
+        return DiskFullError(f"{words}; make room first")
+    return WriteError(f"{words}; {otherwise}" if otherwise else words)
 
 
 _NUMPY_WROTE_LESS = re.compile(r"\d+ requested and \d+ written")

@@ -16,6 +16,12 @@ from scotopic.files import kind_of
 # What tifffile finds wrong in a directory is no news to whoever runs the program: the verdict is told in words.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
+RAW_SUFFIXES = frozenset(
+    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos "
+    ".mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
+)
+"""Endings by which files are picked from folders; a file named outright may be called anything."""
+
 _DEVELOPED_ADVICE = (
     "such a file is already developed and no longer holds the light that is needed; "
     "choose the RAW file of the same picture (ARW, NEF, CR3, DNG, ...)"

@@ -21,8 +21,9 @@ import numpy.typing as npt
 
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.dng.write import write_mosaic
-from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
+from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, unwritten
 from scotopic.evaluate import scenes as photos_as_scenes
+from scotopic.folders import ANOTHER, making
 from scotopic.frame import X_TRANS, Mosaic
 from scotopic.metadata import Exif
 from scotopic.pairs import Camera, Split, parse_sid_name
@@ -117,7 +118,7 @@ def write_miniature(
         raise SettingsError(f"size {height}x{width} must be even numbers from {SIZE_MIN} up")
     _check_free(folder, overwrite)
     chosen = choose(load_scenes(metadata), scenes)
-    shown = _share_out(_find_photos(photos), chosen)
+    shown = _share_out(photos_as_scenes.find_all(photos), chosen)
     with _placed(folder, overwrite) as fresh:
         for camera in _ENDINGS:
             for part in ("short", "long"):
@@ -197,14 +198,6 @@ def _scene(entry: dict[str, Any], split: Split) -> SidScene:
         wb=(red, green, blue),
         split=split,
     )
-
-
-def _find_photos(folder: Path | None) -> list[Path]:
-    place = folder if folder is not None else Path(str(files("scotopic.evaluate") / "held_out"))
-    found = sorted(p for p in place.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not found:
-        raise DatasetError(f"no photos in {place}: JPEG or PNG files are needed there")
-    return found
 
 
 def _share_out(photos: list[Path], scenes: list[SidScene]) -> list[Path]:
@@ -320,22 +313,22 @@ def _check_free(folder: Path, overwrite: bool) -> None:
 @contextmanager
 def _placed(folder: Path, overwrite: bool) -> Iterator[Path]:
     """A new folder to fill, that takes the name `folder` when all went well and vanishes when not."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        around = Path(tempfile.mkdtemp(prefix=".scotopic-", dir=folder.parent))
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot write there ({error.strerror})") from error
-    try:
-        fresh = around / "new"
-        fresh.mkdir()
-        yield fresh
-        _check_free(folder, overwrite)
-        if folder.exists():
-            folder.rename(around / "old")
-        fresh.rename(folder)
-    except OSError as error:
-        raise WriteError(f"{folder}: could not be written ({error.strerror or error})") from error
-    finally:
-        if (around / "old").exists() and not folder.exists():
-            (around / "old").rename(folder)
-        shutil.rmtree(around, ignore_errors=True)
+    with making(folder.parent):
+        try:
+            around = Path(tempfile.mkdtemp(prefix=".scotopic-", dir=folder.parent))
+        except OSError as error:
+            raise unwritten(folder, error, ANOTHER) from error
+        try:
+            fresh = around / "new"
+            fresh.mkdir()
+            yield fresh
+            _check_free(folder, overwrite)
+            if folder.exists():
+                folder.rename(around / "old")
+            fresh.rename(folder)
+        except OSError as error:
+            raise unwritten(folder, error) from error
+        finally:
+            if (around / "old").exists() and not folder.exists():
+                (around / "old").rename(folder)
+            shutil.rmtree(around, ignore_errors=True)

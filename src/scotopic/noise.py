@@ -167,13 +167,6 @@ def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, *, at_first: bool = 
     return None if factor > DISAGREEMENT and spread > TEXTURE_SPREAD else factor
 
 
-def typical_level(mosaic: Mosaic) -> npt.NDArray[np.floating]:
-    """The median x of the picture, where its noise is compared: a 0-dimensional array."""
-    greens = [plane for colour, plane in mosaic.colour_planes() if colour == GREEN]
-    median = np.median(np.concatenate([g[::4, ::4].ravel() for g in greens]))
-    return np.array(max(float(median), 0.0))
-
-
 def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     """Fit variance = shot * x + read to the flattest blocks of the picture, all colours alike.
 

@@ -20,14 +20,12 @@ from typing import Literal
 
 from scotopic.errors import DatasetError, ReadError
 from scotopic.frame import Mosaic
-from scotopic.jobs.layout import RAW_SUFFIXES
+from scotopic.identify import RAW_SUFFIXES
 from scotopic.pairs_csv import PARTS, rows_of
 from scotopic.read import read_mosaic
 
 Split = Literal["train", "test", "validation"]
 Camera = Literal["Sony", "Fuji"]
-
-CAMERAS: tuple[Camera, ...] = ("Sony", "Fuji")
 
 PICTURES = frozenset({".heic", ".heif", ".hif", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
 """Beside a RAW file these show the same. One that stands alone is taken for a frame: reading it says what it is."""

@@ -17,6 +17,7 @@ from PIL import features
 from scotopic import avif, jpeg, jxl, png
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError, unwritten
 from scotopic.files import State, is_folder, is_there, state_of, why_impossible
+from scotopic.folders import ANOTHER
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
 from scotopic.metadata import ORIENTATION, RATING, XMP, Words, attach_to_tiff, xmp_packet
@@ -180,7 +181,7 @@ def place(
         # The system takes off what umask or folder say, as of every new file: asking for the umask would set it.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
-        raise WriteError(f"{path}: cannot write there ({error.strerror})") from error
+        raise unwritten(path, error, ANOTHER) from error
     try:
         fill(temporary)
         with temporary.open("rb") as file:
@@ -198,6 +199,10 @@ def place(
 def may_replace(path: Path, overwrite: bool, replaces: State | None) -> bool:
     """Whether a file that is there may go: the user said so, or it is the one that is known, as nobody touched it."""
     return overwrite or (replaces is not None and state_of(path) == replaces)
+
+
+PARTS = ".scotopic-*.part"
+"""A pattern of the names under which any process writes."""
 
 
 def part_names(process: int) -> str:

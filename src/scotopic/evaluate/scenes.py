@@ -47,7 +47,7 @@ class Scene:
         return render(self.camera)
 
 
-def load_all(folder: Path | None = None, limit: int | None = None) -> list[Scene]:
+def find_all(folder: Path | None = None) -> list[Path]:
     """The held-out photos that come with the package, or all photos of a folder, by name.
 
     Raises DatasetError when there are none.
@@ -56,7 +56,12 @@ def load_all(folder: Path | None = None, limit: int | None = None) -> list[Scene
     found = sorted(p for p in place.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
     if not found:
         raise DatasetError(f"no photos in {place}: JPEG or PNG files are needed there")
-    return [load(p) for p in found[:limit]]
+    return found
+
+
+def load_all(folder: Path | None = None, limit: int | None = None) -> list[Scene]:
+    """The photos that `find_all` gives, as scenes; raises what it and `load` raise."""
+    return [load(p) for p in find_all(folder)[:limit]]
 
 
 def load(path: Path) -> Scene:

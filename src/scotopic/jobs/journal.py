@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, Self
 
 from scotopic.batch import Settings
 from scotopic.errors import SettingsError, WriteError
+from scotopic.locks import is_still, locked
 from scotopic.models import Card
 from scotopic.version import __version__
 
@@ -83,27 +84,37 @@ class Journal:
         self.begun: dict[str, dict[str, Any]] = {}
         self.interrupted = False
         """Whether the last run with these settings did not come to its end."""
+        self._file = self._taken(otherwise)
         try:
-            self._file = path.open("a+b")
-        except OSError as error:
-            raise WriteError(
-                f"{path}: the journal cannot be written ({error.strerror}); {otherwise}"
-            ) from error
-        try:
-            self._take()
             self._begin(settings, resume)
         except BaseException:
             self._file.close()
             raise
 
-    def _take(self) -> None:
-        try:
-            lock(self._file.fileno())
-        except BlockingIOError as error:
-            raise WriteError(
-                f"{self.path.parent}: another scotopic is at work on these results; wait until it has ended, or "
-                "give another folder with -o"
-            ) from error
+    def _taken(self, otherwise: str) -> BinaryIO:
+        """The journal, open and locked; anew where a run that left nothing took it away meanwhile.
+
+        File systems that know no locks give none; results are never overwritten unasked there either, only work may
+        be done twice.
+        """
+        while True:
+            try:
+                file = self.path.open("a+b")
+            except OSError as error:
+                raise WriteError(
+                    f"{self.path}: the journal cannot be written ({error.strerror}); {otherwise}"
+                ) from error
+            try:
+                locked(file.fileno())
+            except BlockingIOError as error:
+                file.close()
+                raise WriteError(
+                    f"{self.path.parent}: another scotopic is at work on these results; wait until it has ended, or "
+                    "give another folder with -o"
+                ) from error
+            if is_still(file.fileno(), self.path):
+                return file
+            file.close()
 
     def _begin(self, settings: dict[str, str], resume: bool) -> None:
         entries, torn = read_entries(self._file)
@@ -262,32 +273,3 @@ def _whole(place: str, folder: str) -> str:
 
 def _folder_of(journal: Path) -> str:
     return os.path.abspath(journal.parent)  # noqa: PTH100 - `resolve` would follow links
-
-
-def lock(handle: int) -> None:
-    """Lock an open file for as long as it is open. Raises BlockingIOError where another process holds it.
-
-    File systems that know no locks (some network shares) give none; results are never overwritten unasked there
-    either, only work may be done twice.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        _lock_on_windows(handle)
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:
-        pass
-
-
-def _lock_on_windows(handle: int) -> None:
-    import msvcrt
-
-    os.lseek(handle, 1 << 30, os.SEEK_SET)  # a byte that nobody reads
-    try:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-    except OSError as error:
-        raise BlockingIOError from error

@@ -12,15 +12,9 @@ from typing import Any
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
 from scotopic.files import State, is_folder, is_there
+from scotopic.identify import RAW_SUFFIXES as RAW_SUFFIXES
 from scotopic.jobs.past import Line, Past, absolute, alike, line_of
 from scotopic.metadata import is_enhanced
-
-RAW_SUFFIXES = frozenset(
-    ".3fr .ari .arw .bay .cap .cr2 .cr3 .crw .dcr .dng .erf .fff .gpr .iiq .k25 .kdc .mdc .mef .mos "
-    ".mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f".split()
-)
-"""Endings by which files are picked from folders; a file named outright may be called anything."""
-
 
 NOT_PHOTOS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN"})
 """Folders of what network storage and Windows have put aside, previews and deleted files."""

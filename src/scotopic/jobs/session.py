@@ -11,6 +11,7 @@ from typing import Any
 from scotopic.batch import Job, Outcome, Settings
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
 from scotopic.files import State, is_there, state_of
+from scotopic.folders import remove_empty
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import absolute, is_made, is_of, line_of, state_in_line, taken
 from scotopic.jobs.worker import ModelChoice, remove_parts
@@ -136,11 +137,7 @@ class Session:
             self._journal.finish()
             return
         self._journal.forget()
-        for folder in made:
-            try:
-                folder.rmdir()
-            except OSError:
-                return
+        remove_empty(made)
 
     def _begin(self, job: Job, process: int) -> None:
         if self._home is not None and _identity(self._home) != self._home_is:
@@ -170,22 +167,6 @@ class Session:
             # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
             facts |= state_in_line(self._states.get(job.source))
             self._journal.note(status, absolute(job.source), absolute(job.target), **facts)
-
-
-def make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it; gives the ones that were not there, deepest first. Raises WriteError."""
-    new = [path for path in (folder, *folder.parents) if not is_there(path)]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        for path in new:
-            if path.is_symlink():
-                raise WriteError(
-                    f"{path}: is a link to {path.readlink()}, where nothing is; make that folder, or give another "
-                    "with -o"
-                ) from error
-        raise WriteError(f"{folder}: cannot be made ({error.strerror}); give another with -o") from error
-    return new
 
 
 def _identity(folder: Path | None) -> tuple[int, int] | None:

@@ -2,7 +2,7 @@
 
 The folder holds a raw `.npy` file for each short frame's mosaic and for each long frame's truth, and an
 `index.json` that says of each what it was made from, its size and its SHA-256. A file appears under its
-name when it is whole, and is in the index after that: a killed run goes on where it was.
+name when it is whole, and is in the index some files later: a killed run decodes those again and goes on.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ import numpy.typing as npt
 
 from scotopic import noise
 from scotopic.errors import DatasetError, ReadError, unwritten
+from scotopic.folders import making
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic
+from scotopic.locks import locked
 from scotopic.pairs import Pair, Split, check, raise_all
 from scotopic.pairs_odd import odd_times
 from scotopic.pattern import PATTERNS, Cell, offset
 from scotopic.read import libraw_truth, read_mosaic
-from scotopic.train.odd import compare
-from scotopic.write import place, place_bytes
+from scotopic.train.odd import KEPT_EVERY, compare
+from scotopic.write import PARTS, place, place_bytes
 
 Truth = Literal["srgb", "linear"]
 
@@ -119,8 +121,7 @@ class PairCache:
         tasks = [_Task(p.short, "mosaic") for p in pairs] + [_Task(p.long, truth) for p in pairs]
         keys = [(_Task(p.short, "mosaic").key, _Task(p.long, truth).key) for p in pairs]
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with _locked(folder, report):
+            with making(folder), _held(folder, report):
                 index = _filled(folder, list(dict.fromkeys(tasks)), report, verify)
                 misfits = (_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True))
                 raise_all([words for words in misfits if words], "pairs")
@@ -177,7 +178,7 @@ def _filled(
     folder: Path, tasks: list[_Task], report: Callable[[str], None], verify: bool
 ) -> dict[str, dict[str, Any]]:
     """The index once all tasks' arrays are there."""
-    for stale in folder.glob("*.part"):
+    for stale in folder.glob(PARTS):
         stale.unlink()
     index = _read_index(folder, report)
     times = {key: record.get("mtime_ns") for key, record in index.items()}
@@ -203,12 +204,14 @@ def _filled(
             for done, future in enumerate(as_completed(running), start=1):
                 task = running[future]
                 index[task.key] = future.result()
-                _write_index(folder, index)
+                if done % KEPT_EVERY == 0:
+                    _write_index(folder, index)
                 report(f"decoded {done} of {len(wanted)}: {task.source.name}")
         except ReadError as error:
             raise DatasetError(str(error)) from error
         finally:
             executor.shutdown(cancel_futures=True)
+            _write_index(folder, index)
     return index
 
 
@@ -371,20 +374,15 @@ def _write_index(folder: Path, index: dict[str, dict[str, Any]]) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
+def _held(folder: Path, report: Callable[[str], None]) -> Iterator[None]:
     """Hold the folder's lock, which the system takes back from a killed process.
 
-    Where there are no such locks (Windows), nothing is held: fill a cache by one process there.
+    Where there are no locks (some network shares), nothing is held: fill a cache by one process there.
     """
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
     with (folder / ".lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            locked(file.fileno())
+        except BlockingIOError:
             report(f"{folder}: another process is filling this cache; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
+            locked(file.fileno(), wait=True)
         yield

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,16 @@ from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 
 from scotopic.errors import DatasetError, WriteError, unwritten
+from scotopic.folders import make_folder
 from scotopic.train.folder import flush
-from scotopic.write import place_bytes
+from scotopic.write import PARTS, place_bytes
 
 KEPT = 2
 """How many checkpoints stay: the last, and the one before should the last be damaged."""
 
 _FORMAT = 1
+
+_NAME = re.compile(r"step-\d{8,}\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Checkpoint:
 
 
 def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
-    """Write `folder/step-00000123.safetensors` and remove all but the last two.
+    """Write `folder/step-00000123.safetensors` and remove all of its kind but the last two.
 
     To a temporary name, flushed to the disk, then renamed. Raises WriteError when the disk refuses.
     """
@@ -45,14 +49,16 @@ def save(folder: Path, step: int, checkpoint: Checkpoint) -> Path:
     facts = json.dumps(checkpoint.facts, sort_keys=True)
     header = {"format": str(_FORMAT), "facts": facts, "sha256": _digest(tensors, facts)}
     target = folder / f"step-{step:08}.safetensors"
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_tensors(target, tensors, header)
         flush(folder)
         # One that lies ahead is of a run that fell back to before it: damaged, or overtaken.
-        before = [path for path in _all(folder) if path < target]
-        for old in [p for p in folder.iterdir() if p not in (target, *before[1 - KEPT :])]:
-            old.unlink()
+        before = [path for path in _all(folder) if _step(path) < step]
+        kept = {target, *before[1 - KEPT :]}
+        for old in (*_all(folder), *folder.glob(PARTS)):
+            if old not in kept:
+                old.unlink()
     except OSError as error:
         raise unwritten(target, error) from error
     return target
@@ -117,7 +123,12 @@ def refuse_pickle(path: Path) -> None:
 
 
 def _all(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.safetensors"))
+    """A folder's checkpoints in the order of their steps; what else lies there is somebody's own."""
+    return sorted((path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)), key=_step)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))
 
 
 def _digest(tensors: dict[str, Tensor], facts: str) -> str:

@@ -22,6 +22,7 @@ from scotopic.enhance import Plan, graph_inputs
 from scotopic.errors import DatasetError, ReadError
 from scotopic.exposure import Exposure
 from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.identify import RAW_SUFFIXES
 from scotopic.noise import NoiseEstimate
 from scotopic.pairs import Pair, Split, few, raise_all
 from scotopic.pattern import BAYER, Pattern, pattern_of
@@ -35,15 +36,7 @@ from scotopic.train.simulate import Batch, srgb_to_linear
 HDR_CEILING = 100.0
 """Light in HDR scenes is cut here, in units of display white: suns outshine any lamp by far."""
 
-LINEAR = srgb_to_linear(torch.arange(256) / 255)
-"""Linear light by 8-bit sRGB value: a power for each pixel took a tenth of a step's time."""
-
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".exr"})
-
-RAWS = frozenset(
-    ".3fr .arw .cr2 .cr3 .crw .dng .erf .iiq .mef .mos .mrw .nef .nrw .orf .pef .raf .rw2 .sr2 .srw".split()
-)
-"""Endings of RAW files. What a file is, its bytes say; this is where to look."""
 
 
 def is_held_out(name: str, prefixes: tuple[str, ...]) -> bool:
@@ -71,9 +64,11 @@ def find_photos(folder: Path) -> list[Path]:
 
     Where a RAW file lies beside a picture of the same name, the picture is left out: it shows the same.
     """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES | RAWS and p.is_file())
-    raws = {p.with_suffix("") for p in found if p.suffix.lower() in RAWS}
-    photos = [p for p in found if p.suffix.lower() in RAWS or p.with_suffix("") not in raws]
+    found = sorted(
+        p for p in folder.rglob("*") if p.suffix.lower() in PICTURES | RAW_SUFFIXES and p.is_file()
+    )
+    raws = {p.with_suffix("") for p in found if p.suffix.lower() in RAW_SUFFIXES}
+    photos = [p for p in found if p.suffix.lower() in RAW_SUFFIXES or p.with_suffix("") not in raws]
     if not photos:
         raise DatasetError(
             f"no photos in {folder}: JPEG, PNG, EXR or RAW files are needed there, in any folders below"
@@ -98,7 +93,7 @@ def load_photo(path: Path) -> Tensor:
             # ValueError where the file ends before its pixels.
             raise DatasetError(f"{path}: is no RGB EXR picture that can be read ({error})") from error
         return _scene(pixels, path)
-    if path.suffix.lower() in RAWS:
+    if path.suffix.lower() in RAW_SUFFIXES:
         try:
             return _scene(daylight(read_mosaic(path)), path)
         except (ReadError, OSError) as error:
@@ -212,6 +207,8 @@ class CleanPhotos:
     def __init__(self, paths: list[Path], crop: int, device: torch.device) -> None:
         self.crop = crop
         self.device = device
+        # Linear light by 8-bit value: a power for each pixel took a tenth of a step's time.
+        self.linear = srgb_to_linear(torch.arange(256) / 255).to(device)
         self.photos = [p.to(device) for p in load_photos(paths) if min(p.shape[1:]) >= crop + 16]
         if not self.photos:
             raise DatasetError(
@@ -243,7 +240,7 @@ class CleanPhotos:
             top = int(draw() * (height - side))
             left = int(draw() * (width - side))
             piece = photo[:, top : top + side, left : left + side]
-            linear = piece.float() if photo.dtype == torch.float16 else LINEAR[piece.int()]
+            linear = piece.float() if photo.dtype == torch.float16 else self.linear[piece.int()]
             if side != self.crop:
                 linear = F.interpolate(
                     linear[None], (self.crop, self.crop), mode="bilinear", antialias=True

@@ -9,16 +9,17 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from scotopic.errors import DatasetError, SettingsError, WriteError, unwritten
-from scotopic.files import is_folder, is_there
-from scotopic.jobs.journal import lock
+from scotopic.files import is_folder
+from scotopic.folders import ANOTHER, making
+from scotopic.locks import is_still, locked
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Data
-from scotopic.write import place_bytes
+from scotopic.write import PARTS, place_bytes
 
 _RUNNING = ".running"
 _SCRATCH = ".scotopic-export-"
@@ -35,13 +36,19 @@ def held(out: Path) -> Iterator[None]:
     held. What a killed process was writing is taken away. A run that leaves nothing leaves no new folder either.
     Raises WriteError where another process holds it, and for a folder that cannot be made or written to.
     """
-    with _made(out):
-        try:
-            file = (out / _RUNNING).open("a+")
-        except OSError as error:
-            raise unwritten(out / _RUNNING, error) from error
-        with file, _locked(file, out):
-            for part in out.glob(".scotopic-*.part"):
+    with ExitStack() as stack:
+        while True:
+            stack.enter_context(making(out))
+            try:
+                file = stack.enter_context((out / _RUNNING).open("a+"))
+            except OSError as error:
+                raise unwritten(out / _RUNNING, error, ANOTHER) from error
+            _take(file, out)
+            if is_still(file.fileno(), out / _RUNNING):
+                break
+            stack.close()  # Who held it has ended meanwhile, and took it away.
+        with _marked(file, out):
+            for part in out.glob(PARTS):
                 part.unlink(missing_ok=True)
             yield
 
@@ -59,7 +66,7 @@ def scratch(folder: Path) -> Iterator[Path]:
             f"{folder}: is no folder, or a link to one that is not there; give another, or make room for it"
         )
     place = folder if is_folder(folder) else folder.parent
-    with _made(place):
+    with making(place):
         for stale in (*folder.parent.glob(f"{_SCRATCH}*"), *folder.glob(f"{_SCRATCH}*")):
             if _is_left(stale / _RUNNING):
                 shutil.rmtree(stale, ignore_errors=True)
@@ -74,33 +81,21 @@ def scratch(folder: Path) -> Iterator[Path]:
             shutil.rmtree(made, ignore_errors=True)
 
 
-@contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """Make a folder and those above it; what is new of them goes again where nothing is left in it."""
-    new = [path for path in (folder, *folder.parents) if not is_there(path)]
+def _take(file: TextIO, out: Path) -> None:
+    """Lock a folder's file. Raises WriteError that says whose it is."""
     try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise WriteError(f"{folder}: is no folder that can be written to ({error.strerror})") from error
-        yield
-    finally:
-        with suppress(OSError):
-            for path in new:
-                path.rmdir()
-
-
-@contextmanager
-def _locked(file: TextIO, out: Path) -> Iterator[None]:
-    """Hold the lock of a folder's file, which says whose it is; the file goes where it is all that is left."""
-    try:
-        lock(file.fileno())
+        locked(file.fileno())
     except BlockingIOError as error:
         file.seek(0)
         raise WriteError(
             f"{out}: {file.read().strip() or 'another process'} is training in this folder: wait for its end, "
             "stop it (Ctrl-C saves), or give another folder"
         ) from error
+
+
+@contextmanager
+def _marked(file: TextIO, out: Path) -> Iterator[None]:
+    """Say in a folder's file whose it is; it goes where it is all that is left."""
     try:
         try:
             # Past the buffer, which would try again on closing.
@@ -125,18 +120,9 @@ def _is_left(path: Path) -> bool:
     Locks tell it: the line is written once the lock is held. Where there are none, or of another machine's process,
     which may not see ours, it is not known.
     """
-    try:
-        with path.open("r+") as file:
-            if not re.fullmatch(rf"process \d+ {re.escape(_here())}\n", file.read(WORDS_MAX + 256)):
-                return False
-            lock(file.fileno())
-            with path.open("r+") as again:
-                try:
-                    lock(again.fileno())
-                except BlockingIOError:
-                    return True  # A second one is refused: so the first was given.
-    except (OSError, ValueError):
-        pass
+    with suppress(OSError, ValueError), path.open("r+") as file:
+        line = re.fullmatch(rf"process \d+ {re.escape(_here())}\n", file.read(WORDS_MAX + 256))
+        return line is not None and locked(file.fileno())
     return False
 
 

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from scotopic.errors import DatasetError, TrainingError
 from scotopic.files import is_there
 from scotopic.train import checkpoint
+from scotopic.train.board import Board
 from scotopic.train.checkpoint import Checkpoint
 from scotopic.train.distributed import World, joined
 from scotopic.train.folder import check_apart, check_folder, cut_log, decided, held, write_whole, writing
@@ -26,7 +27,6 @@ from scotopic.train.losses import loss_named, psnr_by_picture
 from scotopic.train.recipes import Recipe
 from scotopic.train.simulate import Batch
 from scotopic.train.sources import Data, Sources, ahead, open_sources, seed_of
-from scotopic.train.watch import Board
 from scotopic.train.weights import Graph, build, fill, save_weights
 
 CHECKPOINT_SECONDS = 120.0

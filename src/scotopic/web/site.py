@@ -16,7 +16,8 @@ from pathlib import Path
 
 import imagecodecs
 
-from scotopic.errors import FileExistsRefusal, ModelError, SettingsError, WriteError
+from scotopic.errors import FileExistsRefusal, ModelError, SettingsError, WriteError, unwritten
+from scotopic.folders import ANOTHER, making
 from scotopic.models import DEFAULTS, find
 from scotopic.run import usable_cores
 from scotopic.version import __version__
@@ -188,25 +189,25 @@ def write_site(folder: Path, *, compress: bool = True, overwrite: bool = False) 
             "give an empty folder, or --overwrite to put the page among them (of the same name they are replaced)"
         )
     files = site_files()
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=".scotopic-", suffix=".part", dir=folder.parent))
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be written there ({error.strerror})") from error
-    try:
-        fresh = stage / "fresh"
-        fresh.mkdir()
-        download = _fill(fresh, files, compress)
-        for path in foreign:
-            target = fresh / path.relative_to(folder)
-            if not target.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, target, follow_symlinks=False)
-        _take_place(fresh, folder, stage / "before")
-    except OSError as error:
-        raise WriteError(f"{folder}: could not be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    with making(folder.parent):
+        try:
+            stage = Path(tempfile.mkdtemp(prefix=".scotopic-", suffix=".part", dir=folder.parent))
+        except OSError as error:
+            raise unwritten(folder, error, ANOTHER) from error
+        try:
+            fresh = stage / "fresh"
+            fresh.mkdir()
+            download = _fill(fresh, files, compress)
+            for path in foreign:
+                target = fresh / path.relative_to(folder)
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(path, target, follow_symlinks=False)
+            _take_place(fresh, folder, stage / "before")
+        except OSError as error:
+            raise unwritten(folder, error) from error
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
     return Written(folder, len(files), download)
 
 

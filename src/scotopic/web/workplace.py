@@ -6,11 +6,13 @@ import contextlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from scotopic.errors import WriteError
+from scotopic.locks import is_still, locked
 
 _PREFIX = "scotopic-serve-"
 
@@ -40,7 +42,7 @@ class Workplace:
         for folder in (self.folder, self.pictures, self.page):
             private(folder)
             os.utime(folder)
-        if self._lock is not None and not os.path.samestat(os.fstat(self._lock), self.folder.stat()):
+        if self._lock is not None and not is_still(self._lock, self.folder):
             os.close(self._lock)
             self._lock = None
         if self._lock is None:
@@ -129,16 +131,15 @@ def _sweep(above: Path) -> None:
 
 
 def _locked(folder: Path) -> int | None:
-    """The folder opened and locked, which ends with this process; None where another holds it, or nobody can."""
-    try:
-        import fcntl
-    except ImportError:
-        # Without such locks nothing tells the living from the dead: leave all alone.
+    """The folder opened and locked, which ends with this process; None where another holds it, or nobody can.
+
+    Where nobody can, nothing tells the living from the dead: they are left alone. Windows opens no folders.
+    """
+    if sys.platform == "win32":
         return None
     opened = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(opened)
-        return None
-    return opened
+    with contextlib.suppress(BlockingIOError):
+        if locked(opened) and is_still(opened, folder):
+            return opened
+    os.close(opened)
+    return None

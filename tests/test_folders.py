@@ -1,0 +1,186 @@
+"""Folders that are made on the way, and locks on files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scotopic import batch, locks
+from scotopic.batch import Job
+from scotopic.errors import DiskFullError, WriteError
+from scotopic.folders import make_folder, making, remove_empty
+from scotopic.jobs.journal import NAME, Journal
+from scotopic.locks import is_still, locked
+from scotopic.miniature import write_miniature
+from scotopic.web import site
+from scotopic.web.workplace import workplace
+from scotopic.write import place_bytes
+
+
+def no_room(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_folder_is_made_with_those_above_it_which_are_told_deepest_first(tmp_path):
+    folder = tmp_path / "a" / "b"
+    assert make_folder(folder) == [folder, tmp_path / "a"]
+    assert make_folder(folder) == []
+    (tmp_path / "link").symlink_to("a")
+    assert make_folder(tmp_path / "link" / "c") == [tmp_path / "link" / "c"]
+
+
+def test_empty_folders_go_again_and_those_with_something_in_them_stay(tmp_path):
+    made = make_folder(tmp_path / "a" / "b" / "c")
+    (tmp_path / "a" / "notes.txt").touch()
+    remove_empty(made)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["notes.txt"]
+    with pytest.raises(KeyError), making(tmp_path / "x" / "y"):
+        raise KeyError
+    with making(tmp_path / "kept"):
+        (tmp_path / "kept" / "notes.txt").touch()
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "kept"}
+
+
+@pytest.mark.parametrize(
+    ("below", "words"),
+    [
+        ("file", "file: is a file, not a folder; give another folder"),
+        ("file/below", r"file/below: could not be written \(Not a directory\); give another folder"),
+        ("link", "link: is a link to gone, where nothing is; make that folder, or give another folder"),
+        (
+            "link/below",
+            "link: is a link to gone, where nothing is; make that folder, or give another folder",
+        ),
+        ("new/" + "n" * 300, "File name too long"),
+        ("n" * 300, "nothing can have this name .File name too long"),
+        ("a\0b", "nothing can have this name"),
+    ],
+)
+def test_what_is_no_folder_is_told_for_what_it_is_and_nothing_new_stays(tmp_path, below, words):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("gone")
+    with pytest.raises(WriteError, match=words):
+        make_folder(tmp_path / below)
+    assert {p.name for p in tmp_path.iterdir()} == {"file", "link"}
+
+
+def test_what_another_process_makes_meanwhile_is_no_error_and_not_ours(tmp_path, monkeypatch):
+    mkdir = Path.mkdir
+
+    def faster(path: Path, *words: object, **named: object) -> None:
+        if path.name == "a":
+            mkdir(path)
+        mkdir(path, *words, **named)
+
+    monkeypatch.setattr(Path, "mkdir", faster)
+    assert make_folder(tmp_path / "a" / "b") == [tmp_path / "a" / "b"]
+
+
+def test_a_disk_without_room_for_a_folder_or_a_file_is_known_as_one(tmp_path, monkeypatch):
+    with monkeypatch.context() as full:
+        full.setattr(Path, "mkdir", no_room)
+        for make in (
+            lambda: make_folder(tmp_path / "new"),
+            lambda: batch._make_folder(Job(tmp_path / "a.dng", tmp_path / "new" / "a.jpg")),
+            lambda: write_miniature(tmp_path / "new" / "sid", scenes=3, size=(64, 64)),
+        ):
+            with pytest.raises(DiskFullError, match=r"new: could not be written .*; make room first"):
+                make()
+    monkeypatch.setattr(os, "open", no_room)
+    with pytest.raises(DiskFullError, match=r"a\.jpg: could not be written .*; make room first"):
+        place_bytes(tmp_path / "a.jpg", b"", overwrite=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_site_that_cannot_be_written_leaves_no_new_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(site, "site_files", dict)
+    monkeypatch.setattr(site, "_fill", no_room)
+    with pytest.raises(DiskFullError, match=r"page: could not be written .*make room first"):
+        site.write_site(tmp_path / "new" / "page")
+    assert list(tmp_path.iterdir()) == []
+
+
+HOLD = "import sys, time; from scotopic.locks import locked; file = open(sys.argv[1]); print(locked(file.fileno()))"
+HOLD += "; sys.stdout.flush(); sys.stdin.read()"
+
+
+def test_a_lock_is_held_by_one_process_until_it_ends(tmp_path):
+    path = tmp_path / "lock"
+    path.touch()
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "True\n"
+    with path.open() as file:
+        with pytest.raises(BlockingIOError):
+            locked(file.fileno())
+        process.stdin.close()
+        assert locked(file.fileno(), wait=True)
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_file_system_without_locks_holds_nothing_and_is_no_error(tmp_path, monkeypatch):
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(locks, "_lock", refused)
+    with (tmp_path / "lock").open("w") as file:
+        assert not locked(file.fileno())
+        assert not locked(file.fileno(), wait=True)
+    with Journal(tmp_path / NAME, {}) as first, Journal(tmp_path / NAME, {}) as second:
+        assert first.path == second.path
+    left = tmp_path / "scotopic-serve-left"
+    left.mkdir()
+    with workplace(tmp_path) as place:
+        assert place.folder.is_dir()
+    assert left.is_dir(), "nobody knows there who lives"
+
+
+def test_an_open_file_is_known_for_the_one_of_its_name(tmp_path):
+    path = tmp_path / "a"
+    with path.open("w") as file:
+        assert is_still(file.fileno(), path)
+        path.unlink()
+        assert not is_still(file.fileno(), path)
+        path.touch()
+        assert not is_still(file.fileno(), path)
+
+
+def test_a_journal_that_was_taken_away_as_it_was_opened_is_opened_anew(tmp_path, monkeypatch):
+    path, calls = tmp_path / NAME, []
+
+    def forgotten_first(handle: int) -> bool:
+        calls.append(handle)
+        if len(calls) == 1:
+            path.unlink()  # as a run does that left nothing
+        return locked(handle)
+
+    monkeypatch.setattr("scotopic.jobs.journal.locked", forgotten_first)
+    with Journal(path, {}) as journal:
+        journal.note("done", "a.dng", "a.jpg")
+        assert b'"done"' in path.read_bytes()
+        with pytest.raises(WriteError, match="another scotopic is at work"):
+            Journal(path, {})
+    assert len(calls) == 3
+
+
+def test_a_workplace_that_another_server_made_anew_is_not_swept_up(tmp_path, monkeypatch):
+    folder = tmp_path / "scotopic-serve-living"
+    folder.mkdir()
+
+    def made_anew(handle: int) -> bool:
+        if folder.is_dir() and not list(folder.iterdir()):
+            folder.rename(tmp_path / "aside")
+            folder.mkdir()
+            (folder / "photo.dng").touch()
+        return locked(handle)
+
+    monkeypatch.setattr("scotopic.web.workplace.locked", made_anew)
+    with workplace(tmp_path):
+        assert (folder / "photo.dng").exists()
