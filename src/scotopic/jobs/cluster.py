@@ -163,16 +163,13 @@ class Cluster:
         more = True
         while True:
             self._meet()
-            for hand in self._with_room():
-                if self._suspects:
-                    if not hand.in_hand:
-                        hand.alone = True
-                        self._give(hand, self._suspects.popleft())
-                elif more:
-                    try:
-                        self._give(hand, _Try(next(source)))
-                    except StopIteration:
-                        more = False
+            self._try_suspects()
+            # Suspects that wait for an empty actor get one: until then no actor takes more.
+            while more and not self._suspects and (hand := self._with_room()) is not None:
+                try:
+                    self._give(hand, _Try(next(source)))
+                except StopIteration:
+                    more = False
             busy = [ref for hand in self._hands for ref in hand.in_hand]
             if not busy and not more and not self._suspects:
                 return
@@ -207,14 +204,21 @@ class Cluster:
                     f"the cluster has scotopic {version}, here is {__version__}: install the same on all machines"
                 )
 
-    def _with_room(self) -> list[_Hand]:
-        """Actors that can take a file, one for each they can take, the emptiest first."""
-        free = [h for h in self._hands if h.process is not None and not h.alone]
-        return [h for held in range(AT_ONCE) for h in free if len(h.in_hand) <= held]
+    def _try_suspects(self) -> None:
+        """Give files that may be to blame for a death to actors with nothing else in hand."""
+        for hand in self._hands:
+            if self._suspects and hand.process is not None and not hand.in_hand:
+                hand.alone = True
+                self._give(hand, self._suspects.popleft())
+
+    def _with_room(self) -> _Hand | None:
+        """The emptiest of the actors that can take another file."""
+        free = [
+            h for h in self._hands if h.process is not None and not h.alone and len(h.in_hand) < AT_ONCE
+        ]
+        return min(free, key=lambda h: len(h.in_hand), default=None)
 
     def _give(self, hand: _Hand, one: _Try) -> None:
-        if len(hand.in_hand) >= AT_ONCE:
-            raise AssertionError("more in hand than there is room for")
         self._begin(one.job, hand.process or 0)
         hand.in_hand[hand.actor.treat.remote(one.job)] = one
 
