@@ -11,10 +11,10 @@ import pytest
 
 pytest.importorskip("fsspec", reason="fsspec is not installed (pip install 'scotopic[ray]')")
 
-from scotopic.batch import Settings  # noqa: E402
-from scotopic.jobs.cluster import TRIES, Cluster, RemoteOutcome  # noqa: E402
-from scotopic.jobs.storage import RemoteJob, address  # noqa: E402
-from scotopic.version import __version__  # noqa: E402
+from scotopic.batch import Settings
+from scotopic.jobs.cluster import TRIES, Cluster, RemoteOutcome
+from scotopic.jobs.storage import RemoteJob, address
+from scotopic.version import __version__
 
 Told = tuple[str, float, dict[str, Any], str]
 

@@ -18,7 +18,7 @@ from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 from scotopic import xmp  # noqa: E402
 from scotopic.batch import Job, Outcome, Settings  # noqa: E402
 from scotopic.dng.write import write_mosaic  # noqa: E402
-from scotopic.errors import ReadError, SettingsError  # noqa: E402
+from scotopic.errors import ReadError, SettingsError, WriteError  # noqa: E402
 from scotopic.jobs import storage  # noqa: E402
 from scotopic.jobs.cluster import Actor, _known, _state_of, treat_remote  # noqa: E402
 from scotopic.jobs.journal import NAME, Journal, settings_in_words  # noqa: E402
@@ -176,6 +176,56 @@ def test_a_bucket_that_there_is_not_is_told_and_not_made(tmp_path, monkeypatch):
     # Making folders would make a bucket that went meanwhile.
     storage.bring(made, "s3://shoot/pictures/of/today/a.jpg", overwrite=False)
     assert buckets.cat("/shoot/pictures/of/today/a.jpg") == b"a picture"
+
+
+class NoCredentialsError(Exception):
+    """As botocore's: no OSError."""
+
+
+class Keyless(MemoryFileSystem):
+    """A storage to which this machine has no key."""
+
+    protocol = ("s3",)
+
+    def _refuse(self, *_: object, **__: object) -> None:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    isdir = info = find = open = exists = put_file = _refuse
+
+
+KEYLESS = storage.RemoteJob("s3://shoot/IMG_1.dng", "s3://pictures/IMG_1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind"),
+    [
+        (lambda _: laid_out(KEYLESS.source, output="s3://pictures"), ReadError),
+        (lambda _: storage.existing("s3://pictures"), WriteError),
+        (lambda _: storage.exists(KEYLESS.target), WriteError),
+        (lambda _: storage.at_hand(KEYLESS).__enter__(), ReadError),
+        (lambda made: storage.bring(made, KEYLESS.target, overwrite=True), WriteError),
+    ],
+    ids=["laid out", "looked through", "looked for", "fetched", "brought"],
+)
+def test_errors_of_a_storages_own_kind_are_told_as_ours(tmp_path, monkeypatch, ask, kind):
+    monkeypatch.setattr(storage, "_system", lambda words: (Keyless(), words.removeprefix("s3:/")))
+    made = tmp_path / "a.jpg"
+    made.write_bytes(b"a picture")
+    with pytest.raises(kind, match=r"^s3://.*NoCredentialsError: Unable to locate credentials"):
+        ask(made)
+
+
+def test_a_machine_without_keys_and_a_fault_of_ours_cost_a_file_and_not_its_actor(tmp_path, monkeypatch):
+    actor = Actor(Settings(), None, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "_system", lambda words: (Keyless(), words.removeprefix("s3:/")))
+        status, _, _, words = actor.treat(KEYLESS)
+    assert status == "failed"
+    assert words.startswith("s3://shoot/IMG_1.dng: cannot be read (NoCredentialsError")
+    monkeypatch.setattr(storage, "at_hand", lambda _: 1 / 0)
+    status, _, _, words = actor.treat(KEYLESS)
+    assert status == "failed"
+    assert words.startswith("IMG_1.dng: a fault in scotopic (ZeroDivisionError")
 
 
 def journal_of(place: Path, *, resume: bool = True) -> Journal:

@@ -18,7 +18,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from scotopic.batch import Job, Outcome, Settings, treated
+from scotopic.batch import Job, Settings, failed, treated
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.files import state_of
 from scotopic.jobs import storage
@@ -81,16 +81,18 @@ class Actor:
         return __version__, os.getpid()
 
     def treat(self, job: RemoteJob) -> tuple[str, float, dict[str, Any], str]:
-        """Treat one file; what `RemoteOutcome` has beside the job."""
+        """Treat one file; what `RemoteOutcome` has beside the job.
+
+        Never raises, which would end the actor with its other file.
+        """
         start = time.monotonic()
         try:
             with storage.at_hand(job) as (source, target):
-                made = treated(Job(source, target), self._settings, self._models, turn=self._turn)
-                if made.status == "done" and storage.local_path(job.target) is None:
+                outcome = treated(Job(source, target), self._settings, self._models, turn=self._turn)
+                if outcome.status == "done" and storage.local_path(job.target) is None:
                     storage.bring(target, job.target, overwrite=self._settings.overwrite)
-                outcome = made
-        except (ScotopicError, OSError) as error:
-            outcome = Outcome(Job(Path(job.name), Path()), "failed", 0.0, {}, str(error))
+        except Exception as error:
+            outcome = failed(Job(Path(job.name), Path(job.target)), error, 0.0, {})
         return outcome.status, time.monotonic() - start, outcome.facts, outcome.error
 
 
