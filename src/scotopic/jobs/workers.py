@@ -92,16 +92,15 @@ class _Process:
     def _listen(self, events: queue.Queue[tuple[_Process, Answer | None]]) -> None:
         assert self.popen.stdout is not None
         with self.popen.stdout as answers:
-            while True:
-                try:
-                    answer = Answer.parsed(answers.readline(ANSWER_MAX))
-                    if answer.number is not None and answer.number not in self.in_hand:
-                        raise ValueError("an answer to no ticket")
-                except ValueError:
-                    # The end, an answer cut short by it, or a process that is not itself any more.
-                    events.put((self, None))
-                    return
-                events.put((self, answer))
+            try:
+                while True:
+                    events.put((self, Answer.parsed(answers.readline(ANSWER_MAX))))
+            except ValueError:
+                # The end, an answer cut short by it, or a process that is not itself any more.
+                pass
+            finally:
+                # Whatever has ended this thread, nobody waits for more.
+                events.put((self, None))
 
     def end(self, *, now: bool) -> int:
         """End it; `now`: in the middle of what it does. Nothing half-written is left. Gives its exit status."""
@@ -208,9 +207,15 @@ class Workers:
             process, message = self._events.get(timeout=patience)
         except queue.Empty:
             return
+        if process not in self._processes:
+            # It is buried: what it said besides counts no more.
+            return
         match message:
             case Answer(number=None):
                 process.ready, self._failed_starts = True, 0
+            case Answer(number=int(number)) if number not in process.in_hand:
+                # It is not itself any more.
+                yield from self._bury(process)
             case Answer(number=int(number), ended=None):
                 self._progress(process.in_hand[number].job, message.share)
             case Answer(number=int(number)):
