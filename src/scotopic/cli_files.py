@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scotopic import batch
     from scotopic.jobs.cluster import RemoteOutcome
     from scotopic.jobs.layout import Names
+    from scotopic.jobs.past import Line
     from scotopic.jobs.session import Session
     from scotopic.jobs.worker import ModelChoice
     from scotopic.models import Card
@@ -243,7 +244,7 @@ def _watch(
     words = None if settings.skip_existing else settings_in_words(settings, card)
     watch = Watch(folders, names, enhanced=enhanced, settings=words, tell=errors.print)
     with (
-        _session(journal, output, settings, card, course) as (session, _),
+        _session(journal, output, settings, card, course, watch.learn) as (session, _),
         progress_of(None, course.as_json) as screen,
     ):
         for folder in [output] if output is not None else folders:
@@ -269,7 +270,12 @@ def journal_place(paths: list[Path], home: Path | None) -> Path:
 
 @contextmanager
 def _session(
-    journal_at: Path, home: Path | None, settings: batch.Settings, card: Card | None, course: Course
+    journal_at: Path,
+    home: Path | None,
+    settings: batch.Settings,
+    card: Card | None,
+    course: Course,
+    learn: Callable[[Line], None] | None = None,
 ) -> Iterator[tuple[Session, list[Path]]]:
     """A session with its journal, and the folders that were made for it. A dry run has no journal."""
     from scotopic.jobs.journal import Journal, settings_in_words
@@ -284,7 +290,7 @@ def _session(
     with Journal(journal_at, words, resume=course.resume, otherwise=otherwise) as journal:
         if journal.interrupted and not course.resume and not course.watch:
             errors.print("an earlier run into this folder was interrupted; --resume goes on with it")
-        yield Session(journal, settings, home, watches=course.watch), made
+        yield Session(journal, settings, home, learn=learn), made
 
 
 def _report(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scotopic.batch import Job, Outcome, Settings
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
 from scotopic.files import State, is_there, state_of
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import absolute, is_made, is_of, line_of, state_in_line, taken
+from scotopic.jobs.past import Line, absolute, is_made, is_of, line_of, taken
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
 
@@ -23,8 +24,8 @@ WITHOUT_ROOM_MAX = 3
 class Session:
     """One run with its journal (None: without one, for a dry run).
 
-    `home` is the folder of all results, where there is one: it has to stay there. What `watches` notes with each
-    result how that is, so that it is known when somebody has changed it.
+    `home` is the folder of all results, where there is one: it has to stay there. `learn` is told the journal's line
+    of each result, which then notes how that is (`result`), so that it is known when somebody has changed it.
     """
 
     def __init__(
@@ -33,9 +34,9 @@ class Session:
         settings: Settings,
         home: Path | None = None,
         *,
-        watches: bool = False,
+        learn: Callable[[Line], None] | None = None,
     ) -> None:
-        self._watches = watches
+        self._learn = learn
         self._journal, self._settings, self._home = journal, settings, home
         self._home_is = _identity(home)
         self._states: dict[Path, State | None] = {}
@@ -53,7 +54,8 @@ class Session:
             return False
         if self._was_begun(job):
             # There was no result before it was begun; results appear whole or not at all.
-            self._journal.note(**line_of(job.source, job.target))
+            state = state_of(job.source)
+            self._journal.note(**line_of("done", job.source, job.target, state), **taken(job.source, state))
             return True
         return self._had_ended(job)
 
@@ -96,6 +98,7 @@ class Session:
         what `Workers` raises.
         """
         passed: list[Outcome] = []
+        """Files that need no work, and have not been told yet."""
 
         def left() -> Iterator[Job | None]:
             for job in jobs:
@@ -112,15 +115,23 @@ class Session:
                 else:
                     yield None
 
-        with Workers(workers, self._settings, choice, progress=progress, begin=self._begin) as crew:
-            with closing(crew.run(left())) as outcomes:
-                for outcome in outcomes:
-                    yield from self._handed_over(passed)
-                    yield self._noted(outcome)
-                    if self._without_room == WITHOUT_ROOM_MAX:
-                        folder = self._home or outcome.job.target.parent
-                        raise WriteError(f"{folder}: the disk is full; make room, then go on with --resume")
-            yield from self._handed_over(passed)
+        waiting = left()
+        first = list(islice(waiting, 1))
+        yield from self._handed_over(passed)
+        if not first:
+            # No process is started for nothing.
+            return
+        with (
+            Workers(workers, self._settings, choice, progress=progress, begin=self._begin) as crew,
+            closing(crew.run(chain(first, waiting))) as outcomes,
+        ):
+            for outcome in outcomes:
+                yield from self._handed_over(passed)
+                yield self._noted(outcome)
+                if self._without_room == WITHOUT_ROOM_MAX:
+                    folder = self._home or outcome.job.target.parent
+                    raise WriteError(f"{folder}: the disk is full; make room, then go on with --resume")
+        yield from self._handed_over(passed)
 
     def _handed_over(self, passed: list[Outcome]) -> Iterator[Outcome]:
         while passed:
@@ -149,27 +160,32 @@ class Session:
                 "go on with --resume"
             )
         self._states[job.source] = state_of(job.source)
-        self._note("started", job, process=process, was_there=is_there(job.target))
+        self._note(self._line("started", job, process=process, was_there=is_there(job.target)))
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
         if outcome.status != "skipped":
             self._without_room = self._without_room + 1 if outcome.fault == DiskFullError.__name__ else 0
-        facts: dict[str, Any] = {"seconds": round(outcome.seconds, 3)}
+        job, told = outcome.job, outcome.facts
+        line = self._line(outcome.status, job, seconds=round(outcome.seconds, 3))
         if outcome.error:
-            facts["error"] = outcome.error
+            line["error"] = outcome.error
         if outcome.status == "done":
-            facts |= taken(outcome.job.source, self._states.get(outcome.job.source))
-            if self._watches:
-                facts["result"] = state_of(outcome.job.target)
-        self._note(outcome.status, outcome.job, **facts)
+            when = told["taken"] or "" if "taken" in told else None
+            line |= taken(job.source, self._states.get(job.source), when)
+        if outcome.status == "done" and self._learn is not None:
+            line["result"] = state_of(job.target)
+            self._learn(line)
+        self._note(line)
         return outcome
 
-    def _note(self, status: str, job: Job, **facts: Any) -> None:
+    def _line(self, status: str, job: Job, **facts: Any) -> Line:
+        # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
+        return line_of(status, job.source, job.target, self._states.get(job.source)) | facts
+
+    def _note(self, line: Line) -> None:
         if self._journal is not None:
-            # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
-            facts |= state_in_line(self._states.get(job.source))
-            self._journal.note(status, absolute(job.source), absolute(job.target), **facts)
+            self._journal.note(**line)
 
 
 def make_folders(folder: Path) -> list[Path]:
