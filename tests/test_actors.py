@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 pytest.importorskip("fsspec", reason="fsspec is not installed (pip install 'scotopic[ray]')")
 
 from scotopic.batch import Settings
+from scotopic.cli import app
 from scotopic.jobs.cluster import TRIES, Cluster, RemoteOutcome
-from scotopic.jobs.storage import RemoteJob, address
+from scotopic.jobs.journal import NAME
+from scotopic.jobs.storage import RemoteJob, address, local_path
 from scotopic.version import __version__
 
 Told = tuple[str, float, dict[str, Any], str]
@@ -138,3 +143,65 @@ def test_a_file_that_ends_its_actors_has_company_once_and_is_alone_then(tmp_path
     assert later == [{"bad.arw"}] * (TRIES - 1)
     assert {name for name, outcome in ended.items() if outcome.status == "failed"} == {"bad.arw"}
     assert f"ended {TRIES} times" in ended["bad.arw"].error
+
+
+@pytest.fixture
+def card(tmp_path) -> Path:
+    folder = tmp_path / "card"
+    folder.mkdir()
+    for name in ("good.arw", "bad.arw"):
+        (folder / name).write_bytes(b"a photo")
+    return folder
+
+
+def enhance(card: Path, out: Path, *more: str) -> tuple[int, str]:
+    """A run of the command on the cluster that is played."""
+    done = CliRunner().invoke(app, ["enhance", str(card), "-o", str(out), "--engine", "ray", *more])
+    return done.exit_code, done.stderr
+
+
+def treat_only_good(job: RemoteJob) -> Told:
+    if job.name != "good.arw":
+        return "failed", 1.0, {}, f"{job.name}: is damaged"
+    target = local_path(job.target)
+    assert target is not None
+    target.write_bytes(b"a result")
+    return "done", 1.0, {}, ""
+
+
+def test_a_run_of_which_something_came_is_finished_in_its_journal(tmp_path, played, card):
+    played(treat_only_good)
+    out = tmp_path / "new" / "out"
+    assert enhance(card, out)[0] == 1
+    assert {path.name for path in out.iterdir()} == {NAME, "good-scotopic.jpg"}
+    lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    assert [line.get("status") for line in lines[-1:]] == ["finished"]
+    assert {line["file"]: line["status"] for line in lines[1:-1] if line["status"] != "started"} == {
+        str(card / "good.arw"): "done",
+        str(card / "bad.arw"): "failed",
+    }
+
+
+def test_a_run_of_which_nothing_came_leaves_nothing(tmp_path, played, card):
+    (card / "good.arw").unlink()
+    played(treat_only_good)
+    status, words = enhance(card, tmp_path / "new" / "out")
+    assert (status, "is damaged" in words) == (1, True)
+    assert not (tmp_path / "new").exists()
+    # A folder that was there stays.
+    (tmp_path / "out").mkdir()
+    assert enhance(card, tmp_path / "out", "--resume")[0] == 1
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_cluster_that_is_not_reached_is_told_and_leaves_nothing(tmp_path, played, card, monkeypatch):
+    ray = played(treat_only_good)
+
+    def init(**_: object) -> None:
+        raise ConnectionError("nobody answers")
+
+    monkeypatch.setattr(ray, "init", init)
+    status, words = enhance(card, tmp_path / "new" / "out", "--address", "far:6379")
+    assert status == 2
+    assert "no Ray cluster at far:6379 (nobody answers)" in " ".join(words.split())
+    assert not (tmp_path / "new").exists()

@@ -199,6 +199,39 @@ def test_a_run_that_leaves_nothing_leaves_the_journal_as_it_was(tmp_path):
     assert place.read_bytes() == before
 
 
+def test_a_run_that_ends_before_it_began_anything_leaves_the_journal_as_it_was(tmp_path):
+    place = tmp_path / NAME
+
+    def fail(*begun: str) -> None:
+        with Journal(place, JPEG) as journal:
+            for file in begun:
+                journal.note("started", file, "/o/a.jpg")
+            raise WriteError("no room")
+
+    with pytest.raises(WriteError, match="no room"):
+        fail()
+    assert not place.exists()
+    with pytest.raises(WriteError, match="no room"):
+        fail("/a.arw")
+    before = place.read_bytes()
+    assert b"started" in before
+    with pytest.raises(WriteError, match="no room"):
+        fail()
+    assert place.read_bytes() == before
+
+
+def test_the_result_of_another_photo_is_not_said_to_have_changed(tmp_path, rng):
+    first, second = (taken(tmp_path / name, MORNING, rng) for name in ("DSC1.dng", "DSC2.dng"))
+    target, place = tmp_path / "picture.jpg", tmp_path / "journal"
+    assert enhance(first, "-o", target, "--journal", place)[0] == 0
+    status, rows, _ = enhance(second, "-o", target, "--journal", place, "--resume")
+    assert status == 1
+    assert "exists already" in str(rows[0]["error"])
+    first.write_bytes(second.read_bytes())
+    _, rows, _ = enhance(first, "-o", target, "--journal", place, "--resume")
+    assert "has changed since" in str(rows[0]["error"])
+
+
 def test_an_interrupted_run_that_was_gone_on_with_stands_in_nobodys_way(tmp_path):
     place = tmp_path / NAME
     with Journal(place, JPEG):

@@ -20,7 +20,7 @@ from scotopic.batch import Job, Outcome, Settings  # noqa: E402
 from scotopic.dng.write import write_mosaic  # noqa: E402
 from scotopic.errors import ReadError, SettingsError, WriteError  # noqa: E402
 from scotopic.jobs import storage  # noqa: E402
-from scotopic.jobs.cluster import Actor, _known, _state_of, treat_remote  # noqa: E402
+from scotopic.jobs.cluster import Actor, item_of, treat_remote  # noqa: E402
 from scotopic.jobs.journal import NAME, Journal, settings_in_words  # noqa: E402
 from scotopic.jobs.session import Session  # noqa: E402
 from scotopic.jobs.worker import ModelChoice  # noqa: E402
@@ -270,12 +270,16 @@ def test_runs_of_one_machine_and_of_a_cluster_go_on_with_each_others_work(tmp_pa
     assert resumed(far, place, str(out)) == [("skipped", "")]
     place.unlink()
     with journal_of(place) as journal:
-        journal.note("done", _known(far[0].source), _known(far[0].target), **_state_of(far[0]))
+        item = item_of(far[0])
+        journal.note("done", item.file, item.output, **item.state())
     with journal_of(place) as journal:
         assert Session(journal, Settings()).is_done(local)
     other = [replace(far[0], source=storage.address(str(tmp_path / "other" / "a.arw")))]
     assert "exists already" in resumed(other, place, str(out))[0][1]
     (card / "a.arw").write_bytes(b"an edited photo")
+    (tmp_path / "link").symlink_to(card)
+    linked = [replace(far[0], source=storage.address(str(tmp_path / "link" / "a.arw")))]
+    assert "has changed since" in resumed(linked, place, str(out))[0][1]
     assert "has changed since" in resumed(far, place, str(out))[0][1]
 
 

@@ -20,10 +20,10 @@ from typing import Any, Literal, Self
 
 from scotopic.batch import Job, Settings, failed, treated
 from scotopic.errors import ScotopicError, SettingsError
-from scotopic.files import state_of
 from scotopic.jobs import storage
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import Line, absolute, is_of, state_in_line
+from scotopic.jobs.past import absolute
+from scotopic.jobs.resume import Item
 from scotopic.jobs.session import changed_words
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
@@ -298,13 +298,13 @@ def treat_remote(
     for job in jobs:
         if job.target not in there:
             left.append(job)
-        elif there[job.target] and _is_done(job, journal):
+        elif there[job.target] and item_of(job).is_done(journal):
             yield RemoteOutcome(job, "skipped", 0.0, {"resumed": True})
         elif settings.overwrite:
             left.append(job)
         elif settings.skip_existing:
             yield RemoteOutcome(job, "skipped", 0.0)
-        elif _has_changed(job, journal):
+        elif item_of(job).has_changed(journal):
             yield RemoteOutcome(job, "failed", 0.0, {}, changed_words(job.name, job.target))
         else:
             yield RemoteOutcome(job, "failed", 0.0, {}, str(refusal(job.target, OR_SKIP)))
@@ -313,9 +313,10 @@ def treat_remote(
     """What the sources were when they were begun."""
 
     def begin(job: RemoteJob, process: int) -> None:
-        states[job.source] = _state_of(job)
+        item = item_of(job)
+        states[job.source] = item.state()
         facts = {"process": process, "was_there": job.target in there, **states[job.source]}
-        journal.note("started", _known(job.source), _known(job.target), **facts)
+        journal.note("started", item.file, item.output, **facts)
 
     if not left:
         return
@@ -327,43 +328,17 @@ def treat_remote(
             facts = states.get(outcome.job.source, {}) | {"seconds": round(outcome.seconds, 3)}
             if outcome.error:
                 facts["error"] = outcome.error
-            journal.note(outcome.status, _known(outcome.job.source), _known(outcome.job.target), **facts)
+            item = item_of(outcome.job)
+            journal.note(outcome.status, item.file, item.output, **facts)
             yield outcome
 
 
-def _is_done(job: RemoteJob, journal: Journal) -> bool:
-    """Whether the interrupted run has done a file whose result is there."""
-    ended, begun = journal.ended.get(_known(job.target)), journal.begun.get(_known(job.target))
-    if begun is not None and not begun.get("was_there", True) and _is_of(begun, job):
-        journal.note("done", _known(job.source), _known(job.target), **_state_of(job))
-        return True
-    return ended is not None and ended["status"] != "failed" and _is_of(ended, job)
-
-
-def _has_changed(job: RemoteJob, journal: Journal) -> bool:
-    """Whether a result was made of what the source was before."""
-    ended = journal.ended.get(_known(job.target))
-    if ended is None or ended["status"] != "done" or ended["file"] != _known(job.source):
-        # Another photo's result, which is no less there.
-        return False
-    return not _is_of(ended, job)
-
-
-def _is_of(line: Line, job: RemoteJob) -> bool:
-    """Whether a journal's line is of this photo, which is as it was then."""
-    path = storage.local_path(job.source)
-    if path is not None:
-        return is_of(line, path)
-    return (line["file"], line.get("state")) == (job.source, job.state)
-
-
-def _known(address: str) -> str:
-    """As journals know a place: on a disk by its path, as runs of one machine do, elsewhere by its address."""
-    path = storage.local_path(address)
-    return absolute(path) if path is not None else address
-
-
-def _state_of(job: RemoteJob) -> dict[str, Any]:
-    """As journals know what a source is."""
-    path = storage.local_path(job.source)
-    return state_in_line(state_of(path)) if path is not None else {"state": job.state}
+def item_of(job: RemoteJob) -> Item:
+    """As journals know a file: on a disk by its path, as runs of one machine do, elsewhere by its address."""
+    source, target = storage.local_path(job.source), storage.local_path(job.target)
+    return Item(
+        absolute(source) if source is not None else job.source,
+        absolute(target) if target is not None else job.target,
+        source,
+        job.state,
+    )

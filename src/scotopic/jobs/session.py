@@ -13,7 +13,8 @@ from scotopic.batch import Job, Outcome, Settings
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
 from scotopic.files import State, is_there, state_of
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import Line, absolute, is_made, is_of, line_of, taken
+from scotopic.jobs.past import Line, is_made, line_of, taken
+from scotopic.jobs.resume import Item
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
 
@@ -52,38 +53,20 @@ class Session:
         """Whether the interrupted run has done a file, which is as it was then, and its result is still there."""
         if self._journal is None or not is_made(job.target):
             return False
-        if self._was_begun(job):
-            # There was no result before it was begun; results appear whole or not at all.
-            state = state_of(job.source)
-            self._journal.note(**line_of("done", job.source, job.target, state), **taken(job.source, state))
-            return True
-        return self._had_ended(job)
-
-    def _was_begun(self, job: Job) -> bool:
-        """Whether the interrupted run had begun a file, which is as it was then, and had found no result of it."""
-        begun = self._journal.begun.get(absolute(job.target)) if self._journal is not None else None
-        return begun is not None and is_of(begun, job.source) and not begun.get("was_there", True)
-
-    def _had_ended(self, job: Job) -> bool:
-        """Whether the interrupted run had made the result of a file, which is as it was then."""
-        ended = self._journal.ended.get(absolute(job.target)) if self._journal is not None else None
-        return ended is not None and ended["status"] != "failed" and is_of(ended, job.source)
+        return Item.of(job).is_done(self._journal)
 
     def _emptied(self, job: Job) -> State | None:
         """A result that the interrupted run had made and of which nothing is left but the name."""
-        state = state_of(job.target)
-        if state is None or state[0] > 0 or not (self._was_begun(job) or self._had_ended(job)):
+        state, item = state_of(job.target), Item.of(job)
+        if self._journal is None or state is None or state[0] > 0:
             return None
-        return state
+        return state if item.was_begun(self._journal) or item.had_ended(self._journal) else None
 
     def _has_changed(self, job: Job) -> bool:
         """Whether a result was made of what the source was before."""
-        if self._journal is None or self._settings.overwrite:
+        if self._journal is None or self._settings.overwrite or not is_there(job.target):
             return False
-        ended = self._journal.ended.get(absolute(job.target))
-        if ended is None or ended["status"] != "done" or not is_there(job.target):
-            return False
-        return not is_of(ended, job.source)
+        return Item.of(job).has_changed(self._journal)
 
     def run(
         self,
@@ -139,19 +122,10 @@ class Session:
             self.done += outcome.status == "skipped"
             yield outcome
 
-    def finish(self, made: list[Path]) -> None:
-        """The run came to its end. Where it left nothing, neither journal nor the folders `made` for it stay."""
-        if self._journal is None:
-            return
-        if self.done:
-            self._journal.finish()
-            return
-        self._journal.forget()
-        for folder in made:
-            try:
-                folder.rmdir()
-            except OSError:
-                return
+    def finish(self) -> None:
+        """The run came to its end."""
+        if self._journal is not None:
+            self._journal.end(self.done)
 
     def _begin(self, job: Job, process: int) -> None:
         if self._home is not None and _identity(self._home) != self._home_is:
