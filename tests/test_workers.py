@@ -308,7 +308,11 @@ def test_an_answer_that_makes_no_sense_costs_its_file_alone(tmp_path, monkeypatc
         **dict.fromkeys("abc", "done"),
         "bad": "failed",
     }
-    assert "twice, the second time with this file alone" in outcomes["bad"].error
+    assert (
+        "gave answers that make no sense, twice, the second time with this file alone"
+        in outcomes["bad"].error
+    )
+    assert "copy it from the card again" in outcomes["bad"].error
 
 
 def test_a_file_that_is_answered_twice_is_reported_once(tmp_path, monkeypatch):
