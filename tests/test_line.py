@@ -314,3 +314,32 @@ def test_an_upload_that_creeps_is_given_up_and_a_slow_one_is_not(tmp_path, piece
         assert not job.folder.exists()
 
     with_line(tmp_path, Painter(), use, Limits(stalled_s=0.2, least_bytes=1000))
+
+
+@pytest.mark.parametrize(
+    "answer", ["'[' * 500_000", "5", "'no words'"], ids=["nested deeply", "a number", "text"]
+)
+def test_a_worker_whose_answers_make_no_sense_is_ended_and_its_picture_has_no_outcome(tmp_path, answer):
+    class Babbler(Worker):
+        """Its process says that, and goes on."""
+
+        async def _start(self) -> asyncio.subprocess.Process:
+            words = f"import time; print({answer}, flush=True); time.sleep({2 * PATIENCE_S})"
+            self.process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", words),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                limit=1 << 20,
+                start_new_session=True,
+            )
+            return self.process
+
+    async def use() -> tuple[list[dict[str, Any]], int | None]:
+        worker = Babbler(tmp_path)
+        async with asyncio.timeout(PATIENCE_S):
+            said = [message async for message in worker.work(Task(tmp_path, tmp_path, {}))]
+        return said, worker.process.returncode
+
+    said, status = asyncio.run(use())
+    assert not said
+    assert status is not None

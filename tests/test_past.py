@@ -18,6 +18,7 @@ from scotopic.files import state_of
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.layout import Names, find_files
 from scotopic.jobs.past import Past
+from scotopic.jobs.session import Session
 from scotopic.jobs.watch import Watch
 from scotopic.jobs.worker import ModelChoice
 from scotopic.metadata import Exif
@@ -198,6 +199,39 @@ def test_a_run_that_leaves_nothing_leaves_the_journal_as_it_was(tmp_path):
     assert place.read_bytes() == before
 
 
+def test_a_run_that_ends_before_it_began_anything_leaves_the_journal_as_it_was(tmp_path):
+    place = tmp_path / NAME
+
+    def fail(*begun: str) -> None:
+        with Journal(place, JPEG) as journal:
+            for file in begun:
+                journal.note("started", file, "/o/a.jpg")
+            raise WriteError("no room")
+
+    with pytest.raises(WriteError, match="no room"):
+        fail()
+    assert not place.exists()
+    with pytest.raises(WriteError, match="no room"):
+        fail("/a.arw")
+    before = place.read_bytes()
+    assert b"started" in before
+    with pytest.raises(WriteError, match="no room"):
+        fail()
+    assert place.read_bytes() == before
+
+
+def test_the_result_of_another_photo_is_not_said_to_have_changed(tmp_path, rng):
+    first, second = (taken(tmp_path / name, MORNING, rng) for name in ("DSC1.dng", "DSC2.dng"))
+    target, place = tmp_path / "picture.jpg", tmp_path / "journal"
+    assert enhance(first, "-o", target, "--journal", place)[0] == 0
+    status, rows, _ = enhance(second, "-o", target, "--journal", place, "--resume")
+    assert status == 1
+    assert "exists already" in str(rows[0]["error"])
+    first.write_bytes(second.read_bytes())
+    _, rows, _ = enhance(first, "-o", target, "--journal", place, "--resume")
+    assert "has changed since" in str(rows[0]["error"])
+
+
 def test_an_interrupted_run_that_was_gone_on_with_stands_in_nobodys_way(tmp_path):
     place = tmp_path / NAME
     with Journal(place, JPEG):
@@ -301,6 +335,7 @@ class Watched:
         self._meanwhile = meanwhile
         given = Names(out, "jpg", "scotopic", past or Past())
         self._watch = Watch([folder], given, enhanced=False, settings=settings, tell=self.words.append)
+        self._session = Session(None, Settings(), learn=self._watch.learn)
 
     def come(self) -> list[str]:
         """The results of what comes now; one that takes another's place is marked."""
@@ -308,10 +343,11 @@ class Watched:
         for job, _ in zip(self._watch, range(4), strict=False):
             if job is not None:
                 made.append(job)
+                self._session._begin(job, 1)
                 job.target.parent.mkdir(exist_ok=True)
                 job.target.write_bytes(job.source.read_bytes())
                 self._meanwhile()
-                self._watch.note(Outcome(job, "done", 0.0))
+                self._watch.note(self._session._noted(Outcome(job, "done", 0.0)))
         return [job.target.name + ("!" if job.replaces else "") for job in made]
 
 
@@ -513,3 +549,48 @@ def test_two_cameras_at_the_same_second_are_told_apart_by_their_results(tmp_path
     assert names(out, out, source) == ["DSC1-scotopic.jpg"]
     other = taken(tmp_path / "other" / "DSC1.dng", MORNING, rng, model="ILCE-7M3")
     assert names(out, out, other) == ["DSC1_dng-scotopic.jpg"]
+
+
+def test_when_a_photo_was_taken_says_its_decoder_and_this_process_does_not_look(
+    tmp_path, out, rng, monkeypatch
+):
+    looked_at = []
+    monkeypatch.setattr("scotopic.jobs.past.read_tags", looked_at.append)
+    taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
+    taken(tmp_path / "card" / "DSC2.dng", "", rng)
+    assert enhance(tmp_path / "card", "-o", out)[0] == 0
+    lines = map(json.loads, (out / NAME).read_text().splitlines())
+    when = {line["file"]: line["taken"] for line in lines if line.get("status") == "done"}
+    assert [when[file] for file in sorted(when)] == [MORNING, ""]
+    assert not looked_at
+
+
+def test_of_a_photo_that_has_changed_since_it_was_begun_no_time_is_noted(tmp_path, out, rng):
+    source = taken(tmp_path / "DSC1.dng", MORNING, rng)
+    job, told = Job(source, out / "DSC1.jpg"), []
+    session = Session(None, Settings(), learn=told.append)
+    for facts in ({"taken": MORNING}, {}):
+        session._begin(job, 1)
+        session._noted(Outcome(job, "done", 1.0, facts))
+    with source.open("ab") as file:
+        file.write(b"edited")
+    session._noted(Outcome(job, "done", 1.0, {"taken": MORNING}))
+    assert [line.get("taken") for line in told] == [MORNING, MORNING, None]
+
+
+def test_what_needs_no_work_is_told_before_any_process_is_started(tmp_path, out, rng, monkeypatch):
+    card = tmp_path / "card"
+    taken(card / "DSC1.dng", MORNING, rng)
+    assert enhance(card, "-o", out)[0] == 0
+
+    def start(*_: object, **__: object) -> None:
+        raise SettingsError("no process is started here")
+
+    monkeypatch.setattr("scotopic.jobs.session.Workers", start)
+    for choice in ("--resume", "--skip-existing"):
+        status, rows, words = enhance(card, "-o", out, choice)
+        assert (status, [row["status"] for row in rows]) == (0, ["skipped"]), words
+    taken(card / "DSC2.dng", EVENING, rng)
+    status, rows, words = enhance(card, "-o", out, "--resume")
+    assert [row["status"] for row in rows] == ["skipped"]
+    assert "no process is started here" in words

@@ -18,9 +18,9 @@ from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 from scotopic import xmp  # noqa: E402
 from scotopic.batch import Job, Outcome, Settings  # noqa: E402
 from scotopic.dng.write import write_mosaic  # noqa: E402
-from scotopic.errors import ReadError, SettingsError  # noqa: E402
+from scotopic.errors import ReadError, SettingsError, WriteError  # noqa: E402
 from scotopic.jobs import storage  # noqa: E402
-from scotopic.jobs.cluster import Actor, _known, _state_of, treat_remote  # noqa: E402
+from scotopic.jobs.cluster import Actor, item_of, treat_remote  # noqa: E402
 from scotopic.jobs.journal import NAME, Journal, settings_in_words  # noqa: E402
 from scotopic.jobs.session import Session  # noqa: E402
 from scotopic.jobs.worker import ModelChoice  # noqa: E402
@@ -178,6 +178,56 @@ def test_a_bucket_that_there_is_not_is_told_and_not_made(tmp_path, monkeypatch):
     assert buckets.cat("/shoot/pictures/of/today/a.jpg") == b"a picture"
 
 
+class NoCredentialsError(Exception):
+    """As botocore's: no OSError."""
+
+
+class Keyless(MemoryFileSystem):
+    """A storage to which this machine has no key."""
+
+    protocol = ("s3",)
+
+    def _refuse(self, *_: object, **__: object) -> None:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    isdir = info = find = open = exists = put_file = _refuse
+
+
+KEYLESS = storage.RemoteJob("s3://shoot/IMG_1.dng", "s3://pictures/IMG_1.jpg")
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind"),
+    [
+        (lambda _: laid_out(KEYLESS.source, output="s3://pictures"), ReadError),
+        (lambda _: storage.existing("s3://pictures"), WriteError),
+        (lambda _: storage.exists(KEYLESS.target), WriteError),
+        (lambda _: storage.at_hand(KEYLESS).__enter__(), ReadError),
+        (lambda made: storage.bring(made, KEYLESS.target, overwrite=True), WriteError),
+    ],
+    ids=["laid out", "looked through", "looked for", "fetched", "brought"],
+)
+def test_errors_of_a_storages_own_kind_are_told_as_ours(tmp_path, monkeypatch, ask, kind):
+    monkeypatch.setattr(storage, "_system", lambda words: (Keyless(), words.removeprefix("s3:/")))
+    made = tmp_path / "a.jpg"
+    made.write_bytes(b"a picture")
+    with pytest.raises(kind, match=r"^s3://.*NoCredentialsError: Unable to locate credentials"):
+        ask(made)
+
+
+def test_a_machine_without_keys_and_a_fault_of_ours_cost_a_file_and_not_its_actor(tmp_path, monkeypatch):
+    actor = Actor(Settings(), None, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(storage, "_system", lambda words: (Keyless(), words.removeprefix("s3:/")))
+        status, _, _, words = actor.treat(KEYLESS)
+    assert status == "failed"
+    assert words.startswith("s3://shoot/IMG_1.dng: cannot be read (NoCredentialsError")
+    monkeypatch.setattr(storage, "at_hand", lambda _: 1 / 0)
+    status, _, _, words = actor.treat(KEYLESS)
+    assert status == "failed"
+    assert words.startswith("IMG_1.dng: a fault in scotopic (ZeroDivisionError")
+
+
 def journal_of(place: Path, *, resume: bool = True) -> Journal:
     return Journal(place, settings_in_words(Settings(), None), resume=resume)
 
@@ -220,12 +270,16 @@ def test_runs_of_one_machine_and_of_a_cluster_go_on_with_each_others_work(tmp_pa
     assert resumed(far, place, str(out)) == [("skipped", "")]
     place.unlink()
     with journal_of(place) as journal:
-        journal.note("done", _known(far[0].source), _known(far[0].target), **_state_of(far[0]))
+        item = item_of(far[0])
+        journal.note("done", item.file, item.output, **item.state())
     with journal_of(place) as journal:
         assert Session(journal, Settings()).is_done(local)
     other = [replace(far[0], source=storage.address(str(tmp_path / "other" / "a.arw")))]
     assert "exists already" in resumed(other, place, str(out))[0][1]
     (card / "a.arw").write_bytes(b"an edited photo")
+    (tmp_path / "link").symlink_to(card)
+    linked = [replace(far[0], source=storage.address(str(tmp_path / "link" / "a.arw")))]
+    assert "has changed since" in resumed(linked, place, str(out))[0][1]
     assert "has changed since" in resumed(far, place, str(out))[0][1]
 
 

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scotopic.batch import Settings
+from scotopic.batch import Job, Outcome, Settings
 from scotopic.calibration.apply import Profiles
 from scotopic.calibration.profile import CameraProfile
 from scotopic.dng.write import write_mosaic
 from scotopic.frame import RGGB
+from scotopic.jobs import workers
 from scotopic.jobs.journal import NAME, settings_in_words
 from scotopic.sensor import expose, sony_a7s2
 
@@ -273,3 +274,64 @@ def test_two_runs_that_know_nothing_of_each_other_lose_nothing(card):
     assert done == ALL
     assert all("exists already" in row["error"] for row in rows if row["status"] == "failed")
     assert results(out) == ALL
+
+
+TALKER = """
+import os, pickle, sys
+from scotopic.jobs.worker import Answer
+def say(line):
+    os.write(1, line)
+def done(number):
+    return Answer(number, 1.0, dict(status="done", seconds=1.0, facts={}, error="", fault="")).line()
+pickle.load(sys.stdin.buffer)
+say(Answer().line())
+while True:
+    ticket = pickle.load(sys.stdin.buffer)
+    number, name = ticket.number, ticket.job.name
+"""
+"""A worker process that treats nothing and says what is written below it."""
+
+
+def told(monkeypatch, folder: Path, words: str, *names: str) -> list[Outcome]:
+    """What comes of files whose worker process says that."""
+    talker = (sys.executable, "-P", "-c", f"{TALKER}    {words}\n")
+    monkeypatch.setattr(workers, "_CHILD", talker)
+    with workers.Workers(1, Settings(), None) as crew:
+        return list(crew.run(Job(folder / name, folder / f"{name}.jpg") for name in names))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "b'[' * 500_000 + b'\\n'",
+        """b'{"number": %d, "share": 1%s, "ended": null}\\n' % (number, b"0" * 400)""",
+        "b'{}\\n'",
+        "Answer(number + 1000, 0.5).line()",
+        "done(number + 1000)",
+    ],
+    ids=[
+        "nested deeply",
+        "a share beyond all numbers",
+        "not an answer",
+        "of no ticket",
+        "the end of no ticket",
+    ],
+)
+def test_an_answer_that_makes_no_sense_costs_its_file_alone(tmp_path, monkeypatch, answer):
+    words = f"say({answer} if name == 'bad' else done(number))"
+    outcomes = {o.job.name: o for o in told(monkeypatch, tmp_path, words, "a", "bad", "b", "c")}
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        **dict.fromkeys("abc", "done"),
+        "bad": "failed",
+    }
+    assert (
+        "gave answers that make no sense, twice, the second time with this file alone"
+        in outcomes["bad"].error
+    )
+    assert "copy it from the card again" in outcomes["bad"].error
+
+
+def test_a_file_that_is_answered_twice_is_reported_once(tmp_path, monkeypatch):
+    words = "say(done(number) * (2 if name == 'b' else 1))"
+    outcomes = told(monkeypatch, tmp_path, words, *"abcd")
+    assert sorted((o.job.name, o.status) for o in outcomes) == [(name, "done") for name in "abcd"]

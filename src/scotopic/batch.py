@@ -195,26 +195,27 @@ def treated(
     """
     start = time.monotonic()
     facts: dict[str, Any] = {}
-    status: Literal["done", "planned", "skipped", "failed"] = "failed"
-    words = fault = ""
     try:
         status = _treat(job, settings, models, facts, tell, turn)
-    except ScotopicError as error:
-        fault, words = type(error).__name__, str(error)
-    except MemoryError:
-        fault, words = "MemoryError", f"{job.source.name}: {WITHOUT_MEMORY}"
-    except OSError as error:
-        fault = "WriteError"
-        words = f"{job.source.name}: {error.filename or job.target}: {error.strerror or error}"
     except Exception as error:
         # A fault of ours must not cost the other pictures.
-        fault = "Fault"
-        words = (
-            f"{job.source.name}: a fault in scotopic ({type(error).__name__}: {error}); please report it"
+        return failed(job, error, time.monotonic() - start, facts)
+    return Outcome(job, status, time.monotonic() - start, facts)
+
+
+def failed(job: Job, error: Exception, seconds: float, facts: dict[str, Any]) -> Outcome:
+    """The outcome of a file that an error has ended, whatever it is."""
+    fault, words = type(error).__name__, str(error)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and _NO_THREAD in words):
+        fault, words = "MemoryError", f"{job.name}: {WITHOUT_MEMORY}"
+    elif isinstance(error, OSError):
+        fault, words = (
+            "WriteError",
+            f"{job.name}: {error.filename or job.target}: {error.strerror or error}",
         )
-        if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
-            fault, words = "MemoryError", f"{job.source.name}: {WITHOUT_MEMORY}"
-    return Outcome(job, status, time.monotonic() - start, facts, words, fault)
+    elif not isinstance(error, ScotopicError):
+        fault, words = "Fault", f"{job.name}: a fault in scotopic ({fault}: {words}); please report it"
+    return Outcome(job, "failed", seconds, facts, words, fault)
 
 
 WITHOUT_MEMORY = (

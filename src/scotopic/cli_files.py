@@ -6,8 +6,8 @@ import hashlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, redirect_stdout
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -18,12 +18,13 @@ from scotopic.cli_options import FormatName
 from scotopic.cli_report import Screen, errors, line_of, need, progress_of
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
-from scotopic.folders import ANOTHER_RESULTS, make_folder
+from scotopic.folders import ANOTHER_RESULTS, making
 
 if TYPE_CHECKING:
     from scotopic import batch
     from scotopic.jobs.cluster import RemoteOutcome
     from scotopic.jobs.layout import Names
+    from scotopic.jobs.past import Line
     from scotopic.jobs.session import Session
     from scotopic.jobs.worker import ModelChoice
     from scotopic.models import Card
@@ -121,11 +122,11 @@ def run_files(
     else:
         workers = min(course.workers or 1, len(jobs))
         with (
-            _session(journal, home, settings, card, course) as (session, made),
+            _session(journal, home, settings, card, course) as session,
             progress_of(len(jobs), course.as_json) as screen,
         ):
             tally = _report(session.run(jobs, choice, workers, screen.tell), course, screen)
-            session.finish(made)
+            session.finish()
     tally.close(len(jobs))
 
 
@@ -169,8 +170,10 @@ def _on_cluster(
     jobs = storage.lay_out(sources, output, settings.kind, settings.way, enhanced=enhanced)
     card = choice.models().card() if choice is not None else None
     words = settings_in_words(settings, card)
+    place, folder = (course.journal, None) if course.journal else _cluster_journal(output)
     with (
-        Journal(course.journal or _cluster_journal(output), words, resume=course.resume) as journal,
+        _folder_for(folder),
+        Journal(place, words, resume=course.resume) as journal,
         progress_of(len(jobs), course.as_json) as screen,
         _others_silenced(screen) as (screen, stream),
     ):
@@ -182,7 +185,7 @@ def _on_cluster(
             screen,
             stream,
         )
-        journal.finish()
+        journal.end(tally.counts["done"] + tally.counts["skipped"])
     tally.close(len(jobs))
 
 
@@ -199,16 +202,22 @@ def _others_silenced(screen: Screen) -> Iterator[tuple[Screen, TextIO]]:
         yield replace(screen, say=say), own
 
 
-def _cluster_journal(output: str) -> Path:
-    """Beside the results where they are this machine's, else in the working folder, by the results' address."""
+def _cluster_journal(output: str) -> tuple[Path, Path | None]:
+    """The journal's place, and the folder which that needs.
+
+    Beside the results where they are this machine's, else in the working folder, by the results' address.
+    """
     from scotopic.jobs import storage
     from scotopic.jobs.journal import NAME
 
     folder = storage.local_path(output)
     if folder is None:
-        return Path(f"scotopic-{hashlib.sha256(output.encode()).hexdigest()[:8]}.jsonl")
-    make_folder(folder, ANOTHER_RESULTS)
-    return folder / NAME
+        return Path(f"scotopic-{hashlib.sha256(output.encode()).hexdigest()[:8]}.jsonl"), None
+    return folder / NAME, folder
+
+
+def _folder_for(folder: Path | None) -> AbstractContextManager[None]:
+    return making(folder, ANOTHER_RESULTS) if folder is not None else nullcontext()
 
 
 def _check_watch(output: Path | None, choices: dict[str, Any]) -> None:
@@ -243,7 +252,7 @@ def _watch(
     words = None if settings.skip_existing else settings_in_words(settings, card)
     watch = Watch(folders, names, enhanced=enhanced, settings=words, tell=errors.print)
     with (
-        _session(journal, output, settings, card, course) as (session, _),
+        _session(journal, output, settings, card, course, watch.learn) as session,
         progress_of(None, course.as_json) as screen,
     ):
         for folder in [output] if output is not None else folders:
@@ -256,7 +265,7 @@ def _watch(
                 _report((outcome for outcome in outcomes if watch.note(outcome)), course, screen)
         finally:
             # Ctrl-C is its end.
-            session.finish([])
+            session.finish()
 
 
 def journal_place(paths: list[Path], home: Path | None) -> Path:
@@ -269,22 +278,29 @@ def journal_place(paths: list[Path], home: Path | None) -> Path:
 
 @contextmanager
 def _session(
-    journal_at: Path, home: Path | None, settings: batch.Settings, card: Card | None, course: Course
-) -> Iterator[tuple[Session, list[Path]]]:
-    """A session with its journal, and the folders that were made for it. A dry run has no journal."""
+    journal_at: Path,
+    home: Path | None,
+    settings: batch.Settings,
+    card: Card | None,
+    course: Course,
+    learn: Callable[[Line], None] | None = None,
+) -> Iterator[Session]:
+    """A session with its journal. A dry run has none."""
     from scotopic.jobs.journal import Journal, settings_in_words
     from scotopic.jobs.session import Session
 
     if settings.dry_run:
-        yield Session(None, settings), []
+        yield Session(None, settings)
         return
-    made = make_folder(home, ANOTHER_RESULTS) if home is not None else []
     words = settings_in_words(settings, card)
     otherwise = f"give another {'place with --journal' if course.journal else 'folder with -o'}"
-    with Journal(journal_at, words, resume=course.resume, otherwise=otherwise) as journal:
+    with (
+        _folder_for(home),
+        Journal(journal_at, words, resume=course.resume, otherwise=otherwise) as journal,
+    ):
         if journal.interrupted and not course.resume and not course.watch:
             errors.print("an earlier run into this folder was interrupted; --resume goes on with it")
-        yield Session(journal, settings, home, watches=course.watch), made
+        yield Session(journal, settings, home, learn=learn)
 
 
 def _report(

@@ -18,12 +18,12 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from scotopic.batch import Job, Outcome, Settings, treated
+from scotopic.batch import Job, Settings, failed, treated
 from scotopic.errors import ScotopicError, SettingsError
-from scotopic.files import state_of
 from scotopic.jobs import storage
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import Line, absolute, is_of, state_in_line
+from scotopic.jobs.past import absolute
+from scotopic.jobs.resume import Item
 from scotopic.jobs.session import changed_words
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
@@ -81,16 +81,18 @@ class Actor:
         return __version__, os.getpid()
 
     def treat(self, job: RemoteJob) -> tuple[str, float, dict[str, Any], str]:
-        """Treat one file; what `RemoteOutcome` has beside the job."""
+        """Treat one file; what `RemoteOutcome` has beside the job.
+
+        Never raises, which would end the actor with its other file.
+        """
         start = time.monotonic()
         try:
             with storage.at_hand(job) as (source, target):
-                made = treated(Job(source, target), self._settings, self._models, turn=self._turn)
-                if made.status == "done" and storage.local_path(job.target) is None:
+                outcome = treated(Job(source, target), self._settings, self._models, turn=self._turn)
+                if outcome.status == "done" and storage.local_path(job.target) is None:
                     storage.bring(target, job.target, overwrite=self._settings.overwrite)
-                outcome = made
-        except (ScotopicError, OSError) as error:
-            outcome = Outcome(Job(Path(job.name), Path()), "failed", 0.0, {}, str(error))
+        except Exception as error:
+            outcome = failed(Job(Path(job.name), Path(job.target)), error, 0.0, {})
         return outcome.status, time.monotonic() - start, outcome.facts, outcome.error
 
 
@@ -163,16 +165,13 @@ class Cluster:
         more = True
         while True:
             self._meet()
-            for hand in self._with_room():
-                if self._suspects:
-                    if not hand.in_hand:
-                        hand.alone = True
-                        self._give(hand, self._suspects.popleft())
-                elif more:
-                    try:
-                        self._give(hand, _Try(next(source)))
-                    except StopIteration:
-                        more = False
+            self._try_suspects()
+            # Suspects that wait for an empty actor get one: until then no actor takes more.
+            while more and not self._suspects and (hand := self._with_room()) is not None:
+                try:
+                    self._give(hand, _Try(next(source)))
+                except StopIteration:
+                    more = False
             busy = [ref for hand in self._hands for ref in hand.in_hand]
             if not busy and not more and not self._suspects:
                 return
@@ -207,14 +206,21 @@ class Cluster:
                     f"the cluster has scotopic {version}, here is {__version__}: install the same on all machines"
                 )
 
-    def _with_room(self) -> list[_Hand]:
-        """Actors that can take a file, one for each they can take, the emptiest first."""
-        free = [h for h in self._hands if h.process is not None and not h.alone]
-        return [h for held in range(AT_ONCE) for h in free if len(h.in_hand) <= held]
+    def _try_suspects(self) -> None:
+        """Give files that may be to blame for a death to actors with nothing else in hand."""
+        for hand in self._hands:
+            if self._suspects and hand.process is not None and not hand.in_hand:
+                hand.alone = True
+                self._give(hand, self._suspects.popleft())
+
+    def _with_room(self) -> _Hand | None:
+        """The emptiest of the actors that can take another file."""
+        free = [
+            h for h in self._hands if h.process is not None and not h.alone and len(h.in_hand) < AT_ONCE
+        ]
+        return min(free, key=lambda h: len(h.in_hand), default=None)
 
     def _give(self, hand: _Hand, one: _Try) -> None:
-        if len(hand.in_hand) >= AT_ONCE:
-            raise AssertionError("more in hand than there is room for")
         self._begin(one.job, hand.process or 0)
         hand.in_hand[hand.actor.treat.remote(one.job)] = one
 
@@ -292,13 +298,13 @@ def treat_remote(
     for job in jobs:
         if job.target not in there:
             left.append(job)
-        elif there[job.target] and _is_done(job, journal):
+        elif there[job.target] and item_of(job).is_done(journal):
             yield RemoteOutcome(job, "skipped", 0.0, {"resumed": True})
         elif settings.overwrite:
             left.append(job)
         elif settings.skip_existing:
             yield RemoteOutcome(job, "skipped", 0.0)
-        elif _has_changed(job, journal):
+        elif item_of(job).has_changed(journal):
             yield RemoteOutcome(job, "failed", 0.0, {}, changed_words(job.name, job.target))
         else:
             yield RemoteOutcome(job, "failed", 0.0, {}, str(refusal(job.target, OR_SKIP)))
@@ -307,9 +313,10 @@ def treat_remote(
     """What the sources were when they were begun."""
 
     def begin(job: RemoteJob, process: int) -> None:
-        states[job.source] = _state_of(job)
+        item = item_of(job)
+        states[job.source] = item.state()
         facts = {"process": process, "was_there": job.target in there, **states[job.source]}
-        journal.note("started", _known(job.source), _known(job.target), **facts)
+        journal.note("started", item.file, item.output, **facts)
 
     if not left:
         return
@@ -321,43 +328,17 @@ def treat_remote(
             facts = states.get(outcome.job.source, {}) | {"seconds": round(outcome.seconds, 3)}
             if outcome.error:
                 facts["error"] = outcome.error
-            journal.note(outcome.status, _known(outcome.job.source), _known(outcome.job.target), **facts)
+            item = item_of(outcome.job)
+            journal.note(outcome.status, item.file, item.output, **facts)
             yield outcome
 
 
-def _is_done(job: RemoteJob, journal: Journal) -> bool:
-    """Whether the interrupted run has done a file whose result is there."""
-    ended, begun = journal.ended.get(_known(job.target)), journal.begun.get(_known(job.target))
-    if begun is not None and not begun.get("was_there", True) and _is_of(begun, job):
-        journal.note("done", _known(job.source), _known(job.target), **_state_of(job))
-        return True
-    return ended is not None and ended["status"] != "failed" and _is_of(ended, job)
-
-
-def _has_changed(job: RemoteJob, journal: Journal) -> bool:
-    """Whether a result was made of what the source was before."""
-    ended = journal.ended.get(_known(job.target))
-    if ended is None or ended["status"] != "done" or ended["file"] != _known(job.source):
-        # Another photo's result, which is no less there.
-        return False
-    return not _is_of(ended, job)
-
-
-def _is_of(line: Line, job: RemoteJob) -> bool:
-    """Whether a journal's line is of this photo, which is as it was then."""
-    path = storage.local_path(job.source)
-    if path is not None:
-        return is_of(line, path)
-    return (line["file"], line.get("state")) == (job.source, job.state)
-
-
-def _known(address: str) -> str:
-    """As journals know a place: on a disk by its path, as runs of one machine do, elsewhere by its address."""
-    path = storage.local_path(address)
-    return absolute(path) if path is not None else address
-
-
-def _state_of(job: RemoteJob) -> dict[str, Any]:
-    """As journals know what a source is."""
-    path = storage.local_path(job.source)
-    return state_in_line(state_of(path)) if path is not None else {"state": job.state}
+def item_of(job: RemoteJob) -> Item:
+    """As journals know a file: on a disk by its path, as runs of one machine do, elsewhere by its address."""
+    source, target = storage.local_path(job.source), storage.local_path(job.target)
+    return Item(
+        absolute(source) if source is not None else job.source,
+        absolute(target) if target is not None else job.target,
+        source,
+        job.state,
+    )

@@ -68,7 +68,7 @@ class Journal:
     With `resume`, `ended` has by result the last line of what runs with the same settings ended, `begun` that of what
     an interrupted one had only begun; both are empty for a new run. Raises WriteError where the journal cannot be
     written (`otherwise` says what to do then) or another run holds it, SettingsError where only runs with other
-    settings were interrupted.
+    settings were interrupted. A run that an error ends before it has noted anything leaves no trace.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class Journal:
         self.interrupted = False
         """Whether the last run with these settings did not come to its end."""
         self._file = self._taken(otherwise)
+        self._is_empty = True
+        """Whether this run has noted nothing yet."""
         try:
             self._begin(settings, resume)
         except BaseException:
@@ -198,14 +200,25 @@ class Journal:
 
     def note(self, status: str, file: str, output: str, **facts: Any) -> None:
         """Write what happened to a file. Raises WriteError where the disk refuses."""
+        self._is_empty = False
         self._write({"status": status, "file": file, "output": output, **facts})
+
+    def end(self, done: int) -> None:
+        """The run came to its end, and so many results are there. Of none no line stays."""
+        if done:
+            self.finish()
+        else:
+            self.forget()
 
     def finish(self) -> None:
         """Say that the run came to its end."""
+        self._is_empty = False
         self._write({"status": "finished"})
 
     def forget(self) -> None:
         """Leave no trace of a run that left nothing."""
+        # Not twice: another run may begin at the same place.
+        self._is_empty = False
         if not self._length:
             self.path.unlink(missing_ok=True)
             return
@@ -237,6 +250,10 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        with contextlib.suppress(OSError):
+            if error is not None and self._is_empty:
+                # No cluster, no memory for a process: nothing was begun that one could go on with.
+                self.forget()
         # A full disk has been told of when the line was written.
         with contextlib.suppress(OSError):
             self._file.close()

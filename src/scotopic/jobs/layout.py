@@ -7,13 +7,12 @@ import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path, PurePath
-from typing import Any
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import State, is_folder, is_there
-from scotopic.identify import RAW_SUFFIXES as RAW_SUFFIXES
-from scotopic.jobs.past import Line, Past, absolute, alike, line_of
+from scotopic.files import is_folder, is_there
+from scotopic.identify import RAW_SUFFIXES
+from scotopic.jobs.past import Line, Past, absolute, alike
 from scotopic.metadata import is_enhanced
 
 NOT_PHOTOS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN"})
@@ -154,10 +153,10 @@ class Names:
             self._next[key] = number + 1
             yield folder / f"{stem}_{number}{self._tail}"
 
-    def note(self, job: Job, state: State, **facts: Any) -> None:
-        """Take note that a result was made of what a source was: another photo may lie there tomorrow, or does."""
+    def learn(self, line: Line) -> None:
+        """Take up a journal's line of a result: another photo may lie at its source's place tomorrow, or does."""
         if self._past is not None:
-            self._past.add(line_of(job.source, job.target, state) | facts)
+            self._past.add(line)
 
     def known_of(self, target: Path) -> Line | None:
         """What is known of a result."""

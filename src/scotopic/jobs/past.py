@@ -122,11 +122,9 @@ def is_made(target: Path) -> bool:
     return state is not None and state[0] > 0
 
 
-def line_of(source: Path, target: Path, state: State | None = None) -> Line:
-    """What a journal says of a photo that is done: of one that was as `state` says, by default as it is now."""
-    state = state or state_of(source)
-    place = {"status": "done", "file": absolute(source), "output": absolute(target)}
-    return place | state_in_line(state) | taken(source, state)
+def line_of(status: str, source: Path, target: Path, state: State | None) -> Line:
+    """What a journal says of a photo that was as `state` says."""
+    return {"status": status, "file": absolute(source), "output": absolute(target), **state_in_line(state)}
 
 
 def state_in_line(state: State | None) -> dict[str, int]:
@@ -134,9 +132,13 @@ def state_in_line(state: State | None) -> dict[str, int]:
     return {"size": state[0], "mtime_ns": state[1]} if state is not None else {}
 
 
-def taken(source: Path, state: State | None) -> dict[str, str]:
-    """When a photo was taken, by its own EXIF; nothing where it is no longer as it was: another may lie there now."""
-    when = (read_tags(source) or Exif()).taken
+def taken(source: Path, state: State | None, when: str | None = None) -> dict[str, str]:
+    """When a photo was taken; nothing where it is no longer as it was: another may lie there now.
+
+    `when` is what its decoder has told; None: its EXIF is read.
+    """
+    if when is None:
+        when = (read_tags(source) or Exif()).taken
     return {"taken": when} if state is not None and state_of(source) == state else {}
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from scotopic.batch import Job, Outcome, Settings
 from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
 from scotopic.files import State, is_there, state_of
-from scotopic.folders import remove_empty
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import absolute, is_made, is_of, line_of, state_in_line, taken
+from scotopic.jobs.past import Line, is_made, line_of, taken
+from scotopic.jobs.resume import Item
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
 
@@ -24,8 +25,8 @@ WITHOUT_ROOM_MAX = 3
 class Session:
     """One run with its journal (None: without one, for a dry run).
 
-    `home` is the folder of all results, where there is one: it has to stay there. What `watches` notes with each
-    result how that is, so that it is known when somebody has changed it.
+    `home` is the folder of all results, where there is one: it has to stay there. `learn` is told the journal's line
+    of each result, which then notes how that is (`result`), so that it is known when somebody has changed it.
     """
 
     def __init__(
@@ -34,9 +35,9 @@ class Session:
         settings: Settings,
         home: Path | None = None,
         *,
-        watches: bool = False,
+        learn: Callable[[Line], None] | None = None,
     ) -> None:
-        self._watches = watches
+        self._learn = learn
         self._journal, self._settings, self._home = journal, settings, home
         self._home_is = _identity(home)
         self._states: dict[Path, State | None] = {}
@@ -52,37 +53,20 @@ class Session:
         """Whether the interrupted run has done a file, which is as it was then, and its result is still there."""
         if self._journal is None or not is_made(job.target):
             return False
-        if self._was_begun(job):
-            # There was no result before it was begun; results appear whole or not at all.
-            self._journal.note(**line_of(job.source, job.target))
-            return True
-        return self._had_ended(job)
-
-    def _was_begun(self, job: Job) -> bool:
-        """Whether the interrupted run had begun a file, which is as it was then, and had found no result of it."""
-        begun = self._journal.begun.get(absolute(job.target)) if self._journal is not None else None
-        return begun is not None and is_of(begun, job.source) and not begun.get("was_there", True)
-
-    def _had_ended(self, job: Job) -> bool:
-        """Whether the interrupted run had made the result of a file, which is as it was then."""
-        ended = self._journal.ended.get(absolute(job.target)) if self._journal is not None else None
-        return ended is not None and ended["status"] != "failed" and is_of(ended, job.source)
+        return Item.of(job).is_done(self._journal)
 
     def _emptied(self, job: Job) -> State | None:
         """A result that the interrupted run had made and of which nothing is left but the name."""
-        state = state_of(job.target)
-        if state is None or state[0] > 0 or not (self._was_begun(job) or self._had_ended(job)):
+        state, item = state_of(job.target), Item.of(job)
+        if self._journal is None or state is None or state[0] > 0:
             return None
-        return state
+        return state if item.was_begun(self._journal) or item.had_ended(self._journal) else None
 
     def _has_changed(self, job: Job) -> bool:
         """Whether a result was made of what the source was before."""
-        if self._journal is None or self._settings.overwrite:
+        if self._journal is None or self._settings.overwrite or not is_there(job.target):
             return False
-        ended = self._journal.ended.get(absolute(job.target))
-        if ended is None or ended["status"] != "done" or not is_there(job.target):
-            return False
-        return not is_of(ended, job.source)
+        return Item.of(job).has_changed(self._journal)
 
     def run(
         self,
@@ -97,6 +81,7 @@ class Session:
         what `Workers` raises.
         """
         passed: list[Outcome] = []
+        """Files that need no work, and have not been told yet."""
 
         def left() -> Iterator[Job | None]:
             for job in jobs:
@@ -113,15 +98,23 @@ class Session:
                 else:
                     yield None
 
-        with Workers(workers, self._settings, choice, progress=progress, begin=self._begin) as crew:
-            with closing(crew.run(left())) as outcomes:
-                for outcome in outcomes:
-                    yield from self._handed_over(passed)
-                    yield self._noted(outcome)
-                    if self._without_room == WITHOUT_ROOM_MAX:
-                        folder = self._home or outcome.job.target.parent
-                        raise WriteError(f"{folder}: the disk is full; make room, then go on with --resume")
-            yield from self._handed_over(passed)
+        waiting = left()
+        first = list(islice(waiting, 1))
+        yield from self._handed_over(passed)
+        if not first:
+            # No process is started for nothing.
+            return
+        with (
+            Workers(workers, self._settings, choice, progress=progress, begin=self._begin) as crew,
+            closing(crew.run(chain(first, waiting))) as outcomes,
+        ):
+            for outcome in outcomes:
+                yield from self._handed_over(passed)
+                yield self._noted(outcome)
+                if self._without_room == WITHOUT_ROOM_MAX:
+                    folder = self._home or outcome.job.target.parent
+                    raise WriteError(f"{folder}: the disk is full; make room, then go on with --resume")
+        yield from self._handed_over(passed)
 
     def _handed_over(self, passed: list[Outcome]) -> Iterator[Outcome]:
         while passed:
@@ -129,15 +122,10 @@ class Session:
             self.done += outcome.status == "skipped"
             yield outcome
 
-    def finish(self, made: list[Path]) -> None:
-        """The run came to its end. Where it left nothing, neither journal nor the folders `made` for it stay."""
-        if self._journal is None:
-            return
-        if self.done:
-            self._journal.finish()
-            return
-        self._journal.forget()
-        remove_empty(made)
+    def finish(self) -> None:
+        """The run came to its end."""
+        if self._journal is not None:
+            self._journal.end(self.done)
 
     def _begin(self, job: Job, process: int) -> None:
         if self._home is not None and _identity(self._home) != self._home_is:
@@ -146,27 +134,32 @@ class Session:
                 "go on with --resume"
             )
         self._states[job.source] = state_of(job.source)
-        self._note("started", job, process=process, was_there=is_there(job.target))
+        self._note(self._line("started", job, process=process, was_there=is_there(job.target)))
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
         if outcome.status != "skipped":
             self._without_room = self._without_room + 1 if outcome.fault == DiskFullError.__name__ else 0
-        facts: dict[str, Any] = {"seconds": round(outcome.seconds, 3)}
+        job, told = outcome.job, outcome.facts
+        line = self._line(outcome.status, job, seconds=round(outcome.seconds, 3))
         if outcome.error:
-            facts["error"] = outcome.error
+            line["error"] = outcome.error
         if outcome.status == "done":
-            facts |= taken(outcome.job.source, self._states.get(outcome.job.source))
-            if self._watches:
-                facts["result"] = state_of(outcome.job.target)
-        self._note(outcome.status, outcome.job, **facts)
+            when = told["taken"] or "" if "taken" in told else None
+            line |= taken(job.source, self._states.get(job.source), when)
+        if outcome.status == "done" and self._learn is not None:
+            line["result"] = state_of(job.target)
+            self._learn(line)
+        self._note(line)
         return outcome
 
-    def _note(self, status: str, job: Job, **facts: Any) -> None:
+    def _line(self, status: str, job: Job, **facts: Any) -> Line:
+        # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
+        return line_of(status, job.source, job.target, self._states.get(job.source)) | facts
+
+    def _note(self, line: Line) -> None:
         if self._journal is not None:
-            # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
-            facts |= state_in_line(self._states.get(job.source))
-            self._journal.note(status, absolute(job.source), absolute(job.target), **facts)
+            self._journal.note(**line)
 
 
 def _identity(folder: Path | None) -> tuple[int, int] | None:

@@ -13,7 +13,8 @@ from typing import Any
 
 from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
-from scotopic.jobs.layout import RAW_SUFFIXES, Names, is_of_photos, is_result
+from scotopic.identify import RAW_SUFFIXES
+from scotopic.jobs.layout import Names, is_of_photos, is_result
 from scotopic.write import OR_SKIP, refusal
 from scotopic.xmp import sidecar_names
 
@@ -52,13 +53,12 @@ def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: 
     """By folder what lies in it, for files that are named one by one: one look for all of them."""
     for source in sources:
         files, where = _system(source)
-        try:
-            folder = files.isdir(where)
-            infos = files.find(where, detail=True) if folder else {where: files.info(where)}
-        except FileNotFoundError as error:
-            raise ReadError(f"{source}: there is no such file or folder") from error
-        except (OSError, ValueError) as error:
-            raise ReadError(f"{source}: cannot be looked at ({error})") from error
+        with _told(ReadError, source, "cannot be looked at"):
+            try:
+                folder = files.isdir(where)
+                infos = files.find(where, detail=True) if folder else {where: files.info(where)}
+            except FileNotFoundError as error:
+                raise ReadError(f"{source}: there is no such file or folder") from error
         for path, info in sorted(infos.items()):
             relative = PurePosixPath(path).relative_to(where) if folder else PurePosixPath(path).name
             if folder and not _is_wanted(path, PurePosixPath(relative), files, enhanced):
@@ -161,22 +161,22 @@ def address(words: str) -> str:
 
 
 def existing(output: str) -> dict[str, int]:
-    """The addresses of all that is below a folder, and its sizes."""
+    """The addresses of all that is below a folder, and its sizes. Raises WriteError where it cannot be looked at."""
     files, where = _system(output)
-    try:
-        found = files.find(where, detail=True)
-        return {files.unstrip_protocol(path): info.get("size") or 0 for path, info in found.items()}
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise WriteError(f"{output}: cannot be looked at ({error})") from error
+    with _told(WriteError, output, "cannot be looked at"):
+        try:
+            found = files.find(where, detail=True)
+        except FileNotFoundError:
+            return {}
+    return {files.unstrip_protocol(path): info.get("size") or 0 for path, info in found.items()}
 
 
 def exists(target: str) -> bool:
-    """Whether there is a file now, whatever was listed before."""
+    """Whether there is a file now, whatever was listed before. Raises WriteError where that cannot be told."""
     files, where = _system(target)
-    files.invalidate_cache()
-    return bool(files.exists(where))
+    with _told(WriteError, target, "cannot be looked at"):
+        files.invalidate_cache()
+        return bool(files.exists(where))
 
 
 def local_path(words: str) -> Path | None:
@@ -187,25 +187,30 @@ def local_path(words: str) -> Path | None:
 
 @contextmanager
 def at_hand(job: RemoteJob) -> Iterator[tuple[Path, Path]]:
-    """The source and a place for the result on this machine; what is elsewhere is copied to a folder that goes."""
+    """The source and a place for the result on this machine; what is elsewhere is copied to a folder that goes.
+
+    Raises ReadError where it cannot be copied.
+    """
     source, target = local_path(job.source), local_path(job.target)
     with tempfile.TemporaryDirectory(prefix="scotopic-") as scratch:
         if source is None:
             source = Path(scratch) / job.name
-            try:
-                _fetch(job.source, source)
-            except OSError as error:
-                raise ReadError(f"{job.source}: cannot be read ({error})") from error
+            _fetch(job.source, source)
             for sidecar in job.sidecars:
                 # As on a disk: the photo is worth more than what was written about it.
-                with contextlib.suppress(OSError):
+                with contextlib.suppress(ReadError):
                     _fetch(sidecar, source.with_name(sidecar.rpartition("/")[2]))
         yield source, target or Path(scratch) / "result" / PurePosixPath(job.target).name
 
 
 def _fetch(address: str, place: Path) -> None:
+    """Copy a file here. Raises ReadError."""
     files, where = _system(address)
-    with files.open(where, "rb", block_size=CHUNK_BYTES) as far, place.open("wb") as near:
+    with (
+        _told(ReadError, address, "cannot be read"),
+        files.open(where, "rb", block_size=CHUNK_BYTES) as far,
+        place.open("wb") as near,
+    ):
         while piece := far.read(CHUNK_BYTES):
             near.write(piece)
 
@@ -218,14 +223,12 @@ def bring(made: Path, target: str, *, overwrite: bool) -> None:
     files, where = _system(target)
     if not overwrite and exists(target):
         raise refusal(target, OR_SKIP)
-    try:
+    with _told(WriteError, target, "could not be written"):
         # Object stores have no folders, and would make a bucket that is mistyped.
         if not _protocols(files) & _OBJECT_STORES:
             with contextlib.suppress(NotImplementedError):
                 files.makedirs(os.path.dirname(where), exist_ok=True)  # noqa: PTH120, an address
         files.put_file(str(made), where)
-    except (OSError, ValueError) as error:
-        raise WriteError(f"{target}: could not be written ({error})") from error
 
 
 def _system(words: str) -> tuple[Any, str]:
@@ -234,15 +237,25 @@ def _system(words: str) -> tuple[Any, str]:
         import fsspec
     except ImportError as error:
         raise SettingsError("this needs fsspec: pip install 'scotopic[ray]'") from error
-    try:
-        found: tuple[Any, str] = fsspec.core.url_to_fs(address(words))
-    except (ImportError, ValueError) as error:
-        raise SettingsError(f"{words}: no storage of a known kind ({error})") from error
-    except ScotopicError:
-        raise
-    except Exception as error:
-        raise SettingsError(f"{words}: cannot be reached ({type(error).__name__}: {error})") from error
+    with _told(SettingsError, words, "cannot be reached"):
+        try:
+            found: tuple[Any, str] = fsspec.core.url_to_fs(address(words))
+        except (ImportError, ValueError) as error:
+            raise SettingsError(f"{words}: no storage of a known kind ({error})") from error
     return found
+
+
+@contextmanager
+def _told(kind: type[ScotopicError], place: str, what: str) -> Iterator[None]:
+    """Tell what a storage's package raises as one of ours: missing keys are errors of botocore's or Google's own."""
+    try:
+        yield
+    except (ScotopicError, MemoryError):
+        raise
+    except OSError as error:
+        raise kind(f"{place}: {what} ({error})") from error
+    except Exception as error:
+        raise kind(f"{place}: {what} ({type(error).__name__}: {error})") from error
 
 
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2"}

@@ -76,11 +76,14 @@ class Answer:
     @classmethod
     def parsed(cls, line: bytes) -> Answer:
         """The inverse of `line`. Raises ValueError for anything else, a line cut short included."""
-        values = json.loads(line)
+        try:
+            values = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("no answer of a worker") from error
         if not line.endswith(b"\n") or not isinstance(values, dict) or values.keys() != _FIELDS:
             raise ValueError("no answer of a worker")
         number, share, ended = values["number"], values["share"], values["ended"]
-        sound = isinstance(number, int | None) and isinstance(share, float | int)
+        sound = isinstance(number, int | None) and isinstance(share, float | int) and 0 <= share <= 1
         if not sound:
             raise ValueError("no answer of a worker")
         if ended is not None and not _is_ended(ended):

@@ -67,6 +67,8 @@ class _Process:
         self.alone = False
         """It has a file that may be to blame for a crash, and takes no other."""
         self.ready = False
+        self.babbles = False
+        """Its answers make no sense: it is not itself any more."""
         self.popen = subprocess.Popen(
             _CHILD,
             stdin=subprocess.PIPE,
@@ -92,16 +94,18 @@ class _Process:
     def _listen(self, events: queue.Queue[tuple[_Process, Answer | None]]) -> None:
         assert self.popen.stdout is not None
         with self.popen.stdout as answers:
-            while True:
-                try:
-                    answer = Answer.parsed(answers.readline(ANSWER_MAX))
-                    if answer.number is not None and answer.number not in self.in_hand:
-                        raise ValueError("an answer to no ticket")
-                except ValueError:
-                    # The end, an answer cut short by it, or a process that is not itself any more.
-                    events.put((self, None))
-                    return
-                events.put((self, answer))
+            line = b""
+            try:
+                while True:
+                    line = answers.readline(ANSWER_MAX)
+                    events.put((self, Answer.parsed(line)))
+            except ValueError:
+                # The end, which may have cut an answer short, or nonsense.
+                if line.endswith(b"\n") or len(line) == ANSWER_MAX:
+                    self.babbles = True
+            finally:
+                # Whatever has ended this thread, nobody waits for more.
+                events.put((self, None))
 
     def end(self, *, now: bool) -> int:
         """End it; `now`: in the middle of what it does. Nothing half-written is left. Gives its exit status."""
@@ -208,9 +212,15 @@ class Workers:
             process, message = self._events.get(timeout=patience)
         except queue.Empty:
             return
+        if process not in self._processes:
+            # It is buried: what it said besides counts no more.
+            return
         match message:
             case Answer(number=None):
                 process.ready, self._failed_starts = True, 0
+            case Answer(number=int(number)) if number not in process.in_hand:
+                process.babbles = True
+                yield from self._bury(process)
             case Answer(number=int(number), ended=None):
                 self._progress(process.in_hand[number].job, message.share)
             case Answer(number=int(number)):
@@ -224,11 +234,14 @@ class Workers:
         """A process died: what it had in hand is tried once more, alone, or has failed."""
         self._processes.remove(process)
         status = process.end(now=True)
+        how, advice = _in_words(status), _advice(status)
+        if process.babbles:
+            how, advice = "gave answers that make no sense", _DAMAGED
         if not process.ready:
             self._failed_starts += 1
             if self._failed_starts >= STARTS:
                 raise ScotopicError(
-                    f"worker processes end before they are ready ({_in_words(status)}); see what they said above, or "
+                    f"worker processes end before they are ready ({how}); see what they said above, or "
                     "try a single file"
                 )
             return
@@ -242,8 +255,8 @@ class Workers:
                 self._suspects.append(one)
                 continue
             words = (
-                f"{one.job.source.name}: its process {_in_words(status)}, twice, the second time with this file "
-                f"alone; {_advice(status)}"
+                f"{one.job.source.name}: its process {how}, twice, the second time with this file "
+                f"alone; {advice}"
             )
             yield Outcome(one.job, "failed", time.monotonic() - one.began, {}, words)
 
@@ -271,4 +284,7 @@ def _in_words(status: int) -> str:
 def _advice(status: int) -> str:
     if status == -signal.SIGTERM or (hasattr(signal, "SIGKILL") and status == -signal.SIGKILL):
         return "where memory runs out the system does so: give fewer --workers, or close other programs"
-    return "the file is damaged, or a decoder has a fault: copy it from the card again, and report it if it stays so"
+    return _DAMAGED
+
+
+_DAMAGED = "the file is damaged, or a decoder has a fault: copy it from the card again, and report it if it stays so"

@@ -62,11 +62,14 @@ class Worker:
             process.stdin.write(json.dumps(words).encode() + b"\n")
             await process.stdin.drain()
             while line := await process.stdout.readline():
-                message: dict[str, Any] = json.loads(line)
+                message = json.loads(line)
+                if not isinstance(message, dict):
+                    break
                 yield message
                 if "status" in message:
                     return
-        except (ConnectionError, ValueError):
+        except (ConnectionError, ValueError, RecursionError):
+            # It has died, or is not itself any more.
             pass
         await self.stop()
 
