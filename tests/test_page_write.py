@@ -86,7 +86,7 @@ def check_same_metadata(page: Path, python: Path) -> None:
     assert as_exifread_sees(page) == as_exifread_sees(python)
     assert str(as_pillow_sees(page)) == str(as_pillow_sees(python))
     assert is_enhanced(page)
-    assert xmp.parse(metadata._packet(page)) == xmp.parse(metadata._packet(python))
+    assert xmp.parse(xmp.packet_of(page)) == xmp.parse(xmp.packet_of(python))
 
 
 def test_the_picture_is_the_one_that_pillow_writes(picture: np.ndarray, tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_names_places_and_keywords_come_along_with_their_accents(
     assert found["EXIF ExposureBiasValue"] == [Fraction(-2, 3)]
     assert found["GPS GPSLatitude"] == [48, 8, Fraction(753, 25)]
     assert "EXIF MakerNote" not in found
-    words, _ = xmp.parse(metadata._packet(path))
+    words, _ = xmp.parse(xmp.packet_of(path))
     assert words.subjects == ("Nacht", "Straße", "夜")
     assert words.creators == ("Zoë Müller", "B. Öst")
 
@@ -195,7 +195,7 @@ def test_the_place_stays_behind_when_asked(picture: np.ndarray, tmp_path: Path) 
 def test_words_that_do_not_fit_leave_rating_and_label(picture: np.ndarray, tmp_path: Path) -> None:
     source = labelled(tmp_path, words=xmp.Words(rating=2, label="x", description="y" * 70_000))
     (path,) = written(tmp_path, source)
-    words, enhanced = xmp.parse(metadata._packet(path))
+    words, enhanced = xmp.parse(xmp.packet_of(path))
     assert (words.rating, words.label, words.description, enhanced) == (2, "x", "", True)
 
 
@@ -260,7 +260,7 @@ def test_a_linear_dng_is_read_by_python_and_by_libraw(picture: np.ndarray, tmp_p
     assert (after.make, after.model, after.iso, after.orientation) == ("Test", "Camera", 6400, 6)
     assert after.exposure_s == pytest.approx(1 / 40)
     assert is_enhanced(path)
-    words, _ = xmp.parse(metadata._packet(path))
+    words, _ = xmp.parse(xmp.packet_of(path))
     assert words.subjects == ("Nacht", "Straße", "夜")
     seen = as_exifread_sees(path)
     assert seen["Image Artist"] == "Zoë Müller"
