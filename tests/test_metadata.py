@@ -9,6 +9,7 @@ import exifread
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from scotopic import batch
@@ -313,6 +314,20 @@ def test_the_whole_way_keeps_tags_words_and_sets_the_mark(source, kind):
     bare = treated(source, kind, strip_gps=True)
     assert bare.status == "done", bare.error
     assert not read_exif(bare.job.target).gps
+
+
+@pytest.mark.parametrize(("kind", "size"), [("png", (64, 96)), ("dng", (96, 64))])
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_size_told_is_the_results(tmp_path, dark: Mosaic, kind, size, dry_run):
+    write_mosaic(tmp_path / "IMG_1.dng", dark.with_changes(data=dark.data[:64, :96], orientation=6))
+    outcome = treated(tmp_path / "IMG_1.dng", kind, dry_run=dry_run)
+    assert not outcome.error
+    told = outcome.to_json()
+    assert (told["width"], told["height"]) == (96, 64)
+    assert (told["output_width"], told["output_height"]) == size
+    if kind == "png" and not dry_run:
+        with Image.open(outcome.job.target) as image:
+            assert image.size == size
 
 
 def test_what_is_enhanced_already_is_refused_unless_asked(source):
