@@ -343,6 +343,31 @@ def test_terms_credit_persons_and_keyword_trees_come_along(contact):
     assert parse(build(words.without_place(), enhanced=False))[0] == dataclasses.replace(wanted, city="")
 
 
+def test_words_of_a_part_are_not_the_photos():
+    part = '<ext:Part><rdf:Bag><rdf:li><rdf:Description photoshop:Headline="of a part"/></rdf:li></rdf:Bag></ext:Part>'
+    words = parse(LICENSED.replace("CONTACT", part).encode())[0]
+    assert words.credit == "Agency"
+    assert words.headline == ""
+
+
+@pytest.mark.parametrize(
+    "inside",
+    [
+        "<rdf:Description/>" * 200_000,
+        "<rdf:Description><dc:subject>" * 20_000 + "</dc:subject></rdf:Description>" * 20_000,
+        "<rdf:RDF><rdf:Description/></rdf:RDF>" * 100_000,
+    ],
+)
+def test_a_packet_of_nothing_but_descriptions_is_looked_through_once(monkeypatch, inside):
+    looked = []
+    simple = xmp._simple
+    monkeypatch.setattr(xmp, "_simple", lambda *given: looked.append(1) or simple(*given))
+    head, tail = LICENSED.split("<rdf:Description", 1)[0], "</rdf:RDF></x:xmpmeta>"
+    head = head.replace("<rdf:RDF", '<rdf:RDF xmlns:dc="http://purl.org/dc/elements/1.1/"')
+    assert parse((head + inside + tail).encode()) == (Words(), False)
+    assert len(looked) <= 30 * xmp.DESCRIPTIONS_MAX
+
+
 def test_every_field_of_the_words_is_written_and_read():
     values = {name: f"<{name}> & 夜" for name, p in xmp.PROPERTIES.items() if p.form in ("text", "alt")}
     values |= {name: ("a|b", name) for name, p in xmp.PROPERTIES.items() if p.form in ("bag", "seq")}

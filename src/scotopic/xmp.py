@@ -46,6 +46,9 @@ _ENHANCED_BY_ALGORITHM = "http://cv.iptc.org/newscodes/digitalsourcetype/algorit
 LARGEST_PACKET = 1 << 22
 """Packets beyond this are no photographer's words."""
 
+DESCRIPTIONS_MAX = 1000
+"""In a packet; programs write one for each namespace at most."""
+
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold."""
 
@@ -165,13 +168,20 @@ def parse(packet: bytes) -> tuple[Words, bool]:
     except (ElementTree.ParseError, ValueError, LookupError):
         return Words(), False
     words, enhanced = Words(), False
-    for description in tree.iter(f"{{{_RDF}}}Description"):
+    for description in _descriptions(tree):
         found = {field: _VALUE_OF[p.form](description, p) for field, p in PROPERTIES.items()}
         rating = _rating(_simple(description, Property("xmp", "Rating")))
         words = words.over(Words(rating=rating, **found))
         mark = _simple(description, Property("scotopic", ENHANCED_MARK))
         enhanced = enhanced or mark.lower() == "true"
     return words, enhanced
+
+
+def _descriptions(tree: ElementTree.Element) -> list[ElementTree.Element]:
+    """What is said of the photo: those within others are of parts and of former states."""
+    packets = [element for element in (tree, *tree) if element.tag == f"{{{_RDF}}}RDF"]
+    found = (packet.findall(f"{{{_RDF}}}Description") for packet in packets[:1])
+    return [description for each in found for description in each[:DESCRIPTIONS_MAX]]
 
 
 _PACKET_OPENS, _PACKET_CLOSES = b"<x:xmpmeta", b"</x:xmpmeta>"

@@ -52,6 +52,7 @@ const ENHANCED_BY_ALGORITHM = "http://cv.iptc.org/newscodes/digitalsourcetype/al
 
 const LARGEST_PACKET = 1 << 22;
 const DEEPEST = 100;
+const DESCRIPTIONS_MAX = 1000;
 const OPENS = "<x:xmpmeta";
 const CLOSES = "</x:xmpmeta>";
 
@@ -97,7 +98,7 @@ export function parsePacket(bytes) {
     return { words, enhanced };
   }
   const readers = { text: property, alt: (...p) => items(...p)[0] ?? "", bag: items, seq: items, structure: parts };
-  for (const description of all(root, RDF, "Description")) {
+  for (const description of descriptions(root)) {
     const found = { rating: ratingOf(property(description, NAMESPACES.xmp, "Rating")) };
     for (const [field, [prefix, name, form]] of fields) {
       found[field] = readers[form](description, NAMESPACES[prefix], name);
@@ -110,6 +111,13 @@ export function parsePacket(bytes) {
     enhanced ||= property(description, NAMESPACE, ENHANCED_MARK).toLowerCase() === "true";
   }
   return { words, enhanced };
+}
+
+/** What is said of the photo: those within others are of parts and of former states. */
+function descriptions(root) {
+  const named = (elements, name) => elements.filter((e) => e.namespace === RDF && e.name === name);
+  const [first] = named([root, ...root.children], "RDF");
+  return named(first?.children ?? [], "Description").slice(0, DESCRIPTIONS_MAX);
 }
 
 /** The text of a packet in UTF-8 or UTF-16, by its mark of the byte order or its first letter. */
