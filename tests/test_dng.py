@@ -270,7 +270,7 @@ def test_exif_is_the_source_s_for_every_tag_we_promise(tmp_path):
         assert (found[0x010F], found[0x0110]) == ("SONY", "ILCE-7SM2")
         assert found[0x0131].startswith("scotopic")
         inner = found.get_ifd(0x8769)
-        assert (inner[0xA002], inner[0xA003]) == (301, 277)
+        assert not {0xA002, 0xA003} & inner.keys(), "a TIFF says its size itself"
         assert inner[0xA001] == 0xFFFF, "the colours are the camera's own"
 
 

@@ -21,7 +21,7 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 import dng_files
 from conftest import SAMPLE
 from node_page import run
-from scotopic import metadata, xmp
+from scotopic import exiftags, metadata, xmp
 from scotopic.develop import develop
 from scotopic.dng.light import scaling_of
 from scotopic.dng.origin import read_origin
@@ -86,7 +86,7 @@ def check_same_metadata(page: Path, python: Path) -> None:
     assert as_exifread_sees(page) == as_exifread_sees(python)
     assert str(as_pillow_sees(page)) == str(as_pillow_sees(python))
     assert is_enhanced(page)
-    assert xmp.parse(metadata._packet(page)) == xmp.parse(metadata._packet(python))
+    assert xmp.parse(xmp.packet_of(page)) == xmp.parse(xmp.packet_of(python))
 
 
 def test_the_picture_is_the_one_that_pillow_writes(picture: np.ndarray, tmp_path: Path) -> None:
@@ -177,13 +177,90 @@ def test_names_places_and_keywords_come_along_with_their_accents(
     (path,) = written(tmp_path, source)
     check_same_metadata(path, python_writes(source, picture, tmp_path / "python.jpg"))
     found = as_exifread_sees(path)
-    assert found["Image Artist"] == "Zoë Müller"
+    assert found["Image Artist"] == "Zoë Müller; B. Öst"
     assert found["EXIF ExposureBiasValue"] == [Fraction(-2, 3)]
     assert found["GPS GPSLatitude"] == [48, 8, Fraction(753, 25)]
     assert "EXIF MakerNote" not in found
-    words, _ = xmp.parse(metadata._packet(path))
+    words, _ = xmp.parse(xmp.packet_of(path))
     assert words.subjects == ("Nacht", "Straße", "夜")
     assert words.creators == ("Zoë Müller", "B. Öst")
+
+
+NOTHING = IFDRational(0, 0)
+
+ODD: dict[str, dict[str, dict[int, Any]]] = {
+    "zeros": {
+        "exif": {
+            0x829A: IFDRational(1, 0),
+            0x829D: NOTHING,
+            0xA432: (IFDRational(24), IFDRational(70), NOTHING, NOTHING),
+        },
+        "gps": {
+            0: b"\2\3\0\0",
+            1: "N",
+            2: (IFDRational(50), NOTHING, NOTHING),
+            5: b"\0",
+            6: IFDRational(9),
+        },
+    },
+    "no place": {"exif": {}, "gps": {0: b"\2\3\0\0", 1: "N", 2: (NOTHING,) * 3}},
+    "iso": {"exif": {0x8827: 102400, 0x9000: b"0221"}},
+    "iso told": {"exif": {0x8827: 65535, 0x8830: 1, 0x8831: 204800, 0x9000: b"0221"}},
+    "versions": {"exif": {0x9000: b"0220", 0x9011: "+01:00", 0xA460: 2}},
+    "notice": {"main": {0x8298: b"Jane Roe\0Agency Ltd\0"}},
+    "notice of the editor": {"main": {0x8298: b" \0Agency Ltd\0"}},
+    "cut": {"main": {0x013B: b"J\xc3\xbcr\xc3", 0x010E: b"Andr\xe9", 0x8298: "山田".encode()[:-1]}},
+    "stars": {"main": {0x4746: 99}},
+    "long": {"exif": {0xFE00 + i: f"{i:02} " + "ü" * (900 + i) for i in range(50)} | {0xA434: "Nocti"}},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_tags_become_what_python_makes_of_them(picture: np.ndarray, tmp_path: Path, name: str) -> None:
+    odd = {"main": {}, "exif": {}, "gps": {}} | ODD[name]
+    source = tmp_path / "a.dng"
+    tags = list(dng_files.extratags(dng_files.COMMON | dng_files.mosaic_tags()))
+    for tag, value in odd["main"].items():
+        tags.append((tag, 2, 0, value, True) if isinstance(value, bytes) else (tag, 3, 1, value, True))
+    data = np.random.default_rng(0).integers(0, 9000, (40, 48)).astype(np.uint16)
+    tifffile.imwrite(source, data, photometric=32803, metadata=None, software=False, extratags=tags)
+    exif, gps = ImageFileDirectory_v2(), ImageFileDirectory_v2()
+    for directory, found in ((exif, {0x920A: IFDRational(50)} | odd["exif"]), (gps, odd["gps"])):
+        for tag, value in found.items():
+            if tag == 0x8827 and value > 65535:
+                directory.tagtype[tag] = 4
+            if isinstance(value, str):
+                directory.tagtype[tag], value = 2, value.encode()
+            directory[tag] = value
+    metadata.attach_to_tiff(source, exif, gps)
+    (path,) = written(tmp_path, source)
+    check_same_metadata(path, python_writes(source, picture, tmp_path / "python.jpg"))
+    with Image.open(path) as image:
+        assert image.info["dpi"] == (72, 72)
+
+
+def test_all_words_that_python_carries_come_along(picture: np.ndarray, tmp_path: Path) -> None:
+    values: dict[str, Any] = {
+        n: f"<{n}> & 夜" for n, p in xmp.PROPERTIES.items() if p.form in ("text", "alt")
+    }
+    values |= {n: ("a|b", n) for n, p in xmp.PROPERTIES.items() if p.form in ("bag", "seq")}
+    words = xmp.Words(rating=3, contact=(("CiUrlWork", "https://a/?b&c"), ("CiTelWork", "1")), **values)
+    source = labelled(tmp_path, words=words)
+    (path,) = written(tmp_path, source)
+    assert xmp.parse(xmp.packet_of(path))[0] == words
+    check_same_metadata(path, python_writes(source, picture, tmp_path / "python.jpg"))
+    (bare,) = written(tmp_path, source, stripGps=True)
+    assert xmp.parse(xmp.packet_of(bare))[0] == words.without_place()
+
+
+@pytest.mark.parametrize("rating", [-1, 0])
+def test_a_rejected_picture_has_no_stars_of_the_cameras(
+    picture: np.ndarray, tmp_path: Path, rating: int
+) -> None:
+    source = labelled(tmp_path, words=xmp.Words(rating=rating))
+    (path,) = written(tmp_path, source)
+    check_same_metadata(path, python_writes(source, picture, tmp_path / "python.jpg"))
+    assert as_pillow_sees(path).get(0x4746) == (None if rating < 0 else 0)
 
 
 def test_the_place_stays_behind_when_asked(picture: np.ndarray, tmp_path: Path) -> None:
@@ -195,7 +272,7 @@ def test_the_place_stays_behind_when_asked(picture: np.ndarray, tmp_path: Path) 
 def test_words_that_do_not_fit_leave_rating_and_label(picture: np.ndarray, tmp_path: Path) -> None:
     source = labelled(tmp_path, words=xmp.Words(rating=2, label="x", description="y" * 70_000))
     (path,) = written(tmp_path, source)
-    words, enhanced = xmp.parse(metadata._packet(path))
+    words, enhanced = xmp.parse(xmp.packet_of(path))
     assert (words.rating, words.label, words.description, enhanced) == (2, "x", "", True)
 
 
@@ -260,10 +337,10 @@ def test_a_linear_dng_is_read_by_python_and_by_libraw(picture: np.ndarray, tmp_p
     assert (after.make, after.model, after.iso, after.orientation) == ("Test", "Camera", 6400, 6)
     assert after.exposure_s == pytest.approx(1 / 40)
     assert is_enhanced(path)
-    words, _ = xmp.parse(metadata._packet(path))
+    words, _ = xmp.parse(xmp.packet_of(path))
     assert words.subjects == ("Nacht", "Straße", "夜")
     seen = as_exifread_sees(path)
-    assert seen["Image Artist"] == "Zoë Müller"
+    assert seen["Image Artist"] == "Zoë Müller; B. Öst"
     assert seen["GPS GPSLatitude"] == [48, 8, Fraction(753, 25)]
     with rawpy.imread(str(path)) as raw:
         assert raw.raw_image.shape[:2] == (HEIGHT, WIDTH)
@@ -411,3 +488,11 @@ def test_the_pages_dng_lies_as_the_sensor_saw_it_with_its_own_pixels(tmp_path: P
 def test_a_picture_wider_than_jpeg_allows_is_refused(tmp_path: Path) -> None:
     (told,) = run("wide_picture.mjs", SAMPLE)
     assert told == {"code": "unsupported", "kind": "JPEG size"}
+
+
+def test_what_lies_in_the_picture_is_not_said_of_the_turned_one() -> None:
+    tags = {0x9214: 1, 0xA214: 2, 0xA20C: 3, 0xA20E: 4, 0xA20F: 5, 0x8827: 6}
+    told = run("turned_tags.mjs", json.dumps(list(tags.items())))
+    assert len(told) == 8
+    for one in told:
+        assert dict(one["tags"]) == exiftags.turned(tags, one["orientation"])

@@ -24,6 +24,10 @@ QUALITY, SPEED = 90, 8
 DEEP = 10
 """Bits a colour that a 16-bit picture is written with."""
 
+FEWEST_THREADS = 2
+"""Of libaom: a single one codes the same picture into other bytes than two or more, which all code it alike (libavif
+tiles by the picture's size alone)."""
+
 _PICTURE, _EXIF, _XMP = 1, 2, 3
 """Numbers of the items in a file."""
 
@@ -36,6 +40,7 @@ def encode(picture: Rendered, exif: bytes, packet: bytes) -> bytes:
 
     Raises ValueError where libavif's file is not what is expected.
     """
+    threads = max(FEWEST_THREADS, usable_cores())
     if picture.data.dtype == np.uint8:
         buffer = io.BytesIO()
         Image.fromarray(picture.data).save(
@@ -44,7 +49,7 @@ def encode(picture: Rendered, exif: bytes, packet: bytes) -> bytes:
             quality=QUALITY,
             subsampling="4:4:4",
             speed=SPEED,
-            max_threads=usable_cores(),
+            max_threads=threads,
             exif=exif,
             icc_profile=picture.icc,
             xmp=packet,
@@ -59,7 +64,7 @@ def encode(picture: Rendered, exif: bytes, packet: bytes) -> bytes:
         speed=SPEED,
         bitspersample=DEEP,
         pixelformat="444",
-        numthreads=usable_cores(),
+        numthreads=threads,
     )
     return with_metadata(bytes(coded), picture.icc, exif, packet)
 

@@ -18,7 +18,7 @@ from scotopic.dng.origin import read_origin
 from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
-from scotopic.facts import balance_facts, describe, editor_words
+from scotopic.facts import balance_facts, describe, editor_words, size_facts
 from scotopic.files import State, state_of
 from scotopic.folders import ANOTHER_RESULTS, make_folder
 from scotopic.frame import Captured, Linear, Rendered
@@ -251,6 +251,8 @@ def _treat(
     sensor = sensor_of(captured)
     made = plan(captured, ratio=settings.ratio, ev=settings.ev, profiles=settings.profiles)
     facts.update(describe(captured, made, enhancing=settings.way == "scotopic"))
+    if settings.kind == "dng":
+        facts |= size_facts(*captured.data.shape[:2])
     if settings.dry_run:
         return "planned"
     if settings.way == "traditional":
@@ -263,7 +265,7 @@ def _treat(
             bits=_bits(settings),
             sandboxed=settings.sandbox,
         )
-        _write_picture(job, settings, picture)
+        _write_picture(job, settings, picture, facts)
         return "done"
     if models is None:
         raise SettingsError("enhancing needs a model")
@@ -302,7 +304,7 @@ def _treat(
             )
             ended()
             facts |= balance_facts(rebalanced(captured, settings.wb))
-        _write_picture(job, settings, picture)
+        _write_picture(job, settings, picture, facts)
     return "done"
 
 
@@ -340,8 +342,9 @@ def _linear(
     return linear
 
 
-def _write_picture(job: Job, settings: Settings, picture: Rendered) -> None:
+def _write_picture(job: Job, settings: Settings, picture: Rendered, facts: dict[str, Any]) -> None:
     assert settings.kind != "dng"
+    facts |= size_facts(*picture.data.shape[:2])
     _make_folder(job)
     write(
         job.target,

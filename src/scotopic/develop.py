@@ -23,7 +23,7 @@ from scotopic.colour import (
     towards_white,
 )
 from scotopic.errors import SettingsError
-from scotopic.frame import Capture, Linear, Rendered, Shown, check_light
+from scotopic.frame import Capture, Captured, Linear, Rendered, Shown, check_light
 from scotopic.icc import profile
 from scotopic.run import STRIP_PIXELS, usable_cores
 
@@ -177,7 +177,9 @@ class Canvas:
         """The whole picture, upright."""
         if self._standing is None:
             return upright(self._lying, self._capture, icc=self._icc)
-        return Rendered(data=self._standing, icc=self._icc, exif=self._capture.exif)
+        return Rendered(
+            data=self._standing, icc=self._icc, exif=self._capture.exif.upright(self._capture.orientation)
+        )
 
 
 _PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020-linear": "rec2020"}
@@ -238,7 +240,7 @@ def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rend
     """
     standing = turned(_square_pixels(shown, capture.pixel_aspect), capture.orientation)
     whole: Shown = np.ascontiguousarray(standing)  # type: ignore[assignment]
-    return Rendered(data=whole, icc=icc or srgb_profile(), exif=capture.exif)
+    return Rendered(data=whole, icc=icc or srgb_profile(), exif=capture.exif.upright(capture.orientation))
 
 
 @cache
@@ -289,10 +291,10 @@ def _squared(shape: tuple[int, ...], aspect: float) -> tuple[int, int]:
     return (round(height / aspect), width) if aspect < 1 else (height, round(width * aspect))
 
 
-def shown_size(linear: Linear) -> tuple[int, int]:
+def shown_size(picture: Captured) -> tuple[int, int]:
     """Height and width of what `develop` makes of a picture."""
-    height, width = _squared(linear.data.shape, linear.pixel_aspect)
-    return _shape_turned((height, width, 3), linear.orientation)[:2]
+    height, width = _squared(picture.data.shape, picture.pixel_aspect)
+    return _shape_turned((height, width, 3), picture.orientation)[:2]
 
 
 def _square(aspect: float) -> bool:

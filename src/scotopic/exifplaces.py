@@ -13,6 +13,9 @@ _RAF_HEAD = b"FUJIFILMCCD-RAW "
 _RAF_JPEG = 84
 """Where a RAF file says offset and length of its JPEG, which holds the EXIF."""
 
+_EXIF_HEAD, _SEGMENTS_MAX = b"Exif\0\0", 1 << 17
+"""What stands before the EXIF's TIFF in a JPEG, in one of its first segments."""
+
 _CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 """The uuid box in a CR3's moov box, with a TIFF for each directory; CMT3 is the MakerNote."""
 
@@ -20,6 +23,9 @@ _CANON_DIRECTORIES: dict[bytes, Section] = {b"CMT1": "Image", b"CMT2": "EXIF", b
 
 _LARGEST_BLOCK = 1 << 26
 """Bytes; no EXIF is larger, with its preview."""
+
+BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
+"""How a TIFF begins."""
 
 READS_MAX = 20_000
 """Real files take a thousand reads at most; a directory that claims 65535 entries takes minutes."""
@@ -53,7 +59,9 @@ def exif_places(file: BinaryIO) -> list[tuple[BinaryIO, Section | None]]:
         file.seek(_RAF_JPEG)
         offset, length = struct.unpack(">II", file.read(8))
         file.seek(offset)
-        return [(io.BytesIO(file.read(min(length, _LARGEST_BLOCK))), None)]
+        jpeg = file.read(min(length, _LARGEST_BLOCK))
+        begin = jpeg.find(_EXIF_HEAD, 0, _SEGMENTS_MAX)
+        return [(io.BytesIO(jpeg[begin + len(_EXIF_HEAD) :] if begin >= 0 else jpeg), None)]
     if head[4:12] == b"ftypcrx ":
         return [
             (io.BytesIO(block), _CANON_DIRECTORIES[kind])
@@ -62,6 +70,32 @@ def exif_places(file: BinaryIO) -> list[tuple[BinaryIO, Section | None]]:
         ]
     file.seek(0)
     return [(file, None)]
+
+
+def tag_bytes(file: BinaryIO, wanted: int, at_most: int) -> bytes:
+    """The bytes of a tag of single ones in the first directory of a TIFF-like file; nothing where it has none.
+
+    Nor where they are more than `at_most`.
+    """
+    file.seek(0)
+    head = file.read(8)
+    order = BYTE_ORDERS.get(head[:2])
+    if order is None:
+        return b""
+    file.seek(int.from_bytes(head[4:], order))
+    for _ in range(int.from_bytes(file.read(2), order)):
+        entry = file.read(12)
+        if len(entry) < 12:
+            break
+        if int.from_bytes(entry[:2], order) == wanted:
+            length, offset = int.from_bytes(entry[4:8], order), int.from_bytes(entry[8:], order)
+            if length > at_most:
+                return b""
+            if length <= 4:
+                return entry[8 : 8 + length]
+            file.seek(offset)
+            return file.read(length)
+    return b""
 
 
 def _canon_blocks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

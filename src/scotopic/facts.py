@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scotopic.develop import shown_size
 from scotopic.dng.light import Scaling
 from scotopic.enhance import Plan
 from scotopic.frame import GREEN, Capture, Captured, Linear, Mosaic
@@ -30,6 +31,7 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
         "width": width,
         "height": height,
         "orientation": captured.orientation,
+        **size_facts(*shown_size(captured)),
         **balance_facts(captured),
         "enhanced": captured.exif.enhanced,
     }
@@ -58,6 +60,11 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
     if made is not None or captured.notes:
         facts["warning"] = "; ".join(filter(None, warnings)) or None
     return facts
+
+
+def size_facts(height: int, width: int) -> dict[str, Any]:
+    """The size of a result, as it is stored, beside the sensor's: upright, with square pixels, but in a DNG."""
+    return {"output_width": width, "output_height": height}
 
 
 def balance_facts(capture: Capture) -> dict[str, Any]:

@@ -30,6 +30,13 @@ SEGMENT_MAX = 65533
 _SOF0, _SOS, _APP0, _APP1, _APP2, _DRI, _RST0, _EOI = 0xC0, 0xDA, 0xE0, 0xE1, 0xE2, 0xDD, 0xD0, 0xD9
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 
+EXIF_MAX = SEGMENT_MAX - len(_EXIF)
+PACKET_MAX = 65502
+"""Bytes of EXIF and of XMP that fit into a segment (XMP specification, part 3: a little less than there is room)."""
+
+_INCH, DPI = 1, 72
+"""JFIF's unit, and the density that EXIF names where nothing is known."""
+
 
 def encode(picture: npt.NDArray[np.uint8], quality: int, *, exif: bytes, icc: bytes, xmp: bytes) -> bytes:
     """A picture (H, W, 3) as JPEG (baseline, 4:4:4), with its EXIF (a TIFF structure), profile and XMP packet.
@@ -58,7 +65,7 @@ def encode(picture: npt.NDArray[np.uint8], quality: int, *, exif: bytes, icc: by
 
 def _described(exif: bytes, icc: bytes, xmp: bytes) -> list[bytes]:
     """The segments before the tables: JFIF, EXIF, XMP, ICC profile."""
-    jfif = struct.pack(">5sHBHHBB", b"JFIF\0", 0x0101, 0, 1, 1, 0, 0)
+    jfif = struct.pack(">5sHBHHBB", b"JFIF\0", 0x0101, _INCH, DPI, DPI, 0, 0)
     room = SEGMENT_MAX - len(_ICC) - 2
     chunks = [icc[start : start + room] for start in range(0, len(icc), room)]
     return [

@@ -5,6 +5,7 @@ Its objects are handed in: `read` alone opens them.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,29 @@ from scotopic.dng.page import Dng
 from scotopic.dng.read import Described
 from scotopic.dng.tags import Cell
 from scotopic.errors import DamagedFileError, UnsupportedRawError
+from scotopic.exiftags import ISO_MAX, iso_of
 from scotopic.frame import BLUE, GREEN, RED, SHOT_MAX, SHOT_MIN
-from scotopic.metadata import EXPOSURE_TIME, filled_in, read_exif
+from scotopic.metadata import EXPOSURE_TIME, filled_in, is_ciff, read_exif
 
 EXIF_ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
 """LibRaw's flip (bits: 1 left for right, 2 top for bottom, 4 rows for columns) to the EXIF number."""
 
 _COLOUR_OF_LETTER = {"R": RED, "G": GREEN, "B": BLUE}
-_ISO = 0x8827
 
 
 def described(path: Path, raw: Any | None = None, dng: Dng | None = None) -> Described:
     """What is known of how the picture was taken: the file's own EXIF first, then LibRaw and the tags."""
-    exif = read_exif(path)
+    # LibRaw takes 1/0 for 1: it is not asked for what the file has.
+    exif = read_exif(path, with_broken=True)
     make = str(exif.main.get(0x010F, "")) or (dng.make if dng else "")
     model = str(exif.main.get(0x0110, "")) or (dng.model if dng else "")
     exposure_s = _positive(exif.exif.get(EXPOSURE_TIME)) or (dng.exposure_s if dng else None)
-    iso = _positive(raw.other.iso_speed) if raw is not None else None
-    iso = iso or _positive(exif.exif.get(_ISO)) or (dng.iso if dng else None)
+    stated = _positive(iso_of(exif.exif))
+    iso = stated
+    if raw is not None and (stated is None or stated == ISO_MAX):
+        # LibRaw knows some from maker notes, but cuts what EXIF says to 16 bits.
+        iso = max(_positive(raw.other.iso_speed) or 0, stated or 0) or None
+    iso = iso or (dng.iso if dng else None)
     more: dict[str, Any] = {}
     if raw is not None:
         other = raw.other
@@ -43,12 +49,22 @@ def described(path: Path, raw: Any | None = None, dng: Dng | None = None) -> Des
             "aperture": float(other.aperture),
             "focal_mm": float(other.focal_length),
             "lens": str(raw.lens.model),
-            "taken": other.timestamp,
+            "taken": _camera_clock(other.timestamp, path),
         }
     known = filled_in(exif, exposure_s=exposure_s, iso=iso, **more)
     if dng is not None:
         known = filled_in(known, make=make, model=model)
-    return {"make": make, "model": model, "exposure_s": exposure_s, "iso": iso, "exif": known}
+    return {"make": make, "model": model, "exposure_s": exposure_s, "iso": iso, "exif": known.sound()}
+
+
+def _camera_clock(shown: datetime | None, path: Path) -> datetime | None:
+    """What the camera's clock showed, of the time that rawpy makes of LibRaw's seconds by this computer's time zone.
+
+    LibRaw takes texts for local time, so that they come out again; CIFF holds the clock in seconds, as if it were UTC.
+    """
+    if shown is None or not is_ciff(path):
+        return shown
+    return datetime.fromtimestamp(shown.timestamp(), UTC).replace(tzinfo=None)
 
 
 def _positive(value: Any) -> float | None:

@@ -63,7 +63,7 @@ def develop_traditional(
             srgb_curve=srgb_curve,
             bits=bits,
         )
-        return Rendered(data=picture, icc=srgb_profile(), exif=captured.exif)
+        return Rendered(data=picture, icc=srgb_profile(), exif=captured.exif.upright(captured.orientation))
 
     try:
         return by_libraw(path)

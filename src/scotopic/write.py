@@ -6,7 +6,6 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +19,7 @@ from scotopic.files import State, is_folder, is_there, state_of, why_impossible
 from scotopic.folders import ANOTHER
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
-from scotopic.metadata import ORIENTATION, RATING, XMP, Words, attach_to_tiff, xmp_packet
+from scotopic.metadata import ORIENTATION, RATING, XMP, attach_to_tiff, xmp_packet
 from scotopic.version import SOFTWARE
 
 Format = Literal["jpg", "png", "tiff", "avif", "jxl"]
@@ -39,10 +38,6 @@ JPEG_QUALITY = 95
 
 QUALITIES = range(1, 101)
 """Of a JPEG, that can be asked for."""
-
-JPEG_PACKET_MAX = 65502
-"""Bytes of XMP that fit into a JPEG's segment (XMP specification, part 3)."""
-
 
 DEPTHS: dict[Format, tuple[int, ...]] = {
     "jpg": (8,),
@@ -295,8 +290,10 @@ def _coded(picture: Rendered, kind: Format, quality: int) -> bytes:
         srgb=_is_srgb(picture),
         # Pillow would move an orientation into AVIF's own property, and spoil accents on the way.
         oriented=kind != "avif",
+        jpeg=kind == "jpg",
+        at_most=jpeg.EXIF_MAX if kind == "jpg" else None,
     )
-    packet = xmp_packet(picture.exif)
+    packet = xmp_packet(picture.exif, at_most=jpeg.PACKET_MAX if kind == "jpg" else None)
     match kind:
         case "png":
             return png.encode(picture, exif, packet)
@@ -304,11 +301,6 @@ def _coded(picture: Rendered, kind: Format, quality: int) -> bytes:
             return avif.encode(picture, exif, packet)
         case "jxl":
             return jxl.encode(picture, exif, packet)
-    if len(packet) > JPEG_PACKET_MAX:
-        spoken = picture.exif.words
-        packet = xmp_packet(
-            replace(picture.exif, words=Words(rating=spoken.rating, label=spoken.label[:100]))
-        )
     return jpeg.encode(np.asarray(picture.data, np.uint8), quality, exif=exif, icc=picture.icc, xmp=packet)
 
 

@@ -21,6 +21,7 @@ from scotopic.dng.page import PIXELS_MAX, SIDE_MAX
 from scotopic.frame import Captured, Linear, Mosaic, NoiseProfile
 from scotopic.metadata import Exif, Words, writes
 from scotopic.shading import GAIN_MAX, GainMap, Shading
+from scotopic.xmp import PART, PROPERTIES
 
 HEADER_MAX = 1 << 25
 """Bytes: EXIF and XMP together; `xmp.LARGEST_PACKET` and a maker's largest tags fit in several times over."""
@@ -289,9 +290,18 @@ def _words(stated: dict[str, Any]) -> Words:
     rating = stated["rating"]
     if rating is not None and (type(rating) is not int or not -1 <= rating <= 5):
         raise WireError(f"rating {rating!r}")
-    texts = {name: _text(stated[name]) for name in ("label", "title", "description", "rights")}
-    lists = {name: tuple(map(_text, _list(stated[name]))) for name in ("subjects", "creators")}
-    return Words(rating=rating, **texts, **lists)  # type: ignore[arg-type]
+    words: dict[str, Any] = {}
+    for name, wanted in PROPERTIES.items():
+        match wanted.form:
+            case "text" | "alt":
+                words[name] = _text(stated[name])
+            case "structure":
+                words[name] = tuple((_text(part), _text(text)) for part, text in _list(stated[name]))
+            case _:
+                words[name] = tuple(map(_text, _list(stated[name])))
+    if not all(PART.fullmatch(part) for part, _ in words["contact"]):
+        raise WireError("a contact that is none")
+    return Words(rating=rating, **words)
 
 
 def _pairs(tags: dict[int, Any]) -> list[list[Any]]:

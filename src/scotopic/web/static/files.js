@@ -5,6 +5,7 @@ import { gainsFor } from "./balance.js";
 import { developed, developer, uprightSize } from "./develop.js";
 import { linearDng } from "./dng/write.js";
 import { unsupported } from "./errors.js";
+import { uprightExif } from "./metadata.js";
 import { release } from "./release.js";
 import { blended, sampled } from "./sample.js";
 import { jpeg } from "./write.js";
@@ -50,7 +51,8 @@ export async function fileOf(picture, { settings = {}, format = "jpg", quality }
     if (format === "jpg") {
       const icc = Uint8Array.from(atob(constants.develop.profile), (c) => c.charCodeAt(0));
       const [width, height] = uprightSize(light);
-      return jpeg(shownAs(light), width, height, { exif: picture.about.exif, quality, icc, software, onRow });
+      const exif = uprightExif(picture.about.exif, light.orientation);
+      return jpeg(shownAs(light), width, height, { exif, quality, icc, software, onRow });
     }
     // As the sensor saw it, before any white balance; amplified, and brightened as on the screen.
     const lying = { ...light, orientation: 1 };

@@ -1,17 +1,31 @@
 /** EXIF carried along: read from any RAW file, written into the JPEG. Mirrors `scotopic.metadata`. */
 
 import { exifPlaces } from "./exifplaces.js";
-import { ASCII, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED, decodeText, openTiff } from "./tiff.js";
+import {
+  EXIF_VERSION,
+  FLASHPIX,
+  FLASHPIX_VERSION,
+  OF_JPEG,
+  following,
+  isoOf,
+  longestText,
+  sound,
+  turnedTags,
+  versionFor,
+  withIso,
+} from "./exiftags.js";
+import { ASCII, LONG, RATIONAL, SHORT, SRATIONAL, decodeText, openTiff } from "./tiff.js";
 import { packetOf, parsePacket } from "./xmp.js";
 
 const EXIF_IFD = 0x8769;
 const GPS_IFD = 0x8825;
 const [MAKE, MODEL, DATE_TIME, ORIENTATION, SOFTWARE, RATING] = [0x010f, 0x0110, 0x0132, 0x0112, 0x0131, 0x4746];
-const [EXPOSURE_TIME, F_NUMBER, ISO, FOCAL_LENGTH, LENS_MODEL] = [0x829a, 0x829d, 0x8827, 0x920a, 0xa434];
-const [EXIF_VERSION, DATE_TIME_ORIGINAL, COLOR_SPACE, PIXEL_X, PIXEL_Y] = [0x9000, 0x9003, 0xa001, 0xa002, 0xa003];
+const [EXPOSURE_TIME, F_NUMBER, FOCAL_LENGTH, LENS_MODEL] = [0x829a, 0x829d, 0x920a, 0xa434];
+const [DATE_TIME_ORIGINAL, COLOR_SPACE, PIXEL_X, PIXEL_Y] = [0x9003, 0xa001, 0xa002, 0xa003];
+const COPYRIGHT = 0x8298;
 
 /** ImageDescription, Make, Model, DateTime, Artist, Rating, Copyright. */
-const MAIN_KEPT = [0x010e, MAKE, MODEL, DATE_TIME, 0x013b, RATING, 0x8298];
+const MAIN_KEPT = [0x010e, MAKE, MODEL, DATE_TIME, 0x013b, RATING, COPYRIGHT];
 
 /** MakerNote and UserComment, the sizes and the colour space (set anew), what belongs to a JPEG inside the RAW. */
 const EXIF_DROPPED = [0x927c, 0x9286, 0x02bc, PIXEL_X, PIXEL_Y, COLOR_SPACE, 0xa005, 0xa500, 0x9101, 0x9102];
@@ -26,7 +40,8 @@ const UNCALIBRATED = 0xffff;
 /** All that can be carried along: maps of tag number to { type, values } for the main, EXIF and GPS directories.
  *
  * Values are a string for texts, [numerator, denominator] pairs for rationals, bytes for bytes, else numbers.
- * A broken directory gives an empty one: the photo is worth more than its tags. */
+ * A broken directory gives an empty one: the photo is worth more than its tags. Fractions by zero are as the file has
+ * them, until `filledIn`. */
 export function readExif(bytes) {
   const found = { main: new Map(), exif: new Map(), gps: new Map(), words: {}, enhanced: false };
   for (const name of ciffNames(bytes)) found.main.set(...name);
@@ -36,8 +51,10 @@ export function readExif(bytes) {
     // Go on without.
   }
   const { words, enhanced } = parsePacket(packetOf(bytes));
-  if (words.rating !== null && words.rating >= 0) found.main.set(RATING, { type: SHORT, values: [words.rating] });
-  return summary({ ...found, words, enhanced });
+  const stars = found.main.get(RATING)?.values;
+  if (stars && !(stars.length === 1 && stars[0] >= 0 && stars[0] <= 5)) found.main.delete(RATING);
+  const exif = withIso(found.exif, isoOf(found.exif));
+  return summary({ ...found, main: following(found.main, words, LONGEST_TEXT), exif, words, enhanced });
 }
 
 /** `only` names the directory where the content is a single one. */
@@ -66,13 +83,24 @@ function valueOf(page, code) {
   const { type, count } = page.tags.get(code);
   if (type === ASCII) {
     // Letters take four bytes at most; what follows may be the whole file.
-    const bytes = page.bytes(code).subarray(0, 4 * LONGEST_TEXT);
-    const end = bytes.indexOf(0);
-    const text = decodeText(end < 0 ? bytes : bytes.subarray(0, end)).replace(/[\0 ]+$/, "");
-    return text ? { type, values: [...text].slice(0, LONGEST_TEXT).join("") } : null;
+    const bytes = page.bytes(code).subarray(0, 8 * LONGEST_TEXT);
+    const [text, rest] = untilZero(bytes);
+    // The photographer's copyright, a zero, and the editor's; a photographer's that is missing is a space.
+    const editor = code === COPYRIGHT ? untilZero(rest)[0] : "";
+    const whole = editor ? `${text || " "}\0${editor}` : text;
+    return whole ? { type, values: whole } : null;
   }
   if (count > VALUES_MAX) return null;
   return page.value(code);
+}
+
+/** The text before the first zero, at most LONGEST_TEXT characters, and the bytes behind it. */
+function untilZero(bytes) {
+  const end = bytes.indexOf(0);
+  const own = (end < 0 ? bytes : bytes.subarray(0, end)).subarray(0, 4 * LONGEST_TEXT);
+  const text = decodeText(own).replace(/[\0 ]+$/, "");
+  const rest = bytes.subarray(end < 0 ? bytes.length : end + 1);
+  return [[...text].slice(0, LONGEST_TEXT).join(""), rest];
 }
 
 /** Maker and model from Canon's CIFF files (CRW), which hold no EXIF: two strings side by side. */
@@ -98,7 +126,8 @@ function summary(found) {
     const value = map.get(code)?.values;
     if (typeof value === "string") return value;
     if (value?.length !== 1) return null;
-    return Array.isArray(value[0]) ? value[0][0] / value[0][1] : value[0];
+    const ratio = Array.isArray(value[0]) ? value[0][0] / value[0][1] : value[0];
+    return Number.isFinite(ratio) ? ratio : null;
   };
   return {
     ...found,
@@ -106,7 +135,7 @@ function summary(found) {
     model: String(one(found.main, MODEL) ?? ""),
     hasExposure: found.exif.has(EXPOSURE_TIME),
     exposure_s: one(found.exif, EXPOSURE_TIME),
-    iso: one(found.exif, ISO),
+    iso: isoOf(found.exif),
     fNumber: one(found.exif, F_NUMBER) || null,
     focal_mm: one(found.exif, FOCAL_LENGTH) || null,
     lens: one(found.exif, LENS_MODEL) ?? "",
@@ -114,7 +143,8 @@ function summary(found) {
   };
 }
 
-/** Add what LibRaw knows where the file's own EXIF is silent (CRW and other old kinds). */
+/** Add what LibRaw knows where the file's own EXIF is silent (CRW and other old kinds), and leave out fractions that are
+ * no numbers. */
 export function filledIn(exif, { make, model, exposure_s, iso, aperture, focal_mm, lens, timestamp }) {
   const [main, inner] = [new Map(exif.main), new Map(exif.exif)];
   const fill = (target, code, value) => {
@@ -126,12 +156,12 @@ export function filledIn(exif, { make, model, exposure_s, iso, aperture, focal_m
   fill(main, MODEL, text(model));
   fill(main, DATE_TIME, text(stamp));
   fill(inner, EXPOSURE_TIME, rational(exposure_s));
-  fill(inner, ISO, iso > 0 && iso < 65536 ? { type: SHORT, values: [Math.trunc(iso)] } : null);
   fill(inner, F_NUMBER, rational(aperture));
   fill(inner, FOCAL_LENGTH, rational(focal_mm));
   fill(inner, LENS_MODEL, text(lens));
   fill(inner, DATE_TIME_ORIGINAL, text(stamp));
-  return summary({ ...exif, main, exif: inner });
+  const whole = withIso(inner, iso > 0 ? Math.round(iso) : null);
+  return summary({ ...exif, main, exif: sound(whole), gps: sound(exif.gps, true) });
 }
 
 /** LibRaw's seconds, which count a camera's clock as if it were universal time, as EXIF writes them. */
@@ -151,24 +181,46 @@ function rational(value) {
 }
 
 /** The same without the place. */
-export const withoutGps = (exif) => ({ ...exif, gps: new Map() });
+export const withoutGps = (exif) => ({
+  ...exif,
+  gps: new Map(),
+  words: { ...exif.words, city: "", state: "", country: "" },
+});
 
-/** The EXIF and GPS directories of an upright picture of this size; the second may be empty.
+/** The same of the picture turned upright from this EXIF orientation. */
+export const uprightExif = (exif, orientation) => ({ ...exif, exif: turnedTags(exif.exif, orientation) });
+
+/** The EXIF and GPS directories ready for a TIFF, which tells its size itself; the second may be empty.
  *
  * `srgb` false for pictures in another colour space: the ICC profile says which. */
-export function directoriesOf(exif, width, height, srgb = true) {
-  const inner = new Map([[EXIF_VERSION, { type: UNDEFINED, values: new TextEncoder().encode("0232") }], ...exif.exif]);
+export function directoriesOf(exif, srgb = true) {
+  const inner = new Map([[FLASHPIX_VERSION, FLASHPIX], ...exif.exif]);
   inner.set(COLOR_SPACE, { type: SHORT, values: [srgb ? SRGB : UNCALIBRATED] });
-  inner.set(PIXEL_X, { type: LONG, values: [width] });
-  inner.set(PIXEL_Y, { type: LONG, values: [height] });
+  inner.set(EXIF_VERSION, versionFor(inner));
   return { inner, gps: exif.gps };
 }
 
-/** An EXIF block (a TIFF without pictures) for an upright picture of this size: orientation is 1. */
-export function exifBlock(exif, width, height, software, srgb = true) {
-  const { inner, gps } = directoriesOf(exif, width, height, srgb);
+/** An EXIF block (a TIFF without pictures) for an upright JPEG of this size: orientation is 1.
+ *
+ * Of what does not fit into `atMost` bytes the longest texts stay out. */
+export function exifBlock(exif, width, height, software, srgb, atMost) {
+  const directories = directoriesOf(exif, srgb);
+  const main = new Map([...exif.main, ...OF_JPEG.main]);
+  const inner = new Map([...directories.inner, ...OF_JPEG.exif]);
+  const gps = new Map(directories.gps);
+  inner.set(PIXEL_X, { type: LONG, values: [width] });
+  inner.set(PIXEL_Y, { type: LONG, values: [height] });
+  for (;;) {
+    const block = blockOf(main, inner, gps, software);
+    const longest = longestText([main, inner, gps]);
+    if (block.length <= atMost || !longest) return block;
+    longest[0].delete(longest[1]);
+  }
+}
+
+function blockOf(others, inner, gps, software) {
   const pointer = (at) => ({ type: LONG, values: [at] });
-  const main = new Map(exif.main);
+  const main = new Map(others);
   main.set(ORIENTATION, { type: SHORT, values: [1] });
   main.set(SOFTWARE, { type: ASCII, values: software });
   main.set(EXIF_IFD, pointer(0));

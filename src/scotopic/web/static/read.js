@@ -12,6 +12,7 @@ import { checkIsRaw } from "./identify.js";
 import { blackOfMargin, greyWorld, saturation } from "./levels.js";
 import { EXIF_ORIENTATION_OF_FLIP, Raw, isBlackOfMargin, whiteBalance } from "./libraw.js";
 import { determinant, inverse, times } from "./matrix.js";
+import { ISO_MAX } from "./exiftags.js";
 import { filledIn, readExif } from "./metadata.js";
 
 const COLOUR_OF_LETTER = { R: 0, G: 1, B: 2 };
@@ -83,7 +84,10 @@ function described(exif, raw, dng) {
   const model = exif.model || dng?.model || "";
   let exposure_s = positive(exif.exposure_s) ?? dng?.exposure_s ?? null;
   if (raw && !exif.hasExposure) exposure_s ??= positive(raw.shutter_s);
-  const iso = (raw && positive(raw.iso)) ?? positive(exif.iso) ?? dng?.iso ?? null;
+  // LibRaw knows some from maker notes, but cuts what EXIF says to 16 bits.
+  const stated = positive(exif.iso);
+  const asked = raw && (stated === null || stated === ISO_MAX);
+  const iso = (asked ? Math.max(positive(raw.iso) ?? 0, stated ?? 0) || null : stated) ?? dng?.iso ?? null;
   const more = raw ? { aperture: raw.aperture, focal_mm: raw.focal_mm, lens: raw.lens, timestamp: raw.timestamp } : {};
   const whole = filledIn(exif, { exposure_s, iso, ...more, ...(dng ? { make, model } : {}) });
   return {

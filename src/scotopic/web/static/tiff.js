@@ -107,12 +107,21 @@ export class Page {
   }
 }
 
-/** UTF-8, or Latin 1 where that does not fit. */
+/** UTF-8, be it cut in the midst of a letter; else Latin 1. */
 export function decodeText(bytes) {
+  const latin = () => Array.from(bytes, (b) => String.fromCharCode(b)).join("");
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch {
-    return Array.from(bytes, (b) => String.fromCharCode(b)).join("");
+    // As a stream, a decoder waits for the rest of the last letter.
+  }
+  try {
+    const whole = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes, { stream: true });
+    const cut = bytes.length - new TextEncoder().encode(whole).length;
+    // A single byte at the end of plain ASCII is a letter of Latin 1 rather than the begin of one of UTF-8.
+    return cut === 1 && !/[^\0-\x7f]/.test(whole) ? latin() : whole;
+  } catch {
+    return latin();
   }
 }
 

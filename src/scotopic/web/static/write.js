@@ -14,7 +14,6 @@ const JPEG_SIDE_MAX = 65500;
 const PACKET_MAX = 65502;
 const EXIF_MAX = 65527;
 const ICC_MAX = 65519;
-const LABEL_MAX = 100;
 
 /** SOI and the JFIF segment that libjpeg begins with: ours come behind them. */
 const JFIF_END = 20;
@@ -37,12 +36,19 @@ export async function jpeg(
   const carried = stripGps ? withoutGps(exif) : exif;
   const [first] = parts;
   const whole = [
-    first.subarray(0, JFIF_END),
+    withDensity(first.subarray(0, JFIF_END)),
     ...heads(carried, width, height, { software, icc, srgb, enhanced }),
     first.subarray(JFIF_END),
     ...parts.slice(1),
   ];
   return { parts: whole, size: sizeOf(whole) };
+}
+
+/** The JFIF segment saying the density that EXIF says: 72 dots an inch, where nothing is known. */
+function withDensity(head) {
+  const told = head.slice();
+  told.set([1, 0, 72, 0, 72], 13);
+  return told;
 }
 
 const sizeOf = (parts) => parts.reduce((sum, part) => sum + part.length, 0);
@@ -78,10 +84,8 @@ export async function encoded(rows, width, height, quality, onRow = null) {
 /** The segments with EXIF, XMP and the ICC profile. */
 function heads(exif, width, height, { software, icc, srgb, enhanced }) {
   const segments = [];
-  const block = exifBlock(exif, width, height, software, srgb);
-  // Whoever filled 64 kB with EXIF loses it, rather than the picture.
-  if (block.length <= EXIF_MAX) segments.push(segment(0xe1, "Exif\0\0", block));
-  segments.push(segment(0xe1, "http://ns.adobe.com/xap/1.0/\0", xmpPacket(exif, enhanced, software)));
+  segments.push(segment(0xe1, "Exif\0\0", exifBlock(exif, width, height, software, srgb, EXIF_MAX)));
+  segments.push(segment(0xe1, "http://ns.adobe.com/xap/1.0/\0", xmpPacket(exif, enhanced, software, PACKET_MAX)));
   if (icc) {
     const count = Math.ceil(icc.length / ICC_MAX);
     for (let i = 0; i < count; i++) {
@@ -92,15 +96,11 @@ function heads(exif, width, height, { software, icc, srgb, enhanced }) {
   return segments;
 }
 
-/** The XMP packet; of words that do not fit into a JPEG, only rating and label. */
-export function xmpPacket(exif, enhanced, tool) {
+/** The XMP packet; of words that do not fit into `atMost` bytes the longest stay out, but the rating stays. */
+export function xmpPacket(exif, enhanced, tool, atMost = Infinity) {
   const rating = exif.words.rating ?? exif.main.get(0x4746)?.values[0] ?? null;
   const words = { ...exif.words, rating };
-  const marked = { enhanced: enhanced || exif.enhanced, tool };
-  const packet = buildPacket(words, marked);
-  if (packet.length <= PACKET_MAX) return packet;
-  const least = { title: "", description: "", subjects: [], rights: "", creators: [] };
-  return buildPacket({ ...least, rating, label: words.label.slice(0, LABEL_MAX) }, marked);
+  return buildPacket(words, { enhanced: enhanced || exif.enhanced, tool, atMost });
 }
 
 function segment(marker, name, content) {

@@ -8,14 +8,51 @@ const XMP = 700;
 const ENHANCED_MARK = "Enhanced";
 const NAMESPACE = "urn:scotopic:xmp:1.0/";
 const RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#";
-const XMP_BASIC = "http://ns.adobe.com/xap/1.0/";
-const DC = "http://purl.org/dc/elements/1.1/";
-const IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/";
 const XML = "http://www.w3.org/XML/1998/namespace";
+const NAMESPACES = {
+  xmp: "http://ns.adobe.com/xap/1.0/",
+  dc: "http://purl.org/dc/elements/1.1/",
+  xmpRights: "http://ns.adobe.com/xap/1.0/rights/",
+  photoshop: "http://ns.adobe.com/photoshop/1.0/",
+  Iptc4xmpCore: "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/",
+  Iptc4xmpExt: "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+  lr: "http://ns.adobe.com/lightroom/1.0/",
+  scotopic: NAMESPACE,
+};
+
+/** All words that are carried, by field: prefix, name and form in XMP; the rating besides, which is a number. */
+const PROPERTIES = {
+  label: ["xmp", "Label", "text"],
+  title: ["dc", "title", "alt"],
+  description: ["dc", "description", "alt"],
+  subjects: ["dc", "subject", "bag"],
+  rights: ["dc", "rights", "alt"],
+  creators: ["dc", "creator", "seq"],
+  keyword_trees: ["lr", "hierarchicalSubject", "bag"],
+  persons: ["Iptc4xmpExt", "PersonInImage", "bag"],
+  marked: ["xmpRights", "Marked", "text"],
+  owners: ["xmpRights", "Owner", "bag"],
+  usage_terms: ["xmpRights", "UsageTerms", "alt"],
+  web_statement: ["xmpRights", "WebStatement", "text"],
+  credit: ["photoshop", "Credit", "text"],
+  source: ["photoshop", "Source", "text"],
+  instructions: ["photoshop", "Instructions", "text"],
+  headline: ["photoshop", "Headline", "text"],
+  authors_position: ["photoshop", "AuthorsPosition", "text"],
+  caption_writer: ["photoshop", "CaptionWriter", "text"],
+  city: ["photoshop", "City", "text"],
+  state: ["photoshop", "State", "text"],
+  country: ["photoshop", "Country", "text"],
+  contact: ["Iptc4xmpCore", "CreatorContactInfo", "structure"],
+};
+
+/** Names in the contact: XML's own letters only, as they are written out again. */
+const PART = /^Ci[A-Za-z]{1,30}$/;
 const ENHANCED_BY_ALGORITHM = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicallyEnhanced";
 
 const LARGEST_PACKET = 1 << 22;
 const DEEPEST = 100;
+const DESCRIPTIONS_MAX = 1000;
 const OPENS = "<x:xmpmeta";
 const CLOSES = "</x:xmpmeta>";
 
@@ -42,14 +79,16 @@ function find(bytes, text, from) {
 
 /** { words, enhanced }: the words in a packet, and whether it carries our mark; no words for what is no XMP.
  *
- * Words: rating (-1 to 5 or null), label, title, description, subjects, rights, creators. */
+ * Words: rating (-1 to 5 or null), and the fields of PROPERTIES: texts, arrays of texts, of the contact [name, text]. */
 export function parsePacket(bytes) {
-  const words = { rating: null, label: "", title: "", description: "", subjects: [], rights: "", creators: [] };
+  const fields = Object.entries(PROPERTIES);
+  const silent = fields.map(([field, [, , form]]) => [field, form === "text" || form === "alt" ? "" : []]);
+  const words = { rating: null, ...Object.fromEntries(silent) };
   let enhanced = false;
-  const text = new TextDecoder().decode(bytes);
+  if (bytes.length > LARGEST_PACKET) return { words, enhanced };
+  const text = decoded(bytes);
   // No packet needs a DOCTYPE; its entities are a way to do harm.
-  if (bytes.length > LARGEST_PACKET || text.includes("<!DOCTYPE") || text.includes("<!ENTITY"))
-    return { words, enhanced };
+  if (text.includes("<!DOCTYPE") || text.includes("<!ENTITY")) return { words, enhanced };
   const [start, stop] = [text.indexOf(OPENS), text.lastIndexOf(CLOSES)];
   const body = start >= 0 && start < stop ? text.slice(start, stop + CLOSES.length) : text.replaceAll("\0", " ").trim();
   let root;
@@ -58,16 +97,12 @@ export function parsePacket(bytes) {
   } catch {
     return { words, enhanced };
   }
-  for (const description of all(root, RDF, "Description")) {
-    const found = {
-      rating: ratingOf(property(description, XMP_BASIC, "Rating")),
-      label: property(description, XMP_BASIC, "Label"),
-      title: items(description, "title")[0] ?? "",
-      description: items(description, "description")[0] ?? "",
-      subjects: items(description, "subject"),
-      rights: items(description, "rights")[0] ?? "",
-      creators: items(description, "creator"),
-    };
+  const readers = { text: property, alt: (...p) => items(...p)[0] ?? "", bag: items, seq: items, structure: parts };
+  for (const description of descriptions(root)) {
+    const found = { rating: ratingOf(property(description, NAMESPACES.xmp, "Rating")) };
+    for (const [field, [prefix, name, form]] of fields) {
+      found[field] = readers[form](description, NAMESPACES[prefix], name);
+    }
     for (const [name, value] of Object.entries(found)) {
       const isSilent = value === null || value.length === 0;
       const wasSilent = words[name] === null || words[name].length === 0;
@@ -76,6 +111,21 @@ export function parsePacket(bytes) {
     enhanced ||= property(description, NAMESPACE, ENHANCED_MARK).toLowerCase() === "true";
   }
   return { words, enhanced };
+}
+
+/** What is said of the photo: those within others are of parts and of former states. */
+function descriptions(root) {
+  const named = (elements, name) => elements.filter((e) => e.namespace === RDF && e.name === name);
+  const [first] = named([root, ...root.children], "RDF");
+  return named(first?.children ?? [], "Description").slice(0, DESCRIPTIONS_MAX);
+}
+
+/** The text of a packet in UTF-8 or UTF-16, by its mark of the byte order or its first letter. */
+function decoded(bytes) {
+  const [first, second] = bytes;
+  const begins = (a, b) => first === a && second === b;
+  const encoding = begins(0xff, 0xfe) || begins(0x3c, 0) ? "utf-16le" : null;
+  return new TextDecoder(encoding ?? (begins(0xfe, 0xff) || begins(0, 0x3c) ? "utf-16be" : "utf-8")).decode(bytes);
 }
 
 function ratingOf(text) {
@@ -90,11 +140,11 @@ function property(description, namespace, name) {
   return (attribute?.value ?? child?.text ?? "").trim();
 }
 
-/** A Dublin Core property's items; the default language first. */
-function items(description, name) {
-  const element = description.children.find((c) => c.namespace === DC && c.name === name);
+/** The items of a property that has several; the default language first. */
+function items(description, namespace, name) {
+  const element = description.children.find((c) => c.namespace === namespace && c.name === name);
   if (!element) {
-    const plain = property(description, DC, name);
+    const plain = property(description, namespace, name);
     return plain ? [plain] : [];
   }
   const language = (item) =>
@@ -104,6 +154,20 @@ function items(description, name) {
     ? [...listed].sort((a, b) => (language(a) !== "x-default") - (language(b) !== "x-default")).map((item) => item.text)
     : [element.text];
   return texts.map((text) => text.trim()).filter(Boolean);
+}
+
+/** The named texts of a structure, written as attributes or elements, in it or in a description in it. */
+function parts(description, namespace, wanted) {
+  const element = description.children.find((c) => c.namespace === namespace && c.name === wanted);
+  const inner = element?.children.filter((c) => c.namespace === RDF && c.name === "Description") ?? [];
+  const found = new Map();
+  for (const { attributes, children } of element ? [element, ...inner] : []) {
+    for (const one of [...attributes, ...children]) {
+      const text = (one.value ?? one.text).trim();
+      if (one.namespace === namespace && PART.test(one.name) && text && !found.has(one.name)) found.set(one.name, text);
+    }
+  }
+  return [...found];
 }
 
 /** An element and all below it of one name. */
@@ -174,40 +238,55 @@ function elementOf(tag, written, outer) {
   return { ...named(tag, scope[""] ?? ""), tag, attributes, children: [], text: "", scope };
 }
 
-/** A packet, UTF-8, with the words, what made the picture, and the mark if `enhanced`. */
-export function buildPacket(words, { enhanced, tool }) {
-  const quoted = (value) => `"${escaped(value).replaceAll('"', "&quot;")}"`;
+/** A packet, UTF-8, with the words, what made the picture, and the mark if `enhanced`.
+ *
+ * Of words that do not fit into `atMost` bytes the longest stay out; the rating stays. */
+export function buildPacket(words, { enhanced, tool, atMost = Infinity }) {
   const attributes = { "xmp:CreatorTool": tool };
   if (words.rating !== null) attributes["xmp:Rating"] = String(words.rating);
-  if (words.label) attributes["xmp:Label"] = words.label;
   if (enhanced) {
     attributes[`scotopic:${ENHANCED_MARK}`] = "True";
     attributes["Iptc4xmpExt:DigitalSourceType"] = ENHANCED_BY_ALGORITHM;
   }
-  const list = (name, kind, values) => {
-    const some = values.filter(Boolean);
-    if (!some.length) return "";
-    const language = kind === "Alt" ? ' xml:lang="x-default"' : "";
-    const inner = some.map((value) => `<rdf:li${language}>${escaped(value)}</rdf:li>`).join("");
-    return `   <dc:${name}><rdf:${kind}>${inner}</rdf:${kind}></dc:${name}>\n`;
-  };
-  const lists =
-    list("title", "Alt", [words.title]) +
-    list("description", "Alt", [words.description]) +
-    list("subject", "Bag", words.subjects) +
-    list("rights", "Alt", [words.rights]) +
-    list("creator", "Seq", words.creators);
-  const written = Object.entries(attributes)
-    .map(([name, value]) => `\n    ${name}=${quoted(value)}`)
-    .join("");
-  return new TextEncoder().encode(
+  const encoder = new TextEncoder();
+  const written = Object.entries(PROPERTIES)
+    .map(([field, of]) => element(of, words[field] ?? ""))
+    .filter(Boolean);
+  for (;;) {
+    const bytes = encoder.encode(packet(attributes, written.join(""), tool));
+    if (bytes.length <= atMost || !written.length) return bytes;
+    const lengths = written.map((one) => encoder.encode(one).length);
+    written.splice(lengths.indexOf(Math.max(...lengths)), 1);
+  }
+}
+
+function packet(attributes, inner, tool) {
+  const quoted = (value) => `"${escaped(value).replaceAll('"', "&quot;")}"`;
+  const given = Object.entries(attributes).map(([name, value]) => `\n    ${name}=${quoted(value)}`);
+  const spaces = Object.entries(NAMESPACES).map(([prefix, space]) => `\n    xmlns:${prefix}="${space}"`);
+  return (
     `<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n` +
-      `<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk=${quoted(tool)}>\n` +
-      ` <rdf:RDF xmlns:rdf="${RDF}">\n` +
-      `  <rdf:Description rdf:about="" xmlns:xmp="${XMP_BASIC}" xmlns:dc="${DC}"\n` +
-      `    xmlns:Iptc4xmpExt="${IPTC}" xmlns:scotopic="${NAMESPACE}"${written}>\n${lists}` +
-      `  </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>`,
+    `<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk=${quoted(tool)}>\n` +
+    ` <rdf:RDF xmlns:rdf="${RDF}">\n` +
+    `  <rdf:Description rdf:about=""${spaces.join("")}${given.join("")}>\n${inner}` +
+    `  </rdf:Description>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>`
   );
+}
+
+/** A property as an element; nothing where nothing was said. */
+function element([prefix, name, form], value) {
+  if (!value.length) return "";
+  const tag = `${prefix}:${name}`;
+  if (form === "text") return `   <${tag}>${escaped(value)}</${tag}>\n`;
+  if (form === "structure") {
+    const inner = value.map(([part, text]) => `<${prefix}:${part}>${escaped(text)}</${prefix}:${part}>`).join("");
+    return `   <${tag} rdf:parseType="Resource">${inner}</${tag}>\n`;
+  }
+  const language = form === "alt" ? ' xml:lang="x-default"' : "";
+  const texts = (typeof value === "string" ? [value] : value).filter(Boolean);
+  const inner = texts.map((text) => `<rdf:li${language}>${escaped(text)}</rdf:li>`).join("");
+  const kind = `rdf:${form[0].toUpperCase()}${form.slice(1)}`;
+  return `   <${tag}><${kind}>${inner}</${kind}></${tag}>\n`;
 }
 
 /** Without the characters that XML 1.0 cannot hold. */

@@ -129,7 +129,7 @@ function directories({ thumbnail, preview, strips, ...known }) {
   const { capture, exif, scaling, software, fileName, strength, width, height, shownSize } = known;
   const { origin = NO_ORIGIN, orientation = 1, pixelAspect = 1 } = capture;
   const lens = lensFor(origin, height, width);
-  const { inner, gps } = directoriesOf(exif, width, height, false);
+  const { inner, gps } = directoriesOf(exif, false);
   const main = new Map([
     ...[...exif.main].filter(([, { type }]) => type === ASCII || type === SHORT),
     [254, long(1)],
