@@ -14,11 +14,11 @@ from scotopic.calibration.frames import (
     by_iso,
     by_setting,
     check_one_camera,
-    dark_ones,
     even_ones,
     looked_at,
     words_of,
 )
+from scotopic.calibration.lit import dark_ones
 from scotopic.calibration.profile import SAME_ISO, CameraProfile, GainSource, Pattern, Setting, serial_of
 from scotopic.errors import DatasetError
 from scotopic.frame import Mosaic
