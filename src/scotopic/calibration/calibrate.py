@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scotopic.calibration.dark import dark_setting
-from scotopic.calibration.flat import Points, gain_of, transfer_points
+from scotopic.calibration.flat import Points, beyond_belief, gain_of, transfer_points
 from scotopic.calibration.frames import (
     by_iso,
     by_setting,
@@ -70,11 +70,12 @@ def calibrate(
     for frames in by_iso(even_ones(flats, notes)):
         report(f"ISO {frames[0].iso:g}: {len(frames)} flat frames")
         at_iso = [s for s, _ in measured if _same(s.iso, frames[0].iso)]
-        points = transfer_points(frames, at_iso[0] if at_iso else None, notes)
+        ground = at_iso[0] if at_iso else None
+        points = transfer_points(frames, ground, notes)
         if len(points):
-            gain = gain_of(points, at_iso[0] if at_iso else None)
-            if not gain > 0:
-                notes.append(f"ISO {frames[0].iso:g}: flats left out, they are no noisier than dark frames")
+            gain = gain_of(points, ground)
+            if why := beyond_belief(gain, ground, first, frames[0].iso):
+                notes.append(f"ISO {frames[0].iso:g}: flats left out, {why}")
                 continue
             gains[frames[0].iso] = gain
             keep = np.linspace(0, len(points) - 1, min(POINTS_KEPT, len(points))).astype(int)

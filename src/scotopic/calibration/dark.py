@@ -30,7 +30,7 @@ BLACK_OFF_MAX = 3.0
 
 READ_TIMES_MAX = 3.0
 """Read noise, told from how frames differ, is not so many times what most pixels of one frame show: with the longest
-tails in calibrations.toml (Tukey lambda -0.14) it is 1.3 times."""
+tails in calibrations.toml (Tukey lambda -0.24) it is 1.5 times."""
 
 HOT_SHARE_MAX = 0.03
 """More are no faults of single pixels; they are not listed."""
