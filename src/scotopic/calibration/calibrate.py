@@ -11,6 +11,7 @@ import numpy as np
 from scotopic.calibration.dark import dark_setting
 from scotopic.calibration.flat import Points, beyond_belief, gain_of, transfer_points
 from scotopic.calibration.frames import (
+    Camera,
     by_iso,
     by_setting,
     check_one_camera,
@@ -39,16 +40,20 @@ class Calibration:
 
 
 def calibrate(
-    dark: Sequence[Path], flat: Sequence[Path] = (), report: Callable[[str], None] = lambda _: None
+    dark: Sequence[Path],
+    flat: Sequence[Path] = (),
+    report: Callable[[str], None] = lambda _: None,
+    known: Callable[[Camera], None] = lambda _: None,
 ) -> Calibration:
     """Measure a camera from its RAW files: `dark` frames taken with the cap on, `flat` ones of an even wall.
 
     Frames are grouped by ISO and exposure. Two dark frames of a group are needed, ten are advised. What could not
-    be used, and what would make the profile better, is in its `notes`. Raises DatasetError for frames of
+    be used, and what would make the profile better, is in its `notes`. `known` is told the camera as soon as the first
+    frame is read; what it raises ends the work there. Raises DatasetError for frames of
     several cameras or sizes, and where nothing is left to measure.
     """
     notes: list[str] = []
-    darks = looked_at(dark, notes, report)
+    darks = looked_at(dark, notes, report, known)
     flats = looked_at(flat, notes, report)
     if not darks:
         raise DatasetError(

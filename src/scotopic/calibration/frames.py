@@ -29,12 +29,16 @@ FLAT_LEVELS = (0.02, 0.9)
 """Between these shares of the range up to saturation, flats tell the gain."""
 
 
+Camera = tuple[str, str, str]
+"""Make, model and serial number, '' where they are not known."""
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """What the first look at a file tells."""
 
     path: Path
-    camera: tuple[str, str, str]
+    camera: Camera
     shape: tuple[int, int]
     cfa: tuple[tuple[int, ...], ...]
     iso: float
@@ -56,9 +60,17 @@ def words_of(frame: Frame) -> str:
     return f"ISO {frame.iso:g}" + (f", {frame.exposure_s:g} s" if frame.exposure_s else "")
 
 
-def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], None]) -> list[Frame]:
-    """The files that can be read, each picture once, in order of their names."""
-    found = []
+def looked_at(
+    paths: Sequence[Path],
+    notes: list[str],
+    report: Callable[[str], None],
+    known: Callable[[Camera], None] = lambda _: None,
+) -> list[Frame]:
+    """The files that can be read, each picture once, in order of their names.
+
+    `known` is told the first one's camera.
+    """
+    found: list[Frame] = []
     seen: dict[bytes, Path] = {}
     for path in sorted(paths):
         report(f"looking at {path.name}")
@@ -70,6 +82,9 @@ def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], N
         if mosaic.iso is None:
             notes.append(f"{path.name}: left out, it does not say its ISO")
             continue
+        camera = (mosaic.make, mosaic.model, serial_of(mosaic))
+        if not found:
+            known(camera)
         key = sha256(np.ascontiguousarray(mosaic.data).data).digest()
         if key in seen:
             notes.append(
@@ -84,7 +99,7 @@ def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], N
         found.append(
             Frame(
                 path=path,
-                camera=(mosaic.make, mosaic.model, serial_of(mosaic)),
+                camera=camera,
                 shape=(mosaic.data.shape[0], mosaic.data.shape[1]),
                 cfa=mosaic.cfa,
                 iso=mosaic.iso,
