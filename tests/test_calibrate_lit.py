@@ -113,7 +113,7 @@ def glow(times: float) -> np.ndarray:
     [
         lambda n: [0] * n,
         lambda n: np.linspace(0, 0.5 * CAMERA.read_std_dn * n, n),
-        lambda n: [glow(1 + 0.3 * i / n) for i in range(n)],
+        lambda n: [glow(1 + 0.9 * i / n) for i in range(n)],
     ],
     ids=["alike", "drifting black", "a camera that warms up"],
 )

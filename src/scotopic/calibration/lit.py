@@ -25,8 +25,9 @@ NATURAL_SIGMAS = 6.0
 """By more than so many times what areas differ by from frame to frame anyway, too: row noise is shared by all pixels of
 a row."""
 
-GLOW_SHARE = 0.5
-"""A camera that warms up glows more from frame to frame: by so much of what is there it may."""
+GLOW_SHARE = 1.0
+"""A camera that warms up glows more from frame to frame: by as much again as is there it may, which some 6 degrees
+bring about."""
 
 LIT_SHARE = 0.002
 """Of so much of a frame at least: a smaller spot is lost among hot pixels."""
