@@ -16,8 +16,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from scotopic.calibration import profile as profiles
-from scotopic.calibration.apply import Profiles, calibrated, corrected, for_file
+from scotopic.calibration.apply import Profiles, calibrated, candidates, corrected
 from scotopic.calibration.calibrate import calibrate
+from scotopic.calibration.page import page
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance
@@ -408,8 +409,8 @@ def test_many_hot_pixels_are_listed(tmp_path):
 
 def test_a_profile_serves_its_own_camera_only(made, dark):
     own = expose(np.zeros((64, 64, 3)), replace(camera(), shading_dn=None), 1, np.random.default_rng(2))
-    assert for_file((made,), own) is made
-    assert for_file((made,), dark) is None
+    assert candidates((made,), own) == [made]
+    assert candidates((made,), dark) == []
 
 
 def test_frames_that_cannot_be_used_are_named(frames, tmp_path):
@@ -525,11 +526,13 @@ def test_a_profile_is_made_installed_and_used(frames, tmp_path):
     assert again.returncode == 1
     assert "exists already" in again.stderr
     assert "--skip-existing" not in again.stderr
+    assert "dark frames" not in again.stderr, "told before measuring"
     words = ("calibrate", "--dark", folders[0], "-o", tmp_path / "other.json", "--install")
     again = scotopic(*words, home=tmp_path / "home")
     assert again.returncode == 1
     assert str(place) in again.stderr
     assert not (tmp_path / "other.json").exists()
+    assert again.stderr.count("looking at") == 1, "told as soon as the camera is known"
 
     photo = shoot(tmp_path / "night", camera(), vignetted(0.01), 1)[0]
     other = shoot(tmp_path / "night", camera(iso=6400), vignetted(0.01), 1)[0]
@@ -595,6 +598,28 @@ def test_calibrate_says_what_to_shoot_and_what_is_missing(frames, tmp_path):
     assert "looking at" not in nowhere.output
     assert run("enhance", frames[0][0], "--profile", tmp_path / "none.json").exit_code == 2
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("named", ["--dark", "--flat"])
+@pytest.mark.parametrize("missing", [True, False])
+def test_what_is_named_and_holds_no_frames_is_an_error_before_measuring(frames, tmp_path, named, missing):
+    folder = tmp_path / "flats_misspelt"
+    if not missing:
+        folder.mkdir()
+    words = ["calibrate", "--dark", frames[0][0].parent, "--flat", frames[1][0].parent, named, folder]
+    done = CliRunner().invoke(app, [*map(str, words), "-o", str(tmp_path / "p.json")])
+    assert done.exit_code == 1
+    assert "flats_misspelt" in done.output
+    assert "looking at" not in done.output
+    assert not (tmp_path / "p.json").exists()
+
+
+def test_pictures_of_two_exposures_of_an_iso_are_told_apart(tmp_path):
+    dark = shoot(tmp_path, camera(), np.zeros(SHAPE), 2)
+    dark += shoot(tmp_path, camera(), np.zeros(SHAPE), 2, seed=1, exposure_s=30)
+    text = page(calibrate(dark))
+    assert "ISO 3200, 0.1 s: black is" in text
+    assert "ISO 3200, 30 s: black is" in text
 
 
 def test_a_profile_for_another_camera_is_not_used_and_said(made, dark):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +10,7 @@ from typing import Annotated
 import typer
 
 from scotopic.cli_report import Overwrite, errors, told
-from scotopic.errors import SettingsError, WriteError
+from scotopic.errors import ReadError, SettingsError, WriteError
 from scotopic.files import is_folder, is_there
 from scotopic.folders import make_folder
 
@@ -78,7 +79,7 @@ def _calibrate(
     from scotopic.calibration.apply import profiles_folder
     from scotopic.calibration.calibrate import calibrate
     from scotopic.calibration.page import HEADS, rows, write_page
-    from scotopic.jobs.layout import find_files
+    from scotopic.calibration.profile import name_of
     from scotopic.write import check_place, refusal
 
     page = output.with_suffix(".html") if output is not None else None
@@ -90,9 +91,26 @@ def _calibrate(
         if is_there(target) and not overwrite:
             raise refusal(target)
         check_place(target)
-    darks = [path for path, _ in find_files(dark)]
-    flats = [path for path, _ in find_files(flat)] if flat else []
-    measured = calibrate(darks, flats, report=errors.print)
+    folder = profiles_folder() if install else None
+
+    def place_of(camera: tuple[str, str, str]) -> Path | None:
+        make, model, serial = camera
+        return folder / f"{_file_name(name_of(make, model), serial)}.json" if folder is not None else None
+
+    def check_installing(camera: tuple[str, str, str]) -> None:
+        # Before anything is measured or written: half of what was asked for helps nobody.
+        place = place_of(camera)
+        if place is None:
+            return
+        if is_there(place) and not overwrite:
+            raise refusal(place)
+        make_folder(place.parent, "leave --install out and use the profile with --profile")
+        if not os.access(place.parent, os.W_OK | os.X_OK):
+            raise WriteError(
+                f"{place.parent}: is read-only, so that nothing can be installed; leave out --install"
+            )
+
+    measured = calibrate(_files(dark), _files(flat), report=errors.print, known=check_installing)
     profile = measured.profile
     table = [HEADS, *rows(profile)]
     widths = [max(len(row[i]) for row in table) for i in range(len(HEADS))]
@@ -101,23 +119,33 @@ def _calibrate(
         typer.echo("  ".join(word.rjust(width) for word, width in zip(row, widths, strict=True)))
     for note in profile.notes:
         errors.print(f"note: {note}")
-    place = profiles_folder() / f"{_file_name(profile.name, profile.serial)}.json"
-    if install:
-        # Before the first file is written: half of what was asked for helps nobody.
-        make_folder(place.parent, "leave --install out and use the profile with --profile")
-        if is_there(place) and not overwrite:
-            raise refusal(place)
     if output is not None and page is not None:
         profile.save(output, overwrite=overwrite)
         write_page(page, measured, overwrite=overwrite)
         typer.echo(f"{output}\n{page}")
-    if not install:
+    place = place_of((profile.make, profile.model, profile.serial))
+    if place is None:
         typer.echo(
-            f"use it with --profile {output}; with --install it becomes {place} and is used by itself"
+            f"use it with --profile {output}; with --install it is used by itself for this camera's files"
         )
         return
     profile.save(place, overwrite=overwrite)
     typer.echo(f"{place}\nis used by itself for this camera from now on")
+
+
+def _files(named: list[Path]) -> list[Path]:
+    """The RAW files of all that is named. Raises ReadError where one of them is not there, or has none.
+
+    What is in a folder and cannot be read is a note; what was asked for and is missing is none.
+    """
+    from scotopic.jobs.layout import find_files
+
+    for path in named:
+        if not is_there(path):
+            raise ReadError(f"{path}: there is no such file or folder; look at how it is spelt")
+        if is_folder(path):
+            find_files([path])
+    return [path for path, _ in find_files(named)] if named else []
 
 
 def _file_name(name: str, serial: str) -> str:

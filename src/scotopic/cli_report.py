@@ -280,7 +280,7 @@ def print_facts(facts: dict[str, Any]) -> None:
         )
         if facts["profile"]:
             typer.echo(
-                f"  profile   yours of this {facts['profile']}: black, dark shading and hot pixels are taken out"
+                f"  profile   yours of this {facts['profile']}: {_taken_out(facts['profile_takes'])}"
             )
         if facts["hot_pixels"]:
             typer.echo(f"  hot       {facts['hot_pixels']:,} pixels, replaced by what is around them")
@@ -293,6 +293,13 @@ def print_facts(facts: dict[str, Any]) -> None:
         typer.echo(one_line(f"  note      {facts['warning']}"))
     if facts["error"]:
         errors.print(f"  FAILED: {facts['error']}")
+
+
+def _taken_out(parts: list[str]) -> str:
+    if not parts:
+        return "it tells the noise, there is nothing to take out"
+    verb = "is" if len(parts) == 1 and not parts[0].endswith("s") else "are"
+    return f"{' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))} {verb} taken out"
 
 
 def _camera(make: str, model: str) -> str:

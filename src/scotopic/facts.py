@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scotopic.calibration.apply import taken_out
 from scotopic.develop import shown_size
 from scotopic.dng.light import Scaling
 from scotopic.enhance import Plan
@@ -54,6 +55,11 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
             "ev": round(made.exposure.stops, 2),
             "ratio_source": made.exposure.source,
             "profile": made.profile.name if made.profile is not None else None,
+            "profile_takes": (
+                taken_out(made.profile, captured)
+                if made.profile is not None and isinstance(captured, Mosaic)
+                else []
+            ),
             **(made.replaced if enhancing else Replaced()).facts(),
             "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.calibration.profile import CameraProfile, load
+from scotopic.calibration.profile import CameraProfile, Setting, load, serial_of
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.mend import replace_pixels
@@ -72,15 +73,32 @@ def calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
 
 
 def _calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
-    profile = for_file(profiles.known, mosaic)
-    if profile is None:
-        note = ""
-        if profiles.asked and profiles.known:
-            taken_by = f"{mosaic.make} {mosaic.model}".strip() or "an unknown camera"
-            note = (
-                f"the profile is of another camera ({profiles.known[0].name}); this file is of {taken_by}"
-            )
-        return Calibrated(mosaic, note=note)
+    """By the first profile that may be used; else why the best was not."""
+    refused: list[Calibrated] = []
+    for profile in candidates(profiles.known, mosaic):
+        found = _by(profile, mosaic)
+        if found.profile is not None:
+            return found
+        refused.append(found)
+    return refused[0] if refused else Calibrated(mosaic, note=_of_another(profiles, mosaic))
+
+
+def _of_another(profiles: Profiles, mosaic: Mosaic) -> str:
+    """Why none of the profiles serves a file; nothing where it is a camera without one."""
+    bodies = [p for p in profiles.known if (p.make, p.model) == (mosaic.make, mosaic.model)]
+    if bodies:
+        serials = " and ".join(dict.fromkeys(p.serial for p in bodies))
+        return (
+            f"your profile is of the {bodies[0].name} with serial number {serials}, this file of the one with "
+            f"{serial_of(mosaic)}: it is not used"
+        )
+    if profiles.asked and profiles.known:
+        taken_by = f"{mosaic.make} {mosaic.model}".strip() or "an unknown camera"
+        return f"the profile is of another camera ({profiles.known[0].name}); this file is of {taken_by}"
+    return ""
+
+
+def _by(profile: CameraProfile, mosaic: Mosaic) -> Calibrated:
     try:
         told = profile.noise_profile(mosaic)
         mended = corrected(profile, mosaic)
@@ -99,13 +117,20 @@ def _calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
             f"{mosaic.data.shape[1]}x{mosaic.data.shape[0]}: no dark shading is taken out"
         )
     setting, _ = profile.for_mosaic(mosaic)
-    known, taken = setting.exposure_s, mosaic.exposure_s
-    if known and taken and max(known, taken) >= LONG_S and not 1 / OFTEN <= known / taken <= OFTEN:
+    if _is_far(setting, mosaic):
         notes.append(
-            f"your profile of this {profile.name} knows {known:g} s at the nearest, this picture was taken with "
-            f"{taken:.2g} s: dark frames of that time would tell more"
+            f"your profile of this {profile.name} knows {setting.exposure_s:g} s at the nearest, this picture was "
+            f"taken with {mosaic.exposure_s:.2g} s: dark frames of that time would tell more"
         )
     return Calibrated(mended, profile, told, "; ".join(notes))
+
+
+def _is_far(setting: Setting, mosaic: Mosaic) -> bool:
+    """Whether the dark frames were taken so much longer or shorter that they look otherwise."""
+    known, taken = setting.exposure_s, mosaic.exposure_s
+    if not known or not taken:
+        return False
+    return max(known, taken) >= LONG_S and not 1 / OFTEN <= known / taken <= OFTEN
 
 
 def darker_than_black(before: Mosaic, after: Mosaic) -> float:
@@ -165,25 +190,70 @@ def corrected(profile: CameraProfile, mosaic: Mosaic) -> Mosaic:
     return mosaic.with_changes(data=data)
 
 
+def taken_out(profile: CameraProfile, mosaic: Mosaic) -> list[str]:
+    """What `corrected` takes out of a file, in words. Raises as `CameraProfile.for_mosaic`."""
+    setting, pattern = profile.for_mosaic(mosaic)
+    fits = profile.fits(mosaic)
+    parts = {
+        "black": any(setting.black_error_dn),
+        "dark shading": fits and pattern.is_uneven,
+        "hot pixels": fits and len(pattern.hot) > 0,
+    }
+    return [words for words, is_so in parts.items() if is_so]
+
+
 def profiles_folder() -> Path:
-    """Where installed profiles are: $XDG_CONFIG_HOME/scotopic/profiles, else ~/.config/scotopic/profiles."""
+    """Where installed profiles are: $XDG_CONFIG_HOME/scotopic/profiles, else ~/.config/scotopic/profiles.
+
+    Raises SettingsError where there is neither.
+    """
     base = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(base) if base else Path.home() / ".config") / "scotopic" / "profiles"
+    try:
+        return (Path(base) if base else Path.home() / ".config") / "scotopic" / "profiles"
+    except RuntimeError as error:
+        raise SettingsError(
+            "there is no home folder, and so no place for installed camera profiles: set HOME or XDG_CONFIG_HOME"
+        ) from error
 
 
 def installed() -> Profiles:
-    """The profiles in `profiles_folder()`, by file name. One damaged file is no reason to treat no photo at all."""
-    folder = profiles_folder()
+    """The profiles in `profiles_folder()`, by file name. A damaged file, or a folder that cannot be opened, is no
+    reason to treat no photo at all."""
+    try:
+        folder = profiles_folder()
+        # Not `Path.glob`, to which a folder that cannot be opened is an empty one.
+        names = sorted(os.listdir(folder))  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return Profiles()
+    except (OSError, SettingsError) as error:
+        why = (
+            f"{error.filename} cannot be opened ({error.strerror})" if isinstance(error, OSError) else error
+        )
+        return Profiles(faults=(f"installed camera profiles are passed by: {why}",))
     known, faults = [], []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+    for name in names:
+        if not name.endswith(".json"):
+            continue
         try:
-            known.append(load(path))
+            known.append(load(folder / name))
         except SettingsError as error:
             faults.append(f"an installed camera profile is passed by: {error}")
     return Profiles(tuple(known), faults=tuple(faults))
 
 
-def for_file(profiles: Sequence[CameraProfile], mosaic: Mosaic) -> CameraProfile | None:
-    """The profile of the camera that took the file; one that knows its serial number before others."""
-    matching = [p for p in profiles if p.matches(mosaic)]
-    return max(matching, key=lambda p: bool(p.serial), default=None)
+def candidates(profiles: Sequence[CameraProfile], mosaic: Mosaic) -> list[CameraProfile]:
+    """The profiles of the camera that took the file, the one that says most of it first."""
+    matching = [profile for profile in profiles if profile.matches(mosaic)]
+    return sorted(matching, key=lambda profile: _misfit(profile, mosaic)) if len(matching) > 1 else matching
+
+
+def _misfit(profile: CameraProfile, mosaic: Mosaic) -> tuple[bool, bool, bool, bool, float]:
+    """Not its ISO, not known to be its body, not its size, not its exposure; then how far the calibrated ISO is."""
+    at_least = (not profile.serial, not profile.fits(mosaic))
+    try:
+        setting, _ = profile.for_mosaic(mosaic)
+    except SettingsError:
+        return True, *at_least, True, 0.0
+    assert mosaic.iso is not None
+    away = min(abs(math.log(each.iso / mosaic.iso)) for each in profile.settings)
+    return False, *at_least, _is_far(setting, mosaic), away

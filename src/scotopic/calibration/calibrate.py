@@ -9,16 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from scotopic.calibration.dark import dark_setting
-from scotopic.calibration.flat import Points, gain_of, transfer_points
+from scotopic.calibration.flat import Points, beyond_belief, gain_of, transfer_points
 from scotopic.calibration.frames import (
+    Camera,
     by_iso,
     by_setting,
     check_one_camera,
-    dark_ones,
     even_ones,
     looked_at,
     words_of,
 )
+from scotopic.calibration.lit import dark_ones
 from scotopic.calibration.profile import SAME_ISO, CameraProfile, GainSource, Pattern, Setting, serial_of
 from scotopic.errors import DatasetError
 from scotopic.frame import Mosaic
@@ -39,16 +40,20 @@ class Calibration:
 
 
 def calibrate(
-    dark: Sequence[Path], flat: Sequence[Path] = (), report: Callable[[str], None] = lambda _: None
+    dark: Sequence[Path],
+    flat: Sequence[Path] = (),
+    report: Callable[[str], None] = lambda _: None,
+    known: Callable[[Camera], None] = lambda _: None,
 ) -> Calibration:
     """Measure a camera from its RAW files: `dark` frames taken with the cap on, `flat` ones of an even wall.
 
     Frames are grouped by ISO and exposure. Two dark frames of a group are needed, ten are advised. What could not
-    be used, and what would make the profile better, is in its `notes`. Raises DatasetError for frames of
+    be used, and what would make the profile better, is in its `notes`. `known` is told the camera as soon as the first
+    frame is read; what it raises ends the work there. Raises DatasetError for frames of
     several cameras or sizes, and where nothing is left to measure.
     """
     notes: list[str] = []
-    darks = looked_at(dark, notes, report)
+    darks = looked_at(dark, notes, report, known)
     flats = looked_at(flat, notes, report)
     if not darks:
         raise DatasetError(
@@ -70,11 +75,12 @@ def calibrate(
     for frames in by_iso(even_ones(flats, notes)):
         report(f"ISO {frames[0].iso:g}: {len(frames)} flat frames")
         at_iso = [s for s, _ in measured if _same(s.iso, frames[0].iso)]
-        points = transfer_points(frames, at_iso[0] if at_iso else None, notes)
+        ground = at_iso[0] if at_iso else None
+        points = transfer_points(frames, ground, notes)
         if len(points):
-            gain = gain_of(points, at_iso[0] if at_iso else None)
-            if not gain > 0:
-                notes.append(f"ISO {frames[0].iso:g}: flats left out, they are no noisier than dark frames")
+            gain = gain_of(points, ground)
+            if why := beyond_belief(gain, ground, first, frames[0].iso):
+                notes.append(f"ISO {frames[0].iso:g}: flats left out, {why}")
                 continue
             gains[frames[0].iso] = gain
             keep = np.linspace(0, len(points) - 1, min(POINTS_KEPT, len(points))).astype(int)

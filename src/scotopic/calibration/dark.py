@@ -25,6 +25,13 @@ FIRST_SIGMAS = 12.0
 GLOW_MAX = 1.0
 """A coarse pattern stronger than so many times the read noise is glow of a long exposure, or light."""
 
+BLACK_OFF_MAX = 3.0
+"""True black is off the file's by less than so many times the read noise, else all frames have seen light alike."""
+
+READ_TIMES_MAX = 3.0
+"""Read noise, told from how frames differ, is not so many times what most pixels of one frame show: with the longest
+tails in calibrations.toml (Tukey lambda -0.24) it is 1.5 times."""
+
 HOT_SHARE_MAX = 0.03
 """More are no faults of single pixels; they are not listed."""
 
@@ -94,6 +101,7 @@ def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Patter
             f"{words_of(frames[0])}: the dark frames are uneven by {pattern.coarse.std():.0f} DN: glow, or light that "
             "leaked in; look at the picture of the dark shading"
         )
+    _tell_beyond_belief(frames, float(error.mean()), read_std, notes)
     hot, share = _hot(np.abs(rest), read_std, frames[0], notes)
     setting = Setting(
         iso=frames[0].iso,
@@ -115,6 +123,21 @@ def dark_setting(frames: list[Frame], notes: list[str]) -> tuple[Setting, Patter
         )
         setting = replace(setting, tukey_lambda=_shape(own - mean, bad))
     return setting, replace(pattern, hot=hot)
+
+
+def _tell_beyond_belief(frames: list[Frame], black_error: float, read_std: float, notes: list[str]) -> None:
+    if black_error > BLACK_OFF_MAX * max(read_std, 1.0):
+        notes.append(
+            f"{words_of(frames[0])}: black is {black_error:.0f} DN above what the files say, "
+            f"{black_error / max(read_std, 1.0):.0f} times the read noise: all dark frames have seen light, or were "
+            "taken long or warm; if they have seen light, take them again with the cap on and the viewfinder covered"
+        )
+    usual = min(frame.spread_dn for frame in frames)
+    if read_std > READ_TIMES_MAX * usual:
+        notes.append(
+            f"{words_of(frames[0])}: the dark frames differ by {read_std:.3g} DN, though most of their pixels have a "
+            f"noise of {usual:.3g}: some have seen light in places, or are damaged; take them again"
+        )
 
 
 def _hot(

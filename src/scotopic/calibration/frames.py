@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,15 +15,9 @@ from scotopic.errors import DatasetError, ReadError
 from scotopic.frame import Mosaic
 from scotopic.read import read_mosaic
 
-FRAMES_ADVISED = 10
-"""With ten frames the mean's noise is a third of a frame's: the pattern stands out well enough."""
-
-LEAK_SHARE = 0.01
-"""A dark frame whose median is above black by more than this share of the range has seen light: black levels
-are known better than that."""
-
-UNLIKE_SIGMAS = 1.0
-"""A dark frame whose median is off the others' by more than its own noise is left out."""
+AREA = 16
+"""Side in pixels of the areas in which frames are compared: smaller than a leak of light, and of enough pixels that
+neither a hot one nor the noise counts."""
 
 DARK_CUT_MAX = 0.02
 """With more pixels of a dark frame at 0 than this share, the lower half of the noise is missing."""
@@ -35,12 +29,16 @@ FLAT_LEVELS = (0.02, 0.9)
 """Between these shares of the range up to saturation, flats tell the gain."""
 
 
-@dataclass(frozen=True)
+Camera = tuple[str, str, str]
+"""Make, model and serial number, '' where they are not known."""
+
+
+@dataclass(frozen=True, eq=False)
 class Frame:
     """What the first look at a file tells."""
 
     path: Path
-    camera: tuple[str, str, str]
+    camera: Camera
     shape: tuple[int, int]
     cfa: tuple[tuple[int, ...], ...]
     iso: float
@@ -53,6 +51,8 @@ class Frame:
     """Share of pixels at saturation."""
     cut: float
     """Share of pixels at 0 DN."""
+    areas: Floats = field(repr=False)
+    """What most pixels of each area of AREA x AREA hold, in DN above the file's black, (h, w)."""
 
 
 def words_of(frame: Frame) -> str:
@@ -60,9 +60,17 @@ def words_of(frame: Frame) -> str:
     return f"ISO {frame.iso:g}" + (f", {frame.exposure_s:g} s" if frame.exposure_s else "")
 
 
-def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], None]) -> list[Frame]:
-    """The files that can be read, each picture once, in order of their names."""
-    found = []
+def looked_at(
+    paths: Sequence[Path],
+    notes: list[str],
+    report: Callable[[str], None],
+    known: Callable[[Camera], None] = lambda _: None,
+) -> list[Frame]:
+    """The files that can be read, each picture once, in order of their names.
+
+    `known` is told the first one's camera.
+    """
+    found: list[Frame] = []
     seen: dict[bytes, Path] = {}
     for path in sorted(paths):
         report(f"looking at {path.name}")
@@ -74,6 +82,9 @@ def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], N
         if mosaic.iso is None:
             notes.append(f"{path.name}: left out, it does not say its ISO")
             continue
+        camera = (mosaic.make, mosaic.model, serial_of(mosaic))
+        if not found:
+            known(camera)
         key = sha256(np.ascontiguousarray(mosaic.data).data).digest()
         if key in seen:
             notes.append(
@@ -81,13 +92,14 @@ def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], N
             )
             continue
         seen[key] = path
-        above = above_black(mosaic)[::3, ::5]
+        whole = above_black(mosaic)
+        above = whole[::3, ::5]
         level = float(np.median(above))
         spread = 1.4826 * float(np.median(np.abs(above - level)))
         found.append(
             Frame(
                 path=path,
-                camera=(mosaic.make, mosaic.model, serial_of(mosaic)),
+                camera=camera,
                 shape=(mosaic.data.shape[0], mosaic.data.shape[1]),
                 cfa=mosaic.cfa,
                 iso=mosaic.iso,
@@ -97,6 +109,7 @@ def looked_at(paths: Sequence[Path], notes: list[str], report: Callable[[str], N
                 range_dn=mosaic.white - float(np.mean(mosaic.black)),
                 clipped=float(np.mean(mosaic.data >= mosaic.saturation)),
                 cut=float(np.mean(mosaic.data <= 0)),
+                areas=areas_of(whole),
             )
         )
     return found
@@ -110,6 +123,22 @@ def above_black(mosaic: Mosaic) -> Floats:
     above: Floats = mosaic.data.astype(np.float32)
     above -= black[:height, :width]
     return above
+
+
+def areas_of(above: Floats) -> Floats:
+    """The mean of the middle half of the values in each area of AREA x AREA, (H // AREA, W // AREA), in DN.
+
+    Finer than a median, which of whole DN is a whole one.
+    """
+    height, width = (max(1, n // AREA) for n in above.shape)
+    cut = above[: height * AREA, : width * AREA]
+    blocks = cut.reshape(height, cut.shape[0] // height, width, cut.shape[1] // width)
+    # Every second row tells enough, in half of the time.
+    values = blocks[:, ::2].transpose(0, 2, 1, 3).reshape(height, width, -1)
+    quarter = values.shape[2] // 4
+    values = np.partition(values, (quarter, values.shape[2] - quarter - 1), axis=2)
+    middle: Floats = values[:, :, quarter : values.shape[2] - quarter].mean(axis=2)
+    return middle
 
 
 def check_one_camera(frames: list[Frame]) -> None:
@@ -129,8 +158,13 @@ def check_one_camera(frames: list[Frame]) -> None:
 
 
 def is_cut(frames: list[Frame]) -> bool:
-    """Whether the lower half of the noise is missing."""
-    return any(frame.cut > DARK_CUT_MAX for frame in frames)
+    """Whether the camera cuts off the lower half of the noise; one damaged frame does not make it so."""
+    return typical_cut(frames) > DARK_CUT_MAX
+
+
+def typical_cut(frames: list[Frame]) -> float:
+    """The share of pixels at 0 DN in the middle one of the frames; of two in the one with fewer."""
+    return sorted(frame.cut for frame in frames)[(len(frames) - 1) // 2]
 
 
 def by_setting(frames: list[Frame]) -> list[list[Frame]]:
@@ -147,35 +181,6 @@ def by_iso(frames: list[Frame]) -> list[list[Frame]]:
     for frame in frames:
         groups.setdefault(frame.iso, []).append(frame)
     return [groups[key] for key in sorted(groups)]
-
-
-def dark_ones(frames: list[Frame], notes: list[str]) -> list[Frame]:
-    """Those that are dark, and like the others of their group."""
-    kept: list[Frame] = []
-    for group in by_setting(frames):
-        middle = float(np.median([f.level_dn for f in group]))
-        before = len(kept)
-        for frame in group:
-            if frame.level_dn > LEAK_SHARE * frame.range_dn:
-                notes.append(
-                    f"{frame.path.name}: left out, not dark ({frame.level_dn:.0f} DN above black): put the cap "
-                    "on the lens and cover the viewfinder"
-                )
-            elif abs(frame.level_dn - middle) > UNLIKE_SIGMAS * frame.spread_dn and len(group) > 2:
-                notes.append(
-                    f"{frame.path.name}: left out, {frame.level_dn - middle:+.1f} DN off the other dark frames"
-                )
-            else:
-                kept.append(frame)
-        if is_cut(kept[before:]):
-            notes.append(
-                f"{words_of(group[0])}: up to {max(f.cut for f in kept[before:]):.0%} of the pixels are at 0: the "
-                "camera cuts off what lies below black; read noise and hot pixels are told, black and dark shading "
-                "cannot be"
-            )
-        if 2 <= len(kept) - before < FRAMES_ADVISED:
-            notes.append(f"{words_of(group[0])}: {len(kept) - before} dark frames; 10 or more tell more")
-    return kept
 
 
 def even_ones(frames: list[Frame], notes: list[str]) -> list[Frame]:

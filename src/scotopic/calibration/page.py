@@ -181,7 +181,8 @@ def _picture(setting: Setting, shading: npt.NDArray[np.float32]) -> str:
     reach = max(4 * float(shading.std()), 1e-3)
     grey = np.clip(np.rint(127.5 + 127.5 * small / reach), 0, 255).astype(np.uint8)
     url = jpeg_url(Image.fromarray(grey), b"")
-    words = f"ISO {setting.iso:g}: black is {-reach:.2g}, white {reach:+.2g} DN"
+    time = f", {setting.exposure_s:.3g} s" if setting.exposure_s else ""
+    words = f"ISO {setting.iso:g}{time}: black is {-reach:.2g}, white {reach:+.2g} DN"
     return f'<figure><img src="{url}" alt="{words}"><figcaption>{words}</figcaption></figure>'
 
 

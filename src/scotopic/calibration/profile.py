@@ -7,7 +7,6 @@ measured: `calibrate.py`. How it is used: `apply.py`.
 from __future__ import annotations
 
 import base64
-import binascii
 import bisect
 import io
 import json
@@ -21,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.calibration.packed import arrays_of, text_of
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.libraw import is_black_of_margin
@@ -47,15 +47,16 @@ SAME_ISO = 0.01
 
 _DAMAGED = (
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
     AttributeError,
+    ArithmeticError,
     OSError,
     EOFError,
-    binascii.Error,
     zipfile.BadZipFile,
     zlib.error,
-    RecursionError,
+    RuntimeError,
+    MemoryError,
 )
 """What a damaged file raises on reading."""
 
@@ -132,9 +133,7 @@ class CameraProfile:
     @property
     def name(self) -> str:
         """The camera in words."""
-        maker = self.make.split()[:1]
-        said_twice = maker and self.model.casefold().startswith(maker[0].casefold())
-        return self.model if said_twice else f"{self.make} {self.model}".strip()
+        return name_of(self.make, self.model)
 
     def matches(self, mosaic: Mosaic) -> bool:
         """Whether the file comes from this camera; serial numbers count where both are known."""
@@ -253,6 +252,13 @@ class CameraProfile:
         return json.dumps(whole, indent=1) + "\n"
 
 
+def name_of(make: str, model: str) -> str:
+    """A camera in words; many models' names begin with their maker's."""
+    maker = make.split()[:1]
+    said_twice = maker and model.casefold().startswith(maker[0].casefold())
+    return model if said_twice else f"{make} {model}".strip()
+
+
 def serial_of(mosaic: Mosaic) -> str:
     """The camera body's serial number as EXIF has it, or ''."""
     value = mosaic.exif.exif.get(0xA431, "")
@@ -263,9 +269,10 @@ def serial_of(mosaic: Mosaic) -> str:
 def load(path: Path) -> CameraProfile:
     """Read a profile. Raises SettingsError for a file that is none, or a damaged one."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read as a camera profile ({error})") from error
+        text = text_of(path)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SettingsError(f"{path}: cannot be read as a camera profile ({why})") from error
     try:
         whole = json.loads(text)
         form = whole.pop("format", None) if isinstance(whole, dict) else None
@@ -283,8 +290,8 @@ def load(path: Path) -> CameraProfile:
             Setting(**entry | {"black_error_dn": tuple(entry["black_error_dn"])})
             for entry in whole.pop("settings")
         )
-        with np.load(io.BytesIO(base64.b64decode(whole.pop("patterns"), validate=True))) as arrays:
-            patterns = tuple(_pattern(arrays, i) for i in range(len(settings)))
+        arrays = arrays_of(whole.pop("patterns"))
+        patterns = tuple(_pattern(arrays, i) for i in range(len(settings)))
         cfa = tuple(tuple(int(c) for c in row) for row in whole.pop("cfa"))
         whole |= {k: tuple(whole[k]) for k in ("black_dn", "notes")}
         profile = CameraProfile(**whole, cfa=cfa, settings=settings, patterns=patterns)
@@ -320,7 +327,7 @@ def _check(profile: CameraProfile) -> None:
         if not sound or len(s.black_error_dn) != cell:
             raise ValueError(f"its figures at ISO {s.iso} make no sense")
         sizes = (pattern.rows.shape, pattern.columns.shape, pattern.coarse.ndim, pattern.hot.shape[1:])
-        if sizes != ((profile.height,), (profile.width,), 2, (2,)):
+        if sizes != ((profile.height,), (profile.width,), 2, (2,)) or not pattern.coarse.size:
             raise ValueError(f"its pattern at ISO {s.iso} does not fit {profile.height}x{profile.width}")
         finite = all(np.isfinite(a).all() for a in (pattern.coarse, pattern.rows, pattern.columns))
         if not finite or np.any(pattern.hot >= (profile.height, profile.width)):
