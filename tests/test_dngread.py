@@ -15,7 +15,7 @@ import dng_files
 from conftest import BAYER_PHASES
 from dng_files import COLOR_MATRIX, write
 from scotopic.develop import develop
-from scotopic.dng.page import read_tags
+from scotopic.dng.page import read_dng_tags
 from scotopic.dng.pixels import in_order
 from scotopic.dng.read import COUNTS, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
@@ -55,7 +55,7 @@ def light_of(data, black=512, white=16383):
 
 def other_way(path: Path):
     """Read without LibRaw."""
-    dng = read_tags(path)
+    dng = read_dng_tags(path)
     assert dng is not None
     return read_dng(path, dng, {})
 

@@ -19,7 +19,7 @@ from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, 
 from scotopic.lines import lines_off
 from scotopic.mend import Mended, Replaced, mended, without_lines
 from scotopic.models import Card
-from scotopic.pattern import Sensor, black_of_places, missing, of_even_black, pattern_of
+from scotopic.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model, check_strength
 from scotopic.sensor import believable
@@ -115,7 +115,7 @@ def _evened(mosaic: Mosaic, *, whole: bool) -> Mosaic:
     return mosaic.with_changes(data=data)
 
 
-def sensor_of(captured: Captured) -> Sensor:
+def sensor_of(captured: Captured) -> SensorKind:
     """Which kind of model a picture needs; finished colours are sampled back to a Bayer mosaic.
 
     Raises UnsupportedRawError where no model fits.

@@ -13,7 +13,7 @@ from scotopic.frame import BLUE, GREEN, RED, RGGB, X_TRANS, Counts, Mosaic
 
 Cell = tuple[tuple[int, ...], ...]
 
-Sensor = Literal["bayer", "xtrans"]
+SensorKind = Literal["bayer", "xtrans"]
 
 Plane = TypeVar("Plane", bound=npt.NDArray[Any])
 
@@ -26,7 +26,7 @@ class Pattern:
     the graph's inputs belongs to it, `colour_of_plane` the colour of each of these.
     """
 
-    sensor: Sensor
+    sensor: SensorKind
     cfa: Cell
     plane_of_place: tuple[int, ...]
     colour_of_plane: tuple[int, ...]

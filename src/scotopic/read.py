@@ -13,7 +13,7 @@ import rawpy
 
 from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.dng.page import Dng, read_tags
+from scotopic.dng.page import Dng, read_dng_tags
 from scotopic.dng.read import captured, check_side, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, SettingsError, TooSmallError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
@@ -42,7 +42,7 @@ def read(path: Path | str) -> Captured:
 
 
 def _read(path: Path) -> Captured:
-    dng = read_tags(path)
+    dng = read_dng_tags(path)
     if dng is None:
         with _decoded(path) as raw:
             seen = as_libraw_sees_it(raw, path)

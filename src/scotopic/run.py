@@ -32,7 +32,7 @@ from scotopic.models import (
     verified,
     with_optional,
 )
-from scotopic.pattern import PATTERNS, Sensor, extended
+from scotopic.pattern import PATTERNS, SensorKind, extended
 from scotopic.runtime import OPENVINO, Feed, Lane, Trim
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans
@@ -332,11 +332,11 @@ class Models:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _opened={}, _opening=Lock())
 
-    def card(self, sensor: Sensor = "bayer") -> Card:
+    def card(self, sensor: SensorKind = "bayer") -> Card:
         """The card of the model for a sensor; raises ModelError where there is none."""
         return find(self._name or default_for(sensor, self._tier))
 
-    def open(self, sensor: Sensor) -> Model:
+    def open(self, sensor: SensorKind) -> Model:
         """The model for a sensor; raises what `Model` raises."""
         name = str(self._name or default_for(sensor, self._tier))
         with self._opening:

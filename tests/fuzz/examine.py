@@ -11,7 +11,7 @@ from PIL import Image
 
 from scotopic import batch
 from scotopic.dng.origin import read_origin
-from scotopic.dng.page import read_tags
+from scotopic.dng.page import read_dng_tags
 from scotopic.enhance import plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError
 from scotopic.metadata import is_enhanced, read_exif, xmp_packet
@@ -52,7 +52,7 @@ def examined(path: Path, models: Models | None = None, out: Path | None = None) 
     is_enhanced(path)
     read_origin(path, 64, 96)
     try:
-        read_tags(path)
+        read_dng_tags(path)
     except ReadError as error:
         _check_words(str(error), path)
     if models is not None and out is not None:

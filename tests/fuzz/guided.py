@@ -29,7 +29,7 @@ def parsers(scratch: Path) -> list[Any]:
     from scotopic.calibration.profile import load
     from scotopic.dng.opcodes import gain_maps, split, tone_maps
     from scotopic.dng.origin import is_opcode_list, read_origin
-    from scotopic.dng.page import read_tags
+    from scotopic.dng.page import read_dng_tags
     from scotopic.dng.read import read_dng
     from scotopic.errors import ModelError, ReadError, SettingsError
     from scotopic.exifplaces import exif_places
@@ -54,7 +54,7 @@ def parsers(scratch: Path) -> list[Any]:
     def pixels(content: bytes) -> None:
         file.write_bytes(content)
         with contextlib.suppress(ReadError, MemoryError):
-            dng = read_tags(file)
+            dng = read_dng_tags(file)
             if dng is not None and dng.width * dng.height <= PIXELS_MAX:
                 read_dng(file, dng, {})
 

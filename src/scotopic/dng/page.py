@@ -85,7 +85,7 @@ class Dng:
     iso: float | None
 
 
-def read_tags(path: Path) -> Dng | None:
+def read_dng_tags(path: Path) -> Dng | None:
     """The tags of a DNG's main raw picture; None for other files and for directories beyond reading.
 
     Raises UnsupportedRawError for sensors that cannot be enhanced, DamagedFileError for tags that

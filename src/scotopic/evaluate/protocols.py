@@ -21,12 +21,12 @@ from scotopic.evaluate.conditions import SONY, Condition
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
 from scotopic.frame import Mosaic, NoiseProfile
-from scotopic.pattern import BAYER, Pattern, Sensor
+from scotopic.pattern import BAYER, Pattern, SensorKind
 from scotopic.run import Model
 from scotopic.sensor import expose
 from scotopic.version import __version__
 
-SQUARE: dict[Sensor, int] = {"bayer": 4, "xtrans": 6}
+SQUARE: dict[SensorKind, int] = {"bayer": 4, "xtrans": 6}
 """Side of the squares that our networks decide for, in pixels: where a grid would show."""
 
 _MEDIANS = ("psnr", "ssim", "brightness", "grid", "pattern")

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from scotopic.errors import ModelError
-from scotopic.pattern import Sensor
+from scotopic.pattern import SensorKind
 
 CARD_FORMAT = 1
 INPUTS = ("mosaic", "black", "white", "wb", "shot", "read", "ratio")
@@ -31,7 +31,7 @@ OUTPUTS: dict[str, tuple[str, ...]] = {"linear": ("rgb", "plain"), "srgb": ("rgb
 """By the model's kind."""
 Tier = Literal["fast", "best"]
 DEFAULT = "bayer-fast"
-DEFAULTS: dict[tuple[Sensor, Tier], str] = {
+DEFAULTS: dict[tuple[SensorKind, Tier], str] = {
     ("bayer", "fast"): DEFAULT,
     ("bayer", "best"): "bayer-best",
     ("xtrans", "fast"): "xtrans-fast",
@@ -102,7 +102,7 @@ def find(name: str | Path) -> Card:
     )
 
 
-def default_for(sensor: Sensor, tier: Tier = "fast") -> str:
+def default_for(sensor: SensorKind, tier: Tier = "fast") -> str:
     """The name of the packaged model for a sensor. Raises ModelError for a tier that has none.
 
     >>> default_for("bayer")

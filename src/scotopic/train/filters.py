@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scotopic.pattern import BAYER, XTRANS, Pattern, Sensor
+from scotopic.pattern import BAYER, XTRANS, Pattern, SensorKind
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Packing:
         return tuple(self.pattern.colour_of_plane[plane] for plane in self.plane_of_pixel)
 
 
-PACKINGS: dict[Sensor, Packing] = {"bayer": Packing(BAYER, 4), "xtrans": Packing(XTRANS, 6)}
+PACKINGS: dict[SensorKind, Packing] = {"bayer": Packing(BAYER, 4), "xtrans": Packing(XTRANS, 6)}
 """Two by two cells of a Bayer pattern, one of X-Trans."""
 
 

@@ -19,7 +19,7 @@ import torch
 
 from scotopic.errors import DatasetError
 from scotopic.pairs import Camera, Pair, check_folder, find_pairs, find_sid, is_sid, sid_folder
-from scotopic.pattern import Sensor
+from scotopic.pattern import SensorKind
 from scotopic.train.cache import PairCache
 from scotopic.train.datasets import CleanPhotos, PairCrops, check_first, find_photos, split
 from scotopic.train.recipes import Recipe
@@ -54,7 +54,7 @@ class Data:
         return {"pairs": len(self.pairs), "photos": len(self.photos), "names_sha256": digest}
 
 
-def find_data(folders: Iterable[Path], sensor: Sensor = "bayer") -> Data:
+def find_data(folders: Iterable[Path], sensor: SensorKind = "bayer") -> Data:
     """What the folders hold: the See-in-the-Dark dataset, your own pairs, or clean pictures and RAWs.
 
     Of the dataset the half that fits the sensor is taken. Raises DatasetError for a folder that holds none
