@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-pytest.importorskip("fsspec", reason="fsspec is not installed (pip install 'scotopic[ray]')")
+pytest.importorskip("fsspec", reason="fsspec is not installed (pip install '.[ray]')")
 
 from scotopic.batch import Settings
 from scotopic.cli import app

@@ -19,8 +19,8 @@ from scotopic.jobs.journal import NAME
 from scotopic.sensor import expose, sony_a7s2
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-pytest.importorskip("ray", reason="Ray is not installed (pip install 'scotopic[ray]')")
-pytest.importorskip("fsspec", reason="fsspec is not installed (pip install 'scotopic[ray]')")
+pytest.importorskip("ray", reason="Ray is not installed (pip install '.[ray]')")
+pytest.importorskip("fsspec", reason="fsspec is not installed (pip install '.[ray]')")
 pytestmark = pytest.mark.ray
 
 COUNT = 12

@@ -170,6 +170,29 @@ def test_a_journal_that_was_taken_away_as_it_was_opened_is_opened_anew(tmp_path,
     assert len(calls) == 3
 
 
+def test_where_files_seem_to_be_others_each_time_a_journal_is_opened_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr("scotopic.jobs.journal.is_still", lambda _handle, _path: False)
+    with Journal(tmp_path / NAME, {}) as journal:
+        journal.note("done", "a.dng", "a.jpg")
+    assert b'"done"' in (tmp_path / NAME).read_bytes()
+
+
+def test_who_waits_for_a_lock_where_the_system_does_not_pauses_between_tries(tmp_path, monkeypatch):
+    answers = [OSError(errno.EACCES, "held"), OSError(errno.EAGAIN, "held")]
+    pauses = []
+
+    def lock(_handle: int, _wait: bool) -> None:
+        if answers:
+            raise answers.pop(0)
+
+    monkeypatch.setattr("scotopic.locks._lock", lock)
+    monkeypatch.setattr("scotopic.locks.time.sleep", pauses.append)
+    with (tmp_path / "lock").open("w") as file:
+        assert locked(file.fileno(), wait=True)
+    assert len(pauses) == 2
+    assert min(pauses) > 0
+
+
 def test_a_workplace_that_another_server_made_anew_is_not_swept_up(tmp_path, monkeypatch):
     folder = tmp_path / "scotopic-serve-living"
     folder.mkdir()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (pip install 'scotopic[ray]')")
+fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (pip install '.[ray]')")
 
 from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scotopic.errors import ScotopicError, SettingsError
+from scotopic.errors import ScotopicError, SettingsError, how_to_get
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -321,6 +321,4 @@ def need(modules: tuple[str, ...], extra: str) -> None:
         for name in modules:
             importlib.import_module(name)
     except ImportError as error:
-        raise SettingsError(
-            f"this needs {error.name}: install scotopic with its {extra} extra, pip install 'scotopic[{extra}]'"
-        ) from error
+        raise SettingsError(f"this needs {error.name}: {how_to_get(extra)}") from error

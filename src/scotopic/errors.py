@@ -79,6 +79,15 @@ _NUMPY_WROTE_LESS = re.compile(r"\d+ requested and \d+ written")
 """What numpy says in place of the system's number."""
 
 
+def how_to_get(extra: str) -> str:
+    """What brings a part that is not installed with the rest.
+
+    >>> how_to_get("web")
+    "pip install '.[web]' in scotopic's folder"
+    """
+    return f"pip install '.[{extra}]' in scotopic's folder"
+
+
 class SettingsError(ScotopicError):
     """A setting is unknown or out of its range."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 if sys.platform == "win32":
@@ -15,6 +16,9 @@ else:
 _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK})
 """What the system says of a lock that another has: network shares and Windows refuse access, and Windows gives up
 waiting after ten seconds."""
+
+PAUSE_S = 0.2
+"""Before the next try, where the system does not wait by itself."""
 
 _UNREAD = 1 << 30
 """A byte that nobody reads: Windows locks some, not the file, and keeps others from them."""
@@ -34,8 +38,14 @@ def locked(handle: int, *, wait: bool = False) -> bool:
                 return False
             if not wait:
                 raise BlockingIOError(error.errno, "another process holds the lock") from error
+            time.sleep(PAUSE_S)
         else:
             return True
+
+
+TRIES = 20
+"""A file that was taken away while it was opened is opened anew so often: then its numbers are not to be trusted, as
+some network shares give others each time."""
 
 
 def is_still(handle: int, path: Path) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from scotopic.errors import SettingsError
+from scotopic.errors import SettingsError, how_to_get
 from scotopic.frame import Counts, Linear32
 from scotopic.models import NETWORK
 from scotopic.models.nodes import needed
@@ -44,7 +44,7 @@ try:
     import openvino as ov
 except ImportError as error:
     raise SettingsError(
-        f"device {OPENVINO} is not available ({error}): pip install 'scotopic[openvino]'"
+        f"device {OPENVINO} is not available ({error}): {how_to_get('openvino')}"
     ) from error
 finally:
     del sys.modules[_TELEMETRY]

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from scotopic.batch import Job, Settings, failed, treated
-from scotopic.errors import ScotopicError, SettingsError
+from scotopic.errors import ScotopicError, SettingsError, how_to_get
 from scotopic.jobs import storage
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import absolute
@@ -138,9 +138,7 @@ class Cluster:
         try:
             import ray
         except ImportError as error:
-            raise SettingsError(
-                "this needs ray: install scotopic with its ray extra, pip install 'scotopic[ray]'"
-            ) from error
+            raise SettingsError(f"this needs ray: {how_to_get('ray')}") from error
         self._ray: Any = ray
         try:
             self._ray.init(

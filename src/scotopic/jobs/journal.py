@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Self
 
 from scotopic.batch import Settings
 from scotopic.errors import SettingsError, WriteError
-from scotopic.locks import is_still, locked
+from scotopic.locks import TRIES, is_still, locked
 from scotopic.models import Card
 from scotopic.version import __version__
 
@@ -99,7 +99,7 @@ class Journal:
         File systems that know no locks give none; results are never overwritten unasked there either, only work may
         be done twice.
         """
-        while True:
+        for attempt in range(1, TRIES + 1):
             try:
                 file = self.path.open("a+b")
             except OSError as error:
@@ -107,16 +107,17 @@ class Journal:
                     f"{self.path}: the journal cannot be written ({error.strerror}); {otherwise}"
                 ) from error
             try:
-                locked(file.fileno())
+                held = locked(file.fileno())
             except BlockingIOError as error:
                 file.close()
                 raise WriteError(
                     f"{self.path.parent}: another scotopic is at work on these results; wait until it has ended, or "
                     "give another folder with -o"
                 ) from error
-            if is_still(file.fileno(), self.path):
-                return file
+            if not held or attempt == TRIES or is_still(file.fileno(), self.path):
+                break
             file.close()
+        return file
 
     def _begin(self, settings: dict[str, str], resume: bool) -> None:
         entries, torn = read_entries(self._file)

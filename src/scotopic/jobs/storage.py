@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from scotopic.batch import Kind, Way
-from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
+from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, how_to_get
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.layout import Names, is_of_photos, is_result
 from scotopic.write import OR_SKIP, refusal
@@ -236,7 +236,7 @@ def _system(words: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError as error:
-        raise SettingsError("this needs fsspec: pip install 'scotopic[ray]'") from error
+        raise SettingsError(f"this needs fsspec: {how_to_get('ray')}") from error
     with _told(SettingsError, words, "cannot be reached"):
         try:
             found: tuple[Any, str] = fsspec.core.url_to_fs(address(words))

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from scotopic.errors import DatasetError, SettingsError, WriteError, unwritten
 from scotopic.files import is_folder
 from scotopic.folders import ANOTHER, making
-from scotopic.locks import is_still, locked
+from scotopic.locks import TRIES, is_still, locked
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Data
 from scotopic.write import PARTS, place_bytes
@@ -37,14 +37,13 @@ def held(out: Path) -> Iterator[None]:
     Raises WriteError where another process holds it, and for a folder that cannot be made or written to.
     """
     with ExitStack() as stack:
-        while True:
+        for attempt in range(1, TRIES + 1):
             stack.enter_context(making(out))
             try:
                 file = stack.enter_context((out / _RUNNING).open("a+"))
             except OSError as error:
                 raise unwritten(out / _RUNNING, error, ANOTHER) from error
-            _take(file, out)
-            if is_still(file.fileno(), out / _RUNNING):
+            if not _take(file, out) or attempt == TRIES or is_still(file.fileno(), out / _RUNNING):
                 break
             stack.close()  # Who held it has ended meanwhile, and took it away.
         with _marked(file, out):
@@ -81,10 +80,10 @@ def scratch(folder: Path) -> Iterator[Path]:
             shutil.rmtree(made, ignore_errors=True)
 
 
-def _take(file: TextIO, out: Path) -> None:
-    """Lock a folder's file. Raises WriteError that says whose it is."""
+def _take(file: TextIO, out: Path) -> bool:
+    """Lock a folder's file, and say whether it is. Raises WriteError that says whose it is."""
     try:
-        locked(file.fileno())
+        return locked(file.fileno())
     except BlockingIOError as error:
         file.seek(0)
         raise WriteError(

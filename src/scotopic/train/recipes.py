@@ -151,7 +151,11 @@ class Recipe:
 
         Raises SettingsError where its sensor is of another kind than the network's, or its gain is not known.
         """
-        sensor = next(pattern.sensor for pattern in PATTERNS if pattern.cell == len(profile.cfa))
+        sensor = next((p.sensor for p in PATTERNS if p.cell == len(profile.cfa)), None)
+        if sensor is None:
+            raise SettingsError(
+                f"the profile is of the {profile.name}, whose colours are neither Bayer's nor X-Trans"
+            )
         if sensor != self.packing.pattern.sensor:
             recipe = {"bayer": "scotopic", "xtrans": "xtrans"}[sensor]
             raise SettingsError(

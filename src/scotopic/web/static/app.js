@@ -1,5 +1,5 @@
-// The page: brings together who works (places.js, workers.js: device.js, computer.js), what is waiting (queue.js), what is seen
-// (view.js, render.js) and what the user sets (controls.js, dialogs.js).
+// The page: brings together who works (places.js, workers.js: device.js, computer.js), what is waiting (queue.js), what
+// is seen (view.js, render.js) and what the user sets (controls.js, dialogs.js).
 
 import { keepAwake } from "./awake.js";
 import { Computer, findComputer } from "./computer.js";

@@ -10,7 +10,8 @@ const TRIES = 4; // The browser tries to take up broken events every three secon
 /** What the server's API says of itself; null where the page comes from a host without one. */
 export async function findComputer() {
   try {
-    const answer = await fetch("api/status", { headers: { accept: "application/json" }, signal: AbortSignal.timeout(FOUND_MS) });
+    const signal = AbortSignal.timeout(FOUND_MS);
+    const answer = await fetch("api/status", { headers: { accept: "application/json" }, signal });
     if (answer.status !== 200) return null;
     const status = await answer.json();
     return status.waiting_max > 0 ? status : null; // A static site answers {}.

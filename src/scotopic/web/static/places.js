@@ -11,7 +11,8 @@ export class Places {
   /** `starts` and `heard` as of Workers. */
   constructor({ queue, controls, settings, starts, heard }) {
     Object.assign(this, { queue, controls, settings });
-    this.workers = new Workers({ find: (id) => queue.find(id), placeFor: (picture) => this.for(picture), starts, heard });
+    const [find, placeFor] = [(id) => queue.find(id), (picture) => this.for(picture)];
+    this.workers = new Workers({ find, placeFor, starts, heard });
     this.computer = null; // What the server's API said, where there is one,
     this.asked = false; // once it was asked.
   }

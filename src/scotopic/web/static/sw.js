@@ -79,13 +79,9 @@ async function later(request, bare) {
   if (kept) return kept;
   const fresh = await fetch(request);
   if (fresh.status === 200) {
-    const stale = (await store.keys()).filter(({ url }) => url.startsWith(`${bare}?`));
-    try {
-      await store.put(key, fresh.clone());
-      for (const old of stale) await store.delete(old);
-    } catch {
-      // No room: what was fetched serves all the same, and what was kept stays.
-    }
+    for (const old of await store.keys()) if (old.url.startsWith(`${bare}?`)) await store.delete(old);
+    // Where there is no room for it, what was fetched serves all the same.
+    await store.put(key, fresh.clone()).catch(() => {});
   }
   return fresh;
 }
