@@ -305,8 +305,7 @@ def _coded(picture: Rendered, kind: Format, quality: int) -> bytes:
 
 
 def _write_tiff(path: Path, picture: Rendered) -> None:
-    height, width, _ = picture.data.shape
-    exif, gps = picture.exif.directories(width, height, srgb=_is_srgb(picture))
+    exif, gps = picture.exif.directories(srgb=_is_srgb(picture))
     packet = xmp_packet(picture.exif)
     tags: list[tuple[int, int, int, Any, bool]] = [
         (ORIENTATION, 3, 1, 1, True),
