@@ -26,6 +26,7 @@ from conftest import ROOT, SAMPLE
 from dng_files import write
 from fuzz import hostile, mutate, seeds
 from fuzz.examine import examined
+from node_page import run
 from scotopic import xmp
 from scotopic.calibration import profile as profiles
 from scotopic.errors import DatasetError, ModelError, ReadError, SettingsError
@@ -124,6 +125,13 @@ def test_thousands_of_long_texts_are_packed_once_each(monkeypatch):
     assert len(exif.to_bytes(8, 8, "test", jpeg=True, at_most=65_527)) <= 65_527
     assert sum(map(len, packed)) < 2 * 3000 * 2018
     assert max(map(len, packed)) <= 65_527
+
+
+def test_the_page_packs_thousands_of_long_texts_once_each_and_no_segment_too_long():
+    texts, segment = run("hostile_words.mjs")
+    assert 60_000 < texts["size"] <= 65_527
+    assert texts["encoded"] < 2 * 3000
+    assert segment == {"what": "segment", "most": 65_527 + 10, "more": "RangeError"}
 
 
 def test_exif_of_the_wrong_kind_is_left_out_and_the_rest_is_kept(tmp_path):

@@ -18,13 +18,15 @@ export const ISO_MAX = 0xffff;
 const undefinedBytes = (text) => ({ type: UNDEFINED, values: new TextEncoder().encode(text) });
 const short = (...values) => ({ type: SHORT, values });
 
-/** What EXIF asks for in a JPEG's main and EXIF directories, besides what all have; 72 dpi where nothing is known. */
-const DPI = { type: RATIONAL, values: [[72, 1]] };
+/** Dots an inch that a picture says of which no density is known. */
+export const DPI = 72;
+
+/** What EXIF asks for in a JPEG's main and EXIF directories, besides what all have. */
 export const OF_JPEG = {
   // XResolution, YResolution, ResolutionUnit (inch), YCbCrPositioning (centred).
   main: [
-    [0x011a, DPI],
-    [0x011b, DPI],
+    [0x011a, { type: RATIONAL, values: [[DPI, 1]] }],
+    [0x011b, { type: RATIONAL, values: [[DPI, 1]] }],
     [0x0128, short(2)],
     [0x0213, short(1)],
   ],
@@ -123,17 +125,6 @@ export function turnedTags(exif, orientation) {
   if (exif.has(x)) turned.set(y, exif.get(x));
   if (exif.has(y)) turned.set(x, exif.get(y));
   return turned;
-}
-
-/** The map among several that holds the longest text or row of bytes, and its tag: [map, code], or null. */
-export function longestText(maps) {
-  const length = ({ values }) => {
-    if (typeof values === "string") return new TextEncoder().encode(values).length;
-    return values instanceof Uint8Array ? values.length : 0;
-  };
-  const texts = maps.flatMap((map) => [...map].map(([code, tag]) => [length(tag), map, code]));
-  const longest = texts.reduce((most, one) => (one[0] >= most[0] ? one : most), [1]);
-  return longest.length > 1 ? longest.slice(1) : null;
 }
 
 /** The main directory saying what the words say: readers ask it before XMP (Metadata Working Group, 2010). */
