@@ -10,6 +10,7 @@ import {
   isoOf,
   sound,
   turnedTags,
+  typed,
   versionFor,
   withIso,
 } from "./exiftags.js";
@@ -73,7 +74,8 @@ function collect(content, only, found) {
       if (name === "main" && !MAIN_KEPT.includes(code)) continue;
       if (name === "exif" && EXIF_DROPPED.includes(code)) continue;
       const value = valueOf(page, code);
-      if (value !== null) found[name].set(code, value);
+      const written = value && typed(code, value);
+      if (written) found[name].set(code, written);
     }
   }
 }
