@@ -125,6 +125,11 @@ def test_thousands_of_long_texts_are_packed_once_each(monkeypatch):
     assert len(exif.to_bytes(8, 8, "test", jpeg=True, at_most=65_527)) <= 65_527
     assert sum(map(len, packed)) < 2 * 3000 * 2018
     assert max(map(len, packed)) <= 65_527
+    packed.clear()
+    assert len(exif.to_bytes(8, 8, "test")) <= 1 << 20
+    exif.directories()
+    assert sum(map(len, packed)) < 4 * 3000 * 2018
+    assert max(map(len, packed)) <= 1 << 20
 
 
 def test_the_page_packs_thousands_of_long_texts_once_each_and_no_segment_too_long():

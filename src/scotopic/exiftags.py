@@ -155,6 +155,10 @@ def turned(exif: dict[int, Any], orientation: int) -> dict[int, Any]:
     return {tag: value for tag, value in exif.items() if tag not in left_out} | swap
 
 
+MOST = 1 << 20
+"""Bytes of EXIF in a result of any format: no photo has as much, and of more Pillow's packing takes seconds."""
+
+
 def packed_size(tag: int, value: Any) -> int:
     """Bytes that a tag takes in a directory, its entry included."""
     return len(directory({tag: value}).tobytes()) - len(directory({}).tobytes())

@@ -23,6 +23,7 @@ from scotopic.exiftags import (
     FLASHPIX_VERSION,
     GPS_IFD,
     HEIGHT,
+    MOST,
     OF_JPEG,
     ORIENTATION,
     RATING,
@@ -129,7 +130,7 @@ class Exif:
         srgb: bool = True,
         oriented: bool = True,
         jpeg: bool = False,
-        at_most: int | None = None,
+        at_most: int = MOST,
     ) -> bytes:
         """An EXIF block (a TIFF without pictures); the picture is upright, so orientation is 1.
 
@@ -141,7 +142,7 @@ class Exif:
         main = {**self.main, **main_of_jpeg, SOFTWARE: software, **({ORIENTATION: 1} if oriented else {})}
         exif = {**self._exif_of(srgb), WIDTH: width, HEIGHT: height, **exif_of_jpeg}
         directories = (main, exif, dict(self.gps))
-        return _block(*(directories if at_most is None else fitting(directories, at_most - _FRAME)))
+        return _block(*fitting(directories, at_most - _FRAME))
 
     def texts(self) -> list[tuple[int, int, int, Any, bool]]:
         """The main directory's texts as tifffile's extra tags; in UTF-8."""
@@ -153,7 +154,8 @@ class Exif:
 
     def directories(self, *, srgb: bool = True) -> tuple[ImageFileDirectory_v2, ImageFileDirectory_v2]:
         """The EXIF and GPS directories ready to be placed into a TIFF file, which tells the size itself."""
-        return directory(self._exif_of(srgb)), directory(self.gps)
+        exif, gps = fitting((self._exif_of(srgb), self.gps), MOST)
+        return directory(exif), directory(gps)
 
     def _exif_of(self, srgb: bool) -> dict[int, Any]:
         """The EXIF directory of a picture, but for its size."""

@@ -1,4 +1,4 @@
-// What the page reads in XMP packets: `node packets.mjs STATIC_FOLDER PACKETS`, a file with a base64 packet in each line.
+// What the page reads in XMP packets: `node packets.mjs STATIC_FOLDER PACKETS`, in base64, one a line.
 import { readFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 

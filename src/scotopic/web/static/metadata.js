@@ -191,6 +191,9 @@ export const withoutGps = (exif) => ({
 /** The same of the picture turned upright from this EXIF orientation. */
 export const uprightExif = (exif, orientation) => ({ ...exif, exif: turnedTags(exif.exif, orientation) });
 
+/** Bytes of EXIF in a result of any format: no photo has as much. */
+const EXIF_MOST = 1 << 20;
+
 /** The EXIF and GPS directories ready for a TIFF, which tells its size itself; the second may be empty.
  *
  * `srgb` false for pictures in another colour space: the ICC profile says which. */
@@ -198,7 +201,8 @@ export function directoriesOf(exif, srgb = true) {
   const inner = new Map([[FLASHPIX_VERSION, FLASHPIX], ...exif.exif]);
   inner.set(COLOR_SPACE, { type: SHORT, values: [srgb ? SRGB : UNCALIBRATED] });
   inner.set(EXIF_VERSION, versionFor(inner));
-  return { inner, gps: exif.gps };
+  const [fits, gps] = fitting([inner, exif.gps], EXIF_MOST);
+  return { inner: fits, gps };
 }
 
 /** Bytes of a directory's entry. */
