@@ -30,7 +30,7 @@ def run(script: str, *arguments: Any, **environment: str) -> list[dict[str, Any]
         env=os.environ | environment,
     )
     assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.stdout.split("\n") if line]
 
 
 def read_all(paths: list[Path], folder: Path, **environment: str) -> dict[Path, dict[str, Any]]:

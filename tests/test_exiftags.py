@@ -15,14 +15,15 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from scotopic import xmp
 from scotopic.develop import develop
 from scotopic.dng.write import write_linear, write_mosaic
-from scotopic.exiftags import iso_of, turned, version_for, with_iso, writes
+from scotopic.exiftags import iso_of, packed_size, turned, version_for, with_iso, writes
 from scotopic.frame import Linear, Mosaic
-from scotopic.metadata import Exif, Words, attach_to_tiff, filled_in, read_exif, xmp_packet
+from scotopic.metadata import Exif, Words, attach_to_tiff, filled_in, read_exif, read_tags, xmp_packet
 from scotopic.read import read
 from scotopic.sandbox import read_sandboxed
 from scotopic.write import FORMATS, encode, write
@@ -96,7 +97,7 @@ def test_stars_beyond_five_are_none(tmp_path):
         path = tmp_path / "a.tif"
         tags = [(RATING, 3, 1, stars, True)]
         tifffile.imwrite(path, np.zeros((8, 8), np.uint16), byteorder="<", metadata=None, extratags=tags)
-        attach_to_tiff(path, *RICH.directories(8, 8))
+        attach_to_tiff(path, *RICH.directories())
         assert read_exif(path).main.get(RATING) == kept
         assert parse(xmp_packet(Exif({RATING: stars})))[0].rating == kept
 
@@ -131,7 +132,7 @@ def test_a_name_cut_in_the_midst_of_a_letter_keeps_the_others(tmp_path, stored, 
     path = tmp_path / "a.tif"
     tags = [(ARTIST, 2, 0, stored, True)]
     tifffile.imwrite(path, np.zeros((8, 8), np.uint16), byteorder="<", metadata=None, extratags=tags)
-    attach_to_tiff(path, *RICH.directories(8, 8))
+    attach_to_tiff(path, *RICH.directories())
     assert read_exif(path).main[ARTIST] == text
 
 
@@ -292,7 +293,7 @@ def test_tags_that_are_not_kept_are_not_complained_of(tmp_path):
     path = tmp_path / "a.tif"
     tags = [(33723, 4, 3, (1, 2, 3), True), *RICH.texts()]
     tifffile.imwrite(path, np.zeros((8, 8), np.uint16), byteorder="<", metadata=None, extratags=tags)
-    attach_to_tiff(path, *RICH.directories(8, 8))
+    attach_to_tiff(path, *RICH.directories())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert read_exif(path).main == RICH.main
@@ -419,6 +420,42 @@ def test_no_photo_is_lost_over_its_words(tmp_path):
     assert len(back.exif) > 25, "only what does not fit is left out"
     write(tmp_path / "a.png", shown("png", exif), "png")
     assert read_exif(tmp_path / "a.png").exif.keys() >= exif.exif.keys(), "other formats have room"
+
+
+@pytest.mark.parametrize(
+    "value", ["ü" * 999, b"x" * 1999, (70_000,) * 999, (3,) * 999, (IFDRational(1, 3),) * 500, (0.5,) * 400]
+)
+def test_a_jpeg_is_written_whatever_kind_of_value_is_too_much(tmp_path, value):
+    many = {0xD000 + i: value for i in range(60)}
+    path = tmp_path / "a.jpg"
+    write(path, shown("jpg", Exif(RICH.main, {**RICH.exif, **many}, RICH.gps)), "jpg")
+    with Image.open(path) as image:
+        exif, gps = (image.getexif().get_ifd(pointer).keys() for pointer in (0x8769, 0x8825))
+    assert exif >= RICH.exif.keys()
+    assert gps == RICH.gps.keys()
+    used, left = packed_size(0xD000, value), len(exif & many)
+    assert 55_000 < left * used <= 65_527, "only what does not fit is left out"
+
+
+def test_a_block_takes_what_it_may_and_no_byte_more():
+    exif = Exif(RICH.main, {**RICH.exif, **{0xD000 + i: "x" * i for i in range(1, 200)}}, RICH.gps)
+    whole = len(exif.to_bytes(8, 8, "test", jpeg=True))
+    assert len(exif.to_bytes(8, 8, "test", jpeg=True, at_most=whole)) == whole
+    for at_most in range(whole - 1, 2000, -997):
+        # What goes last takes less than 250 bytes.
+        assert at_most - 250 < len(exif.to_bytes(8, 8, "test", jpeg=True, at_most=at_most)) <= at_most
+
+
+def test_words_and_mark_stay_where_the_exif_cannot_be_read(tmp_path, monkeypatch):
+    path = tiff_with(tmp_path / "IMG_1.tif", RICH, build(Words(title="Owl"), enhanced=True))
+    (tmp_path / "IMG_1.tif.xmp").write_bytes(build(Words(rating=4), enhanced=False))
+    monkeypatch.setattr("scotopic.metadata.directories_of", lambda path: None)
+    assert read_tags(path) is None
+    exif = read_exif(path)
+    assert (exif.words, exif.enhanced) == (Words(rating=4, title="Owl"), True)
+    assert exif.main == {RATING: 4}
+    (tmp_path / "IMG_2.tif.xmp").write_bytes(build(Words(rating=2), enhanced=False))
+    assert read_exif(tmp_path / "IMG_2.tif").words == Words(rating=2)
 
 
 def test_a_jpeg_says_its_resolution_once():

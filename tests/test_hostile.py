@@ -18,6 +18,7 @@ import pytest
 import tifffile
 import torch
 from onnx import TensorProto, external_data_helper, helper
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from safetensors.torch import save_file
 
 import dng_files
@@ -25,11 +26,12 @@ from conftest import ROOT, SAMPLE
 from dng_files import write
 from fuzz import hostile, mutate, seeds
 from fuzz.examine import examined
+from node_page import run
 from scotopic import xmp
 from scotopic.calibration import profile as profiles
 from scotopic.errors import DatasetError, ModelError, ReadError, SettingsError
 from scotopic.identify import PAGES_MAX, all_pages
-from scotopic.metadata import Words, read_exif
+from scotopic.metadata import Exif, Words, read_exif
 from scotopic.models import CARD_MAX, INPUTS, find, load_card, verified
 from scotopic.read import read
 from scotopic.run import Model
@@ -108,6 +110,33 @@ def test_exif_that_claims_to_go_on_for_ever_is_left_out(tmp_path):
     content[-10:-8] = b"\xff\xff"
     path.write_bytes(content)
     assert read_exif(path).exif == {}
+
+
+def test_thousands_of_long_texts_are_packed_once_each(monkeypatch):
+    """In the process of a server: they were all packed again for each that did not fit."""
+    exif = Exif(exif={0xD000 + i: "x" * 2000 for i in range(3000)}, gps={100 + i: 7 for i in range(3000)})
+    packed = []
+    tobytes = ImageFileDirectory_v2.tobytes
+    monkeypatch.setattr(
+        ImageFileDirectory_v2,
+        "tobytes",
+        lambda *given: packed.append(written := tobytes(*given)) or written,
+    )
+    assert len(exif.to_bytes(8, 8, "test", jpeg=True, at_most=65_527)) <= 65_527
+    assert sum(map(len, packed)) < 2 * 3000 * 2018
+    assert max(map(len, packed)) <= 65_527
+    packed.clear()
+    assert len(exif.to_bytes(8, 8, "test")) <= 1 << 20
+    exif.directories()
+    assert sum(map(len, packed)) < 4 * 3000 * 2018
+    assert max(map(len, packed)) <= 1 << 20
+
+
+def test_the_page_packs_thousands_of_long_texts_once_each_and_no_segment_too_long():
+    texts, segment = run("hostile_words.mjs")
+    assert 60_000 < texts["size"] <= 65_527
+    assert texts["encoded"] < 2 * 3000
+    assert segment == {"what": "segment", "most": 65_527 + 10, "more": "RangeError"}
 
 
 def test_exif_of_the_wrong_kind_is_left_out_and_the_rest_is_kept(tmp_path):

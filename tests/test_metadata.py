@@ -111,7 +111,7 @@ def tiff_with(path, exif: Exif, packet: bytes):
     """A TIFF as a camera would begin its RAW file: EXIF, place and XMP."""
     tags = [(XMP, 1, len(packet), packet, True), *exif.texts()]
     tifffile.imwrite(path, np.zeros((8, 8), np.uint16), byteorder="<", metadata=None, extratags=tags)
-    attach_to_tiff(path, *exif.directories(8, 8))
+    attach_to_tiff(path, *exif.directories())
     return path
 
 

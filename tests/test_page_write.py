@@ -32,6 +32,7 @@ from scotopic.metadata import is_enhanced
 from scotopic.read import read
 from scotopic.web.constants import constants
 from scotopic.write import write
+from test_exiftags import entries
 
 HEIGHT, WIDTH = 131, 203
 
@@ -211,6 +212,7 @@ ODD: dict[str, dict[str, dict[int, Any]]] = {
     "notice of the editor": {"main": {0x8298: b" \0Agency Ltd\0"}},
     "cut": {"main": {0x013B: b"J\xc3\xbcr\xc3", 0x010E: b"Andr\xe9", 0x8298: "山田".encode()[:-1]}},
     "stars": {"main": {0x4746: 99}},
+    "many numbers": {"exif": {0xD000 + i: (70_000,) * 999 for i in range(18)} | {0xA434: "Nocti"}},
     "long": {"exif": {0xFE00 + i: f"{i:02} " + "ü" * (900 + i) for i in range(50)} | {0xA434: "Nocti"}},
 }
 
@@ -237,6 +239,70 @@ def test_odd_tags_become_what_python_makes_of_them(picture: np.ndarray, tmp_path
     check_same_metadata(path, python_writes(source, picture, tmp_path / "python.jpg"))
     with Image.open(path) as image:
         assert image.info["dpi"] == (72, 72)
+
+
+NUMBERS = {1: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 11: "f", 12: "d"}
+
+
+def with_exif(path: Path, tags: dict[int, tuple[int, int, bytes]]) -> Path:
+    """The sample with these tags, each a type, a count and bytes, as its EXIF directory."""
+    content = bytearray(SAMPLE.read_bytes())
+    content += bytes(len(content) % 2)
+    (at,) = struct.unpack_from("<I", content, 4)
+    (count,) = struct.unpack_from("<H", content, at)
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        if struct.unpack_from("<H", content, entry) == (metadata.EXIF_IFD,):
+            struct.pack_into("<I", content, entry + 8, len(content))
+    behind = len(content) + 2 + 12 * len(tags) + 4
+    content += struct.pack("<H", len(tags))
+    values = b""
+    for tag, (kind, many, value) in sorted(tags.items()):
+        place = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack("<I", behind + len(values))
+        content += struct.pack("<HHI", tag, kind, many) + place
+        values += b"" if len(value) <= 4 else value + bytes(len(value) % 2)
+    path.write_bytes(content + bytes(4) + values)
+    return path
+
+
+def stored(path: Path) -> dict[tuple[str, int], tuple[int, bytes]]:
+    """Types and bytes of a JPEG's EXIF and GPS tags."""
+    content = path.read_bytes()
+    block = path.with_suffix(".block")
+    block.write_bytes(content[content.index(b"Exif\0\0") + 6 :])
+    found = entries(block)
+    return {place: found[place] for place in found if place[0] != "main"}
+
+
+SIGNED = (6, 8, 9, 10, 11, 12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sign"), [*((k, 1) for k in (*NUMBERS, 2, 5, 10)), *((k, -1) for k in SIGNED)]
+)
+def test_every_tag_has_exifs_type_whatever_the_source_says(
+    picture: np.ndarray, tmp_path: Path, kind: int, sign: int
+) -> None:
+    count, value = 1, b""
+    if kind == 2:
+        count, value = 5, b"0230\0"
+    elif kind in (5, 10):
+        value = struct.pack("<iI", 7 * sign, 2)
+    else:
+        value = struct.pack(f"<{NUMBERS[kind]}", 3 * sign)
+    tags = (0x829D, 0x8822, 0x8831, 0x8832, 0x9000, 0x9201, 0x9204, 0x9209, 0x9400, 0xA300, 0xA301, 0xA402)
+    odd = dict.fromkeys((*tags, 0xA434, 0xA436, 0xD000), (kind, count, value))
+    odd[0x829A], odd[0x8827] = (5, 1, struct.pack("<II", 1, 30)), (4, 1, struct.pack("<I", 320))
+    source = with_exif(tmp_path / "a.dng", odd)
+    (path,) = written(tmp_path, source)
+    page, python = (stored(one) for one in (path, python_writes(source, picture, tmp_path / "python.jpg")))
+    assert ("exif", 0xD000) in python
+    assert python["exif", 0x8827] == (3, struct.pack("<H", 320))
+    for size in (0xA002, 0xA003):
+        # EXIF takes SHORT and LONG.
+        assert int.from_bytes(page.pop(("exif", size))[1], "little") == int.from_bytes(
+            python.pop(("exif", size))[1], "little"
+        )
+    assert page == python
 
 
 def test_all_words_that_python_carries_come_along(picture: np.ndarray, tmp_path: Path) -> None:

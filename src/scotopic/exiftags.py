@@ -45,16 +45,19 @@ EXIF_DROPPED = {
     COLOR_SPACE,  # ours is set on writing
 }
 
+DPI = 72
+"""Dots an inch that a picture says of which no density is known (Exif 3.0, XResolution)."""
+
 OF_JPEG: tuple[dict[int, Any], dict[int, Any]] = (
     {
-        0x011A: IFDRational(72, 1),  # XResolution, YResolution
-        0x011B: IFDRational(72, 1),
+        0x011A: IFDRational(DPI, 1),  # XResolution, YResolution
+        0x011B: IFDRational(DPI, 1),
         0x0128: 2,  # ResolutionUnit: inch
         0x0213: 1,  # YCbCrPositioning: centred, as all are without subsampling
     },
     {0x9101: b"\1\2\3\0"},  # ComponentsConfiguration: Y, Cb, Cr
 )
-"""What EXIF asks for in a JPEG's main and EXIF directories, besides what all have; 72 dpi where nothing is known."""
+"""What EXIF asks for in a JPEG's main and EXIF directories, besides what all have."""
 
 _BYTE, _ASCII, _SHORT, _LONG, _RATIONAL, _UNDEFINED, _SRATIONAL = 1, 2, 3, 4, 5, 7, 10
 
@@ -152,15 +155,32 @@ def turned(exif: dict[int, Any], orientation: int) -> dict[int, Any]:
     return {tag: value for tag, value in exif.items() if tag not in left_out} | swap
 
 
-def longest_text(directories: tuple[dict[int, Any], ...]) -> tuple[int, int] | None:
-    """Which directory holds the longest text or row of bytes, and under which tag; None where there is none."""
-    texts = [
-        (len(value.encode() if isinstance(value, str) else value), place, tag)
-        for place, directory in enumerate(directories)
-        for tag, value in directory.items()
-        if isinstance(value, (str, bytes))
-    ]
-    return max(texts)[1:] if texts else None
+MOST = 1 << 20
+"""Bytes of EXIF in a result of any format: no photo has as much, and of more Pillow's packing takes seconds."""
+
+
+def packed_size(tag: int, value: Any) -> int:
+    """Bytes that a tag takes in a directory, its entry included."""
+    return len(directory({tag: value}).tobytes()) - len(directory({}).tobytes())
+
+
+def fitting(directories: tuple[dict[int, Any], ...], at_most: int) -> tuple[dict[int, Any], ...]:
+    """The directories without their longest values, so that all take `at_most` bytes; the earlier tags go last.
+
+    Each value is packed once: a stranger's file may have tens of thousands.
+    """
+    sizes = sorted(
+        (packed_size(tag, value), place, tag)
+        for place, tags in enumerate(directories)
+        for tag, value in tags.items()
+    )
+    excess = sum(size for size, _, _ in sizes) - at_most
+    left = tuple(dict(tags) for tags in directories)
+    while excess > 0 and sizes:
+        size, place, tag = sizes.pop()
+        del left[place][tag]
+        excess -= size
+    return left
 
 
 def writes(tag: int, value: Any) -> bool:

@@ -13,6 +13,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.exiftags import DPI
 from scotopic.run import usable_cores
 
 BLOCK = 8
@@ -34,8 +35,8 @@ EXIF_MAX = SEGMENT_MAX - len(_EXIF)
 PACKET_MAX = 65502
 """Bytes of EXIF and of XMP that fit into a segment (XMP specification, part 3: a little less than there is room)."""
 
-_INCH, DPI = 1, 72
-"""JFIF's unit, and the density that EXIF names where nothing is known."""
+_INCH = 1
+"""JFIF's unit of density."""
 
 
 def encode(picture: npt.NDArray[np.uint8], quality: int, *, exif: bytes, icc: bytes, xmp: bytes) -> bytes:

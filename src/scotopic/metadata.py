@@ -23,6 +23,7 @@ from scotopic.exiftags import (
     FLASHPIX_VERSION,
     GPS_IFD,
     HEIGHT,
+    MOST,
     OF_JPEG,
     ORIENTATION,
     RATING,
@@ -30,8 +31,8 @@ from scotopic.exiftags import (
     WIDTH,
     attach_to_tiff,
     directory,
+    fitting,
     iso_of,
-    longest_text,
     sound,
     turned,
     version_for,
@@ -129,25 +130,19 @@ class Exif:
         srgb: bool = True,
         oriented: bool = True,
         jpeg: bool = False,
-        at_most: int | None = None,
+        at_most: int = MOST,
     ) -> bytes:
         """An EXIF block (a TIFF without pictures); the picture is upright, so orientation is 1.
 
         `srgb` False for pictures in another colour space: the ICC profile says which. `oriented` False
         leaves the orientation to the format. `jpeg` adds what EXIF asks for in a JPEG. Of what does not fit into
-        `at_most` bytes the longest texts stay out.
+        `at_most` bytes the longest values stay out.
         """
         main_of_jpeg, exif_of_jpeg = OF_JPEG if jpeg else ({}, {})
         main = {**self.main, **main_of_jpeg, SOFTWARE: software, **({ORIENTATION: 1} if oriented else {})}
-        exif = {**self._exif_of(width, height, srgb), **exif_of_jpeg}
+        exif = {**self._exif_of(srgb), WIDTH: width, HEIGHT: height, **exif_of_jpeg}
         directories = (main, exif, dict(self.gps))
-        while True:
-            block = _block(*directories)
-            longest = longest_text(directories)
-            if at_most is None or len(block) <= at_most or longest is None:
-                return block
-            place, tag = longest
-            del directories[place][tag]
+        return _block(*fitting(directories, at_most - _FRAME))
 
     def texts(self) -> list[tuple[int, int, int, Any, bool]]:
         """The main directory's texts as tifffile's extra tags; in UTF-8."""
@@ -157,19 +152,19 @@ class Exif:
             if isinstance(value, str) and tag not in (ORIENTATION, SOFTWARE)
         ]
 
-    def directories(
-        self, width: int, height: int, *, srgb: bool = True
-    ) -> tuple[ImageFileDirectory_v2, ImageFileDirectory_v2]:
+    def directories(self, *, srgb: bool = True) -> tuple[ImageFileDirectory_v2, ImageFileDirectory_v2]:
         """The EXIF and GPS directories ready to be placed into a TIFF file, which tells the size itself."""
-        exif = self._exif_of(width, height, srgb)
-        del exif[WIDTH], exif[HEIGHT]
-        return directory(exif), directory(self.gps)
+        exif, gps = fitting((self._exif_of(srgb), self.gps), MOST)
+        return directory(exif), directory(gps)
 
-    def _exif_of(self, width: int, height: int, srgb: bool) -> dict[int, Any]:
-        """The EXIF directory of a picture."""
-        own = {COLOR_SPACE: _SRGB if srgb else _UNCALIBRATED, WIDTH: width, HEIGHT: height}
-        exif = {FLASHPIX_VERSION: b"0100", **self.exif, **own}
+    def _exif_of(self, srgb: bool) -> dict[int, Any]:
+        """The EXIF directory of a picture, but for its size."""
+        exif = {FLASHPIX_VERSION: b"0100", **self.exif, COLOR_SPACE: _SRGB if srgb else _UNCALIBRATED}
         return {**exif, EXIF_VERSION: version_for(exif)}
+
+
+_FRAME = 8 + 3 * 6 + 2 * 12
+"""Bytes of a block besides its tags: its head, three directories' own, two pointers."""
 
 
 def _block(main: dict[int, Any], exif: dict[int, Any], gps: dict[int, Any]) -> bytes:
@@ -215,14 +210,17 @@ def is_enhanced(path: Path | str) -> bool:
 
 
 def read_exif(path: Path, *, with_broken: bool = False) -> Exif:
-    """All that can be carried along from `path`; empty where the file holds no EXIF we can read.
+    """All that can be carried along from `path`: of EXIF, XMP and sidecars what can be read, be it nothing.
 
     `with_broken` for who asks which tags the file has, be they of use or not: the rest as `Exif.sound` has it.
     """
-    found = read_tags(path)
-    if found is None:
-        return Exif()
-    words, enhanced = xmp.parse(xmp.packet_of(path))
+    # EXIF that cannot be read takes neither our mark nor the words with it.
+    found = read_tags(path) or Exif()
+    try:
+        packet = xmp.packet_of(path)
+    except OSError:
+        packet = b""
+    words, enhanced = xmp.parse(packet)
     words = xmp.sidecar(path).over(words)
     found = found if with_broken else found.sound()
     return replace(found, main=_following(found.main, words), words=words, enhanced=enhanced)

@@ -15,6 +15,7 @@ from PIL import features
 
 from scotopic import avif, jpeg, jxl, png
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError, unwritten
+from scotopic.exiftags import MOST
 from scotopic.files import State, is_folder, is_there, state_of, why_impossible
 from scotopic.folders import ANOTHER
 from scotopic.frame import Rendered
@@ -291,7 +292,7 @@ def _coded(picture: Rendered, kind: Format, quality: int) -> bytes:
         # Pillow would move an orientation into AVIF's own property, and spoil accents on the way.
         oriented=kind != "avif",
         jpeg=kind == "jpg",
-        at_most=jpeg.EXIF_MAX if kind == "jpg" else None,
+        at_most=jpeg.EXIF_MAX if kind == "jpg" else MOST,
     )
     packet = xmp_packet(picture.exif, at_most=jpeg.PACKET_MAX if kind == "jpg" else None)
     match kind:
@@ -305,8 +306,7 @@ def _coded(picture: Rendered, kind: Format, quality: int) -> bytes:
 
 
 def _write_tiff(path: Path, picture: Rendered) -> None:
-    height, width, _ = picture.data.shape
-    exif, gps = picture.exif.directories(width, height, srgb=_is_srgb(picture))
+    exif, gps = picture.exif.directories(srgb=_is_srgb(picture))
     packet = xmp_packet(picture.exif)
     tags: list[tuple[int, int, int, Any, bool]] = [
         (ORIENTATION, 3, 1, 1, True),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import html
+import math
 import mmap
 import re
 from dataclasses import dataclass, fields, replace
@@ -48,6 +49,14 @@ LARGEST_PACKET = 1 << 22
 
 DESCRIPTIONS_MAX = 1000
 """In a packet; programs write one for each namespace at most."""
+
+DECLARATIONS_MAX = 10_000
+"""Of namespaces in a packet; programs write a dozen."""
+
+_SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+"""What is no word at a text's ends, as ECMAScript has it: Python's own `strip` leaves marks of the byte order there."""
 
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold."""
@@ -159,7 +168,7 @@ def parse(packet: bytes) -> tuple[Words, bool]:
     packet = _in_utf8(packet)
     # No packet needs a DOCTYPE; its entities are a way to do harm. In other encodings its letters may stand apart.
     letters = packet.replace(b"\0", b"")
-    if b"<!DOCTYPE" in letters or b"<!ENTITY" in letters:
+    if b"<!DOCTYPE" in letters or b"<!ENTITY" in letters or letters.count(b"xmlns") > DECLARATIONS_MAX:
         return Words(), False
     start, stop = packet.find(_PACKET_OPENS), packet.rfind(_PACKET_CLOSES)
     body = packet[start : stop + len(_PACKET_CLOSES)] if 0 <= start < stop else packet.strip(b"\0 \r\n\t")
@@ -286,7 +295,7 @@ def _simple(description: ElementTree.Element, wanted: Property) -> str:
     value = description.get(name)
     if value is None:
         value = description.findtext(name)
-    return (value or "").strip()
+    return (value or "").strip(_SPACES)
 
 
 def _items(description: ElementTree.Element, wanted: Property) -> tuple[str, ...]:
@@ -297,7 +306,11 @@ def _items(description: ElementTree.Element, wanted: Property) -> tuple[str, ...
         return (plain,) if plain else ()
     items = list(element.iter(f"{{{_RDF}}}li"))
     items.sort(key=lambda item: item.get(f"{{{_XML}}}lang", "x-default") != "x-default")
-    texts = [(item.text or "").strip() for item in items] if items else [(element.text or "").strip()]
+    texts = (
+        [(item.text or "").strip(_SPACES) for item in items]
+        if items
+        else [(element.text or "").strip(_SPACES)]
+    )
     return tuple(text for text in texts if text)
 
 
@@ -313,7 +326,7 @@ def _parts(description: ElementTree.Element, wanted: Property) -> tuple[tuple[st
     for holder in () if element is None else (element, *element.findall(f"{{{_RDF}}}Description")):
         for name, text in (*holder.items(), *((child.tag, child.text) for child in holder)):
             part = name.removeprefix(space) if isinstance(name, str) and name.startswith(space) else ""
-            if PART.fullmatch(part) and (text := (text or "").strip()):
+            if PART.fullmatch(part) and (text := (text or "").strip(_SPACES)):
                 found.setdefault(part, text)
     return tuple(found.items())
 
@@ -332,11 +345,9 @@ def _named(wanted: Property) -> str:
 
 
 def _rating(text: str) -> int | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return round(value) if -1 <= value <= 5 else None
+    value = float(text) if re.fullmatch(r"[+-]?[0-9]*\.?[0-9]+", text) else math.nan
+    # Halves go up, in the page's reader too.
+    return math.floor(value + 0.5) if -1 <= value <= 5 else None
 
 
 def _written(wanted: Property, value: Any) -> str:

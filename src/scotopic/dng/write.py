@@ -160,7 +160,7 @@ def _write(
             extratags=[(50970, _LONG, 1, _SRGB_PREVIEW, True)],
         )
     _part_subdirectories(path)
-    attach_to_tiff(path, *known.directories(width, height, srgb=False))
+    attach_to_tiff(path, *known.directories(srgb=False))
 
 
 def _part_subdirectories(path: Path) -> None:
@@ -317,8 +317,7 @@ def write_mosaic(path: Path | str, mosaic: Mosaic) -> None:
         exposure_s=mosaic.exposure_s,
         iso=mosaic.iso,
     )
-    height, width = mosaic.data.shape
-    exif, gps = known.directories(width, height)
+    exif, gps = known.directories()
     tags: list[tuple[int, int, int, Any, bool]] = [
         (274, _SHORT, 1, mosaic.orientation, True),
         (33421, _SHORT, 2, (cell, cell), True),

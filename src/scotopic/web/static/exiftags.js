@@ -2,7 +2,7 @@
  *
  * Directories are maps of tag number to { type, values }, as `readExif` gives them. */
 
-import { ASCII, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED } from "./tiff.js";
+import { ASCII, BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED } from "./tiff.js";
 
 export const ISO = 0x8827;
 export const EXIF_VERSION = 0x9000;
@@ -18,13 +18,15 @@ export const ISO_MAX = 0xffff;
 const undefinedBytes = (text) => ({ type: UNDEFINED, values: new TextEncoder().encode(text) });
 const short = (...values) => ({ type: SHORT, values });
 
-/** What EXIF asks for in a JPEG's main and EXIF directories, besides what all have; 72 dpi where nothing is known. */
-const DPI = { type: RATIONAL, values: [[72, 1]] };
+/** Dots an inch that a picture says of which no density is known. */
+export const DPI = 72;
+
+/** What EXIF asks for in a JPEG's main and EXIF directories, besides what all have. */
 export const OF_JPEG = {
   // XResolution, YResolution, ResolutionUnit (inch), YCbCrPositioning (centred).
   main: [
-    [0x011a, DPI],
-    [0x011b, DPI],
+    [0x011a, { type: RATIONAL, values: [[DPI, 1]] }],
+    [0x011b, { type: RATIONAL, values: [[DPI, 1]] }],
     [0x0128, short(2)],
     [0x0213, short(1)],
   ],
@@ -33,6 +35,79 @@ export const OF_JPEG = {
 };
 
 export const FLASHPIX = undefinedBytes("0100");
+
+const [SIGNED_SHORT, SIGNED_LONG, FLOAT] = [8, 9, 11];
+
+const all = (type, ...codes) => codes.map((code) => [code, type]);
+
+/** Types that EXIF asks for where another would be taken by the value. */
+const TYPES = new Map([
+  // GPSVersionID, GPSAltitudeRef.
+  ...all(BYTE, 0, 5),
+  ...all(LONG, OUTPUT_SENSITIVITY, EXPOSURE_INDEX, ISO_SPEED, 0x8834, 0x8835),
+  ...all(UNDEFINED, EXIF_VERSION, FLASHPIX_VERSION, 0x9101, 0xa300, 0xa301, 0xa302),
+  // What may be negative: speed, brightness, bias; temperature, depth, elevation.
+  ...all(SRATIONAL, 0x9201, 0x9203, 0x9204, 0x9400, 0x9403, 0x9405),
+  // ImageDescription, Make, Model, DateTime, Artist, Copyright.
+  ...all(ASCII, 0x010e, 0x010f, 0x0110, 0x0132, 0x013b, 0x8298),
+]);
+
+/** Whole numbers of each type, smaller types first: its least and its most. */
+const WHOLE = [
+  [SHORT, 0, 0xffff],
+  [SIGNED_SHORT, -0x7fff, 0x7fff],
+  [LONG, 0, 0xffffffff],
+  [SIGNED_LONG, -0x80000000, 0x7fffffff],
+];
+
+/** A tag's value under the type that EXIF asks for, whatever the source's; null where it cannot be written so. */
+export function typed(code, { type, values }) {
+  const wanted = TYPES.get(code);
+  const asBytes = wanted === UNDEFINED || wanted === BYTE;
+  if (typeof values === "string") {
+    return asBytes ? { type: wanted, values: new TextEncoder().encode(values) } : { type: ASCII, values };
+  }
+  if (values instanceof Uint8Array) return { type: asBytes ? wanted : UNDEFINED, values };
+  const isRational = type === RATIONAL || type === SRATIONAL;
+  const isWhole = !isRational && type !== FLOAT && type !== DOUBLE;
+  if (asBytes) {
+    const fit = isWhole && values.every((v) => v >= 0 && v <= 0xff);
+    return fit ? { type: wanted, values: Uint8Array.from(values) } : null;
+  }
+  if (wanted === ASCII) return isWhole ? { type: ASCII, values: String(values[0]) } : null;
+  if (wanted === SRATIONAL) return signed(isRational ? values : values.map(fraction));
+  if (isRational) {
+    const isNegative = values.some(([over, under]) => over / under < 0 && under !== 0);
+    return wanted ? null : isNegative ? signed(values) : { type: RATIONAL, values: unsigned(values) };
+  }
+  if (!isWhole) return wanted ? null : { type: DOUBLE, values };
+  const fit = WHOLE.find(([kind, least, most]) =>
+    (wanted ?? kind) === kind && values.every((v) => v >= least && v <= most),
+  );
+  return fit ? { type: fit[0], values } : null;
+}
+
+/** Two negative numbers make a positive fraction. */
+const unsigned = (pairs) => pairs.map((pair) => pair.map(Math.abs));
+
+/** A number over the least power of ten that makes it whole, 10,000 at most. */
+function fraction(value) {
+  const under = [1, 10, 100, 1000].find((power) => Number.isInteger(value * power)) ?? 10_000;
+  return [value * under, under];
+}
+
+/** Fractions in 31 bits and a sign each, near what they were. */
+function signed(pairs) {
+  const most = 0x7fffffff;
+  const values = pairs.map((pair) => {
+    const larger = Math.max(...pair.map(Math.abs)) / most;
+    return pair.map((v) => Math.round(larger > 1 ? v / larger : v));
+  });
+  // Numbers too large for it, or none.
+  return values.flat().every(Number.isFinite) && values.every(([, under], i) => under || !pairs[i][1])
+    ? { type: SRATIONAL, values }
+    : null;
+}
 
 /** LensSpecification: an aperture that is not known is 0/0. */
 const UNKNOWN_ALLOWED = [0xa432];
@@ -123,17 +198,6 @@ export function turnedTags(exif, orientation) {
   if (exif.has(x)) turned.set(y, exif.get(x));
   if (exif.has(y)) turned.set(x, exif.get(y));
   return turned;
-}
-
-/** The map among several that holds the longest text or row of bytes, and its tag: [map, code], or null. */
-export function longestText(maps) {
-  const length = ({ values }) => {
-    if (typeof values === "string") return new TextEncoder().encode(values).length;
-    return values instanceof Uint8Array ? values.length : 0;
-  };
-  const texts = maps.flatMap((map) => [...map].map(([code, tag]) => [length(tag), map, code]));
-  const longest = texts.reduce((most, one) => (one[0] >= most[0] ? one : most), [1]);
-  return longest.length > 1 ? longest.slice(1) : null;
 }
 
 /** The main directory saying what the words say: readers ask it before XMP (Metadata Working Group, 2010). */

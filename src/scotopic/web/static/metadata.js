@@ -8,9 +8,9 @@ import {
   OF_JPEG,
   following,
   isoOf,
-  longestText,
   sound,
   turnedTags,
+  typed,
   versionFor,
   withIso,
 } from "./exiftags.js";
@@ -74,7 +74,8 @@ function collect(content, only, found) {
       if (name === "main" && !MAIN_KEPT.includes(code)) continue;
       if (name === "exif" && EXIF_DROPPED.includes(code)) continue;
       const value = valueOf(page, code);
-      if (value !== null) found[name].set(code, value);
+      const written = value && typed(code, value);
+      if (written) found[name].set(code, written);
     }
   }
 }
@@ -190,6 +191,9 @@ export const withoutGps = (exif) => ({
 /** The same of the picture turned upright from this EXIF orientation. */
 export const uprightExif = (exif, orientation) => ({ ...exif, exif: turnedTags(exif.exif, orientation) });
 
+/** Bytes of EXIF in a result of any format: no photo has as much. */
+const EXIF_MOST = 1 << 20;
+
 /** The EXIF and GPS directories ready for a TIFF, which tells its size itself; the second may be empty.
  *
  * `srgb` false for pictures in another colour space: the ICC profile says which. */
@@ -197,32 +201,51 @@ export function directoriesOf(exif, srgb = true) {
   const inner = new Map([[FLASHPIX_VERSION, FLASHPIX], ...exif.exif]);
   inner.set(COLOR_SPACE, { type: SHORT, values: [srgb ? SRGB : UNCALIBRATED] });
   inner.set(EXIF_VERSION, versionFor(inner));
-  return { inner, gps: exif.gps };
+  const [fits, gps] = fitting([inner, exif.gps], EXIF_MOST);
+  return { inner: fits, gps };
 }
+
+/** Bytes of a directory's entry. */
+const ENTRY = 12;
+
+/** Bytes of a block besides its tags: its head, three directories' own, two pointers. */
+const FRAME = 8 + 3 * 6 + 2 * ENTRY;
 
 /** An EXIF block (a TIFF without pictures) for an upright JPEG of this size: orientation is 1.
  *
- * Of what does not fit into `atMost` bytes the longest texts stay out. */
+ * Of what does not fit into `atMost` bytes the longest values stay out. */
 export function exifBlock(exif, width, height, software, srgb, atMost) {
   const directories = directoriesOf(exif, srgb);
   const main = new Map([...exif.main, ...OF_JPEG.main]);
-  const inner = new Map([...directories.inner, ...OF_JPEG.exif]);
-  const gps = new Map(directories.gps);
-  inner.set(PIXEL_X, { type: LONG, values: [width] });
-  inner.set(PIXEL_Y, { type: LONG, values: [height] });
-  for (;;) {
-    const block = blockOf(main, inner, gps, software);
-    const longest = longestText([main, inner, gps]);
-    if (block.length <= atMost || !longest) return block;
-    longest[0].delete(longest[1]);
-  }
-}
-
-function blockOf(others, inner, gps, software) {
-  const pointer = (at) => ({ type: LONG, values: [at] });
-  const main = new Map(others);
   main.set(ORIENTATION, { type: SHORT, values: [1] });
   main.set(SOFTWARE, { type: ASCII, values: software });
+  const inner = new Map([...directories.inner, ...OF_JPEG.exif]);
+  inner.set(PIXEL_X, { type: LONG, values: [width] });
+  inner.set(PIXEL_Y, { type: LONG, values: [height] });
+  return blockOf(...fitting([main, inner, directories.gps], atMost - FRAME));
+}
+
+/** The directories without their longest values, so that all take `atMost` bytes; the earlier tags go last.
+ *
+ * Each value is packed once: a stranger's file may have tens of thousands. */
+function fitting(directories, atMost) {
+  const size = (bytes) => ENTRY + (bytes.length > 4 ? bytes.length + (bytes.length % 2) : 0);
+  const sizes = directories
+    .flatMap((tags, place) => [...tags].map(([code, tag]) => [size(encoded(tag).bytes), place, code]))
+    .sort((a, b) => a[0] - b[0] || a[1] - b[1] || a[2] - b[2]);
+  const left = directories.map((tags) => new Map(tags));
+  let excess = sizes.reduce((sum, [taken]) => sum + taken, 0) - atMost;
+  while (excess > 0 && sizes.length) {
+    const [taken, place, code] = sizes.pop();
+    left[place].delete(code);
+    excess -= taken;
+  }
+  return left;
+}
+
+function blockOf(others, inner, gps) {
+  const pointer = (at) => ({ type: LONG, values: [at] });
+  const main = new Map(others);
   main.set(EXIF_IFD, pointer(0));
   if (gps.size) main.set(GPS_IFD, pointer(0));
   const head = Uint8Array.from([0x49, 0x49, 42, 0, 8, 0, 0, 0]);
@@ -249,7 +272,7 @@ export function joined(parts) {
 /** A little-endian TIFF directory that stands at `at`, with its values behind it; its length is even. */
 export function directoryBytes(tags, at, next = 0) {
   const entries = [...tags].map(([code, tag]) => ({ code, ...encoded(tag) })).sort((a, b) => a.code - b.code);
-  const end = 2 + 12 * entries.length + 4;
+  const end = 2 + ENTRY * entries.length + 4;
   const size = entries.reduce(
     (sum, { bytes }) => sum + (bytes.length > 4 ? bytes.length + (bytes.length % 2) : 0),
     end,
@@ -259,7 +282,7 @@ export function directoryBytes(tags, at, next = 0) {
   view.setUint16(0, entries.length, true);
   let behind = end;
   entries.forEach(({ code, type, count, bytes }, i) => {
-    const entry = 2 + 12 * i;
+    const entry = 2 + ENTRY * i;
     view.setUint16(entry, code, true);
     view.setUint16(entry + 2, type, true);
     view.setUint32(entry + 4, count, true);

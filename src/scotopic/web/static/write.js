@@ -3,12 +3,16 @@
  * No canvas: phones limit its size, and it would lose the EXIF. Memory holds one band and what is encoded. */
 
 import { ScotopicError } from "./errors.js";
+import { DPI } from "./exiftags.js";
 import { instance } from "./libraw.js";
 import { exifBlock, withoutGps } from "./metadata.js";
 import { buildPacket } from "./xmp.js";
 
 export const JPEG_QUALITY = 95;
 const JPEG_SIDE_MAX = 65500;
+
+/** Bytes in a segment, beside its length. */
+const SEGMENT_MAX = 65533;
 
 /** Bytes of XMP, EXIF and ICC profile that fit into one segment each. */
 const PACKET_MAX = 65502;
@@ -44,10 +48,10 @@ export async function jpeg(
   return { parts: whole, size: sizeOf(whole) };
 }
 
-/** The JFIF segment saying the density that EXIF says: 72 dots an inch, where nothing is known. */
+/** The JFIF segment saying the density that EXIF says, in dots an inch, where nothing is known. */
 function withDensity(head) {
   const told = head.slice();
-  told.set([1, 0, 72, 0, 72], 13);
+  told.set([1, 0, DPI, 0, DPI], 13);
   return told;
 }
 
@@ -103,9 +107,12 @@ export function xmpPacket(exif, enhanced, tool, atMost = Infinity) {
   return buildPacket(words, { enhanced: enhanced || exif.enhanced, tool, atMost });
 }
 
-function segment(marker, name, content) {
-  const out = new Uint8Array(4 + name.length + content.length);
-  new DataView(out.buffer).setUint16(2, 2 + name.length + content.length);
+/** One segment of a JPEG; throws RangeError for what none can hold: its length would be written wrong. */
+export function segment(marker, name, content) {
+  const length = name.length + content.length;
+  if (length > SEGMENT_MAX) throw new RangeError(`${length} bytes are too many for a segment of a JPEG`);
+  const out = new Uint8Array(4 + length);
+  new DataView(out.buffer).setUint16(2, 2 + length);
   out[0] = 0xff;
   out[1] = marker;
   for (let i = 0; i < name.length; i++) out[4 + i] = name.charCodeAt(i);

@@ -53,6 +53,10 @@ const ENHANCED_BY_ALGORITHM = "http://cv.iptc.org/newscodes/digitalsourcetype/al
 const LARGEST_PACKET = 1 << 22;
 const DEEPEST = 100;
 const DESCRIPTIONS_MAX = 1000;
+
+/** Declarations of namespaces in a packet; programs write a dozen. */
+const DECLARATIONS_MAX = 10_000;
+
 const OPENS = "<x:xmpmeta";
 const CLOSES = "</x:xmpmeta>";
 
@@ -89,6 +93,7 @@ export function parsePacket(bytes) {
   const text = decoded(bytes);
   // No packet needs a DOCTYPE; its entities are a way to do harm.
   if (text.includes("<!DOCTYPE") || text.includes("<!ENTITY")) return { words, enhanced };
+  if (text.split("xmlns").length - 1 > DECLARATIONS_MAX) return { words, enhanced };
   const [start, stop] = [text.indexOf(OPENS), text.lastIndexOf(CLOSES)];
   const body = start >= 0 && start < stop ? text.slice(start, stop + CLOSES.length) : text.replaceAll("\0", " ").trim();
   let root;
@@ -129,8 +134,9 @@ function decoded(bytes) {
 }
 
 function ratingOf(text) {
-  const value = text.trim() === "" ? NaN : Number(text);
-  return value >= -1 && value <= 5 ? Math.round(value) : null;
+  const value = /^[+-]?\d*\.?\d+$/.test(text) ? Number(text) : NaN;
+  // Halves go up, in Python's reader too.
+  return value >= -1 && value <= 5 ? Math.floor(value + 0.5) : null;
 }
 
 /** A simple property, written as an attribute or as an element. */
@@ -176,12 +182,18 @@ function all(element, namespace, name) {
   return [...own, ...element.children.flatMap((child) => all(child, namespace, name))];
 }
 
-const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+const ENTITIES = Object.assign(Object.create(null), { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" });
 
+/** Characters that XML 1.0 cannot hold, be they written as references. */
+const NO_XML = /[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u;
+
+/** A text without its references; throws where one is none, or stands for what XML cannot hold. */
 function unescaped(text) {
-  return text.replace(/&(#x?[0-9a-fA-F]+|\w+);/g, (whole, entity) => {
-    if (entity[0] !== "#") return ENTITIES[entity] ?? fail(whole);
-    return String.fromCodePoint(entity[1] === "x" ? parseInt(entity.slice(2), 16) : parseInt(entity.slice(1), 10));
+  return text.replace(/&(?:#x([0-9a-fA-F]+)|#([0-9]+)|(\w+));|&/g, (whole, hex, decimal, name) => {
+    if (!hex && !decimal) return ENTITIES[name] ?? fail(whole);
+    const code = hex ? parseInt(hex, 16) : parseInt(decimal, 10);
+    const letter = code <= 0x10ffff ? String.fromCodePoint(code) : "\0";
+    return NO_XML.test(letter) ? fail(whole) : letter;
   });
 }
 
@@ -191,10 +203,13 @@ function fail(what) {
 
 /** A document's root element: { namespace, name, attributes, children, text }; `text` is what stands before the
  * first child. Throws SyntaxError. */
-function parseXml(text) {
+function parseXml(written) {
+  if (NO_XML.test(written)) fail("characters that it cannot hold");
+  const text = written.replace(/\r\n?/g, "\n");
   const token =
     /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<!\[CDATA\[([\s\S]*?)\]\]>|<\/([^\s>]+)\s*>|<([^\s/>]+)((?:\s+[^\s=]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>|([^<]+)/y;
-  const top = { children: [], text: "", scope: { xml: XML } };
+  const scope = Object.assign(Object.create(null), { xml: XML });
+  const top = { children: [], text: "", scope };
   const open = [top];
   let at = 0;
   for (let match = token.exec(text); match; match = token.exec(text)) {
@@ -210,23 +225,29 @@ function parseXml(text) {
     } else if (closing) {
       if (open.length < 2 || inside.tag !== closing) fail(closing);
       open.pop();
-    } else if ((plain ?? cdata) !== undefined && !inside.children.length) {
-      inside.text += cdata ?? unescaped(plain);
+    } else if ((plain ?? cdata) !== undefined) {
+      if (plain?.includes("]]>")) fail("]]>");
+      const content = cdata ?? unescaped(plain);
+      if (inside === top && content.trim()) fail("text beside the root");
+      if (!inside.children.length) inside.text += content;
     }
   }
   if (at !== text.length || open.length !== 1 || top.children.length !== 1) fail("not well-formed");
   return top.children[0];
 }
 
+/** `outer` is the scope around it: namespaces by prefix, shared by elements that declare none of their own. */
 function elementOf(tag, written, outer) {
-  const pairs = [...written.matchAll(/([^\s=]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g)].map((m) => [
-    m[1],
-    unescaped(m[2] ?? m[3]),
-  ]);
-  const scope = { ...outer };
-  for (const [name, value] of pairs) {
-    if (name === "xmlns") scope[""] = value;
-    if (name.startsWith("xmlns:")) scope[name.slice(6)] = value;
+  const pairs = [...written.matchAll(/([^\s=]+)\s*=\s*(?:"([^"]*)"|'([^']*)')/g)].map((m) => {
+    const value = m[2] ?? m[3];
+    return [m[1], value.includes("<") ? fail(value) : unescaped(value.replace(/[\t\n]/g, " "))];
+  });
+  if (new Set(pairs.map(([name]) => name)).size < pairs.length) fail(`${tag} says something twice`);
+  const declared = pairs.filter(([name]) => name === "xmlns" || name.startsWith("xmlns:"));
+  const scope = declared.length ? Object.create(outer) : outer;
+  for (const [name, value] of declared) {
+    if (name !== "xmlns" && !value) fail(name);
+    scope[name.slice(6)] = value;
   }
   const named = (name, plain) => {
     const [prefix, local] = name.includes(":") ? name.split(":", 2) : ["", name];
@@ -291,6 +312,6 @@ function element([prefix, name, form], value) {
 
 /** Without the characters that XML 1.0 cannot hold. */
 function escaped(text) {
-  const clean = text.replace(/[^\t\n\r\x20-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu, "");
+  const clean = text.replace(new RegExp(NO_XML, "gu"), "");
   return clean.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
