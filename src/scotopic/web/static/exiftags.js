@@ -112,7 +112,7 @@ function signed(pairs) {
 /** LensSpecification: an aperture that is not known is 0/0. */
 const UNKNOWN_ALLOWED = [0xa432];
 
-/** What says nothing alone: latitude, longitude and their references, altitude, speed, track, direction, destination. */
+/** What says nothing alone: latitude, longitude and their references, altitude, speed, track, direction, goal. */
 const GPS_GROUPS = [
   [1, 2, 3, 4],
   [5, 6],

@@ -83,7 +83,7 @@ function find(bytes, text, from) {
 
 /** { words, enhanced }: the words in a packet, and whether it carries our mark; no words for what is no XMP.
  *
- * Words: rating (-1 to 5 or null), and the fields of PROPERTIES: texts, arrays of texts, of the contact [name, text]. */
+ * Words: rating (-1 to 5 or null), and the fields of PROPERTIES: texts, arrays of them, of the contact [name, text]. */
 export function parsePacket(bytes) {
   const fields = Object.entries(PROPERTIES);
   const silent = fields.map(([field, [, , form]]) => [field, form === "text" || form === "alt" ? "" : []]);
