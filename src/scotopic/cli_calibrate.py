@@ -12,7 +12,7 @@ import typer
 from scotopic.cli_report import Overwrite, errors, told
 from scotopic.errors import ReadError, SettingsError, WriteError
 from scotopic.files import is_folder, is_there
-from scotopic.folders import make_folder
+from scotopic.folders import making
 
 ADVICE = """What to shoot, with the camera set to RAW and everything that mends pictures in the camera switched off
 (long-exposure and high-ISO noise reduction):
@@ -63,6 +63,8 @@ def calibrate_command(
             with told():
                 raise SettingsError("no dark frames: give --dark with a folder of them")
         return
+    from scotopic.calibration.apply import profiles_folder
+
     with told():
         if output is None and not install:
             raise SettingsError("where to? Give -o FILE for the profile, or --install")
@@ -70,13 +72,15 @@ def calibrate_command(
             raise SettingsError(
                 f"{output}: a profile is a JSON file, name it something like my-camera.json"
             )
-        _calibrate(dark, flat or [], output, install, overwrite)
+        folder = profiles_folder() if install else None
+        with making(folder, "leave --install out and use the profile with --profile"):
+            _calibrate(dark, flat or [], output, folder, overwrite)
 
 
 def _calibrate(
-    dark: list[Path], flat: list[Path], output: Path | None, install: bool, overwrite: bool
+    dark: list[Path], flat: list[Path], output: Path | None, folder: Path | None, overwrite: bool
 ) -> None:
-    from scotopic.calibration.apply import profiles_folder
+    """`folder` is the one that the profile is installed in; None where it is not."""
     from scotopic.calibration.calibrate import calibrate
     from scotopic.calibration.page import HEADS, rows, write_page
     from scotopic.calibration.profile import name_of
@@ -91,7 +95,6 @@ def _calibrate(
         if is_there(target) and not overwrite:
             raise refusal(target)
         check_place(target)
-    folder = profiles_folder() if install else None
 
     def place_of(camera: tuple[str, str, str]) -> Path | None:
         make, model, serial = camera
@@ -104,7 +107,6 @@ def _calibrate(
             return
         if is_there(place) and not overwrite:
             raise refusal(place)
-        make_folder(place.parent, "leave --install out and use the profile with --profile")
         if not os.access(place.parent, os.W_OK | os.X_OK):
             raise WriteError(
                 f"{place.parent}: is read-only, so that nothing can be installed; leave out --install"

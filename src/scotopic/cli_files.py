@@ -7,7 +7,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
@@ -172,7 +172,7 @@ def _on_cluster(
     words = settings_in_words(settings, card)
     place, folder = (course.journal, None) if course.journal else _cluster_journal(output)
     with (
-        _folder_for(folder),
+        making(folder, ANOTHER_RESULTS),
         Journal(place, words, resume=course.resume) as journal,
         progress_of(len(jobs), course.as_json) as screen,
         _others_silenced(screen) as (screen, stream),
@@ -214,10 +214,6 @@ def _cluster_journal(output: str) -> tuple[Path, Path | None]:
     if folder is None:
         return Path(f"scotopic-{hashlib.sha256(output.encode()).hexdigest()[:8]}.jsonl"), None
     return folder / NAME, folder
-
-
-def _folder_for(folder: Path | None) -> AbstractContextManager[None]:
-    return making(folder, ANOTHER_RESULTS) if folder is not None else nullcontext()
 
 
 def _check_watch(output: Path | None, choices: dict[str, Any]) -> None:
@@ -295,7 +291,7 @@ def _session(
     words = settings_in_words(settings, card)
     otherwise = f"give another {'place with --journal' if course.journal else 'folder with -o'}"
     with (
-        _folder_for(home),
+        making(home, ANOTHER_RESULTS),
         Journal(journal_at, words, resume=course.resume, otherwise=otherwise) as journal,
     ):
         if journal.interrupted and not course.resume and not course.watch:

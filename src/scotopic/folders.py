@@ -44,9 +44,12 @@ def remove_empty(made: Iterable[Path]) -> None:
 
 
 @contextmanager
-def making(folder: Path, otherwise: str = ANOTHER) -> Iterator[None]:
-    """A folder for what is done meanwhile: new ones go again where nothing is left in them. Raises as `make_folder`."""
-    made = make_folder(folder, otherwise)
+def making(folder: Path | None, otherwise: str = ANOTHER) -> Iterator[None]:
+    """A folder for what is done meanwhile, if one is needed: new ones go again where nothing is left in them.
+
+    Raises as `make_folder`.
+    """
+    made = make_folder(folder, otherwise) if folder is not None else []
     try:
         yield
     finally:

@@ -276,7 +276,7 @@ class Mix(nn.Module):
     """
 
     detail: Tensor
-    upsample: Tensor
+    minus_mean: Tensor
     thrice: Tensor
     less_one: Tensor
 
@@ -284,7 +284,7 @@ class Mix(nn.Module):
         super().__init__()
         pixels = packing.pixels
         self.register_buffer("detail", demosaic_weights(packing, BENT), persistent=False)
-        self.register_buffer("upsample", -upsample_weights(packing), persistent=False)
+        self.register_buffer("minus_mean", -upsample_weights(packing), persistent=False)
         self.register_buffer("thrice", torch.eye(pixels).repeat(3, 1)[..., None, None], persistent=False)
         self.register_buffer("less_one", -torch.ones(3 * pixels), persistent=False)
 
@@ -293,7 +293,7 @@ class Mix(nn.Module):
         its mean (B, 3, h + 2, w + 2): (B, 3*P, h, w). A gate of 0 pulls the detail half the way to the mean, a low one
         all of it."""
         detail = F.conv2d(bent, self.detail)
-        off = F.conv2d(mean, self.upsample) + detail
+        off = F.conv2d(mean, self.minus_mean) + detail
         pull = F.conv2d(torch.sigmoid(gates), self.thrice, self.less_one)
         return (values + detail) + pull * off
 
