@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
+import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
@@ -140,7 +141,47 @@ export async function visit(browser, url, options = {}) {
   return { page, context, errors };
 }
 
+/** What a host sends along that isolates the page, so that it may use several threads. */
+export const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
+
+/**
+ * For a file of tests of the page on a plain static host. `here` is what they share once they run: a folder, the files
+ * made in it, the written site, a browser. `hosted` is a test with a host and a visitor; `visitor` and `line` are options
+ * of theirs, `args` the browser's own.
+ */
+export function hosting() {
+  const here = {};
+  before(async () => {
+    here.folder = await temporary();
+    here.files = await pictures("make", here.folder);
+    here.site = join(here.folder, "site");
+    await writeSite(here.site);
+    here.browser = await launch();
+  });
+  after(async () => {
+    await here.browser?.close();
+    if (here.folder) await remove(here.folder);
+  });
+  const hosted = (name, { line = {}, visitor = {}, args = [] }, body) => test(name, async () => {
+    const own = args.length ? await launch(...args) : null;
+    const served = await host(here.site, line);
+    const { page, context } = await visit(own ?? here.browser, served.url, visitor);
+    try {
+      await body({ page, context, served });
+    } finally {
+      await context.close();
+      await served.stop();
+      await own?.close();
+    }
+  });
+  return { here, hosted };
+}
+
 export const ready = (page) => page.waitForSelector("html[data-ready]");
+
+/** Waits until the page says so in passing. */
+export const toast = (page, words) =>
+  page.waitForFunction((words) => document.querySelector("#toast.shown")?.textContent.includes(words), words);
 
 /** Waits until the screen shows the enhanced picture with the settings asked for. */
 export async function settled(page) {

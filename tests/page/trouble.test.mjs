@@ -1,45 +1,14 @@
-// The page where something stands against it: slow lines, broken hosts, browsers that forbid, other tabs, large text.
+// The page where something stands against it: slow lines, broken hosts, browsers that forbid, other tabs.
 
 import assert from "node:assert/strict";
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import {
-  dropPaths, host, launch, launchKeepingNothing, pictures, ready, remove, serve, settled, temporary, visit, writeSite,
+  dropPaths, host, hosting, ISOLATED, launch, launchKeepingNothing, ready, serve, settled, toast, visit, writeSite,
 } from "./browser.mjs";
 
-const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" };
-
-let folder, files, site, browser;
-
-before(async () => {
-  folder = await temporary();
-  files = await pictures("make", folder);
-  site = join(folder, "site");
-  await writeSite(site);
-  browser = await launch();
-});
-
-after(async () => {
-  await browser?.close();
-  if (folder) await remove(folder);
-});
-
-/** A test with a host and a visitor; `visitor` and `line` are options of theirs, `args` the browser's own. */
-function hosted(name, { line = {}, visitor = {}, args = [] }, body) {
-  test(name, async () => {
-    const own = args.length ? await launch(...args) : null;
-    const served = await host(site, line);
-    const { page, context } = await visit(own ?? browser, served.url, visitor);
-    try {
-      await body({ page, context, served });
-    } finally {
-      await context.close();
-      await served.stop();
-      await own?.close();
-    }
-  });
-}
+const { here, hosted } = hosting();
 
 /** What the stage says at last. */
 async function outcome(page) {
@@ -48,8 +17,6 @@ async function outcome(page) {
 }
 
 const told = async (page) => [await page.textContent("#notice-title"), await page.textContent("#notice-detail")];
-const toast = (page, words) =>
-  page.waitForFunction((words) => document.querySelector("#toast.shown")?.textContent.includes(words), words);
 const offline = async (page) => {
   await page.click("#settings-open");
   await page.waitForFunction(() => document.querySelector("#settings[open] #offline-now").textContent);
@@ -71,7 +38,7 @@ hosted("a cancel that comes as the work ends leaves a picture that can be saved"
   });
   await page.reload();
   await ready(page);
-  await page.setInputFiles("#file", files.small);
+  await page.setInputFiles("#file", here.files.small);
   assert.equal(await outcome(page), "done");
   const coming = page.waitForEvent("download", { timeout: 20_000 });
   await page.click("#save");
@@ -90,7 +57,7 @@ const slide = (page, id, value) => page.$eval(id, (slider, value) => {
 
 hosted("a file that is written shows how far, can be cancelled, and is not lost unasked", { line: { headers: ISOLATED } }, async ({ page }) => {
   assert.equal(await asks(page), false);
-  await page.setInputFiles("#file", files.dark_eagles);
+  await page.setInputFiles("#file", here.files.dark_eagles);
   await settled(page);
   assert.equal(await asks(page), true, "it is done and not saved");
   await page.evaluate(() => {
@@ -124,10 +91,10 @@ hosted("a file that is written shows how far, can be cancelled, and is not lost 
 
 test("a file that the computer writes can be cancelled, and the picture be saved again", async () => {
   const server = await serve();
-  const { page, context } = await visit(browser, server.url, {});
+  const { page, context } = await visit(here.browser, server.url, {});
   try {
     await place(page, "computer");
-    await page.setInputFiles("#file", files.dark_eagles);
+    await page.setInputFiles("#file", here.files.dark_eagles);
     await settled(page);
     await page.click("#save-dng");
     await page.click("#cancel");
@@ -142,7 +109,7 @@ test("a file that the computer writes can be cancelled, and the picture be saved
 });
 
 hosted("a picture that is removed while it is saved stops the saving, and the next can be saved", { line: { headers: ISOLATED } }, async ({ page }) => {
-  await page.setInputFiles("#file", [files.dark_eagles, files.small]);
+  await page.setInputFiles("#file", [here.files.dark_eagles, here.files.small]);
   await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
   await page.evaluate(() => {
     document.querySelector("#save-all").click();
@@ -164,13 +131,13 @@ hosted("what the user has begun is not taken away by the page's own reload", { l
   const [chooser] = await Promise.all([page.waitForEvent("filechooser"), page.click("#pick")]);
   await page.waitForFunction(() => navigator.serviceWorker.controller);
   await page.waitForTimeout(1000);
-  await chooser.setFiles(files.small);
+  await chooser.setFiles(here.files.small);
   assert.equal(await outcome(page), "done");
   assert.equal(reloads, 0);
 });
 
 test("a browser that keeps nothing enhances all the same, and opens its settings", async () => {
-  const served = await host(site);
+  const served = await host(here.site);
   const { page, close } = await launchKeepingNothing();
   try {
     await page.goto(served.url);
@@ -183,7 +150,7 @@ test("a browser that keeps nothing enhances all the same, and opens its settings
       }
     }), /SecurityError/);
     assert.match(await offline(page), /needs its server/);
-    await page.setInputFiles("#file", files.small);
+    await page.setInputFiles("#file", here.files.small);
     assert.equal(await outcome(page), "done");
   } finally {
     await close();
@@ -195,7 +162,7 @@ let broken = true;
 hosted("a network that does not come is said to be it, and comes when tried again", {
   line: { fails: (path) => (broken && path === "models/bayer-fast/weights.bin" ? 503 : 0) },
 }, async ({ page }) => {
-  await page.setInputFiles("#file", files.small);
+  await page.setInputFiles("#file", here.files.small);
   assert.equal(await outcome(page), "failed");
   const [title, detail] = await told(page);
   assert.equal(title, "A part of the page could not be fetched");
@@ -210,7 +177,7 @@ let gone = true;
 hosted("a decoder that does not come is said to be it, and comes when tried again", {
   line: { fails: (path) => (gone && path === "libraw.wasm" ? 503 : 0) }, visitor: { serviceWorkers: "block" },
 }, async ({ page }) => {
-  await page.setInputFiles("#file", files.small);
+  await page.setInputFiles("#file", here.files.small);
   assert.equal(await outcome(page), "failed");
   assert.deepEqual(await told(page), ["A part of the page could not be fetched", "small.dng: libraw.wasm: the server answered 503"]);
   gone = false;
@@ -219,8 +186,8 @@ hosted("a decoder that does not come is said to be it, and comes when tried agai
 });
 
 test("a host that goes once the page has all its parts is not missed", async () => {
-  const served = await host(site);
-  const context = await browser.newContext({ locale: "en-GB", serviceWorkers: "block" });
+  const served = await host(here.site);
+  const context = await here.browser.newContext({ locale: "en-GB", serviceWorkers: "block" });
   const page = await context.newPage();
   try {
     const wanted = new Set(["libraw.wasm", "models/bayer-fast/weights.bin"]);
@@ -231,7 +198,7 @@ test("a host that goes once the page has all its parts is not missed", async () 
     assert.deepEqual([...wanted], [], "all that every picture needs comes by itself");
     await page.waitForTimeout(500);
     await served.stop();
-    await page.setInputFiles("#file", files.small);
+    await page.setInputFiles("#file", here.files.small);
     assert.equal(await outcome(page), "done");
   } finally {
     await context.close();
@@ -244,7 +211,7 @@ hosted("the page works offline only once all of it is stored and somebody serves
 }, async ({ page, context }) => {
   await page.waitForTimeout(3000);
   assert.match(await offline(page), /needs its server/);
-  const whole = await host(site);
+  const whole = await host(here.site);
   const other = await context.newPage();
   await other.goto(whole.url);
   await other.waitForFunction(() => window.crossOriginIsolated && document.documentElement.dataset.ready);
@@ -259,7 +226,7 @@ hosted("the page works offline only once all of it is stored and somebody serves
 
 for (const [what, flag] of [["WebAssembly", "--js-flags=--jitless"], ["WebAssembly SIMD", "--js-flags=--no-enable-sse4-1"]]) {
   hosted(`a browser without ${what} is told so`, { args: [flag], visitor: { serviceWorkers: "block" } }, async ({ page }) => {
-    await page.setInputFiles("#file", files.small);
+    await page.setInputFiles("#file", here.files.small);
     assert.equal(await outcome(page), "failed");
     assert.deepEqual(await told(page), ["This browser cannot do the work", `small.dng: this browser has no ${what}`]);
     assert.match(await page.textContent("#notice-words"), new RegExp(`needs ${what}, `));
@@ -271,7 +238,7 @@ test("a browser without WebAssembly lets the computer do it", async () => {
   const own = await launch("--js-flags=--jitless");
   try {
     const { page } = await visit(own, server.url, { serviceWorkers: "block" });
-    await page.setInputFiles("#file", files.small);
+    await page.setInputFiles("#file", here.files.small);
     assert.equal(await outcome(page), "failed");
     await page.click("#notice-computer");
     await page.waitForSelector('#stage[data-state="done"]');
@@ -300,10 +267,10 @@ const states = (page) => page.$$eval(".thumb", (thumbs) => thumbs.map((thumb) =>
 
 test("the computer gets the one picture that it was asked to do, and another place leaves alone what is done", async () => {
   const server = await serve();
-  const { page, context } = await visit(browser, server.url, {});
+  const { page, context } = await visit(here.browser, server.url, {});
   try {
     const sent = uploads(page);
-    await page.setInputFiles("#file", [files.small, files.huge, files.turned, files.letter]);
+    await page.setInputFiles("#file", [here.files.small, here.files.huge, here.files.turned, here.files.letter]);
     await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]');
     assert.deepEqual(await states(page), ["done", "failed", "done", "failed"]);
     await page.click("li:nth-child(2) .thumb");
@@ -319,7 +286,7 @@ test("the computer gets the one picture that it was asked to do, and another pla
     assert.equal(await page.textContent("#where"), "On this device");
     await settled(page);
     assert.equal(await page.evaluate(() => localStorage.getItem("scotopic-settings")), null);
-    await page.setInputFiles("#file", files.small);
+    await page.setInputFiles("#file", here.files.small);
     await settled(page);
     assert.deepEqual(sent, ["huge.dng"]);
 
@@ -333,7 +300,7 @@ test("the computer gets the one picture that it was asked to do, and another pla
     });
     await settled(page);
     assert.deepEqual(sent, ["huge.dng"]);
-    await page.setInputFiles("#file", files.turned);
+    await page.setInputFiles("#file", here.files.turned);
     await settled(page);
     assert.deepEqual(sent, ["huge.dng", "turned.dng"]);
     assert.equal(await page.textContent("#where"), "On the computer");
@@ -351,12 +318,12 @@ test("the computer gets the one picture that it was asked to do, and another pla
 
 test("the computer tells the camera, takes the quality, and its going is said", async () => {
   const server = await serve();
-  const { page, context } = await visit(browser, server.url, {});
+  const { page, context } = await visit(here.browser, server.url, {});
   try {
     await page.click("#settings-open");
     await page.check('input[name="place"][value="computer"]');
     await page.keyboard.press("Escape");
-    await page.setInputFiles("#file", files.dark_eagles);
+    await page.setInputFiles("#file", here.files.dark_eagles);
     await settled(page);
     assert.match(await page.textContent("#picture-camera"), /ILCE-7SM2/i);
     const sizes = [];
@@ -385,10 +352,10 @@ test("the computer tells the camera, takes the quality, and its going is said", 
 });
 
 test("a new version taken in one tab reloads those with nothing open, and no others", async () => {
-  const own = join(folder, "renewed");
+  const own = join(here.folder, "renewed");
   await writeSite(own);
   const served = await host(own);
-  const { page: first, context } = await visit(browser, served.url);
+  const { page: first, context } = await visit(here.browser, served.url);
   try {
     await first.waitForFunction(() => window.crossOriginIsolated && document.documentElement.dataset.ready);
     const [empty, busy] = [await context.newPage(), await context.newPage()];
@@ -397,7 +364,7 @@ test("a new version taken in one tab reloads those with nothing open, and no oth
       await ready(page);
       await page.evaluate(() => (window.before = true));
     }
-    await busy.setInputFiles("#file", files.small);
+    await busy.setInputFiles("#file", here.files.small);
     assert.equal(await outcome(busy), "done");
     const precache = join(own, "precache.js");
     const words = await readFile(precache, "utf8");
@@ -421,7 +388,7 @@ test("a new version taken in one tab reloads those with nothing open, and no oth
 hosted("while the network comes its size and share are told, and a cancel holds at once", {
   line: { headers: ISOLATED, bytesPerSecond: 2e6 }, visitor: { serviceWorkers: "block" },
 }, async ({ page }) => {
-  await page.setInputFiles("#file", files.small);
+  await page.setInputFiles("#file", here.files.small);
   await page.waitForFunction(() => /^Fetching the network, 15 MB at most/.test(document.querySelector("#busy-words").textContent));
   assert.match(await page.textContent("#busy-share"), /^\d+%$/);
   await page.click("#cancel");
@@ -432,7 +399,7 @@ hosted("while the network comes its size and share are told, and a cancel holds 
 });
 
 hosted("a double click on Cancel cancels", { line: { headers: ISOLATED } }, async ({ page }) => {
-  await page.setInputFiles("#file", files.dark_eagles);
+  await page.setInputFiles("#file", here.files.dark_eagles);
   await page.waitForSelector('#stage[data-state="enhancing"]');
   await page.dblclick("#cancel", { delay: 150, force: true }).catch(() => {});
   await page.waitForTimeout(1000);
@@ -440,29 +407,29 @@ hosted("a double click on Cancel cancels", { line: { headers: ISOLATED } }, asyn
 });
 
 hosted("of a folder that is dropped the RAW photos are taken, those in its folders too", { line: { headers: ISOLATED } }, async ({ page }) => {
-  const card = join(folder, "DCIM");
+  const card = join(here.folder, "DCIM");
   const put = async (from, ...names) => {
     const path = join(card, ...names);
     await mkdir(join(path, ".."), { recursive: true });
     await copyFile(from, path);
   };
-  await put(files.small, "100MSDCF", "B.DNG");
-  await put(files.turned, "100MSDCF", "A.dng");
-  for (const passed of ["C.JPG", "._B.DNG", "dng", "B.xmp"]) await put(files.letter, "100MSDCF", passed);
-  await put(files.small, ".Trashes", "gone.dng");
-  await put(files.small, "top.dng");
+  await put(here.files.small, "100MSDCF", "B.DNG");
+  await put(here.files.turned, "100MSDCF", "A.dng");
+  for (const passed of ["C.JPG", "._B.DNG", "dng", "B.xmp"]) await put(here.files.letter, "100MSDCF", passed);
+  await put(here.files.small, ".Trashes", "gone.dng");
+  await put(here.files.small, "top.dng");
   await mkdir(join(card, "MISC"));
   await dropPaths(page, join(card, "MISC"));
   await toast(page, "There is no RAW photo in this folder");
   assert.equal(await page.isVisible("#start"), true);
-  await dropPaths(page, card, files.letter);
+  await dropPaths(page, card, here.files.letter);
   await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]');
   assert.deepEqual(await page.$$eval(".thumb", (thumbs) => thumbs.map(({ title }) => title)), ["top.dng", "A.dng", "B.DNG", "letter.dng"]);
   assert.deepEqual(await states(page), ["done", "done", "done", "failed"]);
 });
 
 hosted("the last picture can be closed, done or failed, and the next goes on", { line: { headers: ISOLATED }, visitor: { viewport: { width: 390, height: 844 } } }, async ({ page }) => {
-  for (const [file, state] of [[files.small, "done"], [files.letter, "failed"], [files.turned, "done"]]) {
+  for (const [file, state] of [[here.files.small, "done"], [here.files.letter, "failed"], [here.files.turned, "done"]]) {
     await page.setInputFiles("#file", file);
     await page.waitForSelector(`#stage[data-state="${state}"]`);
     assert.equal(await page.isVisible("#strip"), false);
@@ -472,16 +439,16 @@ hosted("the last picture can be closed, done or failed, and the next goes on", {
     assert.equal(await page.evaluate(() => document.activeElement.id), "main");
     assert.equal(await asks(page), false);
   }
-  await page.setInputFiles("#file", files.dark_eagles);
+  await page.setInputFiles("#file", here.files.dark_eagles);
   await page.waitForFunction(() => document.title !== "scotopic");
   await page.click("#close");
   assert.equal(await page.title(), "scotopic");
 });
 
 hosted("a file that is gone is said to be unreadable; what is no RAW photo is seen before it is read", { line: { headers: ISOLATED } }, async ({ page }) => {
-  const gone = join(folder, "gone.dng");
-  await copyFile(files.small, gone);
-  await page.setInputFiles("#file", [files.dark_eagles, gone]);
+  const gone = join(here.folder, "gone.dng");
+  await copyFile(here.files.small, gone);
+  await page.setInputFiles("#file", [here.files.dark_eagles, gone]);
   await rm(gone);
   await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
   await page.click("li:nth-child(2) .thumb");
@@ -510,163 +477,11 @@ for (const [kind, brand] of [["HEIC", "heic"], ["AVIF", "avif"]]) {
   });
 }
 
-/** What lies beyond the sides of the screen. */
-const beyond = (page) => page.evaluate(() => {
-  const wide = document.documentElement.scrollWidth;
-  const parts = [...document.querySelectorAll("button, h1, h2, h3, label, output, p, summary, dialog, select, input, .toast, .tag")]
-    .filter((part) => part.checkVisibility() && !part.closest(".visually-hidden, .strip, .skip") && !part.matches("#file"))
-    .map((part) => [part.id || part.className || part.textContent.trim(), part.getBoundingClientRect()])
-    .filter(([, box]) => box.width && (box.right > window.innerWidth + 1 || box.left < -1))
-    .map(([name]) => name);
-  return wide > window.innerWidth ? [`${wide} wide`, ...parts] : parts;
-});
-
-hosted("the start page fits every width, in both languages", { line: { headers: ISOLATED } }, async ({ page }) => {
-  for (const language of ["en", "de"]) {
-    await page.click("#settings-open");
-    await page.selectOption("#language", language);
-    await page.keyboard.press("Escape");
-    for (const [width, height] of [[320, 568], [390, 844], [641, 375], [667, 375], [700, 375], [760, 600], [849, 600], [1280, 800]]) {
-      await page.setViewportSize({ width, height });
-      assert.deepEqual(await beyond(page), [], `${language} ${width}`);
-    }
-  }
-});
-
-for (const [width, height] of [[320, 568], [390, 844], [1280, 800]]) {
-  hosted(`text twice as large stays on a screen ${width} wide`, {
-    line: { headers: ISOLATED }, visitor: { viewport: { width, height }, locale: "de-DE" },
-  }, async ({ page }) => {
-    await page.evaluate(() => (document.documentElement.style.fontSize = "200%"));
-    const look = async (where) => assert.deepEqual(await beyond(page), [], where);
-    await look("start");
-    await page.setInputFiles("#file", [files.small, files.letter]);
-    await settled(page);
-    await look("work");
-    await page.click("#save");
-    await toast(page, "gesichert");
-    await look("toast");
-    for (const dialog of ["settings", "help"]) {
-      await page.click(`#${dialog}-open`, { timeout: 5000 });
-      await look(dialog);
-      const box = await page.locator(`#${dialog}`).boundingBox();
-      assert.ok(box.y >= 0 && box.y + box.height <= height, dialog);
-      await page.keyboard.press("Escape");
-    }
-    await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
-    await page.click("li:nth-child(2) .thumb");
-    await look("failure");
-  });
-}
-
-/** What of Save JPEG lies on the screen: its height, and that of all of it. */
-const saveSeen = (page) => page.evaluate(() => {
-  const box = document.querySelector("#save").getBoundingClientRect();
-  const bar = document.querySelector(".actions").getBoundingClientRect();
-  const [top, bottom] = [Math.max(box.top, bar.top, 0), Math.min(box.bottom, bar.bottom, window.innerHeight)];
-  return [Math.round(bottom - top), Math.round(box.height)];
-});
-
-for (const [width, height, text, rows] of [
-  [844, 390, 100, 1], [667, 320, 100, 1], [320, 568, 100, 2], [390, 844, 100, 2], [844, 390, 200], [1280, 800, 200], [390, 844, 200], [320, 568, 200],
-]) {
-  hosted(`what saves is on a screen of ${width}x${height}, text ${text}%`, {
-    line: { headers: ISOLATED }, visitor: { viewport: { width, height } },
-  }, async ({ page }) => {
-    await page.evaluate((text) => (document.documentElement.style.fontSize = `${text}%`), text);
-    for (const more of [files.small, files.turned]) {
-      await page.setInputFiles("#file", more);
-      await settled(page);
-      const [seen, whole] = await saveSeen(page);
-      assert.ok(seen >= whole, `${seen} of ${whole} pixels`);
-    }
-    if (!rows) return;
-    const bar = await page.locator(".actions").boundingBox();
-    assert.ok(bar.y + bar.height <= height + 1, `the bar ends at ${bar.y + bar.height}`);
-    assert.ok(bar.height < 32 + 52 * rows, `the bar is ${bar.height} high`);
-    const room = await page.evaluate(() => {
-      const above = innerWidth > 640 ? document.querySelector(".panel") : document.querySelector("#stage");
-      const free = innerWidth > 640 ? above.getBoundingClientRect().top : above.getBoundingClientRect().bottom;
-      return document.querySelector(".actions").getBoundingClientRect().top - free;
-    });
-    assert.ok(room >= 150, `${room} pixels for sliders`);
-  });
-}
-
-for (const [width, height] of [[640, 400], [390, 844], [320, 568]]) {
-  hosted(`nothing that has the focus lies behind the picture at ${width}x${height}`, {
-    line: { headers: ISOLATED }, visitor: { viewport: { width, height } },
-  }, async ({ page }) => {
-    await page.setInputFiles("#file", [files.small, files.turned]);
-    await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
-    await settled(page);
-    const reached = [];
-    for (const key of ["Tab", "Shift+Tab"]) {
-      for (let presses = 0; presses < 32; presses += 1) {
-        await page.keyboard.press(key);
-        const [name, hidden] = await page.evaluate(() => {
-          const focused = document.activeElement;
-          const seen = focused.matches("[type=radio]") ? focused.closest("label") : focused;
-          const box = seen.getBoundingClientRect();
-          const visible = [0.25, 0.5, 0.75].some((part) => {
-            const at = document.elementFromPoint(box.left + box.width * part, box.top + box.height / 2);
-            return at && seen.contains(at);
-          });
-          const name = focused.id || focused.value || focused.className;
-          return [name, focused !== document.body && !visible];
-        });
-        assert.ok(!hidden, `${key}: ${name} is hidden`);
-        reached.push(name);
-      }
-    }
-    const before = (first, second) => reached.indexOf(first) >= 0 && reached.indexOf(first) < reached.indexOf(second);
-    assert.ok(before("canvas", "thumb") && before("thumb", "ev") && before("ev", "save"), reached.join());
-  });
-}
-
-const PHONE = {
-  viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true,
-  userAgent: "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36",
-};
-
-hosted("on a phone several photos are enhanced by themselves", { line: { headers: ISOLATED }, visitor: PHONE }, async ({ page }) => {
-  await page.setInputFiles("#file", [files.dark_eagles, files.letter, files.small, files.turned]);
-  await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
-  await page.waitForSelector('li:nth-child(4) .thumb[data-state="done"]');
-  assert.equal(await page.textContent("#picture-name"), "dark_eagles.dng");
-  assert.equal(await page.getAttribute("#stage", "data-state"), "done");
-});
-
-hosted("a photo too large to be worked on beside another shows its preview, says so, and waits until it is chosen", {
-  line: { headers: ISOLATED }, visitor: PHONE,
-}, async ({ page }) => {
-  await page.setInputFiles("#file", [files.small, files.wide, files.turned]);
-  await toast(page, "wide.dng is large for this device: choose it to work on it");
-  await page.waitForSelector('li:nth-child(3) .thumb[data-state="done"]');
-  const large = page.locator("li:nth-child(2) .thumb");
-  assert.equal(await large.getAttribute("data-state"), "resting");
-  assert.equal(await large.getAttribute("aria-label"), "wide.dng, waits until you choose it");
-  assert.ok(await large.getAttribute("data-thumb"), "its preview is there");
-  await large.click();
-  await page.waitForSelector('#stage[data-state="enhancing"]');
-});
-
-hosted("the keyboard goes on where a picture was removed", { line: { headers: ISOLATED } }, async ({ page }) => {
-  await page.setInputFiles("#file", [files.small, files.letter, files.turned]);
-  await page.waitForSelector('li:nth-child(3) .thumb[data-state="done"]');
-  const focused = () => page.evaluate(() => document.activeElement.getAttribute("aria-label") || document.activeElement.id);
-  for (const [at, next] of [[2, /^turned/], [2, /^main$/]]) {
-    await page.focus(`li:nth-child(${at}) .remove`);
-    await page.keyboard.press("Enter");
-    assert.match(await focused(), next);
-  }
-});
-
 hosted("a graphics processor that is refused is told of", { line: { headers: ISOLATED } }, async ({ page }) => {
   await page.click("#settings-open");
   await page.selectOption("#engine", "webgpu");
   await page.keyboard.press("Escape");
-  await page.setInputFiles("#file", files.small);
+  await page.setInputFiles("#file", here.files.small);
   assert.equal(await outcome(page), "done");
   await page.click("#settings-open");
   assert.match(await page.textContent("#engine-now"), /Now: wasm.* WebGPU is not used: there is no graphics processor/);
