@@ -316,8 +316,11 @@ HANDED_OVER = {
     "a text": (b"dear diary\n" * 50, "not-raw", "document"),
     "a PDF": (b"%PDF-1.7\n\0" + bytes(500), "not-raw", "document"),
     "a PNG": (b"\x89PNG\r\n\x1a\n" + bytes(500), "not-raw", "PNG"),
-    "nothing": (b"", "not-raw", "empty"),
-    "zeros": (bytes(5000), "unsupported", "camera"),
+    "a HEIC of several layers": (b"\0\0\0\x24ftypheis" + bytes(500), "jpeg", "HEIC"),
+    "an old MOV": (b"\0\0\0\x08wide\0\0\x40\0mdat" + bytes(500), "not-raw", "video"),
+    "an archive": (b"PK\x03\x04\x14\0" + bytes(500), "not-raw", "archive"),
+    "nothing": (b"", "truncated", None),
+    "zeros": (bytes(5000), "truncated", None),
     "chance": (np.random.default_rng(3).bytes(5000), "unsupported", "camera"),
 }
 
@@ -328,8 +331,12 @@ def test_what_is_no_raw_file_is_called_by_its_name(tmp_path: Path) -> None:
         paths.append(tmp_path / f"{name}.dng")
         paths[-1].write_bytes(content)
     pages = read_all(paths, tmp_path / "page")
-    found = {path.stem: (page["code"], page["facts"]["kind"]) for path, page in pages.items()}
+    found = {path.stem: (page["code"], page["facts"].get("kind")) for path, page in pages.items()}
     assert found == {name: (code, kind) for name, (_, code, kind) in HANDED_OVER.items()}
+    for path in paths:
+        with pytest.raises(ReadError) as refusal:
+            read(path)
+        assert HANDED_OVER[path.stem][1] in CODES[type(refusal.value)]
 
 
 def test_files_cut_short_anywhere_are_refused_with_words(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_bytes_and_not_names_decide_what_is_no_raw_file(tmp_path, name):
 
 def test_an_empty_file_a_folder_and_nothing_at_all_are_told_apart(tmp_path):
     (tmp_path / "empty.arw").touch()
-    with pytest.raises(NotRawError, match="empty"):
+    with pytest.raises(DamagedFileError, match="empty"):
         read(tmp_path / "empty.arw")
     with pytest.raises(ReadError, match="folder"):
         read(tmp_path)

@@ -43,7 +43,14 @@ PAGES_MAX = 64
 """Directories looked at: cameras write a dozen, and one for each frame of a burst."""
 
 _ISO_MEDIA_RAW = {b"crx "}
-_ISO_MEDIA_PICTURES = {b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"avif", b"avis"}
+_ISO_MEDIA_PICTURES = {
+    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"),
+    *(b"avif", b"avis"),
+}
+_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+"""What a film begins with that has no brand: older cameras' MOV."""
+
+_ARCHIVES = (b"PK\x03\x04", b"Rar!\x1a", b"7z\xbc\xaf\x27", b"\x1f\x8b\x08")
 
 
 def check_is_file(path: Path) -> None:
@@ -73,14 +80,18 @@ def check_is_raw(path: Path) -> None:
             head = file.read(4096)
     except OSError as error:
         raise ReadError(f"{path}: cannot be read ({error.strerror})") from error
-    if not head:
-        raise NotRawError(f"{path.name}: the file is empty (0 bytes); copy it from the card again")
+    if not any(head):
+        words = "begins with nothing but zeros" if head else "is empty (0 bytes)"
+        raise DamagedFileError(f"{path.name}: the file {words}; copy it from the card again")
     for offset, magic, kind in _DEVELOPED:
         if head[offset : offset + len(magic)] == magic:
             raise NotRawError(f"{path.name}: is {kind}, not a RAW file; {_DEVELOPED_ADVICE}")
-    if head[4:8] == b"ftyp" and head[8:12] not in _ISO_MEDIA_RAW:
-        kind = "a HEIC or AVIF picture" if head[8:12] in _ISO_MEDIA_PICTURES else "a video"
+    if head[4:8] in _QUICKTIME or (head[4:8] == b"ftyp" and head[8:12] not in _ISO_MEDIA_RAW):
+        is_picture = head[4:8] == b"ftyp" and head[8:12] in _ISO_MEDIA_PICTURES
+        kind = "a HEIC or AVIF picture" if is_picture else "a video"
         raise NotRawError(f"{path.name}: is {kind}, not a RAW file; {_DEVELOPED_ADVICE}")
+    if head.startswith(_ARCHIVES):
+        raise NotRawError(f"{path.name}: is an archive, not a RAW file; unpack it, and give the photos in it")
     if head.lstrip()[:5] in (b"%PDF-", b"<?xml", b"<html", b"<!DOC") or _is_text(head):
         raise NotRawError(f"{path.name}: is a document, not a RAW file; choose a photo's RAW file")
     if _is_developed_tiff(path, head):

@@ -21,7 +21,7 @@ hosted("the start page fits every width, in both languages", { line: { headers: 
     await page.click("#settings-open");
     await page.selectOption("#language", language);
     await page.keyboard.press("Escape");
-    for (const [width, height] of [[320, 568], [390, 844], [641, 375], [667, 375], [700, 375], [760, 600], [849, 600], [1280, 800]]) {
+    for (const [width, height] of [[320, 568], [390, 844], [568, 320], [641, 375], [667, 375], [700, 375], [760, 600], [849, 600], [1280, 800]]) {
       await page.setViewportSize({ width, height });
       assert.deepEqual(await beyond(page), [], `${language} ${width}`);
     }
@@ -122,6 +122,43 @@ for (const [width, height] of [[640, 400], [390, 844], [320, 568]]) {
   });
 }
 
+hosted("of a failure the way out is on the screen, or where a thumb scrolls to", { line: { headers: ISOLATED } }, async ({ page }) => {
+  const buffer = Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xe1]), Buffer.alloc(600)]);
+  await page.setInputFiles("#file", { name: "IMG_0001.DNG", mimeType: "", buffer });
+  await page.waitForSelector('#stage[data-state="failed"]');
+  for (const [width, height] of [[390, 664], [360, 640], [320, 568], [667, 331], [568, 320], [740, 360], [1280, 800]]) {
+    await page.setViewportSize({ width, height });
+    const seen = await page.evaluate(async () => {
+      const button = document.querySelector("#notice-pick");
+      button.scrollIntoView({ block: "nearest" });
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+      const box = button.getBoundingClientRect();
+      const at = document.elementFromPoint(box.left + box.width / 2, box.bottom - 4);
+      const notice = document.querySelector("#notice");
+      return { seen: button.contains(at), inside: Math.round(notice.scrollTop), page: Math.round(scrollY) };
+    });
+    assert.deepEqual({ ...seen, page: 0 }, { seen: true, inside: 0, page: 0 }, `${width}x${height}`);
+  }
+});
+
+hosted("a picture keeps its room on a low screen held sideways", { line: { headers: ISOLATED } }, async ({ page }) => {
+  await page.setInputFiles("#file", here.files.small);
+  await settled(page);
+  for (const [width, height] of [[568, 320], [667, 331], [640, 360]]) {
+    await page.setViewportSize({ width, height });
+    const box = await page.locator("#stage").boundingBox();
+    assert.ok(box.height >= 0.6 * height && box.width >= 0.5 * width, `${width}x${height}: ${box.width}x${box.height}`);
+  }
+});
+
+hosted("the names of the two developments lie beside each other, however large the text", {
+  line: { headers: ISOLATED }, visitor: { viewport: { width: 320, height: 568 }, locale: "de-DE" },
+}, async ({ page }) => {
+  await page.evaluate(() => (document.documentElement.style.fontSize = "200%"));
+  const [left, right] = await Promise.all(["left", "right"].map((side) => page.locator(`.demo .tag.${side}`).boundingBox()));
+  assert.ok(left.x + left.width <= right.x, `${left.x + left.width} and ${right.x}`);
+});
+
 const PHONE = {
   viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true,
   userAgent: "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Mobile Safari/537.36",
@@ -158,4 +195,35 @@ hosted("the keyboard goes on where a picture was removed", { line: { headers: IS
     await page.keyboard.press("Enter");
     assert.match(await focused(), next);
   }
+});
+
+hosted("a finger that scrolls moves no slider", { line: { headers: ISOLATED }, visitor: PHONE }, async ({ page, context }) => {
+  await page.setInputFiles("#file", here.files.small);
+  await settled(page);
+  const hands = await context.newCDPSession(page);
+  const touch = async (id, across, up) => {
+    const box = await page.locator(id).boundingBox();
+    const [x, y] = [box.x + box.width * 0.3, box.y + box.height / 2];
+    for (let step = 0; step <= 12; step += 1) {
+      const touchPoints = [{ x: x + across * step, y: y - up * step, id: 1 }];
+      await hands.send("Input.dispatchTouchEvent", { type: step ? "touchMove" : "touchStart", touchPoints });
+      await page.waitForTimeout(16);
+    }
+    await hands.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+    await settled(page);
+  };
+  const values = () => page.evaluate(() => {
+    const { ev, strength, temperature, tint, wb } = document.querySelector("form").elements;
+    return [ev.value, strength.value, temperature.value, tint.value, wb.value];
+  });
+  const before = await values();
+  for (const id of ["#ev", "#strength", "#temperature"]) {
+    await page.evaluate(() => scrollTo(0, 0));
+    await touch(id, 0, 15);
+    assert.ok(await page.evaluate(() => scrollY) > 0, `${id}: the page scrolls`);
+    assert.deepEqual(await values(), before, id);
+  }
+  await page.evaluate(() => scrollTo(0, 0));
+  await touch("#ev", 8, 0);
+  assert.notEqual((await values())[0], before[0], "a finger that goes along a slider moves it");
 });

@@ -46,6 +46,7 @@ export class Controls {
     });
     takes(temperature, () => ({ temperature_k: kelvinAt(Number(temperature.value)) }));
     takes(tint, () => ({ tint: Number(tint.value) }));
+    for (const slider of [ev, strength, temperature, tint]) this.leaveToScrolling(slider);
     for (const radio of form.elements.wb) radio.addEventListener("change", () => this.moved(false));
     // A slider goes back to where it began by a double click, as in other editors.
     for (const [slider, value] of [[ev, START.ev], [strength, START.strength]]) {
@@ -61,6 +62,21 @@ export class Controls {
       this.changed(this.settings, false);
     });
     form.addEventListener("submit", (event) => event.preventDefault());
+  }
+
+  /** A finger that scrolls may land on a slider: what it moved there goes back once the browser takes it for scrolling. */
+  leaveToScrolling(slider) {
+    let before = null;
+    slider.addEventListener("pointerdown", () => {
+      before = { value: slider.value, wb: this.form.elements.wb.value, own: this.own };
+    });
+    slider.addEventListener("pointercancel", () => {
+      if (!before || slider.value === before.value) return;
+      slider.value = before.value;
+      this.form.elements.wb.value = before.wb;
+      this.own = before.own;
+      this.moved(false);
+    });
   }
 
   moved(moving) {

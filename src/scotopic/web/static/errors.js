@@ -12,7 +12,7 @@ export class ScotopicError extends Error {
   }
 }
 
-/** A developed picture, a video, a text, nothing at all. `code` jpeg for what phones hand over instead of RAW. */
+/** A developed picture, a video, a text, an archive. `code` jpeg for what phones hand over instead of RAW. */
 export const notRaw = (kind, message, code = "not-raw") => new ScotopicError(code, message, { kind });
 
 /** A RAW file, but cut short or broken. */

@@ -18,9 +18,12 @@ const DEVELOPED = [
 ];
 const ISO_MEDIA_RAW = ["crx "];
 const ISO_MEDIA_PICTURES = {
-  HEIC: ["heic", "heix", "mif1", "msf1", "hevc"],
+  HEIC: ["heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "mif1", "msf1"],
   AVIF: ["avif", "avis"],
 };
+/** What a film begins with that has no brand: older cameras' MOV. */
+const QUICKTIME = ["moov", "mdat", "wide", "free", "skip", "pnot"];
+const ARCHIVES = ["PK\x03\x04", "Rar!\x1a", "7z\xbc\xaf\x27", "\x1f\x8b\x08"];
 const DOCUMENTS = ["%PDF-", "<?xml", "<html", "<!DOC"];
 
 /** RGB, CMYK, YCbCr and Lab. */
@@ -32,22 +35,24 @@ const VENDORS_FROM = 32767;
 /** How many bytes tell what a file is, if it is no RAW photo. */
 export const HEAD = 4096;
 
-/** Throw if a file that begins with these bytes (HEAD of them, or all there are) is none: jpeg, not-raw. */
+/** Throw if a file that begins with these bytes (HEAD of them, or all there are) is none: jpeg, not-raw, truncated. */
 export function checkHead(bytes) {
   const head = String.fromCharCode(...bytes.subarray(0, HEAD));
-  if (!head) throw notRaw("empty", "the file is empty (0 bytes)");
+  if (!/[^\0]/.test(head)) throw damaged(`the file ${head ? "begins with nothing but zeros" : "is empty (0 bytes)"}`);
   for (const [at, magic, kind] of DEVELOPED) {
     if (head.startsWith(magic, at)) {
       throw notRaw(kind, `is a ${kind} picture, not a RAW file`, kind === "JPEG" ? "jpeg" : "not-raw");
     }
   }
-  const brand = head.slice(8, 12);
-  if (head.slice(4, 8) === "ftyp" && !ISO_MEDIA_RAW.includes(brand)) {
+  const [box, brand] = [head.slice(4, 8), head.slice(8, 12)];
+  if (QUICKTIME.includes(box)) throw notRaw("video", "is a video, not a RAW file");
+  if (box === "ftyp" && !ISO_MEDIA_RAW.includes(brand)) {
     const [kind] = Object.entries(ISO_MEDIA_PICTURES).find(([, brands]) => brands.includes(brand)) ?? [];
     if (!kind) throw notRaw("video", "is a video, not a RAW file");
     // A phone's photo library hands these over in place of the RAW file, as it does JPEGs.
     throw notRaw(kind, "is a HEIC or AVIF picture, not a RAW file", "jpeg");
   }
+  if (ARCHIVES.some((magic) => head.startsWith(magic))) throw notRaw("archive", "is an archive, not a RAW file");
   if (DOCUMENTS.some((word) => head.trimStart().startsWith(word)) || isText(bytes.subarray(0, HEAD))) {
     throw notRaw("document", "is a document, not a RAW file");
   }
