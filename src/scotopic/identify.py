@@ -91,7 +91,9 @@ def check_is_raw(path: Path) -> None:
         kind = "a HEIC or AVIF picture" if is_picture else "a video"
         raise NotRawError(f"{path.name}: is {kind}, not a RAW file; {_DEVELOPED_ADVICE}")
     if head.startswith(_ARCHIVES):
-        raise NotRawError(f"{path.name}: is an archive, not a RAW file; unpack it, and give the photos in it")
+        raise NotRawError(
+            f"{path.name}: is an archive, not a RAW file; unpack it, and give the photos in it"
+        )
     if head.lstrip()[:5] in (b"%PDF-", b"<?xml", b"<html", b"<!DOC") or _is_text(head):
         raise NotRawError(f"{path.name}: is a document, not a RAW file; choose a photo's RAW file")
     if _is_developed_tiff(path, head):
