@@ -60,7 +60,9 @@ def test_what_nobody_sees_is_left_alone(photo, rng, sigmas):
     assert lines_off(with_offset(mosaic, sigmas, 1, [40, 163]), NOISE) == []
 
 
-@pytest.mark.parametrize("ratio", [4, 30, 300])
+@pytest.mark.parametrize(
+    "ratio", [pytest.param(4, marks=pytest.mark.slow), 30, pytest.param(300, marks=pytest.mark.slow)]
+)
 def test_the_world_has_no_such_lines(rng, ratio):
     for scene in load_all():
         mosaic = expose(scene.camera, SENSOR, ratio, rng)

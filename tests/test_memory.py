@@ -43,8 +43,13 @@ BYTES_OF_A_TILES_PIXEL = 100
 
 @pytest.mark.parametrize(
     ("megapixels", "options"),
-    [(24, []), (24, ["--finished"]), (12, ["--model", "bayer-best", "--device", "openvino"])],
-    ids=["mosaic", "finished colours", "openvino"],
+    [
+        pytest.param(24, [], id="mosaic"),
+        pytest.param(24, ["--finished"], id="finished colours", marks=pytest.mark.slow),
+        pytest.param(
+            12, ["--model", "bayer-best", "--device", "openvino"], id="openvino", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_a_picture_takes_at_most_600_mb_and_20_bytes_a_pixel(tmp_path, megapixels, options):
     if "openvino" in options:

@@ -77,7 +77,7 @@ def test_the_size_of_tiles_does_not_change_the_result(model, scene):
     assert np.abs(small - large).max() < 1e-3 * max(1, np.abs(large).max())
 
 
-@pytest.mark.parametrize(("ratio", "iso"), [(100, 250), (300, 320)])
+@pytest.mark.parametrize(("ratio", "iso"), [pytest.param(100, 250, marks=pytest.mark.slow), (300, 320)])
 def test_the_model_is_better_than_brightening_and_than_the_best_blur(model, ratio, iso):
     gains = []
     for number, scene in enumerate(load_all(limit=9)[::3]):
