@@ -182,6 +182,68 @@ def test_a_run_of_which_something_came_is_finished_in_its_journal(tmp_path, play
     }
 
 
+def treat_all(job: RemoteJob) -> Told:
+    target = local_path(job.target)
+    assert target is not None
+    assert not target.exists()
+    target.write_bytes(b"a result")
+    return "done", 1.0, {}, ""
+
+
+def said(words: str) -> str:
+    return " ".join(words.split())
+
+
+def test_a_photo_keeps_its_results_name_and_no_other_is_taken_for_it(tmp_path, played, card):
+    played(treat_all)
+    out = tmp_path / "out"
+    assert enhance(card, out)[0] == 0
+    # One that comes first in the folder's order, and would take the name.
+    (card / "GOOD.arw").write_bytes(b"another photo")
+    status, words = enhance(card, out, "--skip-existing")
+    assert status == 0, words
+    assert "3 files: 1 done, 2 skipped" in said(words)
+    lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    assert {line["file"]: line["output"] for line in lines if line.get("status") == "done"} == {
+        str(card / "good.arw"): "good-scotopic.jpg",
+        str(card / "bad.arw"): "bad-scotopic.jpg",
+        str(card / "GOOD.arw"): "GOOD_arw-scotopic.jpg",
+    }
+    status, words = enhance(card, out, "--resume")
+    assert (status, "3 files: 3 skipped" in said(words)) == (0, True)
+
+
+def test_when_a_photo_was_taken_is_noted_and_tells_that_it_is_the_same_one(tmp_path, played, card):
+    played(lambda job: (*treat_all(job)[:2], {"taken": "2026:05:01 09:00:00"}, ""))
+    out = tmp_path / "out"
+    assert enhance(card, out)[0] == 0
+    lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
+    assert {line.get("taken") for line in lines if line.get("status") == "done"} == {"2026:05:01 09:00:00"}
+
+
+def test_an_interrupted_run_is_told_of(tmp_path, played, card):
+    played(treat_all)
+    out = tmp_path / "out"
+    hint = "was interrupted; --resume goes on with it"
+    assert hint not in said(enhance(card, out)[1])
+    kept = [line for line in (out / NAME).read_text().splitlines() if "finished" not in line]
+    (out / NAME).write_text("".join(f"{line}\n" for line in kept))
+    assert hint not in said(enhance(card, out, "--resume", "--json")[1])
+    (out / NAME).write_text("".join(f"{line}\n" for line in kept))
+    assert hint in said(enhance(card, out)[1])
+
+
+def test_one_photo_goes_to_the_file_that_is_named_and_its_journal_beside_it(tmp_path, played, card):
+    played(treat_all)
+    out = tmp_path / "out" / "x.png"
+    assert enhance(card / "good.arw", out)[0] == 0
+    assert {path.name for path in out.parent.iterdir()} == {NAME, "x.png"}
+    assert out.read_bytes() == b"a result"
+    assert enhance(card / "good.arw", out, "--resume")[0] == 0
+    status, words = enhance(card, out.with_name("y.png"))
+    assert (status, "y.png is one file, but there are 2 pictures" in said(words)) == (2, True)
+
+
 def test_a_run_of_which_nothing_came_leaves_nothing(tmp_path, played, card):
     (card / "good.arw").unlink()
     played(treat_only_good)

@@ -303,6 +303,21 @@ def test_a_result_that_was_there_before_it_was_begun_is_not_what_a_killed_run_ma
     assert enhance(tmp_path / "card", "-o", out, "--resume")[1][0]["status"] == status
 
 
+def test_what_a_killed_run_had_begun_and_made_is_no_other_photos(tmp_path, out, rng):
+    first = taken(tmp_path / "A" / "DSC1.dng", MORNING, rng)
+    assert enhance(first.parent, "-o", out)[0] == 0
+    lines = [
+        line for line in (out / NAME).read_text().splitlines() if '"started"' in line or "settings" in line
+    ]
+    (out / NAME).write_text("".join(f"{line}\n" for line in lines))
+    # Of one time and camera: the result's EXIF tells nothing.
+    second = taken(tmp_path / "B" / "DSC1.dng", MORNING, rng)
+    assert names(out, out, second, first) == ["DSC1_dng-scotopic.jpg", "DSC1-scotopic.jpg"]
+    with (out / NAME).open("a") as journal:
+        journal.write(lines[-1].replace('"started"', '"failed"') + "\n")
+    assert names(out, out, second) == ["DSC1-scotopic.jpg"]
+
+
 def test_places_that_cannot_be_looked_at_and_torn_lines_stop_nobody(tmp_path, rng):
     source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
     far = {
@@ -450,7 +465,7 @@ def test_lines_of_a_journal_whose_places_are_no_text_are_passed_by(tmp_path):
     (tmp_path / NAME).write_text(
         '{"scotopic": "1", "journal": 3}\n{"status": "done", "file": null, "output": "a.jpg"}\n'
     )
-    assert Past.read(tmp_path / NAME).line_of_result(tmp_path / "a.jpg") is None
+    assert Past.read(tmp_path / NAME).line_of_result(str(tmp_path / "a.jpg")) is None
 
 
 def test_a_watched_folder_that_goes_and_comes_is_told_once_each(tmp_path, out, rng, at_once):

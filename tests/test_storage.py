@@ -22,6 +22,7 @@ from scotopic.errors import ReadError, SettingsError, WriteError  # noqa: E402
 from scotopic.jobs import storage  # noqa: E402
 from scotopic.jobs.cluster import Actor, item_of, treat_remote  # noqa: E402
 from scotopic.jobs.journal import NAME, Journal, settings_in_words  # noqa: E402
+from scotopic.jobs.past import Past  # noqa: E402
 from scotopic.jobs.session import Session  # noqa: E402
 from scotopic.jobs.worker import ModelChoice  # noqa: E402
 from scotopic.sensor import expose, sony_a7s2  # noqa: E402
@@ -44,7 +45,7 @@ def far(tmp_path, photo):
 
 
 def laid_out(*sources: str, output: str = "memory://out") -> list[storage.RemoteJob]:
-    return storage.lay_out(list(sources), output, "jpg", "scotopic", enhanced=False)
+    return storage.lay_out(list(sources), output, None, "scotopic", enhanced=False)[0]
 
 
 def test_a_bucket_is_laid_out_as_a_folder_is(far):
@@ -61,6 +62,97 @@ def test_a_bucket_is_laid_out_as_a_folder_is(far):
     ]
     (single,) = laid_out("memory://bucket/B/IMG_2.dng")
     assert single.target == "memory:///out/IMG_2-scotopic.jpg"
+
+
+def test_what_is_named_twice_is_done_once(far, tmp_path):
+    whole = laid_out("memory://bucket")
+    overlapping = laid_out("memory://bucket/B/IMG_2.dng", "memory://bucket", "memory:///bucket/A/")
+    assert {job.source for job in overlapping} == {job.source for job in whole}
+    assert len(overlapping) == len(whole)
+    card = tmp_path / "card"
+    card.mkdir()
+    for name in ("a.arw", "b.arw"):
+        (card / name).write_bytes(b"a photo")
+    (tmp_path / "link").symlink_to(card)
+    for places in (
+        [card / "a.arw", card],
+        [card, f"file://{card}/"],
+        [tmp_path / "link", card / ".." / "card"],
+    ):
+        jobs = laid_out(*map(str, places), output=str(tmp_path / "out"))
+        assert [Path(job.source).name for job in jobs] == ["a.arw", "b.arw"]
+
+
+def test_the_mark_of_a_folder_is_no_photo(monkeypatch):
+    class Marked(MemoryFileSystem):
+        def find(self, path: str, **_: object) -> dict[str, object]:
+            return {f"{path}/{name}": {"size": 1} for name in ("a.dng", "folder.dng/")}
+
+        def isdir(self, path: str) -> bool:
+            return path == "/raws"
+
+    monkeypatch.setattr(storage, "_system", lambda words: (Marked(), words.removeprefix("memory:/")))
+    assert [job.name for job in laid_out("memory://raws")] == ["a.dng"]
+
+
+def test_one_photo_goes_to_the_file_that_is_named(far, tmp_path):
+    one = "memory://bucket/B/IMG_2.dng"
+    for output in ("memory:///out/x.PNG", storage.address(str(tmp_path / "x.PNG"))):
+        ((job,), kind) = storage.lay_out([one], output, None, "scotopic", enhanced=False)
+        assert (job.target, kind) == (output, "png")
+        with pytest.raises(SettingsError, match="is one file, but there are 3 pictures"):
+            laid_out("memory://bucket", output=output)
+        with pytest.raises(SettingsError, match=r"says png, --format says jpg"):
+            storage.lay_out([one], output, "jpg", "scotopic", enhanced=False)
+    with pytest.raises(SettingsError, match=r"no picture format called \.bmp"):
+        laid_out(one, output="memory://out/x.bmp")
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(SettingsError, match="is a file, but a folder is needed"):
+        laid_out(one, output=str(tmp_path / "x"))
+    (tmp_path / "x.png").mkdir()
+    (job,) = laid_out(one, output=str(tmp_path / "x.png"))
+    assert storage.local_path(job.target) == tmp_path / "x.png" / "IMG_2-scotopic.jpg"
+    made = tmp_path / "y.jpg"
+    made.write_bytes(b"made")
+    # fsspec finds a file that is named, and tells nothing of it.
+    assert storage.existing(storage.address(str(made))) == {storage.address(str(made)): 4}
+
+
+def test_a_result_takes_no_photos_place_elsewhere_either(far):
+    with pytest.raises(SettingsError, match="is one of the photos to read"):
+        storage.lay_out(["memory://bucket"], "memory://bucket", "dng", "scotopic", enhanced=True)
+
+
+def test_photos_elsewhere_keep_their_results_names_in_later_runs(far, tmp_path):
+    place = tmp_path / "j.jsonl"
+    _, capital, other = laid_out("memory://bucket")
+
+    def targets(past: Past) -> dict[str, str]:
+        jobs, _ = storage.lay_out(
+            ["memory://bucket"], "memory://out", None, "scotopic", past, enhanced=False
+        )
+        return {job.source.rpartition("bucket/")[2]: job.target.rpartition("out/")[2] for job in jobs}
+
+    # Of an earlier run, when the other photo of this name was not there yet; it was interrupted.
+    with journal_of(place) as journal:
+        journal.note("done", capital.source, "memory:///out/A/IMG_1-scotopic.jpg", state=capital.state)
+        journal.note(
+            "started", other.source, "memory:///out/B/IMG_2_dng-scotopic.jpg", was_there=False, state="old"
+        )
+    expected = {
+        "A/IMG_1.dng": "A/IMG_1_dng-scotopic.jpg",
+        "A/img_1.DNG": "A/IMG_1-scotopic.jpg",
+        # A replaced object is told as changed: its name stays, too.
+        "B/IMG_2.dng": "B/IMG_2_dng-scotopic.jpg",
+    }
+    assert targets(Past.read(place)) == expected
+    # The journal keeps a name for a photo that is not among these: whether it is there still is not asked.
+    with journal_of(place) as journal:
+        journal.note(
+            "done", "memory:///elsewhere/IMG_2.dng", "memory:///out/B/IMG_2-scotopic.jpg", state="1"
+        )
+        journal.note("failed", other.source, "memory:///out/B/IMG_2_dng-scotopic.jpg")
+    assert targets(Past.read(place)) == expected
 
 
 def test_files_elsewhere_are_treated_and_nothing_of_them_stays_here(far, tmp_path, monkeypatch):
@@ -261,7 +353,7 @@ def test_runs_of_one_machine_and_of_a_cluster_go_on_with_each_others_work(tmp_pa
     (card / "a.arw").write_bytes(b"a photo")
     (out / "a-scotopic.jpg").write_bytes(b"a result")
     local = Job(card / "a.arw", out / "a-scotopic.jpg")
-    far = storage.lay_out([str(card)], str(out), "jpg", "scotopic", enhanced=False)
+    far = laid_out(str(card), output=str(out))
     place = out / NAME
     with journal_of(place) as journal:
         session = Session(journal, Settings())
@@ -287,7 +379,7 @@ def test_paths_and_addresses_of_this_machine_are_the_same(tmp_path):
     path = tmp_path / "a b" / "ü.dng"
     path.parent.mkdir()
     path.write_bytes(b"")
-    (job,) = storage.lay_out([str(path)], str(tmp_path), "jpg", "scotopic", enhanced=False)
+    (job,) = laid_out(str(path), output=str(tmp_path))
     assert storage.local_path(job.source) == path
     assert storage.local_path(job.target) == tmp_path / "ü-scotopic.jpg"
     (tmp_path / "ü-scotopic.jpg").write_bytes(b"")

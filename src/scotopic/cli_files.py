@@ -23,6 +23,7 @@ from scotopic.folders import ANOTHER_RESULTS, making
 if TYPE_CHECKING:
     from scotopic import batch
     from scotopic.jobs.cluster import RemoteOutcome
+    from scotopic.jobs.journal import Journal
     from scotopic.jobs.layout import Names
     from scotopic.jobs.past import Line
     from scotopic.jobs.session import Session
@@ -96,10 +97,7 @@ def run_files(
     jobs: list[batch.Job] = []
     _check_places([*paths, output], course)
     if course.engine == "ray":
-        batch.check_kind(kind or "jpg", choices["way"], card)
-        settings = batch.Settings(kind=kind or "jpg", **choices)
-        batch.check_output(settings)
-        _on_cluster(list(map(str, paths)), str(output), settings, choice, course, enhanced)
+        _on_cluster(list(map(str, paths)), str(output), kind, choices, choice, course, enhanced)
         return
     home = output if output is not None and output.suffix.lower() not in batch.ENDINGS else None
     journal = course.journal or journal_place(paths, home)
@@ -152,28 +150,32 @@ def _check_places(places: list[Any], course: Course) -> None:
 def _on_cluster(
     sources: list[str],
     output: str,
-    settings: batch.Settings,
+    kind: batch.Kind | None,
+    choices: dict[str, Any],
     choice: ModelChoice | None,
     course: Course,
     enhanced: bool,
 ) -> None:
     """The same on a Ray cluster."""
+    from scotopic import batch
     from scotopic.jobs import storage
     from scotopic.jobs.cluster import treat_remote
-    from scotopic.jobs.journal import Journal, settings_in_words
+    from scotopic.jobs.past import Past
 
-    if settings.dry_run:
+    if choices["dry_run"]:
         raise SettingsError("--dry-run is for this machine's files: leave --engine ray out")
     need(("ray", "fsspec"), "ray")
+    card = choice.models().card() if choice is not None else None
     output = storage.address(output)
     storage.check_places([*sources, output])
-    jobs = storage.lay_out(sources, output, settings.kind, settings.way, enhanced=enhanced)
-    card = choice.models().card() if choice is not None else None
-    words = settings_in_words(settings, card)
     place, folder = (course.journal, None) if course.journal else _cluster_journal(output)
+    way, past = choices["way"], Past.read(place)
+    jobs, chosen = storage.lay_out(sources, output, kind, way, past, enhanced=enhanced)
+    batch.check_kind(chosen, way, card)
+    settings = batch.Settings(kind=chosen, **choices)
+    batch.check_output(settings)
     with (
-        making(folder, ANOTHER_RESULTS),
-        Journal(place, words, resume=course.resume) as journal,
+        _journal(place, folder, settings, card, course, "place with --journal") as journal,
         progress_of(len(jobs), course.as_json) as screen,
         _others_silenced(screen) as (screen, stream),
     ):
@@ -207,12 +209,16 @@ def _cluster_journal(output: str) -> tuple[Path, Path | None]:
 
     Beside the results where they are this machine's, else in the working folder, by the results' address.
     """
+    from scotopic.batch import ENDINGS
     from scotopic.jobs import storage
     from scotopic.jobs.journal import NAME
 
     folder = storage.local_path(output)
     if folder is None:
         return Path(f"scotopic-{hashlib.sha256(output.encode()).hexdigest()[:8]}.jsonl"), None
+    if folder.suffix.lower() in ENDINGS and not is_folder(folder):
+        # It is to be one picture.
+        folder = folder.parent
     return folder / NAME, folder
 
 
@@ -282,21 +288,37 @@ def _session(
     learn: Callable[[Line], None] | None = None,
 ) -> Iterator[Session]:
     """A session with its journal. A dry run has none."""
-    from scotopic.jobs.journal import Journal, settings_in_words
     from scotopic.jobs.session import Session
 
     if settings.dry_run:
         yield Session(None, settings)
         return
+    otherwise = "place with --journal" if course.journal else "folder with -o"
+    with _journal(journal_at, home, settings, card, course, otherwise) as journal:
+        yield Session(journal, settings, home, learn=learn)
+
+
+@contextmanager
+def _journal(
+    place: Path,
+    home: Path | None,
+    settings: batch.Settings,
+    card: Card | None,
+    course: Course,
+    otherwise: str,
+) -> Iterator[Journal]:
+    """A run's journal, and the folder that it needs; `otherwise` is what another may be given for. An interrupted run
+    is told of."""
+    from scotopic.jobs.journal import Journal, settings_in_words
+
     words = settings_in_words(settings, card)
-    otherwise = f"give another {'place with --journal' if course.journal else 'folder with -o'}"
     with (
         making(home, ANOTHER_RESULTS),
-        Journal(journal_at, words, resume=course.resume, otherwise=otherwise) as journal,
+        Journal(place, words, resume=course.resume, otherwise=f"give another {otherwise}") as journal,
     ):
         if journal.interrupted and not course.resume and not course.watch:
             errors.print("an earlier run into this folder was interrupted; --resume goes on with it")
-        yield Session(journal, settings, home, learn=learn)
+        yield journal
 
 
 def _report(

@@ -327,6 +327,8 @@ def treat_remote(
             if outcome.error:
                 facts["error"] = outcome.error
             item = item_of(outcome.job)
+            if outcome.facts.get("taken") and item.state() == states.get(outcome.job.source):
+                facts["taken"] = outcome.facts["taken"]
             journal.note(outcome.status, item.file, item.output, **facts)
             yield outcome
 

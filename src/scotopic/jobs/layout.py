@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import count
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
 from scotopic.files import is_folder, is_there
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.past import Line, Past, absolute, alike
+from scotopic.jobs.past import Line, Past, Photo, absolute, alike, is_elsewhere
 from scotopic.metadata import is_enhanced
 
 NOT_PHOTOS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN"})
@@ -88,40 +88,59 @@ def lay_out(
     keeps its ending in it; what `past` has made of a source keeps its name. Raises SettingsError where `output`
     does not fit.
     """
-    named = ENDINGS.get(output.suffix.lower()) if output is not None else None
-    if output is not None and named and not is_folder(output):
-        if len(files) > 1:
-            raise SettingsError(
-                f"{output} is one file, but there are {len(files)} pictures: give a folder instead"
-            )
-        if kind is not None and kind != named:
-            raise SettingsError(f"{output} says {named}, --format says {kind}: leave one of them out")
-        _check_apart([Job(files[0][0], output)])
-        return [Job(files[0][0], output)], named
-    single = len(files) == 1 and files[0][0].parent == files[0][1]
-    if output is not None and output.suffix and single and kind is None and not is_folder(output):
-        raise SettingsError(
-            f"{output}: no picture format called {output.suffix}; known are {', '.join(sorted(ENDINGS))}"
-        )
-    if output is not None and is_there(output) and not is_folder(output):
-        raise SettingsError(f"{output} is a file, but a folder is needed for the results")
+    if output is not None and not is_folder(output):
+        single = len(files) == 1 and files[0][0].parent == files[0][1]
+        named = named_format(output, kind, len(files), single=single, there=is_there(output))
+        if named is not None:
+            check_apart([(files[0][0], output)])
+            return [Job(files[0][0], output)], named
     chosen: Kind = kind or "jpg"
     names = Names(output, chosen, way, past)
     jobs = [names.job(source, base) for source, base in files]
-    _check_apart(jobs)
+    check_apart([(job.source, job.target) for job in jobs])
     return jobs, chosen
+
+
+def named_format(
+    output: PurePath, kind: Kind | None, count: int, *, single: bool, there: bool
+) -> Kind | None:
+    """The format of a place that is no folder and is named as one picture; None where it is to be a folder.
+
+    `single` is for one of the `count` pictures, and in no folder of its own, `there` for something that has this name.
+    Raises SettingsError where they do not fit.
+    """
+    named = ENDINGS.get(output.suffix.lower())
+    if named is not None and count > 1:
+        raise SettingsError(f"{output} is one file, but there are {count} pictures: give a folder instead")
+    if named is not None and kind not in (None, named):
+        raise SettingsError(f"{output} says {named}, --format says {kind}: leave one of them out")
+    if named is None and output.suffix and single and kind is None:
+        raise SettingsError(
+            f"{output}: no picture format called {output.suffix}; known are {', '.join(sorted(ENDINGS))}"
+        )
+    if named is None and there:
+        raise SettingsError(f"{output} is a file, but a folder is needed for the results")
+    return named
 
 
 class Names:
     """Gives each source a result's name of its own, one after the other; `past` is what runs before have given.
 
     Names are told apart as the strictest file systems do: neither case nor the way an accent is written counts.
+    `known` says how journals know a result.
     """
 
-    def __init__(self, output: Path | None, kind: Kind, way: Way, past: Past | None = None) -> None:
+    def __init__(
+        self,
+        output: Path | None,
+        kind: Kind,
+        way: Way,
+        past: Past | None = None,
+        known: Callable[[Path], str] = absolute,
+    ) -> None:
         self._output, self._tail = output, f"-{way}.{kind}"
-        self._past = past
-        self._taken: dict[str, Path] = {}
+        self._past, self._known = past, known
+        self._taken: dict[str, str] = {}
         """Whose the names are that were given."""
         self._next: dict[str, int] = {}
         """By name without ending the number that comes next."""
@@ -129,26 +148,32 @@ class Names:
     def job(self, source: Path, base: Path) -> Job:
         """The job of a source found below `base`; of two that would meet the later keeps its ending."""
         folder = source.parent if self._output is None else self._output / source.parent.relative_to(base)
-        target = next(name for name in self._names(source, folder) if self._is_free(name, source))
-        self._taken[alike(absolute(target))] = source
-        return Job(source, target)
+        return Job(source, self.target(Photo.at(source), folder))
 
-    def _is_free(self, target: Path, source: Path) -> bool:
-        owner = self._taken.get(alike(absolute(target)))
+    def target(self, photo: Photo, folder: Path) -> Path:
+        """Where a photo's result goes in a folder."""
+        target = next(name for name in self._names(photo, folder) if self._is_free(name, photo))
+        self._taken[alike(self._known(target))] = photo.file
+        return target
+
+    def _is_free(self, target: Path, photo: Photo) -> bool:
+        known = self._known(target)
+        owner = self._taken.get(alike(known))
         if self._past is None:
             return owner is None
-        return owner in (None, source) and not self._past.is_of_another(target, source)
+        return owner in (None, photo.file) and not self._past.is_of_another(known, photo)
 
-    def _names(self, source: Path, folder: Path) -> Iterator[Path]:
+    def _names(self, photo: Photo, folder: Path) -> Iterator[Path]:
         """Names for a result, the best first."""
-        for made in self._past.results_of(source) if self._past is not None else ():
-            place, name = os.path.split(made)
-            if place == absolute(folder) and name.endswith(self._tail):
+        for made in self._past.results_of(photo) if self._past is not None else ():
+            name = os.path.split(made)[1]
+            if made == self._known(folder / name) and name.endswith(self._tail):
                 yield folder / name
+        source = PurePosixPath(photo.name)
         stem = _short(source.stem, len(self._tail) + NUMBER_BYTES)
         yield folder / f"{stem}{self._tail}"
         yield folder / f"{stem}_{source.suffix[1:].lower()}{self._tail}"
-        key = alike(absolute(folder / stem))
+        key = alike(self._known(folder / stem))
         for number in count(self._next.get(key, 2)):
             self._next[key] = number + 1
             yield folder / f"{stem}_{number}{self._tail}"
@@ -160,7 +185,7 @@ class Names:
 
     def known_of(self, target: Path) -> Line | None:
         """What is known of a result."""
-        return self._past.line_of_result(target) if self._past is not None else None
+        return self._past.line_of_result(self._known(target)) if self._past is not None else None
 
 
 NAME_BYTES = 255
@@ -183,17 +208,17 @@ def _short(stem: str, more: int) -> str:
     return kept + mark
 
 
-def _check_apart(jobs: list[Job]) -> None:
+def check_apart(places: Collection[tuple[Path | str, Path | str]]) -> None:
     """Raise SettingsError where a result would take the place of a source, whatever the user allows."""
-    sources = {_real(job.source) for job in jobs}
-    for job in jobs:
-        if _real(job.target) in sources:
-            raise SettingsError(f"{job.target} is one of the photos to read: give another output")
+    sources = {_real(source) for source, _ in places}
+    for _, target in places:
+        if _real(target) in sources:
+            raise SettingsError(f"{target} is one of the photos to read: give another output")
 
 
-def _real(path: Path) -> str:
+def _real(path: Path | str) -> str:
     """Where a path leads; unlike `Path.resolve`, links in a circle are no error here: reading will say so."""
-    return os.path.realpath(path)
+    return path if isinstance(path, str) and is_elsewhere(path) else os.path.realpath(path)
 
 
 def _some_suffixes() -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from scotopic.errors import WriteError
 from scotopic.files import State, is_there, state_of
@@ -15,21 +16,65 @@ from scotopic.metadata import Exif, read_tags
 Line = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Photo:
+    """A photo as journals know it: by its path, or by its address where it lies elsewhere."""
+
+    file: str
+    path: Path | None = None
+    """On this machine; None for one elsewhere."""
+    mark: str = ""
+    """Of a photo elsewhere, what changes when it does."""
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """A photo of this machine."""
+        return cls(absolute(path), path)
+
+    @property
+    def name(self) -> str:
+        """Without folders."""
+        return self.path.name if self.path is not None else self.file.rpartition("/")[2]
+
+    def state(self) -> Line:
+        """As journals know what the photo is now."""
+        return {"state": self.mark} if self.path is None else state_in_line(state_of(self.path))
+
+    def is_at(self, line: Line) -> bool:
+        """Whether a journal's line is of a photo at the place of this one."""
+        return bool(line["file"] == self.file) if self.path is None else is_at(line["file"], self.path)
+
+    def is_of(self, line: Line) -> bool:
+        """Whether a journal's line is of this photo, which is as it was then."""
+        if self.path is None:
+            return self.is_at(line) and line.get("state") == self.mark
+        return is_of(line, self.path)
+
+
 class Past:
     """What runs before have made, and what this one makes.
 
     A photo is known by where it lies and when it was taken: an editor may have written into it since. One that was
     moved is known by its name, size and time of change. Where nothing tells, it is another photo, so that none is
-    passed by.
+    passed by. Elsewhere than on this machine no file is looked into: there a photo is known by its address alone.
     """
 
     def __init__(self, lines: list[Line] | None = None) -> None:
         self._of_result: dict[str, Line] = {}
         self._of_name: dict[str, list[Line]] = {}
         self._exif: dict[tuple[Path, Any], Exif] = {}
+        begun: dict[str, Line] = {}
         for line in lines or ():
-            if line.get("status") == "done" and "file" in line and "output" in line:
+            if "file" not in line or "output" not in line:
+                continue
+            begun.pop(line["output"], None)
+            if line.get("status") == "done":
                 self.add(line)
+            elif line.get("status") == "started" and not line.get("was_there", True):
+                begun[line["output"]] = line
+        # A run that was killed may have made its results, and nobody else has.
+        for line in begun.values():
+            self.add(line)
 
     @classmethod
     def read(cls, journal: Path) -> Past:
@@ -46,45 +91,51 @@ class Past:
         return cls(entries)
 
     def add(self, line: Line) -> None:
-        """Take up a journal's line of what is done."""
+        """Take up a journal's line of a result."""
         self._of_result[alike(line["output"])] = line
         self._of_name.setdefault(_name(line["file"]), []).append(line)
 
-    def results_of(self, source: Path) -> list[str]:
-        """The results that were made of a photo."""
-        lines = self._of_name.get(source.name, ())
+    def results_of(self, photo: Photo) -> list[str]:
+        """The results that were made of a photo, as journals know them."""
+        lines = self._of_name.get(photo.name, ())
         mine = (line for line in lines if self._of_result.get(alike(line["output"])) is line)
-        return [line["output"] for line in mine if self._is_of(line, source)]
+        return [line["output"] for line in mine if self._is_of(line, photo)]
 
-    def line_of_result(self, target: Path) -> Line | None:
+    def line_of_result(self, target: str) -> Line | None:
         """What is known of a result."""
-        return self._of_result.get(alike(absolute(target)))
+        return self._of_result.get(alike(target))
 
-    def is_of_another(self, target: Path, source: Path) -> bool:
-        """Whether a result is another photo's than `source`, or its name is to be kept for that.
+    def is_of_another(self, target: str, photo: Photo) -> bool:
+        """Whether a result is another photo's than `photo`, or its name is to be kept for that.
 
         Of a result that no journal knows its own EXIF tells; where that says nothing, it is taken for this photo's.
         """
         line = self.line_of_result(target)
         if line is None:
-            return os.path.lexists(target) and self._differ(target, source)
-        if self._is_of(line, source):
+            return os.path.lexists(target) and photo.path is not None and self._differ(target, photo.path)
+        if self._is_of(line, photo):
             return False
-        elsewhere = not is_at(line["file"], source)
-        return os.path.lexists(target) or (elsewhere and is_there(line["file"]))
-
-    def _is_of(self, line: Line, source: Path) -> bool:
-        """Whether a line is of this photo, be it that something has been written into it since."""
-        if is_of(line, source):
+        # Whether something is there still is not asked of a storage elsewhere: a name more is no harm.
+        if is_elsewhere(target) or os.path.lexists(target):
             return True
-        if not is_at(line["file"], source):
+        return not photo.is_at(line) and (is_elsewhere(line["file"]) or is_there(line["file"]))
+
+    def _is_of(self, line: Line, photo: Photo) -> bool:
+        """Whether a line is of this photo, be it that something has been written into it since."""
+        if photo.is_of(line):
+            return True
+        if not photo.is_at(line):
             return False
-        now = self._tags(source).taken
+        if photo.path is None:
+            return True
+        now = self._tags(photo.path).taken
         before = line.get("taken") or self._tags(Path(line["output"])).taken
         return bool(now) and now == before
 
-    def _differ(self, result: Path, source: Path) -> bool:
-        made, photo = ((tags.taken, *tags.camera) for tags in (self._tags(result), self._tags(source)))
+    def _differ(self, result: str, source: Path) -> bool:
+        made, photo = (
+            (tags.taken, *tags.camera) for tags in (self._tags(Path(result)), self._tags(source))
+        )
         return any("" not in both and both[0] != both[1] for both in zip(made, photo, strict=True))
 
     def _tags(self, path: Path) -> Exif:
@@ -140,6 +191,11 @@ def taken(source: Path, state: State | None, when: str | None = None) -> dict[st
     if when is None:
         when = (read_tags(source) or Exif()).taken
     return {"taken": when} if state is not None and state_of(source) == state else {}
+
+
+def is_elsewhere(place: str) -> bool:
+    """Whether a journal knows a place by its address, as it is not on this machine."""
+    return "://" in place
 
 
 def absolute(path: Path) -> str:

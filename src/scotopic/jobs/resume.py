@@ -9,7 +9,7 @@ from typing import Self
 from scotopic.batch import Job
 from scotopic.files import state_of
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import Line, absolute, is_at, is_of, state_in_line, taken
+from scotopic.jobs.past import Line, Photo, absolute, taken
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,17 @@ class Item:
 
     def state(self) -> Line:
         """As journals know what the photo is now."""
-        return {"state": self.mark} if self.path is None else state_in_line(state_of(self.path))
+        return self._photo.state()
 
     def was_begun(self, journal: Journal) -> bool:
         """Whether the interrupted run had begun the photo, which is as it was then, and had found no result of it."""
         begun = journal.begun.get(self.output)
-        return begun is not None and self._is_of(begun) and not begun.get("was_there", True)
+        return begun is not None and self._photo.is_of(begun) and not begun.get("was_there", True)
 
     def had_ended(self, journal: Journal) -> bool:
         """Whether a run had made the result of the photo, which is as it was then, or had found it there."""
         ended = journal.ended.get(self.output)
-        return ended is not None and ended["status"] != "failed" and self._is_of(ended)
+        return ended is not None and ended["status"] != "failed" and self._photo.is_of(ended)
 
     def is_done(self, journal: Journal) -> bool:
         """Whether a result that is there is one of the photo as it is; the journal learns what it did not know."""
@@ -57,16 +57,10 @@ class Item:
         return (
             ended is not None
             and ended["status"] == "done"
-            and self._is_at(ended)
-            and not self._is_of(ended)
+            and self._photo.is_at(ended)
+            and not self._photo.is_of(ended)
         )
 
-    def _is_at(self, line: Line) -> bool:
-        """Whether a line is of a photo at the place of this one."""
-        return line["file"] == self.file if self.path is None else is_at(line["file"], self.path)
-
-    def _is_of(self, line: Line) -> bool:
-        """Whether a line is of this photo, which is as it was then."""
-        if self.path is None:
-            return self._is_at(line) and line.get("state") == self.mark
-        return is_of(line, self.path)
+    @property
+    def _photo(self) -> Photo:
+        return Photo(self.file, self.path, self.mark)

@@ -13,8 +13,10 @@ from typing import Any
 
 from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, how_to_get
+from scotopic.files import is_there
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.layout import Names, is_of_photos, is_result
+from scotopic.jobs.layout import Names, check_apart, find_files, is_of_photos, named_format
+from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
 from scotopic.write import OR_SKIP, refusal
 from scotopic.xmp import sidecar_names
 
@@ -39,16 +41,83 @@ class RemoteJob:
         return self.source.rsplit("/", 1)[-1]
 
 
-def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: bool) -> list[RemoteJob]:
-    """The RAW files at the addresses named or below them, and where each result goes below `output`.
+@dataclass(frozen=True)
+class _Found:
+    """A RAW file, the folder that it is in below what was named, and what a job says of it."""
 
-    Subfolders and names are kept as for folders of this machine. Raises ReadError where there are no RAW files,
+    photo: Photo
+    folder: Path
+    sidecars: tuple[str, ...] = ()
+
+    def job(self, target: str) -> RemoteJob:
+        return RemoteJob(_address_of(self.photo.file), _address_of(target), self.photo.mark, self.sidecars)
+
+
+def _address_of(known: str) -> str:
+    """The address of what journals know."""
+    return known if is_elsewhere(known) else address(known)
+
+
+def lay_out(
+    sources: list[str],
+    output: str,
+    kind: Kind | None,
+    way: Way,
+    past: Past | None = None,
+    *,
+    enhanced: bool,
+) -> tuple[list[RemoteJob], Kind]:
+    """The RAW files at the addresses named or below them, where the result of each goes, and its format.
+
+    By the rules of folders of this machine: subfolders and names are kept, what `past` has made of a photo keeps its
+    name, and `output` is a file for a single one. Raises ReadError where there are no RAW files,
     SettingsError for addresses that cannot be used.
     """
-    names = Names(Path(), kind, way)
-    home, below = _system(output)
-    base = home.unstrip_protocol(below).rstrip("/")
-    jobs: list[RemoteJob] = []
+    paths = {source: local_path(source) for source in sources}
+    found = _near([path for path in paths.values() if path is not None], enhanced)
+    found += _far([source for source, path in paths.items() if path is None], enhanced)
+    if not found:
+        raise ReadError(f"no RAW files in {', '.join(sources)}")
+    files, where = _system(output)
+    base = files.unstrip_protocol(where).rstrip("/")
+    home = Path(where) if _is_local(files) else None
+
+    def known(target: Path) -> str:
+        return absolute(target) if home is not None else f"{base}/{target.as_posix()}"
+
+    with _told(WriteError, output, "cannot be looked at"):
+        is_folder = files.isdir(where)
+    if not is_folder:
+        single = len(found) == 1 and found[0].folder == Path()
+        there = home is not None and is_there(home)
+        named = named_format(PurePosixPath(where), kind, len(found), single=single, there=there)
+        if named is not None:
+            target = absolute(home) if home is not None else base
+            check_apart([(found[0].photo.file, target)])
+            return [found[0].job(target)], named
+    chosen: Kind = kind or "jpg"
+    names = Names(home or Path(), chosen, way, past, known)
+    given = [(one, known(names.target(one.photo, (home or Path()) / one.folder))) for one in found]
+    check_apart([(one.photo.file, target) for one, target in given])
+    return [one.job(target) for one, target in given], chosen
+
+
+def _near(paths: list[Path], enhanced: bool) -> list[_Found]:
+    """The RAW files of this machine's folders, as its own runs find them."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise ReadError(f"{path}: there is no such file or folder")
+    try:
+        files = find_files(paths, enhanced=enhanced) if paths else []
+    except ReadError:
+        # Elsewhere there may be some.
+        return []
+    return [_Found(Photo.at(source), source.parent.relative_to(base)) for source, base in files]
+
+
+def _far(sources: list[str], enhanced: bool) -> list[_Found]:
+    """Those elsewhere, each once. Raises ReadError."""
+    found: dict[str, _Found] = {}
     beside: dict[str, set[str]] = {}
     """By folder what lies in it, for files that are named one by one: one look for all of them."""
     for source in sources:
@@ -60,23 +129,14 @@ def lay_out(sources: list[str], output: str, kind: Kind, way: Way, *, enhanced: 
             except FileNotFoundError as error:
                 raise ReadError(f"{source}: there is no such file or folder") from error
         for path, info in sorted(infos.items()):
-            relative = PurePosixPath(path).relative_to(where) if folder else PurePosixPath(path).name
-            if folder and not _is_wanted(path, PurePosixPath(relative), files, enhanced):
+            below = PurePosixPath(path).relative_to(where) if folder else PurePosixPath(path).name
+            if folder and not _is_wanted(path, PurePosixPath(below), enhanced):
                 continue
-            target = names.job(Path(relative), Path()).target
-            there = infos if folder or _is_local(files) else _listed(files, path, beside)
-            sidecars = () if _is_local(files) else _sidecars(path, there)
-            jobs.append(
-                RemoteJob(
-                    files.unstrip_protocol(path),
-                    f"{base}/{target.as_posix()}",
-                    _state(info),
-                    tuple(map(files.unstrip_protocol, sidecars)),
-                )
-            )
-    if not jobs:
-        raise ReadError(f"no RAW files in {', '.join(sources)}")
-    return jobs
+            sidecars = _sidecars(path, infos if folder else _listed(files, path, beside))
+            photo = Photo(files.unstrip_protocol(path), None, _state(info))
+            one = _Found(photo, Path(below).parent, tuple(map(files.unstrip_protocol, sidecars)))
+            found.setdefault(photo.file, one)
+    return list(found.values())
 
 
 def _sidecars(path: str, there: Container[str]) -> list[str]:
@@ -140,14 +200,12 @@ def _said(error: BaseException) -> Iterator[str]:
         found = found.__cause__ or found.__context__
 
 
-def _is_wanted(path: str, below: PurePosixPath, files: Any, enhanced: bool) -> bool:
-    name = PurePosixPath(path)
-    if name.suffix.lower() not in RAW_SUFFIXES or not is_of_photos(below):
+def _is_wanted(path: str, below: PurePosixPath, enhanced: bool) -> bool:
+    # What ends so is an object store's mark of a folder, whatever that is called.
+    if path.endswith("/") or below.suffix.lower() not in RAW_SUFFIXES or not is_of_photos(below):
         return False
-    if enhanced or name.suffix.lower() != ".dng":
-        return True
-    # Elsewhere than here a look into each file would be a request each: the name must do.
-    return not (is_result(Path(path)) if _is_local(files) else name.stem.endswith("-scotopic"))
+    # A look into each file would be a request each: the name must do.
+    return enhanced or below.suffix.lower() != ".dng" or not below.stem.endswith("-scotopic")
 
 
 def _state(info: dict[str, Any]) -> str:
@@ -168,7 +226,9 @@ def existing(output: str) -> dict[str, int]:
             found = files.find(where, detail=True)
         except FileNotFoundError:
             return {}
-    return {files.unstrip_protocol(path): info.get("size") or 0 for path, info in found.items()}
+        # Of a place that is a file fsspec tells nothing.
+        sizes = {path: (info or files.info(path)).get("size") or 0 for path, info in found.items()}
+    return {files.unstrip_protocol(path): size for path, size in sizes.items()}
 
 
 def exists(target: str) -> bool:
