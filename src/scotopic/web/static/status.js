@@ -40,8 +40,10 @@ export function planLine({ info }) {
   return info.kept ? `${brightened}. ${say("kept")}` : brightened;
 }
 
-const RETRY = ["memory", "engine", "internal", "network", "busy", "download", "unreadable"];
-const FOR_THE_COMPUTER = ["too-large", "not-here", "memory", "engine", "download", "lacking"];
+const RETRY = ["memory", "engine", "internal", "network", "busy", "download", "foreign", "unreadable"];
+const FOR_THE_COMPUTER = [
+  "too-large", "not-here", "memory", "engine", "download", "foreign", "lacking", "forbidden",
+];
 
 /** Of these the page's own sentences say all; the computer's would tell of options that there are not here. */
 const SAID_WHOLLY = ["enhanced"];
