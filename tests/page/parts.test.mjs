@@ -1,7 +1,8 @@
 // The page's parts that do not come, come no further, or are something else; what the host or the browser forbids.
 
 import assert from "node:assert/strict";
-import { hosting, ISOLATED } from "./browser.mjs";
+import { test } from "node:test";
+import { hosting, ISOLATED, ready, serve, visit } from "./browser.mjs";
 
 const { here, hosted } = hosting();
 
@@ -117,4 +118,53 @@ lined("a host whose policy forbids WebAssembly is told so", {
   const [title] = await told(page);
   assert.equal(title, "This host does not let the page do its work");
   assert.match(await page.textContent("#notice-words"), /adds 'wasm-unsafe-eval' to its policy/);
+});
+
+const missing = () => delete window.Worker;
+const refused = () => {
+  window.Worker = class {
+    constructor() {
+      throw new DOMException("The operation is insecure.", "SecurityError");
+    }
+  };
+};
+
+for (const [what, without] of [["has no workers", missing], ["lets no worker be started", refused]]) {
+  lined(`a browser that ${what} is told so`, { headers: ISOLATED }, async ({ page, context }) => {
+    await context.addInitScript(without);
+    await page.reload();
+    await ready(page);
+    await page.setInputFiles("#file", [here.files.small, here.files.turned]);
+    await page.waitForSelector('li:nth-child(2) .thumb[data-state="failed"]');
+    assert.equal(await outcome(page), "failed");
+    assert.equal((await told(page))[0], "This browser cannot do the work");
+    assert.match(await page.textContent("#notice-words"), /needs scripts that run in the background \(web workers\), /);
+  });
+}
+
+lined("a browser whose workers can start no others is told so", {
+  headers: ISOLATED,
+  instead: (path, content) => (path === "worker.js" ? `${content}delete self.Worker;\n` : content),
+}, async ({ page }) => {
+  await page.setInputFiles("#file", here.files.small);
+  assert.equal(await outcome(page), "failed");
+  assert.equal((await told(page))[0], "This browser cannot do the work");
+  assert.match(await page.textContent("#notice-words"), /\(web workers\)/);
+});
+
+test("a browser without workers lets the computer do it", async () => {
+  const server = await serve();
+  const { page, context } = await visit(here.browser, server.url, { serviceWorkers: "block" });
+  try {
+    await context.addInitScript(missing);
+    await page.reload();
+    await ready(page);
+    await page.setInputFiles("#file", here.files.small);
+    assert.equal(await outcome(page), "failed");
+    await page.click("#notice-computer");
+    await page.waitForSelector('#stage[data-state="done"]');
+  } finally {
+    await context.close();
+    await server.stop();
+  }
 });

@@ -2,6 +2,15 @@
 
 import { ScotopicError } from "./errors.js";
 
+/** A worker of one of the page's scripts. Throws `lacking` where the browser has no workers or lets none be started. */
+export function newWorker(script) {
+  try {
+    return new Worker(new URL(script, import.meta.url), { type: "module" });
+  } catch (error) {
+    throw new ScotopicError("lacking", `${script}: ${error.message}`, { what: "workers" });
+  }
+}
+
 export class Device {
   /** `heard` gets every message of the worker. */
   constructor({ engine, heard }) {
@@ -13,7 +22,12 @@ export class Device {
 
   start() {
     this.here = false;
-    this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    try {
+      this.worker = newWorker("worker.js");
+    } catch (error) {
+      this.lost(error);
+      return;
+    }
     this.worker.addEventListener("message", (event) => {
       this.here = true;
       this.heard(event.data);

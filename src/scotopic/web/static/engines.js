@@ -1,5 +1,6 @@
 // Which engine the network runs on: the processor, or the graphics processor once it has given the same.
 
+import { newWorker } from "./device.js";
 import { ScotopicError } from "./errors.js";
 import { LIGHT_OF_HALF } from "./half.js";
 
@@ -17,7 +18,7 @@ const START_MS = 120_000;
 export class Engine {
   /**
    * `kind` is "wasm", "wasm-single" or "webgpu"; `bytes` tells files' sizes by their paths, `fetched` hears of their
-   * download: {loaded, total}. Throws `engine` or `download` where it cannot be started.
+   * download: {loaded, total}. Throws `engine`, `download` or `lacking` where it cannot be started.
    */
   static async start(base, kind, { bytes = {}, fetched = () => {} } = {}) {
     const engine = new Engine(kind, fetched);
@@ -40,7 +41,7 @@ export class Engine {
     this.waiting = new Map();
     this.serial = 0;
     this.download = { loaded: 0, total: 0 };
-    this.worker = new Worker(new URL("network.js", import.meta.url), { type: "module" });
+    this.worker = newWorker("network.js");
     this.worker.addEventListener("message", ({ data: { asked, result, failure, download } }) => {
       if (this.stopped) return;
       if (download) {

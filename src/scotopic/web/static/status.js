@@ -57,6 +57,8 @@ export function showFailure(notice, picture, { computer }) {
   if (notice.hidden) return;
   const { code, words } = picture.failure;
   const facts = { kind: "JPEG", ...picture.failure.facts };
+  // What makers of browsers call so, users may not.
+  if (facts.what === "workers") facts.what = say("lackingWorkers");
   const title = `failed${code[0].toUpperCase()}${code.slice(1)}Title`;
   const key = known(title) ? title : "failedInternalTitle";
   const part = (name) => notice.querySelector(`#notice-${name}`);

@@ -166,6 +166,7 @@ export default {
   failedUnreadableWords: "Sie wurde verschoben, geändert oder gelöscht, oder die Karte wurde herausgenommen. Stecke die Karte wieder ein und versuche es noch einmal, oder wähle die Datei neu.",
   failedLackingTitle: "Dieser Browser kann die Arbeit nicht tun",
   failedLackingWords: "Das Netz braucht {what}, und das hat dieser Browser nicht, oder es ist abgeschaltet. Nimm ein aktuelles Chrome, Edge, Firefox oder Safari, oder lass einen Rechner arbeiten, auf dem scotopic serve läuft.",
+  lackingWorkers: "Skripte, die im Hintergrund laufen (Web Worker)",
   failedForbiddenTitle: "Dieser Server lässt die Seite nicht arbeiten",
   failedForbiddenWords: "Seine Inhaltsrichtlinie (Content Security Policy) verbietet WebAssembly, womit das Netz läuft. Wer den Server betreibt, nimmt 'wasm-unsafe-eval' in sie auf (script-src).",
   failedInternalTitle: "Etwas ist schiefgegangen",

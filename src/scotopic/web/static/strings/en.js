@@ -166,6 +166,7 @@ export default {
   failedUnreadableWords: "It was moved, changed or deleted, or the card was taken out. Put the card back and try again, or choose the file once more.",
   failedLackingTitle: "This browser cannot do the work",
   failedLackingWords: "The network needs {what}, which this browser does not have or has switched off. Use a current Chrome, Edge, Firefox or Safari, or let a computer that runs scotopic serve do it.",
+  lackingWorkers: "scripts that run in the background (web workers)",
   failedForbiddenTitle: "This host does not let the page do its work",
   failedForbiddenWords: "Its content policy forbids WebAssembly, on which the network runs. Whoever runs the host adds 'wasm-unsafe-eval' to its policy (script-src).",
   failedInternalTitle: "Something went wrong",
