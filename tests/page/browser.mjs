@@ -59,7 +59,7 @@ const TYPES = {
 };
 
 /**
- * Any plain static host: no headers of its own, so that only the service worker can isolate the page. `fails(path)` gives
+ * Any plain static host: no headers of its own, so that only the service worker can isolate the page. `fails(path, headers)` gives
  * a status for what it does not have, "breaks" or "stalls" for what comes half and then ends or comes no further;
  * `instead(path, content)` is what it sends in a file's place, `bytesPerSecond` what its line carries, `headers` go with
  * every file.
@@ -69,7 +69,7 @@ export async function host(folder, options = {}) {
   let free = 0; // When the line has carried what was sent.
   const server = createServer(async (request, answer) => {
     const { pathname } = new URL(request.url, "http://localhost");
-    const status = fails(pathname.slice(1));
+    const status = fails(pathname.slice(1), request.headers);
     if (status > 0) {
       answer.writeHead(status);
       answer.end();

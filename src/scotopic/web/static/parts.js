@@ -12,7 +12,10 @@ const SILENCE_MS = 20_000;
 /** A line that broke or went quiet may well be there again at once, as where a phone changes networks. */
 const TRIES = 2;
 
-/** Paths of parts in whose place something else came: the browser may have kept that, and is not to give it again. */
+/**
+ * Paths of parts that did not come whole, or in whose place something else came. The browser may have kept that, or
+ * hang on the same line for another who waits for it, and is to ask the host anew.
+ */
 const doubted = new Set();
 
 /**
@@ -32,6 +35,7 @@ export async function part(base, path, came = () => {}) {
       return bytes;
     } catch (error) {
       if (count) came(-count);
+      doubted.add(path);
       if (error instanceof ScotopicError) throw error;
       if (tries === TRIES) throw new ScotopicError("download", `${path}: ${error.message}`);
     }
