@@ -59,23 +59,31 @@ const TYPES = {
 };
 
 /**
- * Any plain static host: no headers of its own, so that only the service worker can isolate the page. `fails(path)` gives
- * a status for what it does not have, `bytesPerSecond` is what its line carries, `headers` go with every file.
+ * Any plain static host: no headers of its own, so that only the service worker can isolate the page. `fails(path, headers)` gives
+ * a status for what it does not have, "breaks" or "stalls" for what comes half and then ends or comes no further;
+ * `instead(path, content)` is what it sends in a file's place, `bytesPerSecond` what its line carries, `headers` go with
+ * every file.
  */
-export async function host(folder, { fails = () => 0, bytesPerSecond = Infinity, headers = {}, port = 0 } = {}) {
+export async function host(folder, options = {}) {
+  const { fails = () => 0, instead = (_, content) => content, bytesPerSecond = Infinity, headers = {}, port = 0 } = options;
   let free = 0; // When the line has carried what was sent.
   const server = createServer(async (request, answer) => {
     const { pathname } = new URL(request.url, "http://localhost");
-    const status = fails(pathname.slice(1));
-    if (status) {
+    const status = fails(pathname.slice(1), request.headers);
+    if (status > 0) {
       answer.writeHead(status);
       answer.end();
       return;
     }
     try {
-      const content = await readFile(join(folder, pathname.endsWith("/") ? `${pathname}index.html` : pathname));
+      const path = pathname.endsWith("/") ? `${pathname}index.html` : pathname;
+      const content = Buffer.from(instead(path.slice(1), await readFile(join(folder, path))));
       const type = pathname.endsWith("/") ? "text/html" : (TYPES[extname(pathname)] ?? "application/octet-stream");
       answer.writeHead(200, { "content-type": type, "cache-control": "no-cache", ...headers });
+      if (status) {
+        answer.write(content.subarray(0, content.length >> 1), () => status === "breaks" && answer.destroy());
+        return;
+      }
       for (let at = 0; at < content.length && bytesPerSecond < Infinity && !answer.destroyed; at += 16384) {
         const piece = content.subarray(at, at + 16384);
         free = Math.max(free, Date.now()) + (1000 * piece.length) / bytesPerSecond;

@@ -35,7 +35,7 @@ test("every sentence that the page and its modules name is there", () => {
 });
 
 test("every failure that the worker and the API know has words of its own", async () => {
-  for (const code of ["jpeg", "too-large", "not-raw", "truncated", "unsupported", "memory", "engine", "internal", "network", "busy", "enhanced", "too-small", "not-here", "download", "unreadable", "lacking"]) {
+  for (const code of ["jpeg", "too-large", "not-raw", "truncated", "unsupported", "memory", "engine", "internal", "network", "busy", "enhanced", "too-small", "not-here", "download", "foreign", "unreadable", "lacking", "forbidden"]) {
     const name = `failed${code[0].toUpperCase()}${code.slice(1)}`;
     assert.ok(languages.en[`${name}Title`] && languages.en[`${name}Words`], code);
   }

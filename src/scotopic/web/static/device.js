@@ -1,5 +1,16 @@
 // This device does the work: the worker, and what becomes of it when it cannot be started.
 
+import { ScotopicError } from "./errors.js";
+
+/** A worker of one of the page's scripts. Throws `lacking` where the browser has no workers or lets none be started. */
+export function newWorker(script) {
+  try {
+    return new Worker(new URL(script, import.meta.url), { type: "module" });
+  } catch (error) {
+    throw new ScotopicError("lacking", `${script}: ${error.message}`, { what: "workers" });
+  }
+}
+
 export class Device {
   /** `heard` gets every message of the worker. */
   constructor({ engine, heard }) {
@@ -10,26 +21,50 @@ export class Device {
   }
 
   start() {
-    this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    this.worker.addEventListener("message", (event) => this.heard(event.data));
+    this.here = false;
+    try {
+      this.worker = newWorker("worker.js");
+    } catch (error) {
+      this.lost(error);
+      return;
+    }
+    this.worker.addEventListener("message", (event) => {
+      this.here = true;
+      this.heard(event.data);
+    });
     // What the worker itself did not catch: the script is missing, or the browser gave up on it.
     this.worker.addEventListener("error", (event) => {
       event.preventDefault();
       this.stop();
-      const lost = [...this.open];
-      this.open.clear();
-      const words = event.message || "the worker could not be started";
-      for (const id of lost) this.heard({ type: "failed", id, code: "engine", words, facts: {} });
+      // Of an error in its script there are words; of one that did not come there are none.
+      if (event.message) this.lost(new ScotopicError("engine", event.message));
+      else this.lost(new ScotopicError("download", "worker.js: it could not be loaded"));
     });
     this.worker.postMessage({ type: "configure", base: new URL("./", import.meta.url).href, engine: this.engine });
   }
 
+  /** Nobody works on what is open. It is told a little later, when who asked has done with asking. */
+  lost({ code, message: words, facts }) {
+    const ids = [...this.open];
+    this.open.clear();
+    queueMicrotask(() => {
+      for (const id of ids) this.heard({ type: "failed", id, code, words, facts });
+    });
+  }
+
   ask(message) {
-    if (message.type === "open") {
-      this.open.add(message.id);
+    const { type, id } = message;
+    if (type === "open") {
+      this.open.add(id);
       if (!this.worker) this.start();
     }
-    if (message.type === "close") this.open.delete(message.id);
+    if (type === "close") this.open.delete(id);
+    if (type === "cancel" && this.worker && !this.here) {
+      // Its script is still to come, and hears nothing: the next picture has it fetched anew.
+      this.stop();
+      this.open.delete(id);
+      queueMicrotask(() => this.heard({ type: "cancelled", id, during: "open" }));
+    }
     this.worker?.postMessage(message);
   }
 

@@ -1,20 +1,5 @@
 // How far the download of the network is, in bytes as they are used: hosts may send them compressed.
 
-/** fetch, whose answers tell `came(count)` of every piece of theirs. */
-export function counted(fetch, came) {
-  return async (...asked) => {
-    const answer = await fetch(...asked);
-    if (!answer.body) return answer;
-    const counter = new TransformStream({
-      transform(piece, out) {
-        came(piece.byteLength);
-        out.enqueue(piece);
-      },
-    });
-    return new Response(answer.body.pipeThrough(counter), answer);
-  };
-}
-
 export class Download {
   /** `bytes` are files' sizes by path, `runtime` is the path of what all need; `told` hears {loaded, total}. */
   constructor(bytes, runtime, told) {
@@ -32,6 +17,7 @@ export class Download {
     for (const [path, size] of Object.entries(this.bytes)) {
       if (path.startsWith(`models/${name}/`)) this.total += size;
     }
+    this.came(0);
   }
 
   came(count) {

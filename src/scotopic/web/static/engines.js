@@ -1,5 +1,6 @@
 // Which engine the network runs on: the processor, or the graphics processor once it has given the same.
 
+import { newWorker } from "./device.js";
 import { ScotopicError } from "./errors.js";
 import { LIGHT_OF_HALF } from "./half.js";
 
@@ -10,14 +11,19 @@ const RACE = 10;
 /** How far the engines' light may lie apart, in shares of display white: half a step of 8 bits. */
 export const AGREES = 1 / 512;
 
+/** The browser itself loads the modules of which a worker is made, and tells nothing of how far it is. */
+const START_MS = 120_000;
+
 /** A network in its own worker; the same `open` and `tile` as run.js's Network. */
 export class Engine {
   /**
    * `kind` is "wasm", "wasm-single" or "webgpu"; `bytes` tells files' sizes by their paths, `fetched` hears of their
-   * download: {loaded, total}. Throws `engine` or `download` where it cannot be started.
+   * download: {loaded, total}. Throws `engine`, `download` or `lacking` where it cannot be started.
    */
   static async start(base, kind, { bytes = {}, fetched = () => {} } = {}) {
     const engine = new Engine(kind, fetched);
+    const late = () => engine.stop(`network.js: it did not come within ${START_MS / 1000} s`, "download");
+    const timer = setTimeout(late, START_MS);
     try {
       const { threads } = await engine.ask("start", { base, engine: kind, bytes });
       engine.threads = threads;
@@ -25,6 +31,8 @@ export class Engine {
     } catch (error) {
       engine.stop();
       throw error;
+    } finally {
+      clearTimeout(timer);
     }
   }
 
@@ -32,20 +40,27 @@ export class Engine {
     this.kind = kind;
     this.waiting = new Map();
     this.serial = 0;
-    this.worker = new Worker(new URL("network.js", import.meta.url), { type: "module" });
+    this.download = { loaded: 0, total: 0 };
+    this.worker = newWorker("network.js");
     this.worker.addEventListener("message", ({ data: { asked, result, failure, download } }) => {
+      if (this.stopped) return;
       if (download) {
+        this.download = download;
         fetched(download);
         return;
       }
       const { done, failed } = this.waiting.get(asked);
       this.waiting.delete(asked);
-      if (failure) failed(new ScotopicError(failure.code, failure.words));
-      else done(result);
+      if (!failure) return done(result);
+      failed(new ScotopicError(failure.code, failure.words));
+      // What ended the runtime's own start or work may have ended it for good: the next try is given a new worker.
+      if (failure.code === "engine") this.stop(failure.words);
     });
     this.worker.addEventListener("error", (event) => {
       event.preventDefault();
-      this.stop(event.message || "the network's worker could not be started");
+      // Of an error in its script there are words; of one that did not come there are none.
+      if (event.message) this.stop(event.message);
+      else this.stop("network.js: it could not be loaded", "download");
     });
   }
 
@@ -69,10 +84,10 @@ export class Engine {
   }
 
   /** Ends the worker and gives its memory back; what is under way fails. */
-  stop(words = "the network was stopped") {
+  stop(words = "the network was stopped", code = "engine") {
     this.stopped = words;
     this.worker.terminate();
-    for (const { failed } of this.waiting.values()) failed(new ScotopicError("engine", words));
+    for (const { failed } of this.waiting.values()) failed(new ScotopicError(code, words));
     this.waiting.clear();
   }
 }
@@ -82,10 +97,21 @@ const VECTORS = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
 ];
 
-/** What this browser lacks that no engine goes without, as browsers' makers call it; "" where it has all. */
-export function lacking() {
-  if (typeof WebAssembly !== "object") return "WebAssembly";
-  return WebAssembly.validate(Uint8Array.from(VECTORS)) ? "" : "WebAssembly SIMD";
+/**
+ * Sees that there is what no engine goes without. Throws `lacking` with what the browser has not, as browsers' makers
+ * call it, or `forbidden` where the page's host lets no WebAssembly run.
+ */
+export function checkBrowser() {
+  const lacks = (what) => new ScotopicError("lacking", `this browser has no ${what}`, { what });
+  if (typeof WebAssembly !== "object") throw lacks("WebAssembly");
+  const module = Uint8Array.from(VECTORS);
+  if (!WebAssembly.validate(module)) throw lacks("WebAssembly SIMD");
+  try {
+    new WebAssembly.Module(module);
+  } catch (error) {
+    // It is sound, and so it is the host's content policy that the browser obeys.
+    throw new ScotopicError("forbidden", error.message);
+  }
 }
 
 /** Whether this browser has a graphics processor that is worth trying; a simulated one only where it is asked for. */

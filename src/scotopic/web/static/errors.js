@@ -1,7 +1,7 @@
 /** Everything that goes wrong on purpose: a code for the page's words, and what was found in words of our own. */
 
 /** `code` is one of the worker protocol's: jpeg, too-large, too-small, not-raw, truncated, unsupported, not-here,
- * enhanced, memory, engine, download, unreadable, lacking, internal.
+ * enhanced, memory, engine, download, foreign, unreadable, lacking, forbidden, internal.
  * `facts` holds what the page's sentence needs (numbers, names of kinds). */
 export class ScotopicError extends Error {
   constructor(code, message, facts = {}) {

@@ -3,6 +3,7 @@
  * A fresh instance for each file: one that a broken file has upset is dropped with its memory. */
 
 import { ScotopicError, damaged, unsupported } from "./errors.js";
+import { foreign, part } from "./parts.js";
 
 /** The places in the wrapper's `facts` (libraw/scotopic.cpp). */
 const FACTS = [
@@ -42,23 +43,22 @@ const X_TRANS = 9;
 
 let compiled = null;
 
-/** The compiled module; fetched once, and anew where that failed. Throws download. */
+const FILE = "libraw.wasm";
+
+/** The compiled module; fetched once, and anew where that failed. Throws download or foreign. */
 export function librawModule() {
-  compiled ??= compile(new URL("libraw.wasm", import.meta.url)).catch((error) => {
+  compiled ??= compile().catch((error) => {
     compiled = null;
-    throw new ScotopicError("download", `libraw.wasm: ${error.message}`);
+    throw error instanceof WebAssembly.CompileError ? foreign(FILE, error.message) : error;
   });
   return compiled;
 }
 
-async function compile(url) {
-  if (url.protocol === "file:") {
-    const { readFile } = await import("node:fs/promises");
-    return WebAssembly.compile(await readFile(url));
-  }
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-  return WebAssembly.compile(await answer.arrayBuffer());
+async function compile() {
+  const url = new URL(FILE, import.meta.url);
+  if (url.protocol !== "file:") return WebAssembly.compile(await part(import.meta.url, FILE));
+  const { readFile } = await import("node:fs/promises");
+  return WebAssembly.compile(await readFile(url));
 }
 
 /** A fresh instance's exports, for LibRaw, zlib and libjpeg alike.
@@ -89,7 +89,7 @@ export class Raw {
     this.exports = exports;
   }
 
-  /** Open `bytes`. Throws unsupported, truncated, memory or download. */
+  /** Open `bytes`. Throws unsupported, truncated, memory, download or foreign. */
   static async open(bytes, megabytesMax = 2000) {
     const raw = new Raw(await instance());
     raw.#guarded(() => {

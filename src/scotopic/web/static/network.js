@@ -1,21 +1,20 @@
 // The network in a worker of its own, so that the one that draws is free meanwhile, and its memory can be given back.
 
-import { counted, Download } from "./download.js";
+import { Download } from "./download.js";
 import { ScotopicError } from "./errors.js";
-import { loadRuntime, Network, readFrom, RUNTIMES, threadsFor } from "./run.js";
+import { part } from "./parts.js";
+import { loadRuntime, Network, RUNTIMES, threadsFor } from "./run.js";
 
 let network = null;
 let download = null;
-
-// The runtime fetches its largest file itself: that is counted too.
-self.fetch = counted(self.fetch.bind(self), (count) => download?.came(count));
 
 const work = {
   async start({ base, engine, bytes }) {
     const threads = threadsFor(engine);
     const provider = engine === "webgpu" ? "webgpu" : "wasm";
     download = new Download(bytes, RUNTIMES[provider], (now) => self.postMessage({ download: now }));
-    network = new Network(await loadRuntime(base, engine, threads), provider, (path) => readFrom(base, path));
+    const read = (path) => part(base, path, (count) => download.came(count));
+    network = new Network(await loadRuntime(base, provider, threads), provider, read, RUNTIMES[provider]);
     return [{ threads }];
   },
   async open({ name }) {

@@ -2,6 +2,7 @@
 
 import { ScotopicError } from "./errors.js";
 import { narrow, widened } from "./half.js";
+import { checkedWasm, parsed } from "./parts.js";
 import { release, reused } from "./release.js";
 
 /** Names that the graph's contract gives to inputs, and to the outputs of models of kind linear. */
@@ -61,11 +62,16 @@ export function trimmed(cut, [height, width], edge) {
 
 /** Model folders under `base`, opened once each, on one engine: "wasm" or "webgpu". */
 export class Network {
-  /** `ort` is ONNX Runtime's module, `read` gives a file's bytes by its path below the base. */
-  constructor(ort, engine, read) {
+  /**
+   * `ort` is ONNX Runtime's module, `read` gives a file's bytes by its path below the base. `runtime` is the path of
+   * ONNX Runtime's own large file: it would fetch that itself, and where that failed never again.
+   */
+  constructor(ort, engine, read, runtime = "") {
     this.ort = ort;
     this.engine = engine;
     this.read = read;
+    this.runtime = runtime;
+    this.coming = null;
     this.models = new Map();
   }
 
@@ -82,17 +88,43 @@ export class Network {
 
   async opened(name) {
     const folder = `models/${name}`;
-    const card = JSON.parse(new TextDecoder().decode(await this.read(`${folder}/card.json`)));
+    const card = parsed(`${folder}/card.json`, await this.read(`${folder}/card.json`));
     if (card.kind !== "linear")
       throw new ScotopicError("engine", `${name}: gives finished sRGB pictures; the page runs models of kind linear`);
-    const [graph, weights] = await Promise.all([this.read(`${folder}/model.onnx`), this.read(`${folder}/${WEIGHTS}`)]);
+    const [graph, weights] = await Promise.all([
+      this.read(`${folder}/model.onnx`),
+      this.read(`${folder}/${WEIGHTS}`),
+      this.equipped(),
+    ]);
     const floats = widened(new Uint16Array(weights.buffer, weights.byteOffset, weights.length >> 1));
     const session = await this.ort.InferenceSession.create(graph, {
       executionProviders: [this.engine],
       graphOptimizationLevel: "all",
       externalData: floats.length ? [{ path: WEIGHTS, data: new Uint8Array(floats.buffer) }] : [],
     });
+    this.freed();
     return { card, session };
+  }
+
+  /** Sees that ONNX Runtime has its large file. */
+  equipped() {
+    if (!this.runtime) return null;
+    this.coming ??= this.read(this.runtime)
+      .then((bytes) => {
+        this.ort.env.wasm.wasmBinary = checkedWasm(this.runtime, bytes).buffer;
+      })
+      .catch((error) => {
+        this.coming = null;
+        throw error;
+      });
+    return this.coming;
+  }
+
+  /** Gives back the bytes of which ONNX Runtime has made what it runs. */
+  freed() {
+    const { wasm } = this.ort.env;
+    if (wasm.wasmBinary) release(new Uint8Array(wasm.wasmBinary));
+    wasm.wasmBinary = undefined;
   }
 
   /**
@@ -132,18 +164,24 @@ export class Network {
   }
 }
 
-/** The large file that ONNX Runtime fetches itself when it opens its first model, by execution provider. */
+/** ONNX Runtime's large file, by execution provider. The module beside it, of the same name, goes with it. */
 export const RUNTIMES = {
   wasm: "vendor/ort-wasm-simd-threaded.wasm",
   webgpu: "vendor/ort-wasm-simd-threaded.asyncify.wasm",
 };
 
-/** ONNX Runtime for an engine, with its files below `base`; threads where the page is isolated. */
-export async function loadRuntime(base, engine, threads) {
-  const file = `vendor/${engine === "webgpu" ? "ort.webgpu.min.mjs" : "ort.wasm.min.mjs"}`;
-  const ort = await import(new URL(file, base).href).catch((error) => {
-    throw new ScotopicError("download", `${file}: ${error.message}`);
-  });
+/**
+ * ONNX Runtime for an execution provider, with its files below `base`; threads where the page is isolated. Throws
+ * `download`, and only another worker can load it then: browsers may keep in mind which modules did not come.
+ */
+export async function loadRuntime(base, provider, threads) {
+  const load = (file) =>
+    import(new URL(file, base).href).catch((error) => {
+      throw new ScotopicError("download", `${file}: ${error.message}`);
+    });
+  const main = `vendor/${provider === "webgpu" ? "ort.webgpu.min.mjs" : "ort.wasm.min.mjs"}`;
+  // ONNX Runtime loads the second only with the first model, and would never try again.
+  const [ort] = await Promise.all([load(main), load(RUNTIMES[provider].replace(/wasm$/, "mjs"))]);
   ort.env.wasm.wasmPaths = new URL("vendor/", base).href;
   ort.env.wasm.numThreads = threads;
   ort.env.logLevel = "error";
@@ -162,17 +200,4 @@ function evenOut(light) {
     const mean = (light[i] + light[size + i] + light[2 * size + i]) / 3;
     light[i] = light[size + i] = light[2 * size + i] = mean;
   }
-}
-
-/** A file's bytes by its path below the page. Throws `download` where they do not come. */
-export async function readFrom(base, path) {
-  let words;
-  try {
-    const answer = await fetch(new URL(path, base));
-    if (answer.ok) return new Uint8Array(await answer.arrayBuffer());
-    words = `the server answered ${answer.status}`;
-  } catch (error) {
-    words = error.message;
-  }
-  throw new ScotopicError("download", `${path}: ${words}`);
 }

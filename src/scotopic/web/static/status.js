@@ -40,8 +40,10 @@ export function planLine({ info }) {
   return info.kept ? `${brightened}. ${say("kept")}` : brightened;
 }
 
-const RETRY = ["memory", "engine", "internal", "network", "busy", "download", "unreadable"];
-const FOR_THE_COMPUTER = ["too-large", "not-here", "memory", "engine", "download", "lacking"];
+const RETRY = ["memory", "engine", "internal", "network", "busy", "download", "foreign", "unreadable"];
+const FOR_THE_COMPUTER = [
+  "too-large", "not-here", "memory", "engine", "download", "foreign", "lacking", "forbidden",
+];
 
 /** Of these the page's own sentences say all; the computer's would tell of options that there are not here. */
 const SAID_WHOLLY = ["enhanced"];
@@ -55,6 +57,8 @@ export function showFailure(notice, picture, { computer }) {
   if (notice.hidden) return;
   const { code, words } = picture.failure;
   const facts = { kind: "JPEG", ...picture.failure.facts };
+  // What makers of browsers call so, users may not.
+  if (facts.what === "workers") facts.what = say("lackingWorkers");
   const title = `failed${code[0].toUpperCase()}${code.slice(1)}Title`;
   const key = known(title) ? title : "failedInternalTitle";
   const part = (name) => notice.querySelector(`#notice-${name}`);

@@ -3,14 +3,14 @@
 import { described, gainsFor } from "./balance.js";
 import { developed, developer, uprightSize } from "./develop.js";
 import { enhance, modelFor, plan, preview } from "./enhance.js";
-import { Engine, hasGraphics, lacking, trial } from "./engines.js";
+import { checkBrowser, Engine, hasGraphics, trial } from "./engines.js";
 import { ScotopicError } from "./errors.js";
 import { bytesOf } from "./file.js";
 import { fileOf } from "./files.js";
 import { librawModule } from "./libraw.js";
+import { parsed, part } from "./parts.js";
 import { read } from "./read.js";
 import { release } from "./release.js";
-import { readFrom } from "./run.js";
 import { blended, levels, sampled } from "./sample.js";
 
 /** Mosaic pixels in the quick picture of the whole. */
@@ -31,7 +31,8 @@ let base = null;
 let kind = "wasm";
 let page = null;
 let engine = null;
-let fetching = null; // The picture that waits for the network's download, and since when.
+let equipping = null; // What is under way so that there is all that work needs.
+let fetching = null; // The picture that waits for the network's download, once that is told.
 let turn = Promise.resolve();
 
 class Cancelled extends Error {}
@@ -46,25 +47,28 @@ async function configure(message) {
   // Phones of this maker end pages that take many threads' memory.
   const single = wanted === "wasm-single" || (wanted === "auto" && onIos());
   kind = single ? "wasm-single" : "wasm";
-  const ready = (async () => {
-    await equipped();
+  const begin = async () => {
+    await equip();
     const name = defaultModel();
     const tried = wanted === "webgpu" ? await graphics(name, { auto: false }) : null;
     post({ type: "ready", engine: engine.kind, threads: engine.threads, refused: tried?.refused });
     // What every picture needs comes at once, while the host is there; where that fails a picture says so.
-    for (const part of [librawModule(), engine.open(name)]) part.catch(() => {});
+    for (const coming of [librawModule(), engine.open(name)]) coming.catch(() => {});
     if (wanted === "auto" && !single) beside(name);
-  })();
-  // Where that fails every picture tries again, and says why it does not go.
-  turn = ready.catch(() => {});
-  await turn;
+  };
+  // Where that fails every later picture tries again, and says why it does not go.
+  await equipped(begin).catch(() => {});
 }
 
-/** Sees that there is what all work needs. Throws what stands against it. */
-async function equipped() {
-  const lacks = lacking();
-  if (lacks) throw new ScotopicError("lacking", `this browser has no ${lacks}`, { what: lacks });
-  page ??= { base, constants: JSON.parse(new TextDecoder().decode(await readFrom(base, "constants.json"))) };
+/** Sees that there is what all work needs; who asks while that is under way waits for it. Throws what is against it. */
+function equipped(how = equip) {
+  equipping ??= how().finally(() => (equipping = null));
+  return equipping;
+}
+
+async function equip() {
+  checkBrowser();
+  page ??= { base, constants: parsed("constants.json", await part(base, "constants.json")) };
   if (!engine || engine.stopped) engine = await started(kind);
 }
 
@@ -72,21 +76,34 @@ const started = (of) => Engine.start(page.base, of, { bytes: page.constants.byte
 
 /** How far the download of the network is, for the picture that waits for it. */
 function fetched({ loaded, total }) {
-  if (!fetching || loaded >= total || performance.now() - fetching.since < FETCH_TOLD_MS) return;
-  post({ type: "progress", id: fetching.picture.id, share: loaded / total, stage: "fetch", megabytes: total / 1e6 });
+  if (!fetching || loaded >= total) return;
+  post({ type: "progress", id: fetching.id, share: loaded / total, stage: "fetch", megabytes: total / 1e6 });
 }
 
-/** Waits for a picture's network; ends at once where the picture is cancelled, and the download goes on. */
+/** Waits for what a picture needs; ends at once where the picture is cancelled, and what it needs goes on coming. */
+async function waited(picture, needed) {
+  const cancelled = new Promise((_, stop) => {
+    picture.halt = () => stop(new Cancelled());
+  });
+  try {
+    return await Promise.race([needed, cancelled]);
+  } finally {
+    picture.halt = null;
+  }
+}
+
+/** Waits for a picture's network. */
 async function networkFor(picture) {
   goOn(picture);
-  fetching = { picture, since: performance.now() };
+  const late = setTimeout(() => {
+    fetching = picture;
+    fetched(engine.download);
+  }, FETCH_TOLD_MS);
   try {
-    const cancelled = new Promise((_, stop) => {
-      picture.halt = () => stop(new Cancelled());
-    });
-    await Promise.race([engine.open(modelFor(picture.made.mosaic, page.constants)), cancelled]);
+    await waited(picture, engine.open(modelFor(picture.made.mosaic, page.constants)));
   } finally {
-    fetching = picture.halt = null;
+    clearTimeout(late);
+    fetching = null;
   }
   post({ type: "progress", id: picture.id, share: 0, stage: "network" });
 }
@@ -111,10 +128,8 @@ async function graphics(name, { auto }) {
 
 /** The engine anew on the processor, after one that failed. */
 async function fallBack() {
-  const { kind: failed } = engine;
   engine.stop();
-  engine = null;
-  engine = await started(failed === "webgpu" ? "wasm" : failed);
+  await equipped();
   post({ type: "ready", engine: engine.kind, threads: engine.threads });
 }
 
@@ -136,7 +151,7 @@ async function open({ id }) {
   const picture = pictureOf(id);
   goOn(picture);
   post({ type: "progress", id, share: 0, stage: "read" });
-  await equipped();
+  await waited(picture, equipped());
   await decode(picture);
   post({ type: "opened", id, info: infoOf(picture) });
   // From here on the picture is open: where the quick view of it fails, the work fails likewise and says why.
@@ -168,6 +183,8 @@ async function quickly(picture) {
 async function decode(picture) {
   const bytes = await bytesOf(picture.file);
   goOn(picture);
+  // It would wait for it itself, but hear of no cancel then.
+  await waited(picture, librawModule());
   const captured = await read(bytes, { name: picture.file.name, megapixelsMax: megapixelsMax() });
   if (captured.exif?.enhanced)
     throw new ScotopicError("enhanced", "a second time would take texture for noise");
@@ -186,7 +203,7 @@ async function work({ id }) {
     return;
   }
   const start = performance.now();
-  await equipped();
+  await waited(picture, equipped());
   const { made } = picture;
   const light = await withEngine(picture, (pixels) =>
     enhance(picture.captured, made, engine, {
@@ -216,7 +233,7 @@ async function withEngine(picture, piece) {
   } catch (error) {
     if (error instanceof Cancelled || !["engine", "memory"].includes(error.code)) throw error;
     if (error.code === "engine" && engine.kind !== "webgpu") throw error;
-    await fallBack();
+    await waited(picture, fallBack());
     await networkFor(picture);
     return piece(SMALL_TILE_PIXELS);
   }
@@ -379,3 +396,5 @@ self.addEventListener("message", ({ data: message }) => {
     }
   }
 });
+
+post({ type: "here" });
