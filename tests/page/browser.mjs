@@ -60,9 +60,12 @@ const TYPES = {
 
 /**
  * Any plain static host: no headers of its own, so that only the service worker can isolate the page. `fails(path)` gives
- * a status for what it does not have, `bytesPerSecond` is what its line carries, `headers` go with every file.
+ * a status for what it does not have, `instead(path, request)` other bytes, of a path that `stalls` the half comes and no
+ * more; `bytesPerSecond` is what its line carries, `headers` go with every file.
  */
-export async function host(folder, { fails = () => 0, bytesPerSecond = Infinity, headers = {}, port = 0 } = {}) {
+export async function host(folder, {
+  fails = () => 0, instead = () => null, stalls = () => false, bytesPerSecond = Infinity, headers = {}, port = 0,
+} = {}) {
   let free = 0; // When the line has carried what was sent.
   const server = createServer(async (request, answer) => {
     const { pathname } = new URL(request.url, "http://localhost");
@@ -73,9 +76,14 @@ export async function host(folder, { fails = () => 0, bytesPerSecond = Infinity,
       return;
     }
     try {
-      const content = await readFile(join(folder, pathname.endsWith("/") ? `${pathname}index.html` : pathname));
+      const path = join(folder, pathname.endsWith("/") ? `${pathname}index.html` : pathname);
+      const content = instead(pathname.slice(1), request) ?? (await readFile(path));
       const type = pathname.endsWith("/") ? "text/html" : (TYPES[extname(pathname)] ?? "application/octet-stream");
       answer.writeHead(200, { "content-type": type, "cache-control": "no-cache", ...headers });
+      if (stalls(pathname.slice(1))) {
+        answer.write(content.subarray(0, content.length / 2));
+        return;
+      }
       for (let at = 0; at < content.length && bytesPerSecond < Infinity && !answer.destroyed; at += 16384) {
         const piece = content.subarray(at, at + 16384);
         free = Math.max(free, Date.now()) + (1000 * piece.length) / bytesPerSecond;
@@ -126,8 +134,9 @@ export async function launchKeepingNothing() {
   };
 }
 
-/** A new visitor: {page, context, errors}; `errors` holds what the console and the page complained of. */
-export async function visit(browser, url, options = {}) {
+/** A new visitor: {page, context, errors}; `errors` holds what the console and the page complained of. `early` does not
+ * wait until the page is ready. */
+export async function visit(browser, url, { early = false, ...options } = {}) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 }, locale: "en-GB", colorScheme: "light", ...options,
   });
@@ -136,8 +145,8 @@ export async function visit(browser, url, options = {}) {
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   page.on("pageerror", (error) => errors.push(String(error)));
   page.setDefaultTimeout(90_000);
-  await page.goto(url);
-  await ready(page);
+  await page.goto(url, { waitUntil: early ? "commit" : "load" });
+  if (!early) await ready(page);
   return { page, context, errors };
 }
 
