@@ -61,11 +61,11 @@ const TYPES = {
 /**
  * Any plain static host: no headers of its own, so that only the service worker can isolate the page. `fails(path, headers)` gives
  * a status for what it does not have, "breaks" or "stalls" for what comes half and then ends or comes no further;
- * `instead(path, content)` is what it sends in a file's place, `bytesPerSecond` what its line carries, `headers` go with
- * every file.
+ * `instead(path, content, request)` is what it sends in a file's place, null for the file itself, `bytesPerSecond` what its
+ * line carries, `headers` go with every file.
  */
 export async function host(folder, options = {}) {
-  const { fails = () => 0, instead = (_, content) => content, bytesPerSecond = Infinity, headers = {}, port = 0 } = options;
+  const { fails = () => 0, instead = () => null, bytesPerSecond = Infinity, headers = {}, port = 0 } = options;
   let free = 0; // When the line has carried what was sent.
   const server = createServer(async (request, answer) => {
     const { pathname } = new URL(request.url, "http://localhost");
@@ -77,7 +77,8 @@ export async function host(folder, options = {}) {
     }
     try {
       const path = pathname.endsWith("/") ? `${pathname}index.html` : pathname;
-      const content = Buffer.from(instead(path.slice(1), await readFile(join(folder, path))));
+      const file = await readFile(join(folder, path));
+      const content = Buffer.from(instead(path.slice(1), file, request) ?? file);
       const type = pathname.endsWith("/") ? "text/html" : (TYPES[extname(pathname)] ?? "application/octet-stream");
       answer.writeHead(200, { "content-type": type, "cache-control": "no-cache", ...headers });
       if (status) {
@@ -134,8 +135,9 @@ export async function launchKeepingNothing() {
   };
 }
 
-/** A new visitor: {page, context, errors}; `errors` holds what the console and the page complained of. */
-export async function visit(browser, url, options = {}) {
+/** A new visitor: {page, context, errors}; `errors` holds what the console and the page complained of. `early` does not
+ * wait until the page is ready. */
+export async function visit(browser, url, { early = false, ...options } = {}) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 }, locale: "en-GB", colorScheme: "light", ...options,
   });
@@ -144,8 +146,8 @@ export async function visit(browser, url, options = {}) {
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   page.on("pageerror", (error) => errors.push(String(error)));
   page.setDefaultTimeout(90_000);
-  await page.goto(url);
-  await ready(page);
+  await page.goto(url, { waitUntil: early ? "commit" : "load" });
+  if (!early) await ready(page);
   return { page, context, errors };
 }
 

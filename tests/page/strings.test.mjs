@@ -46,3 +46,25 @@ test("the page holds no script or style that its own policy forbids", () => {
   assert.doesNotMatch(page, /<style|\sstyle=|\son\w+=/);
   assert.doesNotMatch(page.replace(/xmlns="[^"]*"/g, ""), /https?:\/\//);
 });
+
+test("what the page says before its languages have come it says in all of them", () => {
+  const tags = Object.keys(languages).sort();
+  const several = page.match(/(?:<span lang="\w+">[^<]+<\/span>(?: · )?)+/g);
+  assert.equal(several.length, 3);
+  for (const spans of several) assert.deepEqual([...spans.matchAll(/lang="(\w+)"/g)].map(([, tag]) => tag).sort(), tags);
+});
+
+/** The modules that one needs, and those that they need, and so on. */
+async function needed(name, found = new Set()) {
+  const text = await readFile(new URL(name, folder), "utf8");
+  for (const [, path] of text.matchAll(/^(?:import|export)\b[^;]*?"(\.[^"]+)";/gm)) {
+    const next = new URL(path, new URL(name, folder)).href.slice(folder.href.length);
+    if (!found.has(next)) await needed(next, found.add(next));
+  }
+  return found;
+}
+
+test("the page names all its modules, so that none waits for another to be read", async () => {
+  const named = [...page.matchAll(/<link rel="modulepreload" href="([^"]+)">/g)].map(([, path]) => path);
+  assert.deepEqual(named, [...(await needed("app.js"))].sort());
+});

@@ -158,6 +158,43 @@ test("a browser that keeps nothing enhances all the same, and opens its settings
   }
 });
 
+let once = true;
+hosted("a module that does not come is said, and the page can be loaded again", {
+  line: { fails: (path) => (once && path === "view.js" ? 503 : 0) }, visitor: { early: true },
+}, async ({ page }) => {
+  await page.waitForSelector("#broken:not([hidden])", { timeout: 20_000 });
+  assert.match(await page.innerText("#broken"), /^A part of the page did not come\. · Ein Teil der Seite ist nicht angekommen\./);
+  assert.equal(await page.isVisible("#pick"), false);
+  once = false;
+  await page.click("#broken-reload");
+  await ready(page);
+  assert.equal(await page.isVisible("#broken"), false);
+  await page.setInputFiles("#file", here.files.small);
+  assert.equal(await outcome(page), "done");
+});
+
+hosted("a page that fails as it starts says so", {
+  line: { instead: (path) => (path === "places.js" ? Buffer.from("export class Places { constructor() { null.x; } }") : null) }, visitor: { early: true },
+}, async ({ page }) => {
+  await page.waitForSelector("#broken:not([hidden])", { timeout: 20_000 });
+});
+
+hosted("on a slow line the button says that it loads, and a file chosen meanwhile is taken", {
+  line: { bytesPerSecond: 1e5, headers: ISOLATED }, visitor: { early: true, serviceWorkers: "block" },
+}, async ({ page }) => {
+  await page.waitForSelector("#pick", { state: "visible" });
+  assert.equal(await page.isEnabled("#pick"), false);
+  assert.match(await page.innerText("#pick"), /^\s*Loading … · Wird geladen …/);
+  await page.setInputFiles("#file", here.files.letter);
+  await ready(page);
+  assert.equal(await outcome(page), "failed");
+  assert.equal(await page.textContent("#picture-name"), "letter.dng");
+  await page.click("#close");
+  assert.equal(await page.isVisible("#broken"), false);
+  await Promise.all([page.waitForEvent("filechooser"), page.click("#pick")]);
+  assert.match(await page.innerText("#pick"), /^\s*Choose RAW photos$/);
+});
+
 let broken = true;
 hosted("a network that does not come is said to be it, and comes when tried again", {
   line: { fails: (path) => (broken && path === "models/bayer-fast/weights.bin" ? 503 : 0) },

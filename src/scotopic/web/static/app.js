@@ -306,9 +306,12 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("keyup", (event) => event.key.toLowerCase() === "b" && view.hold(false));
 window.addEventListener("blur", () => view.hold(false));
+
+/** Whether work and settings would be lost, or files half written. */
+const atStake = () => queue.active || saving.busy() || queue.pictures.some((picture) => picture.unsaved);
+let given = false; // The user was asked already, and gave it up.
 window.addEventListener("beforeunload", (event) => {
-  // Work and settings would be lost, or files half written.
-  if (queue.active || saving.busy() || queue.pictures.some((picture) => picture.unsaved)) event.preventDefault();
+  if (atStake() && !given) event.preventDefault();
 });
 
 // ---- settings, language, start
@@ -356,15 +359,18 @@ window.addEventListener("beforeinstallprompt", (event) => {
 $("settings-open").addEventListener("click", () => {
   settingsDialog($("settings"), settings, { set, engine: engineNow, computer: places.computer, stored: stored() });
 });
-listen({ input: $("file"), drop: $("drop"), took: (files) => queue.add(files), empty: () => toast(say("noPhotos")) });
+const took = (files) => queue.add(files);
+listen({ input: $("file"), drop: $("drop"), took, empty: () => toast(say("noPhotos")) });
+for (const button of document.querySelectorAll("[data-comes]")) button.disabled = false; // From here on they work.
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
 
 places.begin(await findComputer());
-const shared = await takeShared();
-if (shared.length) queue.add(shared);
+await takeShared({ took, empty: () => toast(say("sharedNothing")), lost: () => toast(say("sharedLost")) });
 const open = () => queue.pictures.length > 0;
 register({
   free: () => !touched() && !open() && !document.querySelector("dialog[open]"),
+  // Asked here: once the new version has been sent for, there is no way back.
+  sure: () => !atStake() || (given = confirm(say("updateUnsaved"))),
   updated: (use) => offerUpdate("updateReady", use),
   left: (use) => offerUpdate("updateElsewhere", use),
 }).then(() => isolateOnce(touched() || open()));

@@ -4,6 +4,7 @@
 // hands over JPEGs: so there is none. `capture` would have WebKit write a JPEG.
 
 import { dropped } from "./folders.js";
+import { ask } from "./offline.js";
 
 /** Listen to all of them; `took(files)` hears, and `empty()` of folders without a photo. */
 export function listen({ input, drop, took, empty }) {
@@ -11,10 +12,12 @@ export function listen({ input, drop, took, empty }) {
     const found = [...files].filter((file) => file.size > 0 || file.name);
     if (found.length) took(found);
   };
-  input.addEventListener("change", () => {
+  const chosen = () => {
     take(input.files);
     input.value = ""; // The same file may be chosen again.
-  });
+  };
+  input.addEventListener("change", chosen);
+  if (input.files.length) chosen(); // Before anybody listened.
 
   let depth = 0;
   const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
@@ -54,18 +57,28 @@ export function listen({ input, drop, took, empty }) {
 
 const SHARED = `scotopic-shared ${new URL("./", import.meta.url).href}`; // sw.js's name for what came by Share.
 
-/** Files that another app shared: the service worker has put them by. */
-export async function takeShared() {
+/** Files that another app shared, which the service worker has put by: `took(files)` hears, `empty()` where it was none,
+ * `lost()` where they cannot be had. */
+export async function takeShared({ took, empty, lost }) {
   const url = new URL(location.href);
-  if (!url.searchParams.has("shared")) return [];
+  const count = url.searchParams.get("shared");
+  if (count === null) return;
   url.searchParams.delete("shared");
   history.replaceState(null, "", url);
+  if (count === "0") {
+    empty();
+    return;
+  }
+  let files = [];
   try {
-    return await taken();
+    files = await taken();
   } catch (error) {
     console.info(`nothing shared can be had: ${error.message}`);
-    return [];
   }
+  // Where the store had no room for them the service worker itself has them.
+  if (!files.length) files = (await ask("shared")) ?? [];
+  if (files.length) took(files);
+  else lost();
 }
 
 async function taken() {

@@ -1,49 +1,90 @@
 // The service worker: what makes the page work without a connection, and isolated on any host.
 
 const ANSWER_MS = 3000; // A service worker that does not answer for so long knows nothing of the question.
+const AGAIN_MS = 30_000; // What could not be stored is tried again after so long, then after twice that, and so on.
 
 /**
- * Register it. `updated(use)` hears when a newer version waits, and `use()` takes it. Where another tab took it,
- * this one follows if it is `free()`; else `left(use)` hears, and what is open here stays.
+ * Register it. `updated(use)` hears when a newer version waits, and `use()` takes it, if it is `sure()` what that
+ * costs. Where another tab took it, this one follows if it is `free()`; else `left(use)` hears, and what is open here
+ * stays.
  */
-export async function register({ updated, left, free }) {
+export async function register({ updated, left, free, sure }) {
   if (!("serviceWorker" in navigator) || !window.isSecureContext) return;
-  let registration;
-  try {
-    registration = await navigator.serviceWorker.register("sw.js");
-  } catch (error) {
-    // A host without precache.js, or a browser that forbids it: the page works, only not offline.
-    console.info(`scotopic works only with its server: ${error.message}`);
-    return;
-  }
-  if (!registration) return; // As some browsers answer in private windows.
+  const { serviceWorker } = navigator;
+  let claimed = Boolean(serviceWorker.controller);
   let asked = false;
-  const offer = (worker) => {
-    if (!worker || !navigator.serviceWorker.controller) return;
-    updated(() => {
-      asked = true;
-      worker.postMessage({ type: "use" });
-    });
-  };
-  offer(registration.waiting);
-  registration.addEventListener("updatefound", () => {
-    const worker = registration.installing;
-    worker?.addEventListener("statechange", () => worker.state === "installed" && offer(worker));
-  });
-  const had = Boolean(navigator.serviceWorker.controller);
-  navigator.serviceWorker.addEventListener("controllerchange", () => {
-    if (!had) return;
+  serviceWorker.addEventListener("controllerchange", () => {
+    const first = !claimed; // The page has got a service worker; there was none before.
+    claimed = true;
+    if (first) return;
     if (asked || free()) location.reload();
     else left(() => location.reload());
   });
-  await navigator.serviceWorker.ready;
-  if (!navigator.serviceWorker.controller) {
+  const offer = (registration) => updated(() => {
+    if (!sure()) return;
+    asked = true;
+    if (registration.waiting) registration.waiting.postMessage({ type: "use" });
+    else location.reload(); // It has been taken already.
+  });
+  if (!(await install(offer))) return;
+  const registration = await serviceWorker.ready;
+  registration.active.postMessage({ type: "fill" });
+  if (!serviceWorker.controller) {
     // The first visit: from here on the page is its own host.
     await new Promise((resolve) => {
-      navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true });
+      serviceWorker.addEventListener("controllerchange", resolve, { once: true });
       setTimeout(resolve, ANSWER_MS);
     });
   }
+}
+
+/** Have the browser store the page, again and again until it does; `offer` hears of newer versions. False if it never
+ * will. */
+async function install(offer) {
+  const { serviceWorker } = navigator;
+  const followed = new WeakSet();
+  let wait = AGAIN_MS;
+  let timer = null;
+
+  const later = () => {
+    clearTimeout(timer);
+    timer = setTimeout(attempt, wait, true);
+    wait *= 2;
+  };
+  const follow = (registration, worker) => {
+    if (!worker || followed.has(worker)) return;
+    followed.add(worker);
+    let installed = false;
+    const look = () => {
+      if (worker.state === "redundant" && !installed) later(); // A file did not come, or there was no room for it.
+      if (worker.state !== "installed") return;
+      installed = true;
+      if (serviceWorker.controller) offer(registration);
+    };
+    worker.addEventListener("statechange", look);
+    look();
+  };
+  const attempt = async (again) => {
+    clearTimeout(timer);
+    timer = null;
+    try {
+      // The list that the script imports is asked for each time, too: else the browser's copy hides a new version.
+      const registration = await serviceWorker.register("sw.js", { updateViaCache: "none" });
+      if (!registration) return false; // As some browsers answer in private windows.
+      registration.onupdatefound = () => follow(registration, registration.installing);
+      follow(registration, registration.waiting);
+      follow(registration, registration.installing);
+      if (again && registration.active) await registration.update();
+    } catch (error) {
+      // A host without precache.js, or a browser that forbids it: the page works, only not offline.
+      console.info(`scotopic works only with its server: ${error.message}`);
+      if (error.name === "SecurityError") return false;
+      later();
+    }
+    return true;
+  };
+  window.addEventListener("online", () => timer !== null && attempt(true));
+  return attempt(false);
 }
 
 /** On a host that does not isolate, one reload lets the service worker do it, and the threads come. */
@@ -59,19 +100,22 @@ export function isolateOnce(busy) {
 }
 
 /** Whether the page is stored whole, and somebody is there to serve it. */
-export async function stored() {
+export const stored = async () => (await ask("whole")) === true;
+
+/** What the service worker answers; undefined where there is none, or none that knows. */
+export async function ask(type) {
   try {
     const registration = await navigator.serviceWorker.getRegistration();
-    if (registration?.active?.state !== "activated") return false;
+    if (registration?.active?.state !== "activated") return undefined;
     const { port1, port2 } = new MessageChannel();
     const answered = new Promise((resolve) => {
-      port1.onmessage = ({ data }) => resolve(data === true);
-      setTimeout(resolve, ANSWER_MS, false);
+      port1.onmessage = ({ data }) => resolve(data);
+      setTimeout(resolve, ANSWER_MS);
     });
-    registration.active.postMessage({ type: "whole" }, [port2]);
+    registration.active.postMessage({ type }, [port2]);
     return await answered;
   } catch {
-    return false; // No service workers here, or the browser keeps nothing.
+    return undefined; // No service workers here, or the browser keeps nothing.
   }
 }
 

@@ -12,36 +12,105 @@ const SHARED = `scotopic-shared ${SCOPE}`; // Files that another app shared, unt
 
 const HASHES = new Map(self.PRECACHE.files.map(([path, hash]) => [new URL(path, SCOPE).href, hash]));
 
+const STALLED_MS = 20_000; // Where not a byte of anything comes for so long, the line is dead.
+let heard = 0; // When the last one came.
+let held = []; // Shared files that found no room in the store: there as long as this worker is.
+
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
 self.addEventListener("message", (event) => {
-  if (event.data?.type === "use") self.skipWaiting();
-  if (event.data?.type === "whole") event.waitUntil(whole().then((all) => event.ports[0].postMessage(all)));
+  const { type } = event.data ?? {};
+  const [port] = event.ports;
+  if (type === "use") self.skipWaiting();
+  if (type === "fill") event.waitUntil(fillUp());
+  if (type === "whole") event.waitUntil(lacking().then((urls) => port.postMessage(urls.length === 0)));
+  if (type === "shared") port.postMessage(held.splice(0));
 });
 
-/** Whether the store has every file of the list: browsers may have thrown some away. */
-async function whole() {
-  if (!(await caches.has(CURRENT))) return false;
+/** What the store lacks of the list: browsers may have thrown some away. */
+async function lacking() {
   const kept = new Set((await (await caches.open(CURRENT)).keys()).map((request) => request.url));
-  return [...HASHES.keys()].every((url) => kept.has(url));
+  return [...HASHES.keys()].filter((url) => !kept.has(url));
 }
 
-/** Fetch what changed, and take over from the version before what did not. */
-async function install() {
+async function fillUp() {
   const store = await caches.open(CURRENT);
-  const older = await Promise.all((await caches.keys()).filter((name) => name.startsWith(PAGE) && name !== CURRENT).map((name) => caches.open(name)));
-  await Promise.all([...HASHES].map(async ([url, hash]) => {
-    for (const old of older) {
-      const kept = await old.match(url);
-      if (kept?.headers.get("x-hash") === hash) return store.put(url, kept);
-    }
-    const answer = await fetch(url, { cache: "no-cache" });
+  await Promise.allSettled((await lacking()).map((url) => put(url, [store])));
+}
+
+/** Fetch what changed, and take over from the version before, or from an attempt that broke off, what did not. */
+async function install() {
+  const older = (await caches.keys()).filter((name) => name.startsWith(PAGE) && name !== CURRENT);
+  const stores = await Promise.all([CURRENT, ...older].map((name) => caches.open(name)));
+  // All are waited for: what has come by then need not come again.
+  const ends = await Promise.allSettled([...HASHES.keys()].map((url) => put(url, stores)));
+  const failed = ends.find(({ status }) => status === "rejected");
+  if (failed) throw failed.reason;
+}
+
+/** See to it that the first of the stores has a file of the list. */
+async function put(url, stores) {
+  const [store] = stores;
+  for (const from of stores) {
+    const kept = await from.match(url);
+    const sound = kept && (await checked(url, kept));
+    if (sound) return from === store ? undefined : store.put(url, sound);
+  }
+  // The second time past all that keeps copies on the way.
+  for (const cache of ["no-cache", "reload"]) {
+    const answer = await patient(url, { cache });
     if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
-    const headers = new Headers(answer.headers);
-    headers.set("x-hash", hash);
-    for (const name of ["content-encoding", "content-length", "transfer-encoding"]) headers.delete(name);
-    await store.put(url, new Response(await answer.blob(), { headers }));
-  }));
+    const sound = await checked(url, answer);
+    if (sound) return store.put(url, sound);
+  }
+  throw new Error(`${url}: not the file that the list has by this name`);
+}
+
+/** An answer to be kept, or null where it is not the list's file: a hotel's page to log in is an answer, too. */
+async function checked(url, answer) {
+  const bytes = await answer.arrayBuffer();
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const digits = [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (!digits.startsWith(HASHES.get(url))) return null;
+  const headers = new Headers(answer.headers);
+  for (const name of ["content-encoding", "content-length", "transfer-encoding"]) headers.delete(name);
+  return new Response(bytes, { headers });
+}
+
+/** As fetch, but given up once the line is dead. What waits while other files come is waited for. */
+async function patient(request, options = {}) {
+  const stop = new AbortController();
+  request.signal?.addEventListener("abort", () => stop.abort());
+  const answer = await unlessDead(stop, fetch(request, { ...options, signal: stop.signal }));
+  if (!answer.body) return answer;
+  const reader = answer.body.getReader();
+  const body = new ReadableStream({
+    async pull(into) {
+      const { done, value } = await unlessDead(stop, reader.read());
+      if (done) into.close();
+      else into.enqueue(value);
+    },
+    cancel: (why) => reader.cancel(why),
+  });
+  return new Response(body, { status: answer.status, statusText: answer.statusText, headers: answer.headers });
+}
+
+async function unlessDead(stop, coming) {
+  const began = Date.now();
+  let timer;
+  const look = () => {
+    const left = Math.max(began, heard) + STALLED_MS - Date.now();
+    if (left > 0) timer = setTimeout(look, left);
+    else stop.abort();
+  };
+  look();
+  try {
+    const came = await coming;
+    heard = Date.now();
+    return came;
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 async function activate() {
@@ -58,18 +127,25 @@ self.addEventListener("fetch", (event) => {
   if (path === "api/status") event.respondWith(fetch(request).catch(() => new Response(null, { status: 204 })));
   if (path === null || path.startsWith("api/")) return;
   if (request.method === "POST" && url.pathname.endsWith("/share-target")) event.respondWith(takeShared(request));
-  else if (request.method === "GET") event.respondWith(answer(request, url));
+  else if (request.method === "GET") event.respondWith(answer(event, url));
 });
 
 /** From the store, or from the host; isolated either way. */
-async function answer(request, url) {
+async function answer(event, url) {
+  const { request } = event;
   const bare = url.origin + url.pathname;
   const named = request.mode === "navigate" && !HASHES.has(bare) ? SCOPE : bare;
   const store = await caches.open(CURRENT);
   const kept = HASHES.has(named) ? await store.match(named) : null;
   if (kept) return isolated(kept);
-  if (/\/vendor\/|\/models\//.test(url.pathname)) return isolated(await later(request, bare));
-  return isolated(await fetch(request));
+  if (!HASHES.has(named) && /\/vendor\/|\/models\//.test(url.pathname)) return isolated(await later(request, bare));
+  const fresh = await patient(request);
+  if (HASHES.has(named) && fresh.status === 200) {
+    const copy = fresh.clone();
+    // The browser has thrown it away: it is put back. Where that fails it serves all the same.
+    event.waitUntil(checked(named, copy).then((sound) => sound && store.put(named, sound)).catch(() => {}));
+  }
+  return isolated(fresh);
 }
 
 async function later(request, bare) {
@@ -77,7 +153,7 @@ async function later(request, bare) {
   const key = `${bare}?${self.PRECACHE.version}`;
   const kept = await store.match(key);
   if (kept) return kept;
-  const fresh = await fetch(request);
+  const fresh = await patient(request);
   if (fresh.status === 200) {
     for (const old of await store.keys()) if (old.url.startsWith(`${bare}?`)) await store.delete(old);
     // Where there is no room for it, what was fetched serves all the same.
@@ -97,13 +173,25 @@ function isolated(response) {
   return new Response(bodiless ? null : response.body, { status: response.status, statusText: response.statusText, headers });
 }
 
-/** Put by what another app shared, and open the page, which takes it. */
+/** Put by what another app shared, and open the page, which takes it; its address says how many files came. */
 async function takeShared(request) {
-  const form = await request.formData();
-  const files = [...form.values()].filter((value) => value instanceof File && value.size > 0);
-  const store = await caches.open(SHARED);
-  await Promise.all(files.map((file, at) => store.put(`${SCOPE}shared/${at}`, new Response(file, {
-    headers: { "content-type": file.type || "application/octet-stream", "x-name": encodeURIComponent(file.name) },
-  }))));
+  let files;
+  try {
+    // As incoming.js has it: a file without bytes is one, and a field in which nothing was chosen has no name.
+    const values = [...(await request.formData()).values()];
+    files = values.filter((value) => value instanceof File && (value.size > 0 || value.name));
+  } catch {
+    return Response.redirect(`${SCOPE}?shared=failed`, 303);
+  }
+  try {
+    const store = await caches.open(SHARED);
+    await Promise.all(files.map((file, at) => store.put(`${SCOPE}shared/${at}`, new Response(file, {
+      headers: { "content-type": file.type || "application/octet-stream", "x-name": encodeURIComponent(file.name) },
+    }))));
+  } catch {
+    // No room in the store: they are handed over from here.
+    await caches.delete(SHARED).catch(() => {});
+    held = files;
+  }
   return Response.redirect(`${SCOPE}?shared=${files.length}`, 303);
 }

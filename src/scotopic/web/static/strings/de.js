@@ -22,6 +22,8 @@ export default {
   demoAfter: "Dasselbe Foto, entrauscht: sauber und in den richtigen Farben",
   dropNow: "RAW-Fotos hier loslassen",
   noPhotos: "In diesem Ordner ist kein RAW-Foto",
+  sharedNothing: "Geteilt wurde keine Datei: Wähle das Foto hier",
+  sharedLost: "Für das geteilte Foto war im Speicher dieses Browsers kein Platz: Wähle die Datei hier",
 
   traditional: "Herkömmlich",
   enhanced: "Entrauscht",
@@ -123,6 +125,7 @@ export default {
   notices: "Lizenzen der Bestandteile",
   updateReady: "Eine neue Fassung ist da.",
   updateElsewhere: "Ein anderer Tab benutzt eine neue Fassung. Dieser läuft weiter wie bisher; sichere deine Bilder, bevor er wechselt.",
+  updateUnsaved: "Bilder, die nicht gesichert sind, gehen verloren. Die neue Fassung trotzdem benutzen?",
   updateNow: "Jetzt benutzen",
 
   helpWork: "Eine oder mehrere RAW-Dateien wählen. Zuerst kommt eine schnelle Vorschau, dann das ganze Bild. Die Linie ziehen, um die herkömmliche Entwicklung mit dem entrauschten Bild zu vergleichen; zum Zoomen mit zwei Fingern spreizen, scrollen oder doppelt tippen.",

@@ -22,6 +22,8 @@ export default {
   demoAfter: "The same photo enhanced: clean, in true colour",
   dropNow: "Drop the RAW photos here",
   noPhotos: "There is no RAW photo in this folder",
+  sharedNothing: "What was shared held no file: choose the photo here",
+  sharedLost: "There was no room for the shared photo in this browser's storage: choose the file here",
 
   traditional: "Traditional",
   enhanced: "Enhanced",
@@ -123,6 +125,7 @@ export default {
   notices: "Licences of what is inside",
   updateReady: "A new version is ready.",
   updateElsewhere: "A new version is in use in another tab. This one goes on as it is; save your pictures before it changes.",
+  updateUnsaved: "Pictures that are not saved will be gone. Use the new version all the same?",
   updateNow: "Use it now",
 
   helpWork: "Choose one or several RAW files. A quick preview comes first, then the full work. Drag the line to compare the traditional development with the enhanced picture; pinch, scroll or double-tap to zoom.",
