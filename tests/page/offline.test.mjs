@@ -176,14 +176,34 @@ hosted("an old copy on the way is passed by", {
   assert.doesNotMatch(kept, /hotel/);
 });
 
-renewed("a store with something else under a file's name is healed by the next version", {}, async ({ page, own }) => {
-  await taken(page);
-  const [, hash] = (await readFile(join(own, "precache.js"), "utf8")).match(/"libraw\.wasm",\s*"(\w+)"/);
+/** Puts another page into the store in place of the decoder. */
+async function spoil(page, folder) {
+  const [, hash] = (await readFile(join(folder, "precache.js"), "utf8")).match(/"libraw\.wasm",\s*"(\w+)"/);
   await page.evaluate(async ([words, hash]) => {
     const [name] = (await caches.keys()).filter((name) => name.startsWith("scotopic-page"));
     const kept = new Response(words, { headers: { "content-type": "application/wasm", "x-hash": hash } });
     await (await caches.open(name)).put(new URL("libraw.wasm", location.href).href, kept);
   }, [String(LOGIN), hash]);
+}
+
+hosted("a store with something else under a file's name is healed by Try again", {}, async ({ page }) => {
+  await taken(page);
+  await spoil(page, here.site);
+  await page.reload();
+  await ready(page);
+  await page.setInputFiles("#file", here.files.small);
+  await page.waitForSelector('#stage[data-state="failed"]');
+  assert.equal(await page.textContent("#notice-title"), "Something else came for a part of the page");
+  await page.click("#notice-retry");
+  await settled(page);
+  await page.reload();
+  await ready(page);
+  await enhances(page, here.files.small);
+});
+
+renewed("a store with something else under a file's name is healed by the next version", {}, async ({ page, own }) => {
+  await taken(page);
+  await spoil(page, own);
   await another(own, "seventh");
   await offered(page);
   await page.click("#update-now");

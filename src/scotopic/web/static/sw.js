@@ -137,12 +137,14 @@ async function answer(event, url) {
   const named = request.mode === "navigate" && !HASHES.has(bare) ? SCOPE : bare;
   const store = await caches.open(CURRENT);
   const kept = HASHES.has(named) ? await store.match(named) : null;
-  if (kept) return isolated(kept);
+  // The page asks so for what it found to be something else (parts.js): what is right is put in its place.
+  const afresh = request.cache === "reload" && request.mode !== "navigate";
+  if (kept && !afresh) return isolated(kept);
   if (!HASHES.has(named) && /\/vendor\/|\/models\//.test(url.pathname)) return isolated(await later(request, bare));
   const fresh = await patient(request);
   if (HASHES.has(named) && fresh.status === 200) {
     const copy = fresh.clone();
-    // The browser has thrown it away: it is put back. Where that fails it serves all the same.
+    // The browser has thrown it away, or it was spoilt: it is put back. Where that fails it serves all the same.
     event.waitUntil(checked(named, copy).then((sound) => sound && store.put(named, sound)).catch(() => {}));
   }
   return isolated(fresh);
