@@ -111,6 +111,20 @@ def test_a_full_disk_costs_what_does_not_fit_and_leaves_no_part_of_it(tmp_path, 
         assert len(whole_pictures(out)) == 3
 
 
+def test_a_run_ends_after_three_results_in_a_row_that_their_place_refuses(tmp_path, photo):
+    card, out = tmp_path / "card", tmp_path / "out"
+    put(photo, *(card / "shut" / f"IMG_{i}.dng" for i in range(5)))
+    (out / "shut").mkdir(parents=True)
+    (out / "shut").chmod(0o555)
+    status, rows, words = scotopic(card, "-o", out, before=as_a_plain_user)
+    assert status == 1
+    assert [row["status"] for row in rows] == ["failed"] * 3
+    assert f"{out}: takes no results" in words.replace("\n", " ")
+    (out / "shut").chmod(0o755)
+    assert scotopic(card, "-o", out, "--resume", before=as_a_plain_user)[0] == 0
+    assert len(whole_pictures(out)) == 5
+
+
 def test_a_full_disk_for_the_journal_stops_in_words(tmp_path, photo):
     card = tmp_path / "card"
     put(photo, card / "IMG_1.dng", card / "IMG_2.dng")
