@@ -179,7 +179,14 @@ def _on_cluster(
     ):
         tally = _report(
             treat_remote(
-                jobs, output, settings, choice, journal, address=course.address, count=course.workers
+                jobs,
+                output,
+                settings,
+                choice,
+                journal,
+                address=course.address,
+                count=course.workers,
+                tell=lambda line: screen.say(line, True),
             ),
             course,
             screen,
