@@ -457,6 +457,11 @@ def test_an_address_at_which_nothing_answers_is_told_before_ray_is_asked(played,
         port = free.getsockname()[1]
         with pytest.raises(SettingsError, match=f"no Ray cluster at 127.0.0.1:{port}: .*not reached"):
             Cluster(Settings(), None, address=f"127.0.0.1:{port}")
+        # What Ray has noted of a cluster that has gone.
+        services = SimpleNamespace(canonicalize_bootstrap_address=lambda _: f"127.0.0.1:{port}")
+        monkeypatch.setattr(ray, "_private", SimpleNamespace(services=services), raising=False)
+        with pytest.raises(SettingsError, match=f"no Ray cluster at auto: port {port}"):
+            Cluster(Settings(), None, address="auto")
         free.listen()
         assert unanswered(f"127.0.0.1:{port}") is None
     assert unanswered("auto") is None

@@ -116,7 +116,7 @@ class Cluster:
         self._terms = terms or Terms.of(choice)
         self._kind: Any = self._ray.remote(Actor)
         self._nodes = Nodes(tell, grows=place != MADE_HERE)
-        self._head = Head(self._ray.get_runtime_context().gcs_address)
+        self._head = Head(place if "://" in place else self._ray.get_runtime_context().gcs_address)
         self._looked = -LOOK_S
         self._hands: list[_Hand] = []
         self._suspects: deque[_Try] = deque()

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from scotopic.errors import ScotopicError, SettingsError, how_to_get
@@ -36,7 +36,7 @@ def joined(address: str) -> Any:
         import ray
     except ImportError as error:
         raise SettingsError(f"this needs ray: {how_to_get('ray')}") from error
-    if (why := unanswered(address)) is not None:
+    if (why := unanswered(_meant(ray, address))) is not None:
         raise SettingsError(f"no Ray cluster at {address}: {why}; see that it runs (ray status)")
     try:
         with signals_kept():
@@ -45,6 +45,13 @@ def joined(address: str) -> Any:
         where = "this machine" if address == MADE_HERE else address
         raise SettingsError(f"no Ray cluster at {where} ({error})") from error
     return ray
+
+
+def _meant(ray: Any, address: str) -> str:
+    """The HOST:PORT that Ray takes "auto" for, as far as it tells: that of a cluster which has gone stays noted."""
+    with suppress(Exception):
+        return str(ray._private.services.canonicalize_bootstrap_address(address) or address)
+    return address
 
 
 def unanswered(address: str, patience: float = ANSWER_S) -> str | None:
