@@ -14,12 +14,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from scotopic.batch import Job, Settings, treated
 from scotopic.dng.write import write_mosaic
+from scotopic.errors import WriteError
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import NAME_BYTES
+from scotopic.jobs.refused import Refused
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sensor import expose, sony_a7s2
@@ -109,6 +112,36 @@ def test_a_full_disk_costs_what_does_not_fit_and_leaves_no_part_of_it(tmp_path, 
         make_room()
         assert scotopic(card, "-o", out, "--resume")[0] == 0
         assert len(whole_pictures(out)) == 3
+
+
+def test_a_folder_among_others_that_lets_nobody_write_costs_its_own_results_alone(tmp_path, photo):
+    card, out = tmp_path / "card", tmp_path / "out"
+    put(photo, *(card / "shut" / f"IMG_{i}.dng" for i in range(4)), card / "to" / "IMG_9.dng")
+    (out / "shut").mkdir(parents=True)
+    (out / "shut").chmod(0o555)
+    status, rows, _ = scotopic(card, "-o", out, before=as_a_plain_user)
+    assert status == 1
+    assert sorted(row["status"] for row in rows) == ["done"] + ["failed"] * 4
+    (out / "shut").chmod(0o755)
+    assert scotopic(card, "-o", out, "--resume", before=as_a_plain_user)[0] == 0
+    assert len(whole_pictures(out)) == 5
+
+
+def test_a_run_ends_after_three_results_in_a_row_that_the_place_of_all_refuses(tmp_path):
+    for place in (tmp_path / "gone", "s3://shoot/pictures"):
+        refused = Refused()
+        for status in ("failed", "failed", "skipped"):
+            refused.note(status, "NotAllowedError", "no permission")
+            refused.check(place)
+        refused.note("done", "", "")
+        for _ in range(2):
+            refused.note("failed", "NotAllowedError", "no permission")
+            refused.check(place)
+        refused.note("failed", "NotAllowedError", "no permission")
+        refused.check(place, of_all=False)
+        refused.check(tmp_path)
+        with pytest.raises(WriteError, match=r"takes no results .no permission.; see to it"):
+            refused.check(place)
 
 
 def test_a_full_disk_for_the_journal_stops_in_words(tmp_path, photo):

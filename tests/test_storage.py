@@ -20,7 +20,8 @@ from scotopic.batch import Job, Outcome, Settings  # noqa: E402
 from scotopic.dng.write import write_mosaic  # noqa: E402
 from scotopic.errors import ReadError, SettingsError, WriteError  # noqa: E402
 from scotopic.jobs import storage  # noqa: E402
-from scotopic.jobs.cluster import Actor, item_of, treat_remote  # noqa: E402
+from scotopic.jobs.actor import Actor, Terms  # noqa: E402
+from scotopic.jobs.cluster import item_of, treat_remote  # noqa: E402
 from scotopic.jobs.journal import NAME, Journal, settings_in_words  # noqa: E402
 from scotopic.jobs.past import Past  # noqa: E402
 from scotopic.jobs.session import Session  # noqa: E402
@@ -42,6 +43,11 @@ def far(tmp_path, photo):
     files.rm("/bucket", recursive=True)
     if files.exists("/out"):
         files.rm("/out", recursive=True)
+
+
+def actor_here() -> Actor:
+    choice = ModelChoice(device="cpu")
+    return Actor(Settings(), choice, 1, Terms.of(choice))
 
 
 def laid_out(*sources: str, output: str = "memory://out") -> list[storage.RemoteJob]:
@@ -158,10 +164,11 @@ def test_photos_elsewhere_keep_their_results_names_in_later_runs(far, tmp_path):
 def test_files_elsewhere_are_treated_and_nothing_of_them_stays_here(far, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    actor = Actor(Settings(), ModelChoice(device="cpu"), 1)
+    actor = actor_here()
     job = laid_out("memory://bucket/B/IMG_2.dng")[0]
     before = set(tmp_path.rglob("*"))
-    status, _, facts, words = actor.treat(job)
+    answer = actor.treat(job)
+    status, facts, words = answer.status, answer.facts, answer.error
     assert (status, words) == ("done", "")
     assert facts["ratio"] > 1
     with Image.open(io.BytesIO(far.cat("/out/IMG_2-scotopic.jpg"))) as image:
@@ -170,9 +177,9 @@ def test_files_elsewhere_are_treated_and_nothing_of_them_stays_here(far, tmp_pat
     assert storage.exists(job.target)
     assert set(storage.existing("memory://out")) == {job.target}
     made = far.cat("/out/IMG_2-scotopic.jpg")
-    status, _, _, words = actor.treat(job)
-    assert status == "failed"
-    assert "exists already" in words
+    again = actor.treat(job)
+    assert (again.status, again.denied) == ("failed", "")
+    assert "exists already" in again.error
     assert far.cat("/out/IMG_2-scotopic.jpg") == made
 
 
@@ -186,9 +193,9 @@ def test_what_is_not_there_or_not_reached_is_said_in_words(far):
         laid_out("carrier-pigeon://bucket")
     job = laid_out("memory://bucket/B")[0]
     far.rm("/bucket/B/IMG_2.dng")
-    status, _, _, words = Actor(Settings(), ModelChoice(device="cpu"), 1).treat(job)
-    assert status == "failed"
-    assert "cannot be read" in words
+    answer = actor_here().treat(job)
+    assert (answer.status, answer.denied) == ("failed", "read")
+    assert "cannot be read" in answer.error
 
 
 def test_sidecars_come_along_and_ask_for_nothing_more_than_the_listing(far):
@@ -204,7 +211,7 @@ def test_sidecars_come_along_and_ask_for_nothing_more_than_the_listing(far):
     }
     (named,) = laid_out("memory://bucket/B/IMG_2.dng")
     assert named.sidecars == ("memory:///bucket/B/IMG_2.XMP",)
-    assert Actor(Settings(), ModelChoice(device="cpu"), 1).treat(named)[0] == "done"
+    assert actor_here().treat(named).status == "done"
     with Image.open(io.BytesIO(far.cat("/out/IMG_2-scotopic.jpg"))) as image:
         assert b"night" in image.info["xmp"]
 
@@ -308,16 +315,16 @@ def test_errors_of_a_storages_own_kind_are_told_as_ours(tmp_path, monkeypatch, a
 
 
 def test_a_machine_without_keys_and_a_fault_of_ours_cost_a_file_and_not_its_actor(tmp_path, monkeypatch):
-    actor = Actor(Settings(), None, 1)
+    actor = Actor(Settings(), None, 1, Terms())
     with monkeypatch.context() as patched:
         patched.setattr(storage, "_system", lambda words: (Keyless(), words.removeprefix("s3:/")))
-        status, _, _, words = actor.treat(KEYLESS)
-    assert status == "failed"
-    assert words.startswith("s3://shoot/IMG_1.dng: cannot be read (NoCredentialsError")
+        answer = actor.treat(KEYLESS)
+    assert (answer.status, answer.denied) == ("failed", "read")
+    assert answer.error.startswith("s3://shoot/IMG_1.dng: cannot be read (NoCredentialsError")
     monkeypatch.setattr(storage, "at_hand", lambda _: 1 / 0)
-    status, _, _, words = actor.treat(KEYLESS)
-    assert status == "failed"
-    assert words.startswith("IMG_1.dng: a fault in scotopic (ZeroDivisionError")
+    answer = actor.treat(KEYLESS)
+    assert (answer.status, answer.denied) == ("failed", "")
+    assert answer.error.startswith("IMG_1.dng: a fault in scotopic (ZeroDivisionError")
 
 
 def journal_of(place: Path, *, resume: bool = True) -> Journal:

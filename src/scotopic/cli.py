@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import signal
@@ -22,7 +21,7 @@ from scotopic.cli_inspect import compare_command, info_command
 from scotopic.cli_report import errors, farewell
 from scotopic.cli_research import models_app, simulate_app, train_command
 from scotopic.cli_web import serve_command, site_command
-from scotopic.errors import NO_ROOM, unwritten
+from scotopic.errors import NO_ROOM, NOT_ALLOWED, unwritten
 from scotopic.version import __version__
 
 app = typer.Typer(
@@ -86,6 +85,7 @@ def main() -> None:
         if error.filename != STANDARD_OUTPUT:
             if error.errno not in (*NO_ROOM, *NOT_ALLOWED):
                 raise
+            # Of a shell's settings, say, which --install-completion writes.
             errors.print(f"scotopic: {unwritten(error.filename or 'a file', error)}")
             sys.exit(1)
         # Nor is the interpreter to try again on its way out.
@@ -93,10 +93,6 @@ def main() -> None:
         errors.print(f"scotopic: standard output cannot be written ({error.strerror}): send it elsewhere")
         sys.exit(1)
 
-
-NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
-"""What the system says of files that are not this user's: of a shell's settings, say, which --install-completion
-writes."""
 
 STANDARD_OUTPUT = "<stdout>"
 """The file's name in errors of what is written to it, and of nothing else."""

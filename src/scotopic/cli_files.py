@@ -181,7 +181,14 @@ def _on_cluster(
     ):
         tally = _report(
             treat_remote(
-                jobs, output, settings, choice, journal, address=course.address, count=course.workers
+                jobs,
+                output,
+                settings,
+                choice,
+                journal,
+                address=course.address,
+                count=course.workers,
+                tell=lambda line: screen.say(line, True),
             ),
             course,
             screen,
@@ -209,16 +216,12 @@ def _cluster_journal(output: str) -> tuple[Path, Path | None]:
 
     Beside the results where they are this machine's, else in the working folder, by the results' address.
     """
-    from scotopic.batch import ENDINGS
     from scotopic.jobs import storage
     from scotopic.jobs.journal import NAME
 
-    folder = storage.local_path(output)
+    folder = storage.results_folder(output)
     if folder is None:
         return Path(f"scotopic-{hashlib.sha256(output.encode()).hexdigest()[:8]}.jsonl"), None
-    if folder.suffix.lower() in ENDINGS and not is_folder(folder):
-        # It is to be one picture.
-        folder = folder.parent
     return folder / NAME, folder
 
 

@@ -9,6 +9,9 @@ from collections.abc import Sequence
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The system's numbers for a disk, or a share of one, that is full."""
 
+NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+"""What it says of places that are not this user's to write."""
+
 
 class ScotopicError(Exception):
     """The root: catching it catches every error of this library's own."""
@@ -63,6 +66,10 @@ class DiskFullError(WriteError):
     """There was no room for a result."""
 
 
+class NotAllowedError(WriteError):
+    """The place of a result takes none from us: it is read-only, another user's, or there is no key to it."""
+
+
 def unwritten(path: object, error: OSError, otherwise: str = "") -> WriteError:
     """The error for what the system would not write: the path, why, and what to do: about a full disk, or `otherwise`.
 
@@ -72,7 +79,8 @@ def unwritten(path: object, error: OSError, otherwise: str = "") -> WriteError:
     words = f"{path}: could not be written ({error.strerror or error})"
     if error.errno in NO_ROOM or (error.errno is None and _NUMPY_WROTE_LESS.search(str(error))):
         return DiskFullError(f"{words}; make room first")
-    return WriteError(f"{words}; {otherwise}" if otherwise else words)
+    kind = NotAllowedError if error.errno in NOT_ALLOWED else WriteError
+    return kind(f"{words}; {otherwise}" if otherwise else words)
 
 
 _NUMPY_WROTE_LESS = re.compile(r"\d+ requested and \d+ written")

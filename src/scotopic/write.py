@@ -14,7 +14,7 @@ import tifffile
 from PIL import features
 
 from scotopic import avif, jpeg, jxl, png
-from scotopic.errors import FileExistsRefusal, SettingsError, WriteError, unwritten
+from scotopic.errors import FileExistsRefusal, NotAllowedError, SettingsError, WriteError, unwritten
 from scotopic.exiftags import MOST
 from scotopic.files import State, is_folder, is_there, state_of, why_impossible
 from scotopic.folders import ANOTHER
@@ -254,7 +254,7 @@ def check_place(path: Path) -> None:
     if above is None or not is_folder(above):
         raise WriteError(f"{path}: cannot be written, since {above} is no folder; give another with -o")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise WriteError(
+        raise NotAllowedError(
             f"{path}: cannot be written, since {above} is read-only; give another folder with -o"
         )
 

@@ -7,43 +7,37 @@ is replaced, and what it had in hand is tried again elsewhere unless its result 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
-from threading import Lock
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from scotopic.batch import Job, Settings, failed, treated
-from scotopic.errors import ScotopicError, SettingsError, how_to_get
+from scotopic.batch import Settings
+from scotopic.errors import NotAllowedError
+from scotopic.folders import ANOTHER_RESULTS, making
 from scotopic.jobs import storage
+from scotopic.jobs.actor import Actor, Answer, Greeting, Terms, marked, readable, seen
+from scotopic.jobs.joined import MADE_HERE, Head, address_of, joined, reason
 from scotopic.jobs.journal import Journal
+from scotopic.jobs.nodes import CORES_EACH, MEMORY_EACH, WAIT_S, Node, Nodes
 from scotopic.jobs.past import absolute
+from scotopic.jobs.refused import Refused
 from scotopic.jobs.resume import Item
 from scotopic.jobs.session import changed_words
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import AT_ONCE
-from scotopic.version import __version__
 from scotopic.write import OR_SKIP, refusal
-
-CORES_EACH = 1
-"""Of an actor: as many actors as cores keep all of them busy, also while files are read and written."""
-
-MEMORY_EACH = 1 << 30
-"""Bytes that an actor asks the cluster for: 670 MB were seen with one picture of 12 megapixels in hand; a second adds
-its mosaic and its result."""
 
 TRIES = 3
 """How often a file may be in hand when an actor dies. From the second time on it is alone there. Machines that go
 while others are tried again are no fault of the file, hence one more than on a single machine."""
 
 LOOK_S = 1.0
-"""Between two looks whether an actor has found its place."""
+"""Between two looks whether an actor has found its place, and what machines there are."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +49,8 @@ class RemoteOutcome:
     seconds: float
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    fault: str = ""
+    """The error's kind, as an `Outcome`'s."""
 
     def to_json(self) -> dict[str, Any]:
         """One flat object for `--json`, as that of an `Outcome`."""
@@ -68,40 +64,16 @@ class RemoteOutcome:
         }
 
 
-class Actor:
-    """What runs on the cluster: the models, opened once, and files one after the other, overlapping."""
-
-    def __init__(self, settings: Settings, choice: ModelChoice | None, cores: int) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(cores)
-        self._settings, self._turn = settings, Lock()
-        self._models = choice.models() if choice is not None else None
-
-    def ready(self) -> tuple[str, int]:
-        """The version and the number of the process."""
-        return __version__, os.getpid()
-
-    def treat(self, job: RemoteJob) -> tuple[str, float, dict[str, Any], str]:
-        """Treat one file; what `RemoteOutcome` has beside the job.
-
-        Never raises, which would end the actor with its other file.
-        """
-        start = time.monotonic()
-        try:
-            with storage.at_hand(job) as (source, target):
-                outcome = treated(Job(source, target), self._settings, self._models, turn=self._turn)
-                if outcome.status == "done" and storage.local_path(job.target) is None:
-                    storage.bring(target, job.target, overwrite=self._settings.overwrite)
-        except Exception as error:
-            outcome = failed(Job(Path(job.name), Path(job.target)), error, 0.0, {})
-        return outcome.status, time.monotonic() - start, outcome.facts, outcome.error
-
-
 @dataclass
 class _Try:
     """A file on its way."""
 
     job: RemoteJob
     deaths: int = 0
+    shunned: set[str] = field(default_factory=set)
+    """Nodes that had no way to it, or were left out with it in hand."""
+    answer: Answer = field(default_factory=lambda: Answer("failed", 0.0))
+    """The last that came of it."""
 
 
 @dataclass
@@ -111,17 +83,20 @@ class _Hand:
     actor: Any
     greeting: Any
     """The answer to come that says it has found its place."""
+    node: str
+    """Where it is, or is to be; empty for anywhere."""
     process: int | None = None
     in_hand: dict[Any, _Try] = field(default_factory=dict)
     alone: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 class Cluster:
     """Actors of a Ray cluster that treat files; a context manager that leaves none behind.
 
-    `address` is a running cluster's (None: this machine's, or RAY_ADDRESS); `count` actors, or as many as the cluster
-    has cores for. `begin` is told of each file before an actor gets it. Raises SettingsError where Ray is not
-    installed or the cluster not reached.
+    `address` is a running cluster's (None: RAY_ADDRESS, or one made of this machine); `count` actors, or as many as
+    the cluster has cores for. `begin` is told of each file before an actor gets it, `tell` what else is to be known,
+    in lines. Raises SettingsError where Ray is not installed or the cluster not reached.
     """
 
     def __init__(
@@ -131,39 +106,32 @@ class Cluster:
         *,
         address: str | None = None,
         count: int | None = None,
+        terms: Terms | None = None,
         begin: Callable[[RemoteJob, int], None] = lambda _job, _process: None,
+        tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        # Ray would tell its maker of each run.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            import ray
-        except ImportError as error:
-            raise SettingsError(f"this needs ray: {how_to_get('ray')}") from error
-        self._ray: Any = ray
-        try:
-            self._ray.init(
-                address=address, logging_level="ERROR", log_to_driver=False, ignore_reinit_error=True
-            )
-        except Exception as error:
-            raise SettingsError(f"no Ray cluster at {address or 'this machine'} ({error})") from error
+        place = address_of(address)
+        self._ray = joined(place)
         self._settings, self._choice, self._count, self._begin = settings, choice, count, begin
-        self._kind: Any = self._ray.remote(Actor).options(
-            num_cpus=CORES_EACH,
-            memory=MEMORY_EACH,
-            max_concurrency=AT_ONCE,
-            max_restarts=0,
-            scheduling_strategy="SPREAD",
-        )
+        self._terms = terms or Terms.of(choice)
+        self._kind: Any = self._ray.remote(Actor)
+        self._nodes = Nodes(tell, grows=place != MADE_HERE)
+        self._head = Head(place if "://" in place else self._ray.get_runtime_context().gcs_address)
+        self._looked = -LOOK_S
         self._hands: list[_Hand] = []
         self._suspects: deque[_Try] = deque()
+        self._again: deque[_Try] = deque()
+        """Files that one machine could not get at, for another."""
 
     def run(self, jobs: Iterable[RemoteJob]) -> Generator[RemoteOutcome]:
         """Treat the files; outcomes come as files end. Raises ScotopicError where no actor can work."""
         source = iter(jobs)
         more = True
         while True:
+            self._look()
             self._meet()
             self._try_suspects()
+            yield from self._try_again()
             # Suspects that wait for an empty actor get one: until then no actor takes more.
             while more and not self._suspects and (hand := self._with_room()) is not None:
                 try:
@@ -171,38 +139,84 @@ class Cluster:
                 except StopIteration:
                     more = False
             busy = [ref for hand in self._hands for ref in hand.in_hand]
-            if not busy and not more and not self._suspects:
+            if not busy and not more and not self._suspects and not self._again:
                 return
             waiting = [hand.greeting for hand in self._hands if hand.process is None]
-            ended, _ = self._ray.wait([*busy, *waiting], timeout=LOOK_S) if busy or waiting else ([], [])
+            if busy or waiting:
+                ended, _ = self._ray.wait([*busy, *waiting], timeout=LOOK_S)
+            else:
+                time.sleep(LOOK_S / 10)
+                ended = []
             for ref in ended:
                 for hand in [h for h in self._hands if ref in h.in_hand]:
                     yield from self._ended(hand, ref)
 
+    def _look(self) -> None:
+        """What machines there are, from time to time; actors go from those that are left out."""
+        if time.monotonic() - self._looked >= LOOK_S:
+            if self._head.answers():
+                self._nodes.look(self._ray.nodes())
+            self._looked = time.monotonic()
+        for hand in [h for h in self._hands if self._nodes.named(h.node).left_out]:
+            self._hands.remove(hand)
+            self._dismiss(hand)
+            for one in hand.in_hand.values():
+                one.shunned.add(hand.node)
+                self._again.append(one)
+        self._nodes.check(
+            sum(hand.process is not None for hand in self._hands), self._ray.available_resources
+        )
+
     def _meet(self) -> None:
         """As many actors as there is room for; those are met that have found a place."""
-        room = int(self._ray.cluster_resources().get("CPU", 0)) // CORES_EACH
-        wanted = self._count or max(1, room)
-        while len(self._hands) < wanted:
-            actor = self._kind.remote(self._settings, self._choice, CORES_EACH)
-            self._hands.append(_Hand(actor, actor.ready.remote()))
+        taken = Counter(hand.node for hand in self._hands)
+        while len(self._hands) < self._nodes.wanted(self._count):
+            if (node := self._nodes.place(taken)) is None:
+                break
+            taken[node.id] += 1
+            self._hands.append(self._start(node))
         for hand in [h for h in self._hands if h.process is None]:
-            if not self._ray.wait([hand.greeting], timeout=0)[0]:
-                continue
-            try:
-                version, hand.process = self._ray.get(hand.greeting)
-            except self._ray.exceptions.RayTaskError as error:
-                raise ScotopicError(
-                    f"the cluster's machines cannot work ({error.cause or error})"
-                ) from error
-            except self._ray.exceptions.RayError:
-                # Its machine went before it was there.
+            node = self._nodes.named(hand.node)
+            if self._ray.wait([hand.greeting], timeout=0)[0]:
+                self._greeted(hand, node)
+            elif self._count and time.monotonic() - hand.since > WAIT_S:
+                # Others' work may be there, and room elsewhere.
+                node.waited += 1
                 self._hands.remove(hand)
-                continue
-            if version != __version__:
-                raise ScotopicError(
-                    f"the cluster has scotopic {version}, here is {__version__}: install the same on all machines"
-                )
+                self._dismiss(hand)
+
+    def _start(self, node: Node) -> _Hand:
+        strategy: Any = "SPREAD"
+        if node.id:
+            strategy = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+                node.id, soft=False
+            )
+        actor = self._kind.options(
+            num_cpus=CORES_EACH,
+            memory=MEMORY_EACH,
+            max_concurrency=AT_ONCE,
+            max_restarts=0,
+            scheduling_strategy=strategy,
+        ).remote(self._settings, self._choice, CORES_EACH, self._terms)
+        return _Hand(actor, actor.ready.remote(), node.id)
+
+    def _greeted(self, hand: _Hand, node: Node) -> None:
+        """An actor's first words, or its end before it had any."""
+        try:
+            greeting: Greeting = self._ray.get(hand.greeting)
+        except self._ray.exceptions.RayError as error:
+            self._hands.remove(hand)
+            # Of a machine that went nobody asks why: see which are left before it is judged.
+            self._nodes.look(self._ray.nodes())
+            self._nodes.ended_early(node, reason(str(error)))
+            return
+        hand.node = greeting.node or hand.node
+        node = self._nodes.named(hand.node)
+        if greeting.trouble:
+            self._nodes.leave_out(node, greeting.trouble)
+            return
+        hand.process = greeting.process
+        self._nodes.ready(node)
 
     def _try_suspects(self) -> None:
         """Give files that may be to blame for a death to actors with nothing else in hand."""
@@ -211,10 +225,29 @@ class Cluster:
                 hand.alone = True
                 self._give(hand, self._suspects.popleft())
 
-    def _with_room(self) -> _Hand | None:
+    def _try_again(self) -> Generator[RemoteOutcome]:
+        """Give files to machines other than those that could not get at them; where there is none, they failed."""
+        for one in [self._again.popleft() for _ in range(len(self._again))]:
+            if (hand := self._with_room(one.shunned)) is not None:
+                self._give(hand, one)
+            elif not one.answer.denied or self._has_other(one.shunned):
+                self._again.append(one)
+            else:
+                yield self._outcome(one)
+
+    def _has_other(self, shunned: set[str]) -> bool:
+        return any(hand.process is not None and hand.node not in shunned for hand in self._hands)
+
+    def _with_room(self, shunned: Iterable[str] = ()) -> _Hand | None:
         """The emptiest of the actors that can take another file."""
         free = [
-            h for h in self._hands if h.process is not None and not h.alone and len(h.in_hand) < AT_ONCE
+            h
+            for h in self._hands
+            if h.process is not None
+            and not h.alone
+            and len(h.in_hand) < AT_ONCE
+            and h.node not in shunned
+            and not self._nodes.named(h.node).left_out
         ]
         return min(free, key=lambda h: len(h.in_hand), default=None)
 
@@ -224,23 +257,52 @@ class Cluster:
 
     def _ended(self, hand: _Hand, ref: Any) -> Generator[RemoteOutcome]:
         """What an answer means; where it is the actor's death, for all that it had in hand."""
-        one = hand.in_hand[ref]
+        one, node = hand.in_hand[ref], self._nodes.named(hand.node)
         try:
-            status, seconds, facts, words = self._ray.get(ref)
+            answer: Answer = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             yield from self._bury(hand, str(error).strip().splitlines()[0])
             return
         del hand.in_hand[ref]
         hand.alone = False
+        answer = self._checked(one, replace(answer, facts=answer.facts | {"node": node.host}), node)
+        was_denied, one.answer = bool(one.answer.denied), answer
+        if not answer.denied:
+            self._nodes.well(node)
+        elif answer.denied == "write" or readable(one.job.source):
+            self._nodes.denied(node, answer.error)
+            one.shunned.add(hand.node)
+            if not was_denied:
+                self._again.append(one)
+                return
+        yield self._outcome(one)
+
+    def _checked(self, one: _Try, answer: Answer, node: Node) -> Answer:
+        """An answer that holds here, too: a result in a folder is looked for in ours."""
+        job, target = one.job, storage.local_path(one.job.target)
         if (
-            status == "failed"
-            and one.deaths
+            answer.status == "failed"
+            and (one.deaths or one.shunned)
             and not self._settings.overwrite
-            and storage.exists(one.job.target)
+            and storage.exists(job.target)
         ):
-            # An actor that was thought dead had got there first.
-            status, words = "done", ""
-        yield RemoteOutcome(one.job, status, seconds, facts, words)
+            # An actor that was thought dead, or was ended, had got there first.
+            return replace(answer, status="done", error="", fault="", denied="")
+        if answer.status == "done" and target is not None and not seen(target, answer.size):
+            words = (
+                f"{job.name}: {node.host} has written {target}, and here it is not, or of another size: the folder "
+                "there is not the one here"
+            )
+            fault = NotAllowedError.__name__
+            return replace(answer, status="failed", error=words, fault=fault, denied="write")
+        return answer
+
+    @staticmethod
+    def _outcome(one: _Try) -> RemoteOutcome:
+        answer = one.answer
+        return RemoteOutcome(
+            one.job, answer.status, answer.seconds, answer.facts, answer.error, answer.fault
+        )
 
     def _bury(self, hand: _Hand, words: str) -> Generator[RemoteOutcome]:
         self._hands.remove(hand)
@@ -253,7 +315,8 @@ class Cluster:
                 self._suspects.append(one)
             else:
                 told = f"{one.job.name}: its process ended {TRIES} times, the last time with this file alone ({words})"
-                yield RemoteOutcome(one.job, "failed", 0.0, {}, told)
+                facts = {"node": self._nodes.named(hand.node).host}
+                yield RemoteOutcome(one.job, "failed", 0.0, facts, told)
 
     def _dismiss(self, hand: _Hand) -> None:
         """End an actor, and remove what it was writing where that can be seen from here."""
@@ -286,10 +349,12 @@ def treat_remote(
     *,
     address: str | None = None,
     count: int | None = None,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> Generator[RemoteOutcome]:
     """A run on a cluster with its journal, which is on this machine. What is there already is told first.
 
-    Raises what `Cluster` raises, and WriteError where the journal or the results' place cannot be used.
+    `tell` learns, in lines, what else is to be known. Raises what `Cluster` raises, and WriteError where the journal
+    or the results' place cannot be used.
     """
     there = storage.existing(output)
     left: list[RemoteJob] = []
@@ -318,19 +383,28 @@ def treat_remote(
 
     if not left:
         return
-    with (
-        Cluster(settings, choice, address=address, count=count, begin=begin) as cluster,
-        closing(cluster.run(left)) as outcomes,
-    ):
-        for outcome in outcomes:
+    choice = choice.everywhere() if choice is not None else None
+    terms, home, refused = Terms.of(choice), storage.results_folder(output), Refused()
+    with ExitStack() as held:
+        if home is not None:
+            held.enter_context(making(home, ANOTHER_RESULTS))
+            terms = replace(terms, home=home, mark=held.enter_context(marked(home)))
+        cluster = held.enter_context(
+            Cluster(settings, choice, address=address, count=count, terms=terms, begin=begin, tell=tell)
+        )
+        for outcome in held.enter_context(closing(cluster.run(left))):
             facts = states.get(outcome.job.source, {}) | {"seconds": round(outcome.seconds, 3)}
+            if "node" in outcome.facts:
+                facts["node"] = outcome.facts["node"]
             if outcome.error:
                 facts["error"] = outcome.error
             item = item_of(outcome.job)
             if outcome.facts.get("taken") and item.state() == states.get(outcome.job.source):
                 facts["taken"] = outcome.facts["taken"]
             journal.note(outcome.status, item.file, item.output, **facts)
+            refused.note(outcome.status, outcome.fault, outcome.error)
             yield outcome
+            refused.check(home or output)
 
 
 def item_of(job: RemoteJob) -> Item:

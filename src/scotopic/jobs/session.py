@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from scotopic.batch import Job, Outcome, Settings
-from scotopic.errors import DiskFullError, FileExistsRefusal, WriteError
+from scotopic.errors import FileExistsRefusal, WriteError
 from scotopic.files import State, is_there, state_of
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Line, is_made, line_of, taken
+from scotopic.jobs.refused import Refused
 from scotopic.jobs.resume import Item
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
-
-WITHOUT_ROOM_MAX = 3
-"""After so many results without room, one after the other, a run ends: smaller ones might have fitted."""
 
 
 class Session:
@@ -41,8 +39,7 @@ class Session:
         self._journal, self._settings, self._home = journal, settings, home
         self._home_is = _identity(home)
         self._states: dict[Path, State | None] = {}
-        self._without_room = 0
-        """Results, one after the other, for which there was no room."""
+        self._refused = Refused()
         self.done = 0
         """Results that are there, of this run or of the interrupted one."""
         if journal is not None:
@@ -111,9 +108,7 @@ class Session:
             for outcome in outcomes:
                 yield from self._handed_over(passed)
                 yield self._noted(outcome)
-                if self._without_room == WITHOUT_ROOM_MAX:
-                    folder = self._home or outcome.job.target.parent
-                    raise WriteError(f"{folder}: the disk is full; make room, then go on with --resume")
+                self._refused.check(self._home or outcome.job.target.parent, of_all=self._home is not None)
         yield from self._handed_over(passed)
 
     def _handed_over(self, passed: list[Outcome]) -> Iterator[Outcome]:
@@ -138,8 +133,7 @@ class Session:
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
-        if outcome.status != "skipped":
-            self._without_room = self._without_room + 1 if outcome.fault == DiskFullError.__name__ else 0
+        self._refused.note(outcome.status, outcome.fault, outcome.error)
         job, told = outcome.job, outcome.facts
         line = self._line(outcome.status, job, seconds=round(outcome.seconds, 3))
         if outcome.error:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scotopic.batch import Kind, Way
+from scotopic.batch import ENDINGS, Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, how_to_get
-from scotopic.files import is_there
+from scotopic.files import is_folder, is_there
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.layout import Names, check_apart, find_files, is_of_photos, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
@@ -243,6 +243,14 @@ def local_path(words: str) -> Path | None:
     """The path of an address on this machine; None for one elsewhere."""
     files, where = _system(words)
     return Path(where) if _is_local(files) else None
+
+
+def results_folder(output: str) -> Path | None:
+    """The folder that holds the results, which may be a single picture of that name; None for one elsewhere."""
+    place = local_path(output)
+    if place is not None and place.suffix.lower() in ENDINGS and not is_folder(place):
+        return place.parent
+    return place
 
 
 @contextmanager

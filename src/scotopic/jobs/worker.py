@@ -16,13 +16,13 @@ import pickle
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
 from scotopic.batch import Job, Outcome, Settings, treated
-from scotopic.models import Tier
+from scotopic.models import Tier, is_packaged
 from scotopic.run import Models
 from scotopic.write import part_names
 
@@ -38,6 +38,12 @@ class ModelChoice:
     def models(self) -> Models:
         """The models, none of them opened yet. Raises what `Models` raises."""
         return Models(self.name, tier=self.tier, device=self.device)
+
+    def everywhere(self) -> ModelChoice:
+        """The same for processes that stand in other folders. Raises ModelError where there is none."""
+        if self.name is None or is_packaged(self.models().card()):
+            return self
+        return replace(self, name=str(Path(self.name).absolute()))
 
 
 @dataclass(frozen=True)
