@@ -366,6 +366,15 @@ def test_files_that_nobody_can_read_are_no_fault_of_a_machine(photos, played, tm
     assert lines == []
 
 
+def test_results_that_can_be_written_from_nowhere_are_no_fault_of_a_machine(photos, played, tmp_path):
+    (tmp_path / "shut").write_text("a file where a folder is to be")
+    jobs = [replace(job, target=str(tmp_path / "shut" / Path(job.target).name)) for job in photos]
+    played(keyless("bad", "write"), bad=1)
+    ended, lines = run_told(jobs)
+    assert [outcome.status for outcome in ended] == ["failed"] * len(photos)
+    assert lines == []
+
+
 def test_a_run_ends_where_no_machine_gets_at_the_storage(photos, played):
     ray = played(lambda job, host: keyless(host)(job, host), one=1, two=1)
     with pytest.raises(ScotopicError, match=r"no machine of the cluster can work; .*no keys.*--resume"):

@@ -27,7 +27,7 @@ from scotopic.errors import (
     WriteError,
     unwritten,
 )
-from scotopic.files import opened, state_of
+from scotopic.files import is_folder, is_there, opened, state_of
 from scotopic.jobs import storage
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice
@@ -95,6 +95,15 @@ def readable(source: str) -> bool:
     except Exception:
         return False
     return True
+
+
+def writable(target: str) -> bool:
+    """Whether its folder lets files be written from here; of what is elsewhere nobody can say but who tries."""
+    path = storage.local_path(target)
+    if path is None:
+        return True
+    folder = next(parent for parent in path.parents if is_there(parent))
+    return is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from scotopic.batch import Settings
 from scotopic.errors import NotAllowedError
 from scotopic.folders import ANOTHER_RESULTS, making
 from scotopic.jobs import storage
-from scotopic.jobs.actor import Actor, Answer, Greeting, Terms, marked, readable, seen
+from scotopic.jobs.actor import Actor, Answer, Greeting, Terms, marked, readable, seen, writable
 from scotopic.jobs.joined import MADE_HERE, Head, address_of, joined, reason
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.nodes import CORES_EACH, MEMORY_EACH, WAIT_S, Node, Nodes
@@ -269,7 +269,7 @@ class Cluster:
         was_denied, one.answer = bool(one.answer.denied), answer
         if not answer.denied:
             self._nodes.well(node)
-        elif answer.denied == "write" or readable(one.job.source):
+        elif writable(one.job.target) if answer.denied == "write" else readable(one.job.source):
             self._nodes.denied(node, answer.error)
             one.shunned.add(hand.node)
             if not was_denied:
