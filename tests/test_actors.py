@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -52,6 +53,8 @@ class PlayedActor:
     def __init__(self, greeting: Greeting | Exception, host: str) -> None:
         self.in_hand: list[Coming] = []
         self.host = host
+        self.late = 0
+        """How often its greeting is asked for until it has come."""
         self.ready = SimpleNamespace(remote=lambda: Coming(self, told=greeting))
         self.treat = SimpleNamespace(remote=self._take)
 
@@ -88,6 +91,8 @@ class PlayedRay:
         """The names of what was in hand when an actor died, in turn."""
         self.given: list[tuple[Any, Terms, bool]] = []
         """What actors were made with, and whether the mark was there."""
+        self.late: dict[str, int] = {}
+        """How late actors greet, by their machine."""
         self._cores, self._treat, self._greet = cores, treat, greet
 
     def init(self, **_: object) -> None:
@@ -124,12 +129,14 @@ class PlayedRay:
     def _start(self, host: str, _settings: Any, choice: Any, _cores: int, terms: Terms) -> PlayedActor:
         self.given.append((choice, terms, terms.home is not None and (terms.home / terms.mark).is_file()))
         self.actors.append(PlayedActor(self._greet(host, len(self.actors) + 1), host))
+        self.actors[-1].late = self.late.get(host, 0)
         return self.actors[-1]
 
     def wait(self, answers: list[Coming], timeout: float) -> tuple[list[Coming], list[Coming]]:
-        ended = next((one for one in answers if one.told is not None), None)
+        ended = next((one for one in answers if one.told is not None and self._has_come(one)), None)
         if ended is None and timeout > 0:
-            ended = answers[0]
+            ended = next((one for one in answers if one.job is not None), None)
+        if ended is not None and ended.told is None:
             try:
                 ended.told = self._treat(ended.job, ended.actor.host)
                 ended.actor.in_hand.remove(ended)
@@ -139,10 +146,22 @@ class PlayedRay:
                     one.told = death
         return [one for one in answers if one is ended], [one for one in answers if one is not ended]
 
+    @staticmethod
+    def _has_come(answer: Coming) -> bool:
+        if answer.job is None and answer.actor.late > 0:
+            answer.actor.late -= 1
+            return False
+        return True
+
     def get(self, answer: Coming) -> Any:
         if isinstance(answer.told, Exception):
             raise answer.told
         return answer.told
+
+
+@pytest.fixture(autouse=True)
+def without_pauses(monkeypatch):
+    monkeypatch.setattr(nodes, "BACK_OFF_S", 0.0)
 
 
 @pytest.fixture
@@ -353,8 +372,35 @@ def test_a_machine_that_does_not_get_at_the_storage_costs_no_file_and_is_left_ou
     assert [outcome.status for outcome in ended] == ["done"] * len(photos)
     assert {outcome.facts["node"] for outcome in ended} == {"good"}
     (line,) = lines
-    assert line.startswith("bad: left out of this run: 3 files in a row could not be got at there")
+    assert line.startswith("bad: left out of this run: 3 times in a row a file could not be got at there")
     assert "no keys" in line
+
+
+def test_a_file_that_one_machine_does_not_get_at_waits_for_one_that_begins_late(photos, played):
+    ray = played(keyless("bad"), bad=1, good=1)
+    ray.late = {"good": 5}
+    ended, _ = run_told(photos)
+    assert [outcome.status for outcome in ended] == ["done"] * len(photos)
+
+
+def test_what_is_no_file_is_not_waited_for_to_see_whose_fault_it_is(tmp_path):
+    os.mkfifo(tmp_path / "pipe.arw")
+    assert not actor.readable(address(str(tmp_path / "pipe.arw")))
+    (tmp_path / "p.arw").write_bytes(b"a photo")
+    assert actor.readable(address(str(tmp_path / "p.arw")))
+
+
+def test_a_machine_whose_actors_work_stays_when_others_end_before_they_are_ready(
+    photos, played, monkeypatch
+):
+
+    def greet(host: str, number: int) -> Greeting | Exception:
+        return in_order(host, number) if number == 1 else Died("killed for memory")
+
+    played(keyless("none"), greet, one=4)
+    ended, lines = run_told(photos)
+    assert [outcome.status for outcome in ended] == ["done"] * len(photos)
+    assert lines == []
 
 
 def test_files_that_nobody_can_read_are_no_fault_of_a_machine(photos, played, tmp_path):
@@ -436,13 +482,10 @@ def test_a_machine_that_greets_with_trouble_is_left_out_by_name_and_the_others_w
         run_told(photos)
 
 
-def test_actors_that_end_before_they_are_ready_are_made_three_times_and_no_more(
-    photos, played, monkeypatch
-):
+def test_actors_that_end_before_they_are_ready_are_made_three_times_and_no_more(photos, played):
     def greet(host: str, number: int) -> Greeting | Exception:
         return Died("it died\nNo module named 'scotopic'") if host == "bare" else in_order(host, number)
 
-    monkeypatch.setattr(nodes, "BACK_OFF_S", 0.0)
     ray = played(keyless("bare"), greet, bare=1, good=1)
     ended, _ = run_told(photos)
     assert {outcome.status for outcome in ended} == {"done"}

@@ -234,3 +234,35 @@ def test_a_run_ends_after_three_results_in_a_row_that_were_not_taken(kind, said)
     refused.note("failed", fault, "a.jpg: no")
     with pytest.raises(WriteError, match=f"^/out: {said}"):
         refused.check("/out")
+
+
+def test_a_moments_trouble_is_one_denial_however_much_was_in_hand():
+    watched = Watched(row("a"), row("b"))
+    nodes, node = watched.nodes, watched.nodes.named("a")
+    for _ in range(64):
+        nodes.denied(node, "503")
+    assert (node.denials, nodes.rests(node), node.left_out) == (1, True, "")
+    watched.now += 2
+    assert not nodes.rests(node)
+    nodes.well(node)
+    for wait in (0, 2, 4):
+        watched.now += wait
+        nodes.denied(node, "503")
+    assert "3 times in a row a file could not be got at there (503)" in node.left_out
+
+
+def test_actors_that_end_at_the_same_moment_count_as_one():
+    watched = Watched(row("a", 8), row("b"))
+    node = watched.nodes.named("a")
+    for _ in range(8):
+        watched.nodes.ended_early(node, "killed")
+    assert (node.starts, node.left_out) == (1, "")
+
+
+def test_machines_that_went_may_be_followed_by_others_though_one_was_left_out():
+    watched = Watched(row("old"), row("spot"))
+    watched.nodes.leave_out(watched.nodes.named("old"), "has scotopic 0.1")
+    watched.nodes.look([row("old"), row("spot", alive=False)])
+    watched.wait(GROWTH_S - 1)
+    with pytest.raises(ScotopicError, match=r"no machine of the cluster can work; old: has scotopic 0.1"):
+        watched.wait(2)

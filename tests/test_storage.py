@@ -21,7 +21,7 @@ from scotopic.dng.write import write_mosaic  # noqa: E402
 from scotopic.errors import ReadError, SettingsError, WriteError  # noqa: E402
 from scotopic.jobs import storage  # noqa: E402
 from scotopic.jobs.actor import Actor, Terms  # noqa: E402
-from scotopic.jobs.cluster import item_of, treat_remote  # noqa: E402
+from scotopic.jobs.cluster import treat_remote  # noqa: E402
 from scotopic.jobs.journal import NAME, Journal, settings_in_words  # noqa: E402
 from scotopic.jobs.past import Past  # noqa: E402
 from scotopic.jobs.session import Session  # noqa: E402
@@ -369,7 +369,7 @@ def test_runs_of_one_machine_and_of_a_cluster_go_on_with_each_others_work(tmp_pa
     assert resumed(far, place, str(out)) == [("skipped", "")]
     place.unlink()
     with journal_of(place) as journal:
-        item = item_of(far[0])
+        item = storage.item_of(far[0])
         journal.note("done", item.file, item.output, **item.state())
     with journal_of(place) as journal:
         assert Session(journal, Settings()).is_done(local)

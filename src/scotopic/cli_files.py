@@ -99,7 +99,8 @@ def run_files(
     if course.engine == "ray":
         _on_cluster(list(map(str, paths)), str(output), kind, choices, choice, course, enhanced)
         return
-    home = output if output is not None and output.suffix.lower() not in batch.ENDINGS else None
+    is_home = output is not None and (is_folder(output) or output.suffix.lower() not in batch.ENDINGS)
+    home = output if is_home else None
     journal = course.journal or journal_place(paths, home)
     past = Past.read(journal)
     if course.watch:
@@ -171,6 +172,8 @@ def _on_cluster(
     place, folder = (course.journal, None) if course.journal else _cluster_journal(output)
     way, past = choices["way"], Past.read(place)
     jobs, chosen = storage.lay_out(sources, output, kind, way, past, enhanced=enhanced)
+    # Of a million files it holds gigabytes.
+    del past
     batch.check_kind(chosen, way, card)
     settings = batch.Settings(kind=chosen, **choices)
     batch.check_output(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,15 @@ def remove_empty(made: Iterable[Path]) -> None:
     with suppress(OSError):
         for folder in made:
             folder.rmdir()
+
+
+def takes_files(folder: Path) -> bool:
+    """Whether a file can be made in a folder. It is tried: of a network's folders the system does not know."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".scotopic-"):
+            return True
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -27,7 +27,8 @@ from scotopic.errors import (
     WriteError,
     unwritten,
 )
-from scotopic.files import is_folder, is_there, opened, state_of
+from scotopic.files import is_there, opened, state_of
+from scotopic.folders import takes_files
 from scotopic.jobs import storage
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice
@@ -89,7 +90,13 @@ def readable(source: str) -> bool:
     """Whether a photo can be read from here."""
     import fsspec
 
+    path = storage.local_path(source)
     try:
+        if path is not None:
+            # A pipe would be waited for without end.
+            with opened(path) as file:
+                file.read(1)
+            return True
         files, where = fsspec.core.url_to_fs(source)
         files.cat_file(where, start=0, end=1)
     except Exception:
@@ -103,7 +110,7 @@ def writable(target: str) -> bool:
     if path is None:
         return True
     folder = next(parent for parent in path.parents if is_there(parent))
-    return is_folder(folder) and os.access(folder, os.W_OK | os.X_OK)
+    return takes_files(folder)
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,8 @@ class Actor:
                     size = state[0]
         except Exception as error:
             outcome = failed(Job(Path(job.name), Path(job.target)), _at_storage(error, denied), 0.0, {})
-            if not isinstance(error, ReadError | WriteError | SettingsError) or isinstance(
+            # OSError: the folder for temporary files, as well.
+            if not isinstance(error, ReadError | WriteError | SettingsError | OSError) or isinstance(
                 error, FileExistsRefusal
             ):
                 denied = ""

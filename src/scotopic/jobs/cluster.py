@@ -23,9 +23,7 @@ from scotopic.jobs.actor import Actor, Answer, Greeting, Terms, marked, readable
 from scotopic.jobs.joined import MADE_HERE, Head, address_of, joined, reason
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.nodes import CORES_EACH, MEMORY_EACH, WAIT_S, Node, Nodes
-from scotopic.jobs.past import absolute
 from scotopic.jobs.refused import Refused
-from scotopic.jobs.resume import Item
 from scotopic.jobs.session import changed_words
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
@@ -89,6 +87,11 @@ class _Hand:
     in_hand: dict[Any, _Try] = field(default_factory=dict)
     alone: bool = False
     since: float = field(default_factory=time.monotonic)
+
+    @property
+    def waits(self) -> float:
+        """Seconds since it was asked for."""
+        return time.monotonic() - self.since
 
 
 class Cluster:
@@ -179,8 +182,8 @@ class Cluster:
             node = self._nodes.named(hand.node)
             if self._ray.wait([hand.greeting], timeout=0)[0]:
                 self._greeted(hand, node)
-            elif self._count and time.monotonic() - hand.since > WAIT_S:
-                # Others' work may be there, and room elsewhere.
+            elif self._count and hand.waits > WAIT_S * 2.0 ** min(node.waited, 5):
+                # Others' work may be there, and room elsewhere; or the machine is slow to begin.
                 node.waited += 1
                 self._hands.remove(hand)
                 self._dismiss(hand)
@@ -208,9 +211,11 @@ class Cluster:
             self._hands.remove(hand)
             # Of a machine that went nobody asks why: see which are left before it is judged.
             self._nodes.look(self._ray.nodes())
-            self._nodes.ended_early(node, reason(str(error)))
+            works = any(other.process is not None and other.node == hand.node for other in self._hands)
+            self._nodes.ended_early(node, reason(str(error)), others_work=works)
             return
         hand.node = greeting.node or hand.node
+        self._nodes.look(self._ray.nodes())
         node = self._nodes.named(hand.node)
         if greeting.trouble:
             self._nodes.leave_out(node, greeting.trouble)
@@ -236,7 +241,11 @@ class Cluster:
                 yield self._outcome(one)
 
     def _has_other(self, shunned: set[str]) -> bool:
-        return any(hand.process is not None and hand.node not in shunned for hand in self._hands)
+        """Whether there is another machine, be it one that is about to begin."""
+        return any(
+            hand.node not in shunned and (hand.process is not None or hand.waits < WAIT_S)
+            for hand in self._hands
+        )
 
     def _with_room(self, shunned: Iterable[str] = ()) -> _Hand | None:
         """The emptiest of the actors that can take another file."""
@@ -248,6 +257,7 @@ class Cluster:
             and len(h.in_hand) < AT_ONCE
             and h.node not in shunned
             and not self._nodes.named(h.node).left_out
+            and not self._nodes.rests(self._nodes.named(h.node))
         ]
         return min(free, key=lambda h: len(h.in_hand), default=None)
 
@@ -284,7 +294,7 @@ class Cluster:
             answer.status == "failed"
             and (one.deaths or one.shunned)
             and not self._settings.overwrite
-            and storage.exists(job.target)
+            and storage.seems_there(job.target)
         ):
             # An actor that was thought dead, or was ended, had got there first.
             return replace(answer, status="done", error="", fault="", denied="")
@@ -361,13 +371,13 @@ def treat_remote(
     for job in jobs:
         if job.target not in there:
             left.append(job)
-        elif there[job.target] and item_of(job).is_done(journal):
+        elif there[job.target] and storage.item_of(job).is_done(journal):
             yield RemoteOutcome(job, "skipped", 0.0, {"resumed": True})
         elif settings.overwrite:
             left.append(job)
         elif settings.skip_existing:
             yield RemoteOutcome(job, "skipped", 0.0)
-        elif item_of(job).has_changed(journal):
+        elif storage.item_of(job).has_changed(journal):
             yield RemoteOutcome(job, "failed", 0.0, {}, changed_words(job.name, job.target))
         else:
             yield RemoteOutcome(job, "failed", 0.0, {}, str(refusal(job.target, OR_SKIP)))
@@ -376,7 +386,7 @@ def treat_remote(
     """What the sources were when they were begun."""
 
     def begin(job: RemoteJob, process: int) -> None:
-        item = item_of(job)
+        item = storage.item_of(job)
         states[job.source] = item.state()
         facts = {"process": process, "was_there": job.target in there, **states[job.source]}
         journal.note("started", item.file, item.output, **facts)
@@ -398,21 +408,10 @@ def treat_remote(
                 facts["node"] = outcome.facts["node"]
             if outcome.error:
                 facts["error"] = outcome.error
-            item = item_of(outcome.job)
+            item = storage.item_of(outcome.job)
             if outcome.facts.get("taken") and item.state() == states.get(outcome.job.source):
                 facts["taken"] = outcome.facts["taken"]
             journal.note(outcome.status, item.file, item.output, **facts)
             refused.note(outcome.status, outcome.fault, outcome.error)
             yield outcome
             refused.check(home or output)
-
-
-def item_of(job: RemoteJob) -> Item:
-    """As journals know a file: on a disk by its path, as runs of one machine do, elsewhere by its address."""
-    source, target = storage.local_path(job.source), storage.local_path(job.target)
-    return Item(
-        absolute(source) if source is not None else job.source,
-        absolute(target) if target is not None else job.target,
-        source,
-        job.state,
-    )

@@ -24,10 +24,12 @@ STARTS = 3
 """Actors of one machine that may end before they are ready, one after the other, until no more are made there."""
 
 DENIALS = 3
-"""Files, one after the other, to which a machine had no way, though others had, until it gets no more."""
+"""Times, one after the other, that a machine had no way to a file, though others had, until it gets no more."""
 
 BACK_OFF_S = 2.0
-"""Before an actor is made where one has ended before it was ready; twice as long after the next."""
+"""Before an actor is made where one has ended before it was ready, or a machine that had no way to a file gets another;
+twice as long after the next. What fails meanwhile has failed with it: a moment's trouble is one, however much was in
+hand."""
 
 WAIT_S = 30.0
 """Without an actor that has found a place, until it is told what is waited for, and until one that waits for its
@@ -53,7 +55,9 @@ class Node:
     not_before: float = 0.0
     """When the next actor may be made."""
     denials: int = 0
-    """Files, one after the other, that it could not get at."""
+    """Times, one after the other, that it could not get at a file."""
+    rests_until: float = 0.0
+    """When it may be given another."""
     waited: int = 0
     """How often an actor found no place there in time."""
 
@@ -129,24 +133,34 @@ class Nodes:
         node.starts = self._anywhere.starts = node.waited = 0
         self._told = False
 
-    def ended_early(self, node: Node, words: str) -> None:
-        """An actor ended before it was ready."""
-        if not node.alive:
+    def ended_early(self, node: Node, words: str, *, others_work: bool = False) -> None:
+        """An actor ended before it was ready, where others do their work or not."""
+        now = self._clock()
+        if not node.alive or now < node.not_before:
             return
         node.starts += 1
-        node.not_before = self._clock() + BACK_OFF_S * 2 ** (node.starts - 1)
-        if node.starts >= STARTS:
+        node.not_before = now + _back_off(node.starts)
+        if node.starts >= STARTS and not others_work:
             self.leave_out(node, f"actors end there before they are ready ({words})")
 
     def well(self, node: Node) -> None:
         """A file was got at there."""
-        node.denials = 0
+        node.denials, node.rests_until = 0, 0.0
+
+    def rests(self, node: Node) -> bool:
+        """Whether it is given no file for a while."""
+        return self._clock() < node.rests_until
 
     def denied(self, node: Node, words: str) -> None:
         """A file could not be got at there, though it can from here."""
+        if self.rests(node):
+            return
         node.denials += 1
+        node.rests_until = self._clock() + _back_off(node.denials)
         if node.denials >= DENIALS:
-            self.leave_out(node, f"{node.denials} files in a row could not be got at there ({words})")
+            self.leave_out(
+                node, f"{node.denials} times in a row a file could not be got at there ({words})"
+            )
 
     def leave_out(self, node: Node, words: str) -> None:
         """No more actors there. The line is told once."""
@@ -164,13 +178,15 @@ class Nodes:
         if met:
             self._met, self._told = now, False
             return
+        waits = now - self._met
+        # Machines that did work, and went, may be followed by others.
+        others = self._grows and any(not node.alive and not node.left_out for node in self._nodes.values())
         last = self._last
-        if last is not None and not self.used:
+        if last is not None and not self.used and waits > (GROWTH_S if others else -1):
             raise ScotopicError(
                 f"no machine of the cluster can work; {last.host}: {last.left_out}; see to it, then go on with "
                 "--resume"
             )
-        waits = now - self._met
         if not self.used and waits > (GROWTH_S if self._grows else 0):
             raise ScotopicError(
                 f"no machine of the cluster has room for an actor, which takes {_ROOM}: {self._largest()}; give "
@@ -192,6 +208,10 @@ class Nodes:
 
 
 LEFT_OUT = "left out of this run"
+
+
+def _back_off(times: int) -> float:
+    return BACK_OFF_S * 2.0 ** min(times - 1, 5)
 
 
 def amount(cores: float, memory: float) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from scotopic.errors import DiskFullError, NotAllowedError, WriteError
+from scotopic.folders import takes_files
 
 IN_A_ROW = 3
 """After so many results that found no room, or no way in, one after the other, a run ends: smaller ones might have
@@ -34,6 +34,6 @@ class Refused:
             return
         if self._fault == DiskFullError.__name__:
             raise WriteError(f"{place}: the disk is full; make room, then go on with --resume")
-        if not of_all or (isinstance(place, Path) and os.access(place, os.W_OK | os.X_OK)):
+        if not of_all or (isinstance(place, Path) and takes_files(place)):
             return
         raise WriteError(f"{place}: takes no results ({self._words}); see to it, then go on with --resume")

@@ -17,6 +17,7 @@ from scotopic.files import is_folder, is_there
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.layout import Names, check_apart, find_files, is_of_photos, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
+from scotopic.jobs.resume import Item
 from scotopic.write import OR_SKIP, refusal
 from scotopic.xmp import sidecar_names
 
@@ -251,6 +252,25 @@ def results_folder(output: str) -> Path | None:
     if place is not None and place.suffix.lower() in ENDINGS and not is_folder(place):
         return place.parent
     return place
+
+
+def item_of(job: RemoteJob) -> Item:
+    """As journals know a file: on a disk by its path, as runs of one machine do, elsewhere by its address."""
+    source, target = local_path(job.source), local_path(job.target)
+    return Item(
+        absolute(source) if source is not None else job.source,
+        absolute(target) if target is not None else job.target,
+        source,
+        job.state,
+    )
+
+
+def seems_there(target: str) -> bool:
+    """Whether a result is there, as far as the storage tells."""
+    try:
+        return exists(target)
+    except ScotopicError:
+        return False
 
 
 @contextmanager
