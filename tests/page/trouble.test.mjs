@@ -173,6 +173,27 @@ hosted("a module that does not come is said, and the page can be loaded again", 
   assert.equal(await outcome(page), "done");
 });
 
+for (const [whose, source] of [["another's address", "https://ads.invalid/ads.js"], ["the page's address", "ads.js"]]) {
+  const put = (path, content) => (path === "index.html" ? `${content}`.replace("<body>", `<body><script src="${source}"></script>`) : null);
+  hosted(`a script that the host puts into the page, and that does not come from ${whose}, is not missed`, {
+    line: { headers: ISOLATED, instead: put }, visitor: { serviceWorkers: "block" },
+  }, async ({ page, context }) => {
+    await context.addInitScript(() => {
+      window.failed = [];
+      window.said = false;
+      window.addEventListener("error", ({ target }) => window.failed.push(target.src), { capture: true });
+      const look = () => (window.said ||= document.querySelector("#broken")?.hidden === false);
+      new MutationObserver(look).observe(document, { attributes: true, childList: true, subtree: true });
+    });
+    await page.reload();
+    await ready(page);
+    assert.deepEqual(await page.evaluate(() => window.failed), [new URL(source, page.url()).href]);
+    if (source.startsWith("https:")) assert.equal(await page.evaluate(() => window.said), false);
+    assert.equal(await page.isVisible("#broken"), false);
+    await Promise.all([page.waitForEvent("filechooser"), page.click("#pick")]);
+  });
+}
+
 hosted("a page that fails as it starts says so", {
   line: { instead: (path) => (path === "places.js" ? Buffer.from("export class Places { constructor() { null.x; } }") : null) }, visitor: { early: true },
 }, async ({ page }) => {
