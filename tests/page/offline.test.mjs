@@ -278,6 +278,74 @@ hosted("another page in place of a file is not put back into the store", {
   assert.equal(await isStored(page), false);
 });
 
+hosted("a file that the store has is given though the page doubts it and the host is gone", {}, async ({ page, served }) => {
+  await taken(page);
+  await stored(page);
+  await served.stop();
+  const [status, first] = await page.evaluate(async () => {
+    const answer = await fetch("libraw.wasm", { cache: "reload" });
+    return [answer.status, ...new Uint8Array(await answer.arrayBuffer())].slice(0, 2);
+  });
+  assert.deepEqual([status, first], [200, 0]);
+});
+
+const LARGE = "vendor/ort.webgpu.min.mjs"; // Like all that is for graphics processors.
+let strangeLarge = true;
+const askedFor = [];
+hosted("a file that only some devices need is kept once the right one came", {
+  line: {
+    instead: (path) => {
+      askedFor.push(path);
+      return strangeLarge && path === LARGE ? LOGIN : null;
+    },
+  },
+}, async ({ page, served }) => {
+  await taken(page);
+  await stored(page);
+  assert.ok(!askedFor.some((path) => /webgpu|asyncify/.test(path)), "it is not fetched before");
+  const words = (cache) => page.evaluate(([path, cache]) => fetch(path, { cache }).then((answer) => answer.text()), [LARGE, cache]);
+  const isKept = () => page.evaluate((path) => caches.match(new URL(path, location.href), { ignoreSearch: true }).then(Boolean), LARGE);
+  assert.match(await words("default"), /hotel/);
+  await page.waitForTimeout(500);
+  assert.equal(await isKept(), false);
+  strangeLarge = false;
+  const right = await words("reload");
+  for (let tries = 0; tries < 100 && !(await isKept()); tries++) await page.waitForTimeout(100);
+  await served.stop();
+  for (const cache of ["default", "reload"]) assert.ok((await words(cache)) === right, cache);
+});
+
+const HUGE = "vendor/ort-wasm-simd-threaded.asyncify.wasm";
+hosted("a large file is handed on as it comes", {
+  line: { fails: (path) => (path === HUGE ? "stalls" : 0) },
+}, async ({ page }) => {
+  await taken(page);
+  const [status, done, length] = await page.evaluate(async (path) => {
+    const answer = await Promise.race([fetch(path), new Promise((resolve) => setTimeout(resolve, 10_000))]);
+    const { done, value } = (await answer?.body.getReader().read()) ?? {};
+    return [answer?.status, done, value?.length];
+  }, HUGE);
+  assert.deepEqual([status, done], [200, false]);
+  assert.ok(length > 0);
+});
+
+renewed("what else the host has there may be silent for long", {
+  line: { fails: (path) => (path === "news.txt" ? "stalls" : 0) },
+  change: async (own) => {
+    await impatient(own);
+    await writeFile(join(own, "news.txt"), "one, two");
+  },
+}, async ({ page }) => {
+  await taken(page);
+  const [words, next] = await page.evaluate(async () => {
+    const reader = (await fetch("news.txt")).body.getReader();
+    const { value } = await reader.read();
+    const next = reader.read().then(() => "an end", () => "an error");
+    return [new TextDecoder().decode(value), await Promise.race([next, new Promise((go) => setTimeout(go, 4000, "nothing yet"))])];
+  });
+  assert.deepEqual([words, next], ["one,", "nothing yet"]);
+});
+
 let stalls = true;
 renewed("a file that stays away half-way ends the install, and what waits for it", {
   line: { fails: (path) => (stalls && path === "notices.txt" ? "stalls" : 0) }, change: impatient,
