@@ -176,3 +176,32 @@ test("a browser without workers lets the computer do it", async () => {
     await server.stop();
   }
 });
+
+lined("a late error of a worker that was stopped does not stop the next one", { headers: ISOLATED }, async ({ page }) => {
+  const [heard, workers] = await page.evaluate(async () => {
+    const { Device } = await import("./device.js");
+    const made = [];
+    window.Worker = class extends EventTarget {
+      constructor() {
+        super();
+        made.push(this);
+      }
+
+      postMessage() {}
+
+      terminate() {
+        this.ended = true;
+      }
+    };
+    const heard = [];
+    const device = new Device({ engine: "auto", heard: ({ type, id }) => heard.push(`${type} ${id}`) });
+    device.ask({ type: "open", id: 1 });
+    device.ask({ type: "cancel", id: 1 });
+    device.ask({ type: "open", id: 2 });
+    made[0].dispatchEvent(new ErrorEvent("error", { cancelable: true }));
+    await new Promise((resolve) => setTimeout(resolve));
+    return [heard, made.map(({ ended }) => ended ?? false)];
+  });
+  assert.deepEqual(heard, ["cancelled 1"]);
+  assert.deepEqual(workers, [true, false]);
+});
