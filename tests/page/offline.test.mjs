@@ -403,11 +403,39 @@ hosted("a share for which the store has no room is taken, what cannot be had is 
   await page.waitForSelector("#work:not([hidden])", { timeout: 20_000 });
   await settled(page);
   assert.equal(await page.textContent("#picture-name"), "full.dng");
-  for (const count of ["1", "failed"]) {
+  const words = {
+    // As where the service worker was ended meanwhile.
+    1: "There was no room for the shared photo in this browser's storage: choose the file here",
+    failed: "What was shared could not be read: choose the photo here",
+  };
+  for (const [count, said] of Object.entries(words)) {
     const other = await context.newPage();
-    await other.goto(`${url}?shared=${count}`); // As where the service worker was ended meanwhile.
-    await toast(other, "There was no room for the shared photo in this browser's storage: choose the file here");
+    await other.goto(`${url}?shared=${count}`);
+    await toast(other, said);
   }
+});
+
+hosted("shares that come before the page takes them are all taken, those for which there is no room too", {}, async ({
+  page, context, served: { url },
+}) => {
+  await taken(page);
+  await stored(page);
+  const send = (name, bytes) => page.evaluate(async ([name, bytes]) => {
+    const form = new FormData();
+    form.append("files", new File([new Uint8Array(bytes)], name));
+    await fetch("share-target", { method: "POST", body: form, redirect: "manual" }); // The page is not opened.
+  }, [name, bytes]);
+  await send("first.dng", 10);
+  await send("second.dng", 10);
+  const { usage } = await page.evaluate(() => navigator.storage.estimate());
+  const hands = await context.newCDPSession(page);
+  await hands.send("Storage.overrideQuotaForOrigin", { origin: new URL(url).origin, quotaSize: usage + 1000 });
+  await send("third.dng", 100_000);
+  await send("fourth.dng", 100_000);
+  await page.goto(`${url}?shared=1`);
+  await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]', { timeout: 20_000 });
+  const names = await page.$$eval(".thumb", (thumbs) => thumbs.map(({ title }) => title));
+  assert.deepEqual(names, ["first.dng", "second.dng", "third.dng", "fourth.dng"]);
 });
 
 hosted("a share of nothing, and of a file without bytes, is told", {}, async ({ page }) => {

@@ -184,15 +184,16 @@ async function takeShared(request) {
   } catch {
     return Response.redirect(`${SCOPE}?shared=failed`, 303);
   }
-  try {
-    const store = await caches.open(SHARED);
-    await Promise.all(files.map((file, at) => store.put(`${SCOPE}shared/${at}`, new Response(file, {
-      headers: { "content-type": file.type || "application/octet-stream", "x-name": encodeURIComponent(file.name) },
-    }))));
-  } catch {
+  const share = `${SCOPE}shared/${crypto.randomUUID()}/`; // Earlier ones may still wait to be taken.
+  const store = await caches.open(SHARED).catch(() => null);
+  const put = async (file, at) => store.put(share + at, new Response(file, {
+    headers: { "content-type": file.type || "application/octet-stream", "x-name": encodeURIComponent(file.name) },
+  }));
+  const ends = await Promise.allSettled(files.map(put));
+  if (ends.some(({ status }) => status === "rejected")) {
     // No room in the store: they are handed over from here.
-    await caches.delete(SHARED).catch(() => {});
-    held = files;
+    await Promise.allSettled(files.map(async (_, at) => store.delete(share + at)));
+    held.push(...files);
   }
   return Response.redirect(`${SCOPE}?shared=${files.length}`, 303);
 }
