@@ -15,7 +15,9 @@ const FIRST = hashed(self.PRECACHE.files);
 const LARGE = hashed(self.PRECACHE.later);
 const HASHES = new Map([...FIRST, ...LARGE]);
 
-const STALLED_MS = 20_000; // Where not a byte of anything comes for so long, the line is dead.
+// Where not a byte of anything comes for so long, the line is dead. The page's own patience, SILENCE_MS in parts.js, is
+// as long and counts one part alone.
+const STALLED_MS = 20_000;
 let heard = 0; // When the last one came.
 let held = []; // Shared files that found no room in the store: there as long as this worker is.
 
