@@ -111,16 +111,18 @@ def precache(folder: Path) -> dict:
     return json.loads(found[1])
 
 
-def test_the_precache_names_every_file_of_the_first_visit_by_its_hash(written):
-    listed = dict(precache(written.folder)["files"])
-    for path, digest in listed.items():
+def test_the_precache_names_every_file_by_its_hash_those_of_the_first_visit_apart(written):
+    listed, later = (dict(precache(written.folder)[rows]) for rows in ("files", "later"))
+    for path, digest in (listed | later).items():
         content = (written.folder / ("index.html" if path == "./" else path)).read_bytes()
         assert hashlib.sha256(content).hexdigest().startswith(digest), path
     here = {p.relative_to(written.folder).as_posix() for p in written.folder.rglob("*") if p.is_file()}
     plain = {p for p in here if not p.endswith((".br", ".gz")) and not Path(p).name.startswith(".")}
     unlisted = plain - set(listed) - {"index.html"}
     assert {p for p in unlisted if "vendor/" not in p} == {"sw.js", "precache.js", "_headers", "api/status"}
-    assert all("asyncify" in p or "webgpu" in p for p in unlisted if "vendor/" in p)
+    assert {p for p in unlisted if "vendor/" in p} == set(later)
+    assert later
+    assert all("asyncify" in p or "webgpu" in p for p in later)
     assert {"worker.js", "libraw.wasm", "constants.json", "models/xtrans-fast/weights.bin"} <= set(listed)
 
 

@@ -100,6 +100,7 @@ export async function host(folder, options = {}) {
   await new Promise((resolve) => server.listen(port, "127.0.0.1", resolve));
   return {
     url: `http://localhost:${server.address().port}/`,
+    hangUp: () => server.closeAllConnections(),
     stop: () => new Promise((resolve) => {
       server.close(resolve);
       server.closeAllConnections();

@@ -278,6 +278,79 @@ hosted("another page in place of a file is not put back into the store", {
   assert.equal(await isStored(page), false);
 });
 
+hosted("a file that the store has is given though the page doubts it and the host is gone", {}, async ({
+  page, served,
+}) => {
+  await taken(page);
+  await stored(page);
+  await served.stop();
+  const [status, first] = await page.evaluate(async () => {
+    const answer = await fetch("libraw.wasm", { cache: "reload" });
+    return [answer.status, ...new Uint8Array(await answer.arrayBuffer())].slice(0, 2);
+  });
+  assert.deepEqual([status, first], [200, 0]);
+});
+
+const LARGE = "vendor/ort.webgpu.min.mjs"; // Like all that is for graphics processors.
+let strangeLarge = true;
+const askedFor = [];
+hosted("a file that only some devices need is kept once the right one came", {
+  line: {
+    instead: (path) => {
+      askedFor.push(path);
+      return strangeLarge && path === LARGE ? LOGIN : null;
+    },
+  },
+}, async ({ page, served }) => {
+  await taken(page);
+  await stored(page);
+  assert.ok(!askedFor.some((path) => /webgpu|asyncify/.test(path)), "it is not fetched before");
+  const words = (cache) => page.evaluate(async ([path, cache]) => (await fetch(path, { cache })).text(), [LARGE, cache]);
+  const isKept = () => page.evaluate(async (path) => {
+    return Boolean(await caches.match(new URL(path, location.href), { ignoreSearch: true }));
+  }, LARGE);
+  assert.match(await words("default"), /hotel/);
+  await page.waitForTimeout(500);
+  assert.equal(await isKept(), false);
+  strangeLarge = false;
+  const right = await words("reload");
+  for (let tries = 0; tries < 100 && !(await isKept()); tries++) await page.waitForTimeout(100);
+  await served.stop();
+  for (const cache of ["default", "reload"]) assert.ok((await words(cache)) === right, cache);
+});
+
+const HUGE = "vendor/ort-wasm-simd-threaded.asyncify.wasm";
+hosted("a large file is handed on as it comes", {
+  line: { fails: (path) => (path === HUGE ? "stalls" : 0) },
+}, async ({ page }) => {
+  await taken(page);
+  const [status, done, length] = await page.evaluate(async (path) => {
+    const answer = await Promise.race([fetch(path), new Promise((resolve) => setTimeout(resolve, 10_000))]);
+    const { done, value } = (await answer?.body.getReader().read()) ?? {};
+    return [answer?.status, done, value?.length];
+  }, HUGE);
+  assert.deepEqual([status, done], [200, false]);
+  assert.ok(length > 0);
+});
+
+renewed("what else the host has there may be silent for long", {
+  line: { fails: (path) => (path === "news.txt" ? "stalls" : 0) },
+  change: async (own) => {
+    await impatient(own);
+    await writeFile(join(own, "news.txt"), "one, two");
+  },
+}, async ({ page }) => {
+  await taken(page);
+  const [words, next] = await page.evaluate(async () => {
+    const reader = (await fetch("news.txt")).body.getReader();
+    const { value } = await reader.read();
+    const next = reader.read().then(() => "an end", () => "an error");
+    const longer = new Promise((resolve) => setTimeout(resolve, 4000, "nothing yet"));
+    return [new TextDecoder().decode(value), await Promise.race([next, longer])];
+  });
+  assert.deepEqual([words, next], ["one,", "nothing yet"]);
+});
+
 let stalls = true;
 renewed("a file that stays away half-way ends the install, and what waits for it", {
   line: { fails: (path) => (stalls && path === "notices.txt" ? "stalls" : 0) }, change: impatient,
@@ -297,10 +370,17 @@ renewed("a file that stays away half-way ends the install, and what waits for it
   assert.equal(words, "an error");
 });
 
+let began = 0; // When the host was asked for the first file: the others follow no faster than its line carries them.
 renewed("files that come slowly are waited for", {
-  line: { bytesPerSecond: 3e6 }, change: impatient,
+  line: {
+    bytesPerSecond: 3e6,
+    fails: () => {
+      began ||= Date.now();
+      return 0;
+    },
+  },
+  change: impatient,
 }, async ({ page }) => {
-  const began = Date.now();
   await page.waitForFunction(() => navigator.serviceWorker.controller, null, { timeout: 60_000 });
   assert.ok(Date.now() - began > 3000, "longer than a dead line is waited for");
 });
@@ -335,11 +415,39 @@ hosted("a share for which the store has no room is taken, what cannot be had is 
   await page.waitForSelector("#work:not([hidden])", { timeout: 20_000 });
   await settled(page);
   assert.equal(await page.textContent("#picture-name"), "full.dng");
-  for (const count of ["1", "failed"]) {
+  const words = {
+    // As where the service worker was ended meanwhile.
+    1: "There was no room for the shared photo in this browser's storage: choose the file here",
+    failed: "What was shared could not be read: choose the photo here",
+  };
+  for (const [count, said] of Object.entries(words)) {
     const other = await context.newPage();
-    await other.goto(`${url}?shared=${count}`); // As where the service worker was ended meanwhile.
-    await toast(other, "There was no room for the shared photo in this browser's storage: choose the file here");
+    await other.goto(`${url}?shared=${count}`);
+    await toast(other, said);
   }
+});
+
+hosted("shares that come before the page takes them are all taken, those for which there is no room too", {}, async ({
+  page, context, served: { url },
+}) => {
+  await taken(page);
+  await stored(page);
+  const send = (name, bytes) => page.evaluate(async ([name, bytes]) => {
+    const form = new FormData();
+    form.append("files", new File([new Uint8Array(bytes)], name));
+    await fetch("share-target", { method: "POST", body: form, redirect: "manual" }); // The page is not opened.
+  }, [name, bytes]);
+  await send("first.dng", 10);
+  await send("second.dng", 10);
+  const { usage } = await page.evaluate(() => navigator.storage.estimate());
+  const hands = await context.newCDPSession(page);
+  await hands.send("Storage.overrideQuotaForOrigin", { origin: new URL(url).origin, quotaSize: usage + 1000 });
+  await send("third.dng", 100_000);
+  await send("fourth.dng", 100_000);
+  await page.goto(`${url}?shared=1`);
+  await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]', { timeout: 20_000 });
+  const names = await page.$$eval(".thumb", (thumbs) => thumbs.map(({ title }) => title));
+  assert.deepEqual(names, ["first.dng", "second.dng", "third.dng", "fourth.dng"]);
 });
 
 hosted("a share of nothing, and of a file without bytes, is told", {}, async ({ page }) => {

@@ -173,6 +173,28 @@ hosted("a module that does not come is said, and the page can be loaded again", 
   assert.equal(await outcome(page), "done");
 });
 
+for (const [whose, source] of [["another's address", "https://ads.invalid/ads.js"], ["the page's address", "ads.js"]]) {
+  const begin = `<body><script src="${source}"></script>`;
+  const put = (path, content) => (path === "index.html" ? `${content}`.replace("<body>", begin) : null);
+  hosted(`a script that the host puts into the page, and that does not come from ${whose}, is not missed`, {
+    line: { headers: ISOLATED, instead: put }, visitor: { serviceWorkers: "block" },
+  }, async ({ page, context }) => {
+    await context.addInitScript(() => {
+      window.failed = [];
+      window.said = false;
+      window.addEventListener("error", ({ target }) => window.failed.push(target.src), { capture: true });
+      const look = () => (window.said ||= document.querySelector("#broken")?.hidden === false);
+      new MutationObserver(look).observe(document, { attributes: true, childList: true, subtree: true });
+    });
+    await page.reload();
+    await ready(page);
+    assert.deepEqual(await page.evaluate(() => window.failed), [new URL(source, page.url()).href]);
+    if (source.startsWith("https:")) assert.equal(await page.evaluate(() => window.said), false);
+    assert.equal(await page.isVisible("#broken"), false);
+    await Promise.all([page.waitForEvent("filechooser"), page.click("#pick")]);
+  });
+}
+
 hosted("a page that fails as it starts says so", {
   line: { instead: (path) => (path === "places.js" ? Buffer.from("export class Places { constructor() { null.x; } }") : null) }, visitor: { early: true },
 }, async ({ page }) => {
@@ -424,15 +446,19 @@ test("a new version taken in one tab reloads those with nothing open, and no oth
 
 hosted("while the network comes its size and share are told, and a cancel holds at once", {
   line: { headers: ISOLATED, bytesPerSecond: 2e6 }, visitor: { serviceWorkers: "block" },
-}, async ({ page }) => {
+}, async ({ page, context }) => {
+  const come = [];
+  context.on("requestfinished", (request) => come.push(new URL(request.url()).pathname));
   await page.setInputFiles("#file", here.files.small);
   await page.waitForFunction(() => /^Fetching the network, 15 MB at most/.test(document.querySelector("#busy-words").textContent));
   assert.match(await page.textContent("#busy-share"), /^\d+%$/);
   await page.click("#cancel");
-  await page.waitForSelector('#stage[data-state="cancelled"]', { timeout: 1000 });
+  await page.waitForSelector('#stage[data-state="cancelled"]');
+  assert.ok(!come.includes("/vendor/ort-wasm-simd-threaded.wasm"), "the network is not waited for");
   await page.click("#cancel", { delay: 50 }); // It says "Try again" now.
   assert.equal(await page.getAttribute("#stage", "data-state"), "enhancing");
   await page.waitForSelector('#stage[data-state="done"]');
+  assert.ok(come.includes("/vendor/ort-wasm-simd-threaded.wasm"));
 });
 
 hosted("a double click on Cancel cancels", { line: { headers: ISOLATED } }, async ({ page }) => {

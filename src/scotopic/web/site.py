@@ -92,6 +92,11 @@ class SiteFile:
         return self.first and self.path not in UNLISTED
 
     @property
+    def listed(self) -> list[str]:
+        """Its row in the service worker's list."""
+        return ["./" if self.path == "index.html" else self.path, self.hash]
+
+    @property
     def squeezes(self) -> bool:
         """Whether it is sent compressed."""
         return Path(self.path).suffix in SQUEEZED
@@ -113,8 +118,9 @@ def site_files() -> dict[str, SiteFile]:
     files.append(_json("constants.json", {**constants(), "bytes": _downloads(files)}))
     files.sort(key=lambda file: file.path)
     version = hashlib.sha256("".join(f"{f.path} {f.hash} " for f in files).encode()).hexdigest()[:16]
-    rows = [["./" if f.path == "index.html" else f.path, f.hash] for f in files if f.precached]
-    precache = json.dumps({"version": version, "files": rows}, indent=1)
+    rows = [f.listed for f in files if f.precached]
+    later = [f.listed for f in files if not f.first]
+    precache = json.dumps({"version": version, "files": rows, "later": later}, indent=1)
     files.append(SiteFile("precache.js", f"self.PRECACHE = {precache};\n".encode()))
     # Answered by the API where there is one; elsewhere the page must learn that there is none without an error.
     files.append(_json("api/status", {}))

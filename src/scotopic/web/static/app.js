@@ -365,7 +365,8 @@ for (const button of document.querySelectorAll("[data-comes]")) button.disabled 
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
 
 places.begin(await findComputer());
-await takeShared({ took, empty: () => toast(say("sharedNothing")), lost: () => toast(say("sharedLost")) });
+const hear = (what) => () => toast(say(what));
+await takeShared({ took, empty: hear("sharedNothing"), lost: hear("sharedLost"), unread: hear("sharedUnread") });
 const open = () => queue.pictures.length > 0;
 register({
   free: () => !touched() && !open() && !document.querySelector("dialog[open]"),

@@ -22,25 +22,30 @@ export class Device {
 
   start() {
     this.here = false;
+    let worker;
     try {
-      this.worker = newWorker("worker.js");
+      worker = newWorker("worker.js");
     } catch (error) {
       this.lost(error);
       return;
     }
-    this.worker.addEventListener("message", (event) => {
+    this.worker = worker;
+    // One that was stopped may still be heard of; the next one is not to pay for that.
+    worker.addEventListener("message", (event) => {
+      if (worker !== this.worker) return;
       this.here = true;
       this.heard(event.data);
     });
     // What the worker itself did not catch: the script is missing, or the browser gave up on it.
-    this.worker.addEventListener("error", (event) => {
+    worker.addEventListener("error", (event) => {
       event.preventDefault();
+      if (worker !== this.worker) return;
       this.stop();
       // Of an error in its script there are words; of one that did not come there are none.
       if (event.message) this.lost(new ScotopicError("engine", event.message));
       else this.lost(new ScotopicError("download", "worker.js: it could not be loaded"));
     });
-    this.worker.postMessage({ type: "configure", base: new URL("./", import.meta.url).href, engine: this.engine });
+    worker.postMessage({ type: "configure", base: new URL("./", import.meta.url).href, engine: this.engine });
   }
 
   /** Nobody works on what is open. It is told a little later, when who asked has done with asking. */

@@ -58,8 +58,8 @@ export function listen({ input, drop, took, empty }) {
 const SHARED = `scotopic-shared ${new URL("./", import.meta.url).href}`; // sw.js's name for what came by Share.
 
 /** Files that another app shared, which the service worker has put by: `took(files)` hears, `empty()` where it was none,
- * `lost()` where they cannot be had. */
-export async function takeShared({ took, empty, lost }) {
+ * `lost()` where they cannot be had, `unread()` where the browser could not read what it was to hand over. */
+export async function takeShared({ took, empty, lost, unread }) {
   const url = new URL(location.href);
   const count = url.searchParams.get("shared");
   if (count === null) return;
@@ -75,20 +75,23 @@ export async function takeShared({ took, empty, lost }) {
   } catch (error) {
     console.info(`nothing shared can be had: ${error.message}`);
   }
-  // Where the store had no room for them the service worker itself has them.
-  if (!files.length) files = (await ask("shared")) ?? [];
+  // Those for which the store had no room the service worker itself has.
+  files.push(...((await ask("shared")) ?? []));
   if (files.length) took(files);
-  else lost();
+  if (count === "failed") unread();
+  else if (!files.length) lost();
 }
 
 async function taken() {
   const store = await caches.open(SHARED);
   const files = [];
-  for (const request of await store.keys()) {
+  const requests = await store.keys();
+  for (const request of requests) {
     const answer = await store.match(request);
+    if (!answer) continue; // Another tab has taken it.
     const name = decodeURIComponent(answer.headers.get("x-name") ?? "shared.dng");
     files.push(new File([await answer.blob()], name, { type: answer.headers.get("content-type") ?? "" }));
   }
-  await caches.delete(SHARED);
+  await Promise.all(requests.map((request) => store.delete(request))); // More may have been shared meanwhile.
   return files;
 }

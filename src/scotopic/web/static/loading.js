@@ -3,19 +3,27 @@
 
 {
   const SOON_MS = 10_000; // An error in a script that runs may be one that the page survives: then it is ready soon.
+  const page = document.documentElement;
 
+  const show = (broken) => {
+    document.getElementById("pick").hidden = broken;
+    document.getElementById("broken").hidden = !broken;
+  };
   const tell = () => {
-    if (document.documentElement.dataset.ready) return;
-    document.getElementById("pick").hidden = true;
-    document.getElementById("broken").hidden = false;
+    if (page.dataset.ready) return;
+    show(true);
     document.getElementById("broken-reload").onclick = () => location.reload();
+    // What did not come was none that the page needs, where it gets ready all the same.
+    new MutationObserver(() => show(false)).observe(page, { attributeFilter: ["data-ready"] });
   };
   const whenRead = () => {
     if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", tell);
     else tell();
   };
+  // Hosts and extensions put in scripts of their own, which the page's policy forbids: those are not missed.
+  const own = ({ src }) => src.startsWith(new URL("./", document.baseURI).href);
   window.addEventListener("error", ({ target, error }) => {
-    if (target instanceof HTMLScriptElement) whenRead();
+    if (target instanceof HTMLScriptElement) own(target) && whenRead();
     else if (error) setTimeout(whenRead, SOON_MS);
   }, { capture: true }); // Of scripts that do not come it does not bubble.
 }

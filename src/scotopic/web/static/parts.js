@@ -6,7 +6,10 @@ import { ScotopicError } from "./errors.js";
 /** An answer that begins no sooner is given up: until then it may stand behind others in the browser's own line. */
 const ANSWER_MS = 60_000;
 
-/** An answer that has begun is given up where nothing of it comes for so long. */
+/**
+ * An answer that has begun is given up where nothing of it comes for so long. The service worker's STALLED_MS is as
+ * long, but there anything that comes counts: whichever is over first, the part is asked for once more.
+ */
 const SILENCE_MS = 20_000;
 
 /** A line that broke or went quiet may well be there again at once, as where a phone changes networks. */

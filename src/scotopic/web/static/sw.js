@@ -10,9 +10,14 @@ const CURRENT = PAGE + self.PRECACHE.version;
 const LATER = `scotopic-later ${SCOPE}`; // Large files that only some devices need (WebGPU), kept when first used.
 const SHARED = `scotopic-shared ${SCOPE}`; // Files that another app shared, until the page takes them.
 
-const HASHES = new Map(self.PRECACHE.files.map(([path, hash]) => [new URL(path, SCOPE).href, hash]));
+const hashed = (rows) => new Map(rows.map(([path, hash]) => [new URL(path, SCOPE).href, hash]));
+const FIRST = hashed(self.PRECACHE.files);
+const LARGE = hashed(self.PRECACHE.later);
+const HASHES = new Map([...FIRST, ...LARGE]);
 
-const STALLED_MS = 20_000; // Where not a byte of anything comes for so long, the line is dead.
+// Where not a byte of anything comes for so long, the line is dead. The page's own patience, SILENCE_MS in parts.js, is
+// as long and counts one part alone.
+const STALLED_MS = 20_000;
 let heard = 0; // When the last one came.
 let held = []; // Shared files that found no room in the store: there as long as this worker is.
 
@@ -30,7 +35,7 @@ self.addEventListener("message", (event) => {
 /** What the store lacks of the list: browsers may have thrown some away. */
 async function lacking() {
   const kept = new Set((await (await caches.open(CURRENT)).keys()).map((request) => request.url));
-  return [...HASHES.keys()].filter((url) => !kept.has(url));
+  return [...FIRST.keys()].filter((url) => !kept.has(url));
 }
 
 async function fillUp() {
@@ -43,7 +48,7 @@ async function install() {
   const older = (await caches.keys()).filter((name) => name.startsWith(PAGE) && name !== CURRENT);
   const stores = await Promise.all([CURRENT, ...older].map((name) => caches.open(name)));
   // All are waited for: what has come by then need not come again.
-  const ends = await Promise.allSettled([...HASHES.keys()].map((url) => put(url, stores)));
+  const ends = await Promise.allSettled([...FIRST.keys()].map((url) => put(url, stores)));
   const failed = ends.find(({ status }) => status === "rejected");
   if (failed) throw failed.reason;
 }
@@ -135,33 +140,29 @@ async function answer(event, url) {
   const { request } = event;
   const bare = url.origin + url.pathname;
   const named = request.mode === "navigate" && !HASHES.has(bare) ? SCOPE : bare;
-  const store = await caches.open(CURRENT);
-  const kept = HASHES.has(named) ? await store.match(named) : null;
-  // The page asks so for what it found to be something else (parts.js): what is right is put in its place.
-  const afresh = request.cache === "reload" && request.mode !== "navigate";
-  if (kept && !afresh) return isolated(kept);
-  if (!HASHES.has(named) && /\/vendor\/|\/models\//.test(url.pathname)) return isolated(await later(request, bare));
+  // What else the host has there may be silent for as long as it likes, as streams of events are.
+  if (!HASHES.has(named)) return isolated(await fetch(request));
+  const [name, key] = LARGE.has(named) ? [LATER, `${named}?${LARGE.get(named)}`] : [CURRENT, named];
+  const store = await caches.open(name);
+  const kept = await store.match(key);
+  // The page asks so for what broke off, or was something else (parts.js): what is kept is looked at then.
+  const doubted = request.cache === "reload" && request.mode !== "navigate";
+  const given = kept && doubted ? await checked(named, kept) : kept;
+  if (given) return isolated(given);
   const fresh = await patient(request);
-  if (HASHES.has(named) && fresh.status === 200) {
-    const copy = fresh.clone();
-    // The browser has thrown it away, or it was spoilt: it is put back. Where that fails it serves all the same.
-    event.waitUntil(checked(named, copy).then((sound) => sound && store.put(named, sound)).catch(() => {}));
-  }
+  // Where it cannot be kept, for want of room, it serves all the same.
+  if (fresh.status === 200) event.waitUntil(keep(store, named, key, fresh.clone()).catch(() => {}));
   return isolated(fresh);
 }
 
-async function later(request, bare) {
-  const store = await caches.open(LATER);
-  const key = `${bare}?${self.PRECACHE.version}`;
-  const kept = await store.match(key);
-  if (kept) return kept;
-  const fresh = await patient(request);
-  if (fresh.status === 200) {
-    for (const old of await store.keys()) if (old.url.startsWith(`${bare}?`)) await store.delete(old);
-    // Where there is no room for it, what was fetched serves all the same.
-    await store.put(key, fresh.clone()).catch(() => {});
+/** Put into the store what came, if it is the list's file, and of a large one no other version beside it. */
+async function keep(store, named, key, came) {
+  const sound = await checked(named, came);
+  if (!sound) return;
+  if (LARGE.has(named)) {
+    for (const { url } of await store.keys()) if (url.startsWith(`${named}?`)) await store.delete(url);
   }
-  return fresh;
+  await store.put(key, sound);
 }
 
 /** Threads need these headers, and not every host sends them. */
@@ -185,15 +186,16 @@ async function takeShared(request) {
   } catch {
     return Response.redirect(`${SCOPE}?shared=failed`, 303);
   }
-  try {
-    const store = await caches.open(SHARED);
-    await Promise.all(files.map((file, at) => store.put(`${SCOPE}shared/${at}`, new Response(file, {
-      headers: { "content-type": file.type || "application/octet-stream", "x-name": encodeURIComponent(file.name) },
-    }))));
-  } catch {
+  const share = `${SCOPE}shared/${crypto.randomUUID()}/`; // Earlier ones may still wait to be taken.
+  const store = await caches.open(SHARED).catch(() => null);
+  const put = async (file, at) => store.put(share + at, new Response(file, {
+    headers: { "content-type": file.type || "application/octet-stream", "x-name": encodeURIComponent(file.name) },
+  }));
+  const ends = await Promise.allSettled(files.map(put));
+  if (ends.some(({ status }) => status === "rejected")) {
     // No room in the store: they are handed over from here.
-    await caches.delete(SHARED).catch(() => {});
-    held = files;
+    await Promise.allSettled(files.map(async (_, at) => store.delete(share + at)));
+    held.push(...files);
   }
   return Response.redirect(`${SCOPE}?shared=${files.length}`, 303);
 }

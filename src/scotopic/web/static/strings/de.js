@@ -24,6 +24,7 @@ export default {
   noPhotos: "In diesem Ordner ist kein RAW-Foto",
   sharedNothing: "Geteilt wurde keine Datei: Wähle das Foto hier",
   sharedLost: "Für das geteilte Foto war im Speicher dieses Browsers kein Platz: Wähle die Datei hier",
+  sharedUnread: "Was geteilt wurde, ließ sich nicht lesen: Wähle das Foto hier",
 
   traditional: "Herkömmlich",
   enhanced: "Entrauscht",

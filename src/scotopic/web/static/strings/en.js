@@ -24,6 +24,7 @@ export default {
   noPhotos: "There is no RAW photo in this folder",
   sharedNothing: "What was shared held no file: choose the photo here",
   sharedLost: "There was no room for the shared photo in this browser's storage: choose the file here",
+  sharedUnread: "What was shared could not be read: choose the photo here",
 
   traditional: "Traditional",
   enhanced: "Enhanced",
