@@ -64,12 +64,12 @@ async function brokenOff(page) {
 
 async function offered(page) {
   await page.evaluate(() => navigator.serviceWorker.getRegistration().then((found) => found.update()));
-  await page.waitForSelector("#update:not([hidden])", { timeout: 20_000 });
+  await page.waitForSelector("#update:not([hidden])", { timeout: 60_000 });
   await page.evaluate(() => (window.before = true));
 }
 
 async function loadedAnew(page) {
-  await page.waitForFunction(() => !window.before, null, { timeout: 20_000 });
+  await page.waitForFunction(() => !window.before, null, { timeout: 60_000 });
   await ready(page);
 }
 
@@ -412,7 +412,7 @@ hosted("a share for which the store has no room is taken, what cannot be had is 
   const hands = await context.newCDPSession(page);
   await hands.send("Storage.overrideQuotaForOrigin", { origin: new URL(url).origin, quotaSize: usage + 1000 });
   await share(page, [["full.dng", (await readFile(here.files.small)).toString("base64")]]);
-  await page.waitForSelector("#work:not([hidden])", { timeout: 20_000 });
+  await page.waitForSelector("#work:not([hidden])", { timeout: 60_000 });
   await settled(page);
   assert.equal(await page.textContent("#picture-name"), "full.dng");
   const words = {
@@ -445,7 +445,7 @@ hosted("shares that come before the page takes them are all taken, those for whi
   await send("third.dng", 100_000);
   await send("fourth.dng", 100_000);
   await page.goto(`${url}?shared=1`);
-  await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]', { timeout: 20_000 });
+  await page.waitForSelector('li:nth-child(4) .thumb[data-state="failed"]', { timeout: 60_000 });
   const names = await page.$$eval(".thumb", (thumbs) => thumbs.map(({ title }) => title));
   assert.deepEqual(names, ["first.dng", "second.dng", "third.dng", "fourth.dng"]);
 });
@@ -456,6 +456,6 @@ hosted("a share of nothing, and of a file without bytes, is told", {}, async ({ 
   await share(page, []);
   await toast(page, "What was shared held no file: choose the photo here");
   await share(page, [["empty.dng", ""]]);
-  await page.waitForSelector('#stage[data-state="failed"]', { timeout: 20_000 });
+  await page.waitForSelector('#stage[data-state="failed"]', { timeout: 60_000 });
   assert.equal(await page.textContent("#picture-name"), "empty.dng");
 });

@@ -40,7 +40,7 @@ hosted("a cancel that comes as the work ends leaves a picture that can be saved"
   await ready(page);
   await page.setInputFiles("#file", here.files.small);
   assert.equal(await outcome(page), "done");
-  const coming = page.waitForEvent("download", { timeout: 20_000 });
+  const coming = page.waitForEvent("download", { timeout: 60_000 });
   await page.click("#save");
   assert.equal((await coming).suggestedFilename(), "small-scotopic.jpg");
 });
@@ -115,9 +115,9 @@ hosted("a picture that is removed while it is saved stops the saving, and the ne
     document.querySelector("#save-all").click();
     document.querySelector("li:nth-child(1) .remove").click();
   });
-  await page.waitForFunction(() => !document.querySelector("#save-all").disabled, null, { timeout: 20_000 });
+  await page.waitForFunction(() => !document.querySelector("#save-all").disabled, null, { timeout: 60_000 });
   await toast(page, "1 of 2 pictures");
-  const coming = page.waitForEvent("download", { timeout: 20_000 });
+  const coming = page.waitForEvent("download", { timeout: 60_000 });
   await page.click("#settings-open");
   await page.selectOption("#quality", "85");
   await page.keyboard.press("Escape");
@@ -162,7 +162,7 @@ let once = true;
 hosted("a module that does not come is said, and the page can be loaded again", {
   line: { fails: (path) => (once && path === "view.js" ? 503 : 0) }, visitor: { early: true },
 }, async ({ page }) => {
-  await page.waitForSelector("#broken:not([hidden])", { timeout: 20_000 });
+  await page.waitForSelector("#broken:not([hidden])", { timeout: 60_000 });
   assert.match(await page.innerText("#broken"), /^A part of the page did not come\. · Ein Teil der Seite ist nicht angekommen\./);
   assert.equal(await page.isVisible("#pick"), false);
   once = false;
@@ -198,7 +198,7 @@ for (const [whose, source] of [["another's address", "https://ads.invalid/ads.js
 hosted("a page that fails as it starts says so", {
   line: { instead: (path) => (path === "places.js" ? Buffer.from("export class Places { constructor() { null.x; } }") : null) }, visitor: { early: true },
 }, async ({ page }) => {
-  await page.waitForSelector("#broken:not([hidden])", { timeout: 20_000 });
+  await page.waitForSelector("#broken:not([hidden])", { timeout: 60_000 });
 });
 
 hosted("on a slow line the button says that it loads, and a file chosen meanwhile is taken", {
