@@ -91,13 +91,18 @@ hosted("what saves is on screens of any size, with text of any", { line: { heade
   }
 });
 
-for (const [width, height] of [[640, 400], [390, 844], [320, 568]]) {
-  hosted(`nothing that has the focus lies behind the picture at ${width}x${height}`, {
-    line: { headers: ISOLATED }, visitor: { viewport: { width, height } },
-  }, async ({ page }) => {
-    await page.setInputFiles("#file", [here.files.small, here.files.turned]);
-    await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
+hosted("nothing that has the focus lies behind the picture, on screens of any size", { line: { headers: ISOLATED } }, async ({ page }) => {
+  await page.setInputFiles("#file", [here.files.small, here.files.turned]);
+  await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');
+  for (const [width, height] of [[640, 400], [390, 844], [320, 568]]) {
+    await page.setViewportSize({ width, height });
     await settled(page);
+    // From the page's beginning.
+    await page.evaluate(() => {
+      document.body.tabIndex = -1;
+      document.body.focus();
+      document.body.removeAttribute("tabindex");
+    });
     const reached = [];
     for (const key of ["Tab", "Shift+Tab"]) {
       for (let presses = 0; presses < 32; presses += 1) {
@@ -113,14 +118,15 @@ for (const [width, height] of [[640, 400], [390, 844], [320, 568]]) {
           const name = focused.id || focused.value || focused.className;
           return [name, focused !== document.body && !visible];
         });
-        assert.ok(!hidden, `${key}: ${name} is hidden`);
+        assert.ok(!hidden, `${width}x${height}, ${key}: ${name} is hidden`);
         reached.push(name);
       }
     }
     const before = (first, second) => reached.indexOf(first) >= 0 && reached.indexOf(first) < reached.indexOf(second);
-    assert.ok(before("canvas", "thumb") && before("thumb", "ev") && before("ev", "save"), reached.join());
-  });
-}
+    const order = before("canvas", "thumb") && before("thumb", "ev") && before("ev", "save");
+    assert.ok(order, `${width}x${height}: ${reached.join()}`);
+  }
+});
 
 hosted("of a failure the way out is on the screen, or where a thumb scrolls to", { line: { headers: ISOLATED } }, async ({ page }) => {
   const buffer = Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xe1]), Buffer.alloc(600)]);
