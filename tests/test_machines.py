@@ -261,8 +261,16 @@ def test_actors_that_end_at_the_same_moment_count_as_one():
 
 def test_machines_that_went_may_be_followed_by_others_though_one_was_left_out():
     watched = Watched(row("old"), row("spot"))
+    watched.nodes.ready(watched.nodes.named("spot"))
     watched.nodes.leave_out(watched.nodes.named("old"), "has scotopic 0.1")
     watched.nodes.look([row("old"), row("spot", alive=False)])
     watched.wait(GROWTH_S - 1)
     with pytest.raises(ScotopicError, match=r"no machine of the cluster can work; old: has scotopic 0.1"):
         watched.wait(2)
+
+
+def test_machines_that_had_gone_before_are_waited_for_by_nobody():
+    watched = Watched(row("old"), row("gone", alive=False))
+    watched.nodes.leave_out(watched.nodes.named("old"), "has scotopic 0.1")
+    with pytest.raises(ScotopicError, match=r"no machine of the cluster can work; old: has scotopic 0.1"):
+        watched.wait(1)

@@ -58,6 +58,8 @@ class Node:
     """Times, one after the other, that it could not get at a file."""
     rests_until: float = 0.0
     """When it may be given another."""
+    has_worked: bool = False
+    """Whether an actor of this run was ready there."""
     waited: int = 0
     """How often an actor found no place there in time."""
 
@@ -131,6 +133,7 @@ class Nodes:
     def ready(self, node: Node) -> None:
         """An actor has found its place there."""
         node.starts = self._anywhere.starts = node.waited = 0
+        node.has_worked = True
         self._told = False
 
     def ended_early(self, node: Node, words: str, *, others_work: bool = False) -> None:
@@ -180,7 +183,9 @@ class Nodes:
             return
         waits = now - self._met
         # Machines that did work, and went, may be followed by others.
-        others = self._grows and any(not node.alive and not node.left_out for node in self._nodes.values())
+        others = self._grows and any(
+            node.has_worked and not node.alive and not node.left_out for node in self._nodes.values()
+        )
         last = self._last
         if last is not None and not self.used and waits > (GROWTH_S if others else -1):
             raise ScotopicError(
