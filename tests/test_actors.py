@@ -29,7 +29,6 @@ from scotopic.jobs.joined import SILENCE_S, Head, unanswered
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.storage import RemoteJob, address, local_path
 from scotopic.models import find
-from scotopic.version import __version__
 
 
 class RayError(Exception):
@@ -66,7 +65,7 @@ class PlayedActor:
 
 def in_order(host: str, number: int) -> Greeting:
     """What an actor says on a machine where nothing is amiss."""
-    return Greeting(__version__, number, host)
+    return Greeting(number, host)
 
 
 class PlayedRay:
@@ -467,9 +466,7 @@ def test_what_an_actor_that_was_ended_had_just_made_is_done(photos, played):
 
 def test_a_machine_that_greets_with_trouble_is_left_out_by_name_and_the_others_work(photos, played):
     def greet(host: str, number: int) -> Greeting:
-        return (
-            Greeting("0.1", number, host, "has scotopic 0.1") if host == "old" else in_order(host, number)
-        )
+        return Greeting(number, host, "has scotopic 0.1") if host == "old" else in_order(host, number)
 
     ray = played(keyless("old"), greet, old=2, new=1)
     ended, lines = run_told(photos)

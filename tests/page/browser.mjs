@@ -190,6 +190,15 @@ export function hosting() {
 
 export const ready = (page) => page.waitForSelector("html[data-ready]");
 
+/** What the stage says at last. */
+export async function outcome(page) {
+  await page.waitForFunction(() => ["done", "failed", "cancelled"].includes(document.querySelector("#stage").dataset.state));
+  return page.getAttribute("#stage", "data-state");
+}
+
+/** A failure's title, and what stands below it. */
+export const told = async (page) => [await page.textContent("#notice-title"), await page.textContent("#notice-detail")];
+
 /** Waits until the page says so in passing. */
 export const toast = (page, words) =>
   page.waitForFunction((words) => document.querySelector("#toast.shown")?.textContent.includes(words), words);

@@ -5,18 +5,11 @@ import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises
 import { join } from "node:path";
 import { test } from "node:test";
 import {
-  dropPaths, host, hosting, ISOLATED, launch, launchKeepingNothing, ready, serve, settled, toast, visit, writeSite,
+  dropPaths, host, hosting, ISOLATED, launch, launchKeepingNothing, outcome, ready, serve, settled, toast, told, visit, writeSite,
 } from "./browser.mjs";
 
 const { here, hosted } = hosting();
 
-/** What the stage says at last. */
-async function outcome(page) {
-  await page.waitForFunction(() => ["done", "failed", "cancelled"].includes(document.querySelector("#stage").dataset.state));
-  return page.getAttribute("#stage", "data-state");
-}
-
-const told = async (page) => [await page.textContent("#notice-title"), await page.textContent("#notice-detail")];
 const offline = async (page) => {
   await page.click("#settings-open");
   await page.waitForFunction(() => document.querySelector("#settings[open] #offline-now").textContent);

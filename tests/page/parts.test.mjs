@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hosting, ISOLATED, ready, serve, visit } from "./browser.mjs";
+import { hosting, ISOLATED, outcome, ready, serve, told, visit } from "./browser.mjs";
 
 const { here, hosted } = hosting();
 
@@ -11,14 +11,6 @@ const lined = (name, line, body) => hosted(name, { line, visitor: { serviceWorke
 
 const GLUE = "vendor/ort-wasm-simd-threaded.mjs";
 const BINARY = "vendor/ort-wasm-simd-threaded.wasm";
-
-/** What the stage says at last. */
-async function outcome(page) {
-  await page.waitForSelector(["done", "failed", "cancelled"].map((state) => `#stage[data-state="${state}"]`).join());
-  return page.getAttribute("#stage", "data-state");
-}
-
-const told = async (page) => [await page.textContent("#notice-title"), await page.textContent("#notice-detail")];
 
 /** Waits until the stage says so. */
 const busy = (page, words) => page.waitForSelector(`#busy-words:text-matches("${words}")`, { timeout: 60_000 });

@@ -117,7 +117,6 @@ def writable(target: str) -> bool:
 class Greeting:
     """An actor's first words."""
 
-    version: str
     process: int
     node: str
     """As the cluster calls its machine."""
@@ -150,7 +149,7 @@ class Actor:
 
     def ready(self) -> Greeting:
         """Who it is, and whether it can take part."""
-        return Greeting(__version__, os.getpid(), _node(), self._trouble())
+        return Greeting(os.getpid(), _node(), self._trouble())
 
     def _trouble(self) -> str:
         terms = self._terms
