@@ -83,7 +83,7 @@ def run_files(
     """Lay out the jobs, run them, report each, and leave with 1 if any failed."""
     from scotopic import batch
     from scotopic.exposure import check
-    from scotopic.jobs.layout import Names, find_files, lay_out
+    from scotopic.jobs.layout import Names, find_files, is_one_picture, lay_out
     from scotopic.jobs.past import Past
 
     if choices["overwrite"] and choices["skip_existing"]:
@@ -99,8 +99,7 @@ def run_files(
     if course.engine == "ray":
         _on_cluster(list(map(str, paths)), str(output), kind, choices, choice, course, enhanced)
         return
-    is_home = output is not None and (is_folder(output) or output.suffix.lower() not in batch.ENDINGS)
-    home = output if is_home else None
+    home = output if output is not None and not is_one_picture(output) else None
     journal = course.journal or journal_place(paths, home)
     past = Past.read(journal)
     if course.watch:

@@ -101,6 +101,11 @@ def lay_out(
     return jobs, chosen
 
 
+def is_one_picture(place: Path) -> bool:
+    """Whether a place is to be one picture, by its name, rather than a folder of them."""
+    return place.suffix.lower() in ENDINGS and not is_folder(place)
+
+
 def named_format(
     output: PurePath, kind: Kind | None, count: int, *, single: bool, there: bool
 ) -> Kind | None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from scotopic.batch import ENDINGS, Kind, Way
+from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, how_to_get
-from scotopic.files import is_folder, is_there
+from scotopic.files import is_there
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.layout import Names, check_apart, find_files, is_of_photos, named_format
+from scotopic.jobs.layout import Names, check_apart, find_files, is_of_photos, is_one_picture, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
 from scotopic.jobs.resume import Item
 from scotopic.write import OR_SKIP, refusal
@@ -249,9 +249,7 @@ def local_path(words: str) -> Path | None:
 def results_folder(output: str) -> Path | None:
     """The folder that holds the results, which may be a single picture of that name; None for one elsewhere."""
     place = local_path(output)
-    if place is not None and place.suffix.lower() in ENDINGS and not is_folder(place):
-        return place.parent
-    return place
+    return place.parent if place is not None and is_one_picture(place) else place
 
 
 def item_of(job: RemoteJob) -> Item:
