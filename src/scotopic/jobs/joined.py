@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -40,7 +41,9 @@ def joined(address: str) -> Any:
         raise SettingsError(f"no Ray cluster at {address}: {why}; see that it runs (ray status)")
     try:
         with signals_kept():
-            ray.init(address=address, logging_level="ERROR", log_to_driver=False, ignore_reinit_error=True)
+            ray.init(
+                address=address, logging_level=logging.ERROR, log_to_driver=False, ignore_reinit_error=True
+            )
     except Exception as error:
         where = "this machine" if address == MADE_HERE else address
         raise SettingsError(f"no Ray cluster at {where} ({error})") from error
