@@ -22,7 +22,7 @@ pytest.importorskip("fsspec", reason="fsspec is not installed (pip install '.[ra
 from scotopic.batch import Settings
 from scotopic.cli import app
 from scotopic.errors import ScotopicError, SettingsError
-from scotopic.jobs import actor, nodes
+from scotopic.jobs import actor, nodes, storage
 from scotopic.jobs.actor import Answer, Greeting, Terms
 from scotopic.jobs.cluster import TRIES, Cluster, RemoteOutcome
 from scotopic.jobs.joined import SILENCE_S, Head, unanswered
@@ -384,9 +384,10 @@ def test_a_file_that_one_machine_does_not_get_at_waits_for_one_that_begins_late(
 
 def test_what_is_no_file_is_not_waited_for_to_see_whose_fault_it_is(tmp_path):
     os.mkfifo(tmp_path / "pipe.arw")
-    assert not actor.readable(address(str(tmp_path / "pipe.arw")))
     (tmp_path / "p.arw").write_bytes(b"a photo")
-    assert actor.readable(address(str(tmp_path / "p.arw")))
+    pipe, photo = (RemoteJob(address(str(tmp_path / name)), "out.jpg") for name in ("pipe.arw", "p.arw"))
+    assert not storage.reached(pipe, "read")
+    assert storage.reached(photo, "read")
 
 
 def test_a_machine_whose_actors_work_stays_when_others_end_before_they_are_ready(

@@ -27,8 +27,7 @@ from scotopic.errors import (
     WriteError,
     unwritten,
 )
-from scotopic.files import is_there, opened, state_of
-from scotopic.folders import takes_files
+from scotopic.files import opened, state_of
 from scotopic.jobs import storage
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice
@@ -84,33 +83,6 @@ def seen(path: Path, size: int | None = None) -> bool:
         # That a file was not there is remembered until its folder is opened again.
         with contextlib.suppress(OSError), os.scandir(path.parent):
             pass
-
-
-def readable(source: str) -> bool:
-    """Whether a photo can be read from here."""
-    import fsspec
-
-    path = storage.local_path(source)
-    try:
-        if path is not None:
-            # A pipe would be waited for without end.
-            with opened(path) as file:
-                file.read(1)
-            return True
-        files, where = fsspec.core.url_to_fs(source)
-        files.cat_file(where, start=0, end=1)
-    except Exception:
-        return False
-    return True
-
-
-def writable(target: str) -> bool:
-    """Whether its folder lets files be written from here; of what is elsewhere nobody can say but who tries."""
-    path = storage.local_path(target)
-    if path is None:
-        return True
-    folder = next(parent for parent in path.parents if is_there(parent))
-    return takes_files(folder)
 
 
 @dataclass(frozen=True)

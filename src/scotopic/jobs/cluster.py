@@ -19,7 +19,7 @@ from scotopic.batch import Settings
 from scotopic.errors import NotAllowedError
 from scotopic.folders import ANOTHER_RESULTS, making
 from scotopic.jobs import storage
-from scotopic.jobs.actor import Actor, Answer, Greeting, Terms, marked, readable, seen, writable
+from scotopic.jobs.actor import Actor, Answer, Greeting, Terms, marked, seen
 from scotopic.jobs.joined import MADE_HERE, Head, address_of, joined, reason
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.nodes import CORES_EACH, MEMORY_EACH, WAIT_S, Node, Nodes
@@ -279,7 +279,7 @@ class Cluster:
         was_denied, one.answer = bool(one.answer.denied), answer
         if not answer.denied:
             self._nodes.well(node)
-        elif writable(one.job.target) if answer.denied == "write" else readable(one.job.source):
+        elif storage.reached(one.job, answer.denied):
             self._nodes.denied(node, answer.error)
             one.shunned.add(hand.node)
             if not was_denied:
@@ -317,15 +317,15 @@ class Cluster:
     def _bury(self, hand: _Hand, words: str) -> Generator[RemoteOutcome]:
         self._hands.remove(hand)
         self._dismiss(hand)
+        facts = {"node": self._nodes.named(hand.node).host}
         for one in hand.in_hand.values():
             one.deaths += 1
             if not self._settings.overwrite and storage.exists(one.job.target):
-                yield RemoteOutcome(one.job, "done", 0.0)
+                yield RemoteOutcome(one.job, "done", 0.0, facts)
             elif one.deaths < TRIES:
                 self._suspects.append(one)
             else:
                 told = f"{one.job.name}: its process ended {TRIES} times, the last time with this file alone ({words})"
-                facts = {"node": self._nodes.named(hand.node).host}
                 yield RemoteOutcome(one.job, "failed", 0.0, facts, told)
 
     def _dismiss(self, hand: _Hand) -> None:

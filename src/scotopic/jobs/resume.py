@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 from scotopic.batch import Job
@@ -14,39 +13,41 @@ from scotopic.jobs.past import Line, Photo, absolute, taken
 
 @dataclass(frozen=True)
 class Item:
-    """A photo and its result as journals know them: by their paths, or by addresses where they lie elsewhere."""
+    """A photo and its result as journals know it: by its path, or by its address where it lies elsewhere."""
 
-    file: str
+    photo: Photo
     output: str
-    path: Path | None = None
-    """The photo's on this machine; None for one elsewhere."""
-    mark: str = ""
-    """Of a photo elsewhere, what changes when it does."""
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """A job of this machine."""
-        return cls(absolute(job.source), absolute(job.target), job.source)
+        return cls(Photo.at(job.source), absolute(job.target))
+
+    @property
+    def file(self) -> str:
+        """The photo as journals know it."""
+        return self.photo.file
 
     def state(self) -> Line:
         """As journals know what the photo is now."""
-        return self._photo.state()
+        return self.photo.state()
 
     def was_begun(self, journal: Journal) -> bool:
         """Whether the interrupted run had begun the photo, which is as it was then, and had found no result of it."""
         begun = journal.begun.get(self.output)
-        return begun is not None and self._photo.is_of(begun) and not begun.get("was_there", True)
+        return begun is not None and self.photo.is_of(begun) and not begun.get("was_there", True)
 
     def had_ended(self, journal: Journal) -> bool:
         """Whether a run had made the result of the photo, which is as it was then, or had found it there."""
         ended = journal.ended.get(self.output)
-        return ended is not None and ended["status"] != "failed" and self._photo.is_of(ended)
+        return ended is not None and ended["status"] != "failed" and self.photo.is_of(ended)
 
     def is_done(self, journal: Journal) -> bool:
         """Whether a result that is there is one of the photo as it is; the journal learns what it did not know."""
         if self.was_begun(journal):
             # There was no result before it was begun; results appear whole or not at all.
-            known = taken(self.path, state_of(self.path)) if self.path is not None else {}
+            path = self.photo.path
+            known = taken(path, state_of(path)) if path is not None else {}
             journal.note("done", self.file, self.output, **self.state(), **known)
             return True
         return self.had_ended(journal)
@@ -57,10 +58,6 @@ class Item:
         return (
             ended is not None
             and ended["status"] == "done"
-            and self._photo.is_at(ended)
-            and not self._photo.is_of(ended)
+            and self.photo.is_at(ended)
+            and not self.photo.is_of(ended)
         )
-
-    @property
-    def _photo(self) -> Photo:
-        return Photo(self.file, self.path, self.mark)

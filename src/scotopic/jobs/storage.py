@@ -9,11 +9,12 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, how_to_get
-from scotopic.files import is_there
+from scotopic.files import is_there, opened
+from scotopic.folders import takes_files
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.layout import Names, check_apart, find_files, is_of_photos, is_one_picture, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
@@ -255,12 +256,8 @@ def results_folder(output: str) -> Path | None:
 def item_of(job: RemoteJob) -> Item:
     """As journals know a file: on a disk by its path, as runs of one machine do, elsewhere by its address."""
     source, target = local_path(job.source), local_path(job.target)
-    return Item(
-        absolute(source) if source is not None else job.source,
-        absolute(target) if target is not None else job.target,
-        source,
-        job.state,
-    )
+    photo = Photo.at(source) if source is not None else Photo(job.source, None, job.state)
+    return Item(photo, absolute(target) if target is not None else job.target)
 
 
 def seems_there(target: str) -> bool:
@@ -269,6 +266,30 @@ def seems_there(target: str) -> bool:
         return exists(target)
     except ScotopicError:
         return False
+
+
+def reached(job: RemoteJob, what: Literal["read", "write"]) -> bool:
+    """Whether a file can be read from here, or written; of a result elsewhere nobody can say but who tries."""
+    return _readable(job.source) if what == "read" else _writable(job.target)
+
+
+def _readable(source: str) -> bool:
+    try:
+        files, where = _system(source)
+        if _is_local(files):
+            # A pipe would be waited for without end.
+            with opened(Path(where)) as file:
+                file.read(1)
+        else:
+            files.cat_file(where, start=0, end=1)
+    except Exception:
+        return False
+    return True
+
+
+def _writable(target: str) -> bool:
+    path = local_path(target)
+    return path is None or takes_files(next(parent for parent in path.parents if is_there(parent)))
 
 
 @contextmanager
