@@ -190,6 +190,12 @@ hosted("a store with something else under a file's name is healed as soon as tha
   await taken(page);
   await stored(page);
   await spoil(page, here.site);
+  const begins = await page.evaluate(async () => {
+    const { checkedWasm, part } = await import("./parts.js");
+    return [...(await part(location.href, "libraw.wasm", checkedWasm)).subarray(0, 4)];
+  });
+  assert.deepEqual(begins, [0, 97, 115, 109], "the first who asks is not told of it, but given the file");
+  await spoil(page, here.site);
   await page.reload();
   await ready(page);
   await enhances(page, here.files.small);

@@ -23,7 +23,7 @@ const textOf = async (path) => JSON.parse(await readFile(join(folder, path), "ut
 const constants = await textOf("constants.json");
 ort.env.wasm.numThreads = 1;
 ort.env.logLevel = "error";
-const network = new Network(ort, "wasm", bytesOf);
+const network = new Network(ort, "wasm", async (path, made = (_, bytes) => bytes) => made(path, await bytesOf(path)));
 
 /** A picture as Python has written it, or read from the file itself. */
 async function captured({ file, data, floats, ...rest }) {

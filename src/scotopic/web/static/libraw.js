@@ -3,7 +3,7 @@
  * A fresh instance for each file: one that a broken file has upset is dropped with its memory. */
 
 import { ScotopicError, damaged, unsupported } from "./errors.js";
-import { foreign, part } from "./parts.js";
+import { compiledWasm, part } from "./parts.js";
 
 /** The places in the wrapper's `facts` (libraw/scotopic.cpp). */
 const FACTS = [
@@ -49,14 +49,14 @@ const FILE = "libraw.wasm";
 export function librawModule() {
   compiled ??= compile().catch((error) => {
     compiled = null;
-    throw error instanceof WebAssembly.CompileError ? foreign(FILE, error.message) : error;
+    throw error;
   });
   return compiled;
 }
 
 async function compile() {
   const url = new URL(FILE, import.meta.url);
-  if (url.protocol !== "file:") return WebAssembly.compile(await part(import.meta.url, FILE));
+  if (url.protocol !== "file:") return part(import.meta.url, FILE, compiledWasm);
   const { readFile } = await import("node:fs/promises");
   return WebAssembly.compile(await readFile(url));
 }

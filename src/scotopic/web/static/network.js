@@ -13,7 +13,7 @@ const work = {
     const threads = threadsFor(engine);
     const provider = engine === "webgpu" ? "webgpu" : "wasm";
     download = new Download(bytes, RUNTIMES[provider], (now) => self.postMessage({ download: now }));
-    const read = (path) => part(base, path, (count) => download.came(count));
+    const read = (path, made) => part(base, path, made, (count) => download.came(count));
     network = new Network(await loadRuntime(base, provider, threads), provider, read, RUNTIMES[provider]);
     return [{ threads }];
   },

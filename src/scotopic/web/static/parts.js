@@ -21,26 +21,31 @@ const TRIES = 2;
  */
 const doubted = new Set();
 
+const asBytes = (_path, bytes) => bytes;
+
 /**
- * A part's bytes by its path below the page; `came(count)` hears of every piece, and of what is fetched again with a
- * count below zero. Throws `download` where it does not come, `foreign` where a page came in its place.
+ * A part by its path below the page: what `made(path, bytes)` makes of it. `came(count)` hears of every piece, and of what
+ * is fetched again with a count below zero. Throws `download` where it does not come, `foreign` where something else came
+ * in its place, from the host itself: what the browser or its store keeps is not believed alone.
  */
-export async function part(base, path, came = () => {}) {
+export async function part(base, path, made = asBytes, came = () => {}) {
   for (let tries = 1; ; tries++) {
+    const anew = doubted.has(path);
     let count = 0;
     const piece = (more) => {
       count += more;
       came(more);
     };
     try {
-      const bytes = await whole(new URL(path, base), path, piece);
+      const wanted = await made(path, await whole(new URL(path, base), path, piece));
       doubted.delete(path);
-      return bytes;
+      return wanted;
     } catch (error) {
       if (count) came(-count);
       doubted.add(path);
-      if (error instanceof ScotopicError) throw error;
-      if (tries === TRIES) throw new ScotopicError("download", `${path}: ${error.message}`);
+      if (error instanceof ScotopicError) {
+        if (error.code !== "foreign" || anew) throw error;
+      } else if (tries === TRIES) throw new ScotopicError("download", `${path}: ${error.message}`);
     }
   }
 }
@@ -83,11 +88,8 @@ function joined(pieces) {
   return bytes;
 }
 
-/** The error for a part that is something else, such as a login page; the next `part` asks the host itself for it. */
-export function foreign(path, words) {
-  doubted.add(path);
-  return new ScotopicError("foreign", `${path}: ${words}`);
-}
+/** The error for a part that is something else, such as a login page. */
+export const foreign = (path, words) => new ScotopicError("foreign", `${path}: ${words}`);
 
 /** What a part of JSON says. Throws `foreign` where it is none. */
 export function parsed(path, bytes) {
@@ -104,4 +106,11 @@ const WASM = [0, 97, 115, 109];
 export function checkedWasm(path, bytes) {
   if (WASM.some((byte, at) => bytes[at] !== byte)) throw foreign(path, "it is no WebAssembly");
   return bytes;
+}
+
+/** The compiled module of a part of WebAssembly. Rejects with `foreign` where it is none. */
+export function compiledWasm(path, bytes) {
+  return WebAssembly.compile(bytes).catch((error) => {
+    throw error instanceof WebAssembly.CompileError ? foreign(path, error.message) : error;
+  });
 }

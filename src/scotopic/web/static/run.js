@@ -63,7 +63,7 @@ export function trimmed(cut, [height, width], edge) {
 /** Model folders under `base`, opened once each, on one engine: "wasm" or "webgpu". */
 export class Network {
   /**
-   * `ort` is ONNX Runtime's module, `read` gives a file's bytes by its path below the base. `runtime` is the path of
+   * `ort` is ONNX Runtime's module, `read` is `part` of parts.js for files below the base. `runtime` is the path of
    * ONNX Runtime's own large file: it would fetch that itself, and where that failed never again.
    */
   constructor(ort, engine, read, runtime = "") {
@@ -88,7 +88,7 @@ export class Network {
 
   async opened(name) {
     const folder = `models/${name}`;
-    const card = parsed(`${folder}/card.json`, await this.read(`${folder}/card.json`));
+    const card = await this.read(`${folder}/card.json`, parsed);
     if (card.kind !== "linear")
       throw new ScotopicError("engine", `${name}: gives finished sRGB pictures; the page runs models of kind linear`);
     const [graph, weights] = await Promise.all([
@@ -109,9 +109,9 @@ export class Network {
   /** Sees that ONNX Runtime has its large file. */
   equipped() {
     if (!this.runtime) return null;
-    this.coming ??= this.read(this.runtime)
+    this.coming ??= this.read(this.runtime, checkedWasm)
       .then((bytes) => {
-        this.ort.env.wasm.wasmBinary = checkedWasm(this.runtime, bytes).buffer;
+        this.ort.env.wasm.wasmBinary = bytes.buffer;
       })
       .catch((error) => {
         this.coming = null;

@@ -68,7 +68,7 @@ function equipped(how = equip) {
 
 async function equip() {
   checkBrowser();
-  page ??= { base, constants: parsed("constants.json", await part(base, "constants.json")) };
+  page ??= { base, constants: await part(base, "constants.json", parsed) };
   if (!engine || engine.stopped) engine = await started(kind);
 }
 
