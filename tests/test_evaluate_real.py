@@ -131,9 +131,9 @@ def test_the_automatic_ratio_gives_figures_of_its_own_and_its_error_is_told(tree
 
 def test_each_long_frame_is_decoded_once(tree, monkeypatch):
     decoded = []
-    real_one = pairwise.libraw_truth
+    real_one = pairwise.truth_of
     monkeypatch.setattr(
-        pairwise, "libraw_truth", lambda path, kind: decoded.append(path) or real_one(path, kind)
+        pairwise, "truth_of", lambda path, kind: decoded.append(path) or real_one(path, kind)
     )
     real.sid(tree, chosen(LIBRAW))
     assert len(decoded) == len(set(decoded)) == 3
