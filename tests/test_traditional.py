@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dng_files import opcode_list, polynomial, write
 
+from dng_files import opcode_list, polynomial, write
 from scotopic import read
 from scotopic.traditional import develop_traditional, truth_of
 
