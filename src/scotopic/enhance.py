@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scotopic import exposure, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
-from scotopic.calibration.apply import Profiles, calibrated, corrected
+from scotopic.calibration.apply import Profiles, alone, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
@@ -73,14 +73,16 @@ def plan(
     *,
     ratio: float | None = None,
     ev: float | None = None,
-    profiles: Profiles | None = None,
+    profiles: Profiles | CameraProfile | None = None,
 ) -> Plan:
-    """Decide on amplification and noise; of `profiles` the one of this camera is used.
+    """Decide on amplification and noise; of `profiles`, be it a single one, the one of this camera is used.
 
     Raises SettingsError for an amplification out of range, for values that are no numbers, and for less than a cell.
     """
     exposure.check(ratio, ev)
     check_light(captured)
+    if isinstance(profiles, CameraProfile):
+        profiles = alone(profiles)
     mosaic = as_mosaic(captured)
     # Finished colours have lost their sensor's pattern: no profile is for them.
     usable = profiles if profiles is not None and isinstance(captured, Mosaic) else Profiles()
