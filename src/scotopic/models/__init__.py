@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scotopic.errors import ModelError
+from scotopic.errors import ModelError, UnknownModelError
 from scotopic.pattern import SensorKind
 
 CARD_FORMAT = 1
@@ -83,7 +83,7 @@ def available() -> list[Card]:
 def find(name: str | Path) -> Card:
     """The model of that name in the package, or the model folder at that path.
 
-    Raises ModelError when there is none.
+    Raises UnknownModelError where there is none, ModelError where its card is broken.
     """
     packaged = _HERE / str(name)
     if str(name) and packaged.parent == _HERE and (packaged / "card.json").is_file():
@@ -92,12 +92,12 @@ def find(name: str | Path) -> Card:
     if (folder / "card.json").is_file():
         return load_card(folder)
     if (folder / "recipe.json").is_file():
-        raise ModelError(
+        raise UnknownModelError(
             f"{name}: is the folder of a training run and no model yet: 'scotopic models export {name} FOLDER' makes "
             "one of it"
         )
     known = ", ".join(card.name for card in available()) or "none"
-    raise ModelError(
+    raise UnknownModelError(
         f"no model called {name!s}: known are {known}, or give a folder with model.onnx and card.json"
     )
 
@@ -114,6 +114,15 @@ def default_for(sensor: SensorKind, tier: Tier = "fast") -> str:
             f"there is no model of the tier {tier} for {sensor} sensors yet: known are {known}"
         )
     return DEFAULTS[sensor, tier]
+
+
+def check_fits(card: Card, sensor: SensorKind) -> None:
+    """Raise ModelError for a model of another kind of sensor than a picture's."""
+    if card.cfa != sensor:
+        raise ModelError(
+            f"{card.name}: is for {card.cfa} sensors, this picture is of the {sensor} kind; leave --model out to take "
+            "the model that fits"
+        )
 
 
 def load_card(folder: Path) -> Card:
@@ -202,15 +211,6 @@ def _field(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2, len(content)]) + content
 
 
-def is_packaged(card: Card) -> bool:
-    """Whether it came with the package, tried and tested."""
-    return card.folder.resolve().parent == _HERE.resolve()
-
-
-def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 def values_taken(graph: bytes, name: str) -> int | None:
     """How many values an ONNX file's input of that name takes in a row; None where that is not told.
 
@@ -257,3 +257,12 @@ def _number(message: memoryview, at: int) -> tuple[int, int]:
     raise ValueError("no number has so many bytes")
 
 
+def is_packaged(card: Card) -> bool:
+    """Whether it came with the package, tried and tested."""
+    return card.folder.resolve().parent == _HERE.resolve()
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
