@@ -161,6 +161,15 @@ def test_what_is_optional_becomes_inputs_that_may_be_left_out(model):
         assert tuple(d.dim_value for d in told.shape.dim) == OPTIONAL[value.name].shape
 
 
+@pytest.mark.parametrize("card", available(), ids=lambda card: card.name)
+def test_the_shipped_models_cards_tell_what_they_reach(card):
+    told = card.raw["metrics"]["conditions"]
+    assert {"x100 ISO 250", "x250 ISO 8000", "x300 ISO 320", "coloured light"} <= told.keys()
+    for condition, figures in told.items():
+        assert 10 < figures["psnr_db"] < 50, condition
+        assert 0.2 < figures["ssim"] < 1, condition
+
+
 @pytest.mark.parametrize("name", [card.name for card in available()])
 def test_how_many_values_a_graph_takes_is_read_as_onnx_reads_it(name):
     content = find(name).graph.read_bytes()
