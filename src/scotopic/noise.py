@@ -33,6 +33,10 @@ CLIPPED_MAX = 0.01
 CUT_MAX = 0.7
 """A block of which more was cut off at 0 DN is not worth putting right."""
 
+CUT_SEEN_MAX = 2.0
+"""A block that is brighter by this than one of its zeros and its noise would be was not cut: its zeros are dead pixels,
+or a frame."""
+
 BLOCKS_MAX = 16_000
 """So many blocks tell the noise as well as all of a large picture, about; of more, every second, third, ... row
 of blocks is looked at: experiments.md, 2026-11-23."""
@@ -247,25 +251,25 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
     second = values[..., :-2] - 2 * values[..., 1:-1]
     second += values[..., 2:]
     np.square(second, out=second)
-    squares = second.sum(axis=-1)
-    mean, variance = (found[usable] for found in _of_quiet_rows(values.sum(axis=-1), squares))
+    sums, squares = values.sum(axis=-1), second.sum(axis=-1)
+    mean, variance = (found[usable] for found in _of_quiet_rows(sums, squares))
     scale = 1 / (white - black)
     squared = scale**2 / (6 * (BLOCK - 2))
     mean, variance = (mean / BLOCK - black) * scale, variance * squared
     cut = zeros[usable] >= limit
     # Rows of which more was cut are no quieter.
-    whole = squares.mean(axis=1)[usable][cut] * squared * (_FLAT_FACTOR / _WHOLE_FACTOR)
-    mean[cut], variance[cut] = _put_right(whole, zeros[usable][cut] / BLOCK**2, black * scale)
-    return mean, variance
+    mean[cut] = sums.mean(axis=1)[usable][cut] * (scale / BLOCK)
+    variance[cut] = squares.mean(axis=1)[usable][cut] * squared * (_FLAT_FACTOR / _WHOLE_FACTOR)
+    return _put_right(mean, variance, cut, zeros[usable] / BLOCK**2, black * scale)
 
 
 @cache
 def cut_normal() -> npt.NDArray[np.float64]:
     """For each number of zeros in a block, up to CUT_MAX of it: how many standard deviations its mean lies
-    above 0 DN, and the share of the variance that is left when what is below is 0.
+    above 0 DN, the share of the variance that is left when what is below is 0, and how many its mean then is.
 
     >>> cut_normal()[64].round(2).tolist()
-    [0.67, 0.63]
+    [0.67, 0.63, 0.82]
     """
     normal, found = NormalDist(), []
     for zeros in range(int(CUT_MAX * BLOCK**2) + 1):
@@ -273,7 +277,7 @@ def cut_normal() -> npt.NDArray[np.float64]:
         sigmas = -normal.inv_cdf(below)
         density, above = normal.pdf(sigmas), 1 - below
         mean = density + sigmas * above
-        found.append((sigmas, (1 + sigmas**2) * above + sigmas * density - mean**2))
+        found.append((sigmas, (1 + sigmas**2) * above + sigmas * density - mean**2, mean))
     return np.array(found)
 
 
@@ -340,17 +344,29 @@ def _square_statistics(mosaic: Mosaic) -> _Blocks:
     cut = share >= CLIPPED_MAX
     greens = mosaic.black[np.array(mosaic.cfa) == GREEN]
     black = float(np.mean(greens / (mosaic.white - greens)))
+    mean[cut] = (sums / 4).mean(axis=1)[usable][cut] + black
     variance[cut] = squares.mean(axis=1)[usable][cut] * (_FLAT_FACTOR / _WHOLE_SQUARES_FACTOR)
-    mean[cut], variance[cut] = _put_right(variance[cut], share[cut], black)
-    return mean, variance
+    return _put_right(mean, variance, cut, share, black)
 
 
-def _put_right(variance: npt.NDArray[np.float64], zeros: npt.NDArray[np.float64], black: float) -> _Blocks:
-    """Blocks of that variance and share of zeros as they were before they were cut at 0 DN, which lies `black` below
-    black."""
-    sigmas, shares = cut_normal()[(zeros * BLOCK**2 + 0.5).astype(np.intp)].T
-    whole = variance / shares
-    return sigmas * np.sqrt(whole) - black, whole
+def _put_right(
+    mean: npt.NDArray[np.float64],
+    variance: npt.NDArray[np.float64],
+    cut: npt.NDArray[np.bool_],
+    zeros: npt.NDArray[np.float64],
+    black: float,
+) -> _Blocks:
+    """Blocks as they were before some were `cut` at 0 DN, which lies `black` below black.
+
+    `zeros` is their share in each; the mean of those that were cut is still what is seen above 0 DN. Blocks whose zeros
+    are no cut are left out.
+    """
+    sigmas, shares, seen = cut_normal()[(zeros[cut] * BLOCK**2 + 0.5).astype(np.intp)].T
+    whole = variance[cut] / shares
+    keep = ~cut
+    keep[cut] = mean[cut] <= CUT_SEEN_MAX * seen * np.sqrt(whole)
+    mean[cut], variance[cut] = sigmas * np.sqrt(whole) - black, whole
+    return mean[keep], variance[keep]
 
 
 def _flat_points(
