@@ -34,8 +34,7 @@ CUT_MAX = 0.7
 """A block of which more was cut off at 0 DN is not worth putting right."""
 
 CUT_SEEN_MAX = 2.0
-"""A block that is brighter by this than one of its zeros and its noise would be was not cut: its zeros are dead pixels,
-or a frame."""
+"""A block brighter by this than its zeros and its noise make it was not cut: they are dead pixels, or a frame."""
 
 BLOCKS_MAX = 16_000
 """So many blocks tell the noise as well as all of a large picture, about; of more, every second, third, ... row
@@ -78,6 +77,8 @@ have 9,000 or more, the worst of the published calibrations (calibrations.toml) 
 
 DEEP_WHITE_DN = 8192
 """A white level above this is of 14 bits or more."""
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def _profile(shot: float, read: float) -> NoiseProfile:
     return NoiseProfile((shot,) * 3, (read,) * 3, "measured on the picture")
 
 
-_Blocks = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+_Blocks = tuple[Floats, Floats]
 """Mean and noise variance of blocks."""
 
 
@@ -264,7 +265,7 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
 
 
 @cache
-def cut_normal() -> npt.NDArray[np.float64]:
+def cut_normal() -> Floats:
     """For each number of zeros in a block, up to CUT_MAX of it: how many standard deviations its mean lies
     above 0 DN, the share of the variance that is left when what is below is 0, and how many its mean then is.
 
@@ -281,15 +282,15 @@ def cut_normal() -> npt.NDArray[np.float64]:
     return np.array(found)
 
 
-def _block_sums(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _block_sums(blocks: npt.NDArray[np.float32]) -> Floats:
     """Sums over rows and columns of (N, rows, M, columns): rows first, which lie well in memory."""
-    sums: npt.NDArray[np.float64] = blocks.sum(axis=1).sum(axis=-1, dtype=np.float64)
+    sums: Floats = blocks.sum(axis=1).sum(axis=-1, dtype=np.float64)
     return sums
 
 
 def _of_quiet_rows(
     means: npt.NDArray[np.floating], variances: npt.NDArray[np.floating]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """Mean and variance of blocks (N, rows, M) by the quietest rows of each, as what is darker is quieter."""
     count = int(QUIET_ROWS * variances.shape[1])
     quiet = np.argsort(variances, axis=1, kind="stable")[:, :count]
@@ -350,11 +351,7 @@ def _square_statistics(mosaic: Mosaic) -> _Blocks:
 
 
 def _put_right(
-    mean: npt.NDArray[np.float64],
-    variance: npt.NDArray[np.float64],
-    cut: npt.NDArray[np.bool_],
-    zeros: npt.NDArray[np.float64],
-    black: float,
+    mean: Floats, variance: Floats, cut: npt.NDArray[np.bool_], zeros: Floats, black: float
 ) -> _Blocks:
     """Blocks as they were before some were `cut` at 0 DN, which lies `black` below black.
 
@@ -369,9 +366,7 @@ def _put_right(
     return mean[keep], variance[keep]
 
 
-def _flat_points(
-    mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _flat_points(mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
     """For each group of like brightness: its mean, the variance of its flat blocks, and a weight."""
     xs, vs, ws = [], [], []
     for group in _groups(mean):
@@ -382,14 +377,12 @@ def _flat_points(
     return np.array(xs), np.array(vs), np.array(ws)
 
 
-def _groups(mean: npt.NDArray[np.float64]) -> list[npt.NDArray[np.intp]]:
+def _groups(mean: Floats) -> list[npt.NDArray[np.intp]]:
     """The places of blocks, in groups of like brightness."""
     return np.array_split(np.argsort(mean), max(2, min(BINS, mean.size // 12)))
 
 
-def _fit_line(
-    x: npt.NDArray[np.float64], v: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]
-) -> tuple[float, float]:
+def _fit_line(x: Floats, v: Floats, weight: Floats) -> tuple[float, float]:
     """Non-negative weighted least squares of v = shot * x + read in relative error, near the lower edge."""
     x = np.maximum(x, 0)
     shot, read = 0.0, float(np.median(v))

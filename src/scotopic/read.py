@@ -186,10 +186,10 @@ def opened(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _as_its_tags_say(path: Path) -> Iterator[Any]:
-    """The same; raises UnsupportedRawError for DNGs of which LibRaw makes something else."""
+    """The same; raises UnsupportedRawError for mosaics in DNGs of which LibRaw makes something else."""
     check_is_raw(path)
     dng = read_dng_tags(path)
-    if dng is not None:
+    if dng is not None and dng.cell is not None:
         by_lines = dng.row_delta is not None or dng.column_delta is not None
         if why := dng.beyond_libraw or ("black by rows and columns" if by_lines else ""):
             raise UnsupportedRawError(f"{path.name}: LibRaw does not decode it as its tags say ({why})")
@@ -284,7 +284,7 @@ def libraw_develop(
 
     `user_sat` is the DN above black that becomes white when `user_black` is set. `dht` takes the demosaic of
     that name instead of AHD. The curve is BT.709, LibRaw's default, or sRGB. Raises ReadError as `read` does, and
-    UnsupportedRawError for DNGs that LibRaw does not decode as their tags say.
+    UnsupportedRawError for mosaics in DNGs that LibRaw does not decode as their tags say.
     """
     with _as_its_tags_say(path) as raw:
         mode = rawpy.FBDDNoiseReductionMode
