@@ -193,7 +193,7 @@ def _as_its_tags_say(path: Path) -> Iterator[Any]:
         by_lines = dng.row_delta is not None or dng.column_delta is not None
         if why := dng.beyond_libraw or ("black by rows and columns" if by_lines else ""):
             raise UnsupportedRawError(f"{path.name}: LibRaw does not decode it as its tags say ({why})")
-    with _decoded(path) as raw:
+    with opened(path) as raw:
         yield raw
 
 
