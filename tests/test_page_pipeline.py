@@ -26,9 +26,11 @@ from scotopic.read import read
 from scotopic.remosaic import as_mosaic, hardly_noisy
 from scotopic.run import Model
 from scotopic.sensor import Sensor, expose, known_sensor, sony_a7s2
+from scotopic.smoothed import smoothing
 from scotopic.web.constants import constants
 from scotopic.web.graph import page_graph
 from test_shading import flat_file
+from test_smoothed import smoothed_by_camera
 
 DRIVER = Path(__file__).parent / "page" / "worker-pipeline.mjs"
 
@@ -188,6 +190,8 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
             make="",
             model="",
         )
+    grey = expose(photo, sony_a7s2(3200), 100, rng)
+    found["smoothed by its camera"] = smoothed_by_camera(grey, 0.8).with_changes(make="", model="")
     for name in ("GRBG", "x-trans moved"):
         data = found[name].data.copy()
         data[rng.random(data.shape) < 0.002] = 9000
@@ -232,6 +236,7 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
 
 def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
     results = node([{"name": n, "call": "plan", "captured": p} for n, p in pictures.items()])
+    assert smoothing(pictures["smoothed by its camera"]) > 5
     for name, picture in pictures.items():
         got, made = results[name], plan(picture)
         mosaic = made.mosaic_of(picture)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
 from scotopic.run import usable_cores
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
+from scotopic.smoothed import SLOW_SHARE, smoothing
 
 BLOCK = 16
 """Blocks of this many values of one colour, squared, are looked at for flatness."""
@@ -163,7 +164,7 @@ def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, *, at_first: bool = 
     groups = _groups(mean)
     lows = [float(np.quantile(relative[group], FLAT_QUANTILE)) for group in groups]
     lowest = int(np.argmin(lows))
-    factor = lows[lowest] / _FLAT_FACTOR
+    factor = lows[lowest] / _FLAT_FACTOR * smoothing(mosaic)
     spread = float(np.quantile(relative[groups[lowest]], 3 * FLAT_QUANTILE)) / lows[lowest]
     return None if factor > DISAGREEMENT and spread > TEXTURE_SPREAD else factor
 
@@ -173,7 +174,7 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
 
     Second differences along a row of one colour are free of row noise and of slopes. In each group
     of blocks of like brightness the lower tail of their variances is what flat blocks give; its
-    place in the distribution is known, so the level is corrected for having chosen the lowest.
+    place in the distribution is known, so the level is corrected for having chosen the lowest, and for smoothing.
     """
     mean, variance = _blocks(mosaic, BLOCKS_MAX)
     quantum = _quantum(mosaic)
@@ -183,7 +184,8 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     shot, read = _fit_line(*points)
     if mosaic.iso is not None and mosaic.white > DEEP_WHITE_DN:
         shot = min(shot, SHOT_MAX_PER_ISO * mosaic.iso)
-    return _profile(max(shot, SHOT_MIN), max(read, quantum))
+    told = max(1.0, SLOW_SHARE * smoothing(mosaic))
+    return _profile(max(shot * told, SHOT_MIN), max(read * told, quantum))
 
 
 def _span(mosaic: Mosaic) -> float:
@@ -201,8 +203,7 @@ def _blocks(mosaic: Mosaic, most: int) -> _Blocks:
     if len(mosaic.cfa) == len(X_TRANS):
         return _square_statistics(mosaic)
     size = len(mosaic.cfa)
-    blocks = mosaic.data.size // BLOCK**2
-    step = max(1, blocks // most)
+    step = max(1, mosaic.data.size // BLOCK**2 // most)
 
     def of_place(place: int) -> _Blocks:
         dy, dx = divmod(place, size)
@@ -216,8 +217,7 @@ def _blocks(mosaic: Mosaic, most: int) -> _Blocks:
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         parts = zip(*threads.map(of_place, range(size * size)), strict=True)
-    mean, variance = (np.concatenate(part) for part in parts)
-    return mean, variance
+    return np.concatenate(next(parts)), np.concatenate(next(parts))
 
 
 def _profile(shot: float, read: float) -> NoiseProfile:

@@ -12,7 +12,20 @@ from typing import Any
 
 import numpy as np
 
-from scotopic import balance, colour, exposure, frame, lines, mend, models, noise, pattern, remosaic, sensor
+from scotopic import (
+    balance,
+    colour,
+    exposure,
+    frame,
+    lines,
+    mend,
+    models,
+    noise,
+    pattern,
+    remosaic,
+    sensor,
+    smoothed,
+)
 from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table, srgb_profile
 from scotopic.enhance import NO_LIGHT, NO_LIGHT_SIGMAS
 from scotopic.version import __version__
@@ -81,6 +94,19 @@ def constants() -> dict[str, Any]:
             "wholeSquaresFactor": noise._WHOLE_SQUARES_FACTOR,
             "quantisationVarianceDn2": sensor.QUANTISATION_VARIANCE_DN2,
             "cameras": _cameras(),
+        },
+        "smoothed": {
+            "block": smoothed.BLOCK,
+            "blocksMax": smoothed.BLOCKS_MAX,
+            "blocksMin": smoothed.BLOCKS_MIN,
+            "bins": smoothed.BINS,
+            "lags": smoothed.LAGS,
+            "flatQuantile": smoothed.FLAT_QUANTILE,
+            "redLeast": smoothed.RED_LEAST,
+            "levelMax": smoothed.LEVEL_MAX,
+            "spreadMax": smoothed.SPREAD_MAX,
+            "rounded": smoothed.ROUNDED,
+            "slowShare": smoothed.SLOW_SHARE,
         },
         "enhance": {
             "noLightSigmas": NO_LIGHT_SIGMAS,

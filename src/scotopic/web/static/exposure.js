@@ -1,7 +1,7 @@
 // How much to amplify: from the user's word, or from the picture's own brightness.
 
 import { ScotopicError } from "./errors.js";
-import { quantile } from "./noise.js";
+import { quantile } from "./statistics.js";
 
 /** {ratio, source}: as told (long over short exposure), else automatic. */
 export function decide(mosaic, constants, ratio = null) {

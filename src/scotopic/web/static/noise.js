@@ -1,5 +1,8 @@
 // How noisy a picture is: from the file where it says so, else from a table by camera, else from the picture.
 
+import { smoothing } from "./smoothed.js";
+import { groups, meanOf, quantile } from "./statistics.js";
+
 const GREEN = 1;
 
 /**
@@ -10,16 +13,17 @@ const GREEN = 1;
  */
 export function estimate(mosaic, constants) {
   const blocks = allBlocks(mosaic, constants);
+  const smoothed = smoothing(mosaic, constants);
   const warnings = [];
   const told = mosaic.noise && { source: "the file's NoiseProfile tag", ...mosaic.noise };
   for (const stated of [told, fromTable(mosaic, constants)]) {
     if (!stated) continue;
-    const against = contradiction(blocks, stated, constants);
+    const against = contradiction(blocks, smoothed, stated, constants);
     if (!against) return { profile: stated, warning: warnings.join("; ") };
     warnings.push(against);
   }
   if (warnings.length) warnings.push("measured noise is used");
-  return { profile: blindFit(mosaic, blocks, constants), warning: warnings.join("; ") };
+  return { profile: blindFit(mosaic, blocks, smoothed, constants), warning: warnings.join("; ") };
 }
 
 /** What published calibrations say of this camera at this ISO; null where they do not know it. */
@@ -40,7 +44,7 @@ export function fromTable(mosaic, constants) {
 }
 
 /** Fit variance = shot * x + read to the flattest blocks of the picture, all colours alike. */
-export function blindFit(mosaic, blocks, constants) {
+export function blindFit(mosaic, blocks, smoothed, constants) {
   const k = constants.noise;
   const span = mosaic.white - meanOf(mosaic.black.flat());
   const quantum = k.quantisationVarianceDn2 / span ** 2;
@@ -48,14 +52,15 @@ export function blindFit(mosaic, blocks, constants) {
   if (blocks.mean.length < k.blocksMin) return profile(1 / span, quantum, source);
   let [shot, read] = fitLine(...flatPoints(blocks, k), k);
   if (mosaic.iso && mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
-  return profile(Math.max(shot, k.shotMin), Math.max(read, quantum), source);
+  const told = Math.max(1, constants.smoothed.slowShare * smoothed);
+  return profile(Math.max(shot * told, k.shotMin), Math.max(read * told, quantum), source);
 }
 
 /**
  * The variance that the picture's flattest blocks show over what a profile says of them; null where there are
  * too few to say, or where the picture shows more, but as texture does.
  */
-export function shownOverStated(blocks, stated, constants) {
+export function shownOverStated(blocks, smoothed, stated, constants) {
   const k = constants.noise;
   const { mean, variance } = blocks;
   if (mean.length < k.blocksMin) return null;
@@ -64,20 +69,20 @@ export function shownOverStated(blocks, stated, constants) {
   const relative = variance.map((v, i) => Math.max(v / (shot * Math.max(mean[i], 0) + read), k.shownLeast));
   let lowest = Infinity;
   let spread = 0;
-  for (const group of groups(mean, k)) {
+  for (const group of groups(mean, k.bins)) {
     const sorted = group.map((i) => relative[i]).sort();
     const low = quantile(sorted, k.flatQuantile);
     if (low >= lowest) continue;
     lowest = low;
     spread = quantile(sorted, 3 * k.flatQuantile) / low;
   }
-  const factor = lowest / k.flatFactor;
+  const factor = (lowest / k.flatFactor) * smoothed;
   return factor > k.disagreement && spread > k.textureSpread ? null : factor;
 }
 
-function contradiction(blocks, stated, constants) {
+function contradiction(blocks, smoothed, stated, constants) {
   const { disagreement } = constants.noise;
-  const factor = shownOverStated(blocks, stated, constants);
+  const factor = shownOverStated(blocks, smoothed, stated, constants);
   if (factor === null || (factor >= 1 / disagreement && factor <= disagreement)) return "";
   const times = (1 / factor).toPrecision(2);
   return `${stated.source} gives ${times} times the variance that the picture shows`;
@@ -234,22 +239,12 @@ function ofQuietRows(sums, squares, share) {
 /** For each group of like brightness: its mean, the variance of its flat blocks, and a weight. */
 function flatPoints({ mean, variance }, k) {
   const [xs, vs, ws] = [[], [], []];
-  for (const group of groups(mean, k)) {
+  for (const group of groups(mean, k.bins)) {
     xs.push(quantile(group.map((i) => mean[i]).sort(), 0.5));
     vs.push(quantile(group.map((i) => variance[i]).sort(), k.flatQuantile) / k.flatFactor);
     ws.push(Math.sqrt(group.length));
   }
   return [xs, vs, ws];
-}
-
-/** The places of blocks, in groups of like brightness; each a Float64Array, so that it maps to numbers. */
-function groups(mean, { bins }) {
-  const order = Float64Array.from(mean.keys()).sort((a, b) => mean[a] - mean[b]);
-  const count = Math.max(2, Math.min(bins, Math.floor(mean.length / 12)));
-  const each = Math.floor(mean.length / count);
-  const more = mean.length % count;
-  const start = (n) => n * each + Math.min(n, more);
-  return Array.from({ length: count }, (_, n) => order.subarray(start(n), start(n + 1)));
 }
 
 /** Non-negative weighted least squares of v = shot * x + read in relative error, near the lower edge. */
@@ -301,39 +296,4 @@ function plainName(name) {
 
 function profile(shot, read, source) {
   return { shot: [shot, shot, shot], read: [read, read, read], source };
-}
-
-function meanOf(values) {
-  return values.reduce((a, b) => a + b, 0) / values.length;
-}
-
-/** The quantile of sorted values, on a straight line between neighbours. */
-export function quantile(sorted, share) {
-  const place = share * (sorted.length - 1);
-  const low = Math.floor(place);
-  const high = Math.min(low + 1, sorted.length - 1);
-  return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
-}
-
-/** The median of values of 0 or more (Float32Array), without sorting them all. */
-export function median(values) {
-  // Of floats above 0 the larger has the larger bits: two rounds of counting find the place.
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  const at = (rank) => {
-    let left = rank;
-    const find = (counts) => {
-      let n = 0;
-      while (left >= counts[n]) left -= counts[n++];
-      return n;
-    };
-    const counts = new Uint32Array(65536);
-    for (const b of bits) counts[b >>> 16]++;
-    const high = find(counts);
-    counts.fill(0);
-    for (const b of bits) if (b >>> 16 === high) counts[b & 65535]++;
-    const found = Uint32Array.of(high * 65536 + find(counts));
-    return new Float32Array(found.buffer)[0];
-  };
-  const count = values.length;
-  return count % 2 ? at((count - 1) / 2) : (at(count / 2 - 1) + at(count / 2)) / 2;
 }

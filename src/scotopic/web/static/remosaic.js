@@ -2,7 +2,7 @@
 // work on it becomes of the finished colours.
 
 import { LIGHT_OF_HALF, narrow } from "./half.js";
-import { median } from "./noise.js";
+import { median } from "./statistics.js";
 
 const GREEN = 1;
 

@@ -1,0 +1,123 @@
+"""Whether a camera has smoothed its noise before it wrote the file, and how much of it that hides.
+
+Values smoothed with their neighbours of the same colour differ little from these, and noise that is looked for in such
+differences seems less than a network finds: its slow part is as strong as ever. White noise varies alike whatever
+the distance of what is compared; smoothed noise varies more over three values than over one.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.frame import Mosaic
+from scotopic.sensor import QUANTISATION_VARIANCE_DN2
+
+BLOCK = 16
+"""Blocks of this many values of one colour, squared."""
+
+BLOCKS_MAX = 1000
+"""So many blocks of all colours are looked at, about: a share of the rows of blocks."""
+
+BLOCKS_MIN = 96
+"""Fewer show nothing."""
+
+BINS = 5
+"""Groups of like brightness into which they are sorted."""
+
+LAGS = (1, 2, 3, 5)
+"""Distances, in values of one colour along a row, over which second differences are taken."""
+
+FLAT_QUANTILE = 0.05
+"""Share of blocks of like brightness that are taken to be flat."""
+
+RED_LEAST = 1.3
+"""Noise that varies by so much more over three values than over one is smoothed; of white noise it is 0.9 to 1.1 in
+flat blocks: experiments.md, 2026-11-30."""
+
+LEVEL_MAX = 1.3
+"""Noise does not vary so much more over five values than over three, as texture does."""
+
+SPREAD_MAX = 1.5
+"""Of the blocks' variances, the median over the flat ones': more is texture, which varies from place to place."""
+
+ROUNDED = 6 * QUANTISATION_VARIANCE_DN2
+"""Mean square of second differences, in DN², below which rounding to whole DN leaves no noise to look at."""
+
+SLOW_SHARE = 0.5
+"""Of the slow part, what a network is best told; the fine part, which is gone, would want less."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def smoothing(mosaic: Mosaic) -> float:
+    """The slow part of the noise over what second differences of neighbours show of it, as variances.
+
+    1 for white noise, for X-Trans, and where a picture has too few blocks to tell or more texture than noise.
+
+    >>> rng = np.random.default_rng(0)
+    >>> levels = {"black": np.full((2, 2), 512.0), "white": 16383.0, "saturation": 16383.0, "wb": (2.0, 1.0, 1.5)}
+    >>> noise = rng.normal(600, 20, (512, 512))
+    >>> smoothing(Mosaic(data=noise.astype(np.uint16), cfa=((0, 1), (1, 2)), **levels))
+    1.0
+    >>> smoothed = (noise[:-2, :-2] + noise[2:, :-2] + noise[:-2, 2:] + noise[2:, 2:]) / 4
+    >>> smoothing(Mosaic(data=smoothed.astype(np.uint16), cfa=((0, 1), (1, 2)), **levels)) > 3
+    True
+    """
+    if len(mosaic.cfa) > 2:
+        return 1.0
+    mean, squares = _blocks(mosaic)
+    if mean.size < BLOCKS_MIN:
+        return 1.0
+    flat = [
+        np.quantile(squares[:, group], (FLAT_QUANTILE, 0.5), axis=1)
+        for group in np.array_split(np.argsort(mean, kind="stable"), BINS)
+    ]
+    # Texture makes red what is white, and never the other way: the group that is least so counts.
+    low, middle = min(flat, key=lambda found: float(found[0, 2] / max(found[0, 0], ROUNDED)))
+    near, farther, far, farthest = low
+    if near < ROUNDED or far < RED_LEAST * near:
+        return 1.0
+    if farthest > LEVEL_MAX * far or middle[0] > SPREAD_MAX * near:
+        return 1.0
+    return max(1.0, _slow_part(near, farther, far))
+
+
+def _slow_part(near: float, farther: float, far: float) -> float:
+    """The slow part of noise over what second differences show, by their mean squares over 1, 2 and 3 values.
+
+    A second difference over k values has 6 - 8 r(k) + 2 r(2k) times a value's variance, r the correlation
+    of values so far apart along a row, taken to be 0 from three on, and as along columns.
+    """
+    variance = far / 6
+    second = (6 - farther / variance) / 8
+    first = (6 + 2 * second - near / variance) / 8
+    along = 1 + 2 * max(first, 0) + 2 * max(second, 0)
+    return float(far / near * along**2)
+
+
+def _blocks(mosaic: Mosaic) -> tuple[Floats, Floats]:
+    """Mean above black (N,), and by lag the mean square of second differences (lags, N), of blocks cut nowhere."""
+    size = len(mosaic.cfa)
+    step = max(1, math.ceil(mosaic.data.size / BLOCK**2 / BLOCKS_MAX))
+    means, squares = [np.empty(0)], [np.empty((len(LAGS), 0))]
+    for dy in range(size):
+        for dx in range(size):
+            plane = mosaic.data[dy::size, dx::size]
+            height, width = (n - n % BLOCK for n in plane.shape)
+            rows = plane[:height, :width].reshape(height // BLOCK, BLOCK, width)[::step]
+            blocks = rows.reshape(len(rows), BLOCK, width // BLOCK, BLOCK).swapaxes(1, 2)
+            whole = ~((blocks <= 0) | (blocks >= mosaic.saturation)).any(axis=(2, 3))
+            values = blocks[whole].astype(np.float32)
+            means.append(values.mean(axis=(1, 2), dtype=np.float64) - float(mosaic.black[dy, dx]))
+            squares.append(np.array([_second(values, lag) for lag in LAGS]))
+    return np.concatenate(means), np.concatenate(squares, axis=1)
+
+
+def _second(values: npt.NDArray[np.float32], lag: int) -> Floats:
+    """Mean square of second differences along the rows of blocks (N, BLOCK, BLOCK)."""
+    found = values[..., 2 * lag :] - 2 * values[..., lag:-lag] + values[..., : -2 * lag]
+    mean: Floats = np.square(found).mean(axis=(1, 2), dtype=np.float64)
+    return mean

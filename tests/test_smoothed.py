@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from conftest import BAYER_PHASES
+from scotopic import noise
+from scotopic.evaluate.scenes import load_all
+from scotopic.frame import X_TRANS, Mosaic
+from scotopic.sensor import eld_camera, expose, phone, sony_a7s2
+from scotopic.smoothed import smoothing
+
+SENSORS = [
+    (sony_a7s2(250), 100),
+    (sony_a7s2(8000), 250),
+    (eld_camera("NikonD850", 6.0), 60),
+    (phone(1600), 30),
+]
+
+
+def smoothed_by_camera(mosaic: Mosaic, sigma: float) -> Mosaic:
+    """With values of one colour smoothed by a Gaussian, as cameras do that reduce noise in their RAW files."""
+    counted = mosaic.data.astype(np.float64)
+    for dy in (0, 1):
+        for dx in (0, 1):
+            counted[dy::2, dx::2] = ndimage.gaussian_filter(counted[dy::2, dx::2], sigma)
+    return mosaic.with_changes(data=np.rint(counted).astype(mosaic.data.dtype))
+
+
+@pytest.mark.parametrize(("sensor", "ratio"), SENSORS, ids=lambda v: getattr(v, "model", f"{v}"))
+def test_noise_that_a_camera_has_smoothed_is_known_by_its_slow_part(photo, rng, sensor, ratio):
+    white = expose(photo, sensor, ratio, rng)
+    assert smoothing(white) == 1
+    level = np.array(float(np.median(photo)) / ratio)
+    true = float(sensor.noise_profile().variance(level, 1))
+    for sigma in (0.6, 0.8):
+        mosaic = smoothed_by_camera(white, sigma)
+        told = float(noise.blind_fit(mosaic).variance(level, 1)) / true
+        alone = 2 * told / smoothing(mosaic)
+        # What neighbours show is a tenth and less; half of the slow part is best told.
+        assert alone < 0.2
+        assert 0.2 < told < 0.8
+
+
+def test_a_true_statement_of_smoothed_noise_is_kept_and_a_wrong_one_is_not(photo, rng):
+    sensor = replace(sony_a7s2(3200), make="Nobody", model="X")
+    right = sensor.noise_profile()
+    mosaic = smoothed_by_camera(expose(photo, sensor, 100, rng), 0.6)
+    kept = noise.estimate(mosaic.with_changes(noise=right))
+    assert kept.profile is right
+    assert not kept.warning
+    shots, reads = (tuple(v / 20 for v in values) for values in (right.shot, right.read))
+    wrong = noise.NoiseProfile(shots, reads, "a tag")
+    assert "a tag gives" in noise.estimate(mosaic.with_changes(noise=wrong)).warning
+
+
+@pytest.mark.parametrize("cfa", BAYER_PHASES)
+def test_where_the_colours_lie_makes_no_difference(photo, rng, cfa):
+    mosaic = expose(photo, sony_a7s2(1600), 100, rng, cfa=cfa)
+    assert smoothing(mosaic) == 1
+    assert smoothing(smoothed_by_camera(mosaic, 0.8)) > 5
+
+
+def test_texture_rounding_and_too_little_of_a_picture_are_no_smoothing(photo, rng):
+    scenes = [scene.camera for scene in load_all()]
+    assert [smoothing(expose(s, sony_a7s2(100), 1, rng)) for s in scenes] == [1.0] * len(scenes)
+    quiet = smoothed_by_camera(expose(photo, phone(50), 300, rng), 1.5)
+    assert smoothing(quiet) == 1  # hardly a DN of it is left
+    loud = smoothed_by_camera(expose(photo, sony_a7s2(3200), 100, rng), 0.8)
+    assert smoothing(loud.with_changes(data=loud.data[:64, :64])) == 1
+    assert smoothing(expose(photo, sony_a7s2(3200), 100, rng, cfa=X_TRANS)) == 1
