@@ -133,6 +133,27 @@ def test_connections_beyond_the_limit_are_answered_in_words_and_far_beyond_it_cu
     with_server(use, most=2)
 
 
+def test_answers_do_not_wait_for_what_was_acknowledged(monkeypatch):
+    accepted = []
+    made = Connection.connection_made
+
+    def watched(self: Connection, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        accepted.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(Connection, "connection_made", watched)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD + b"abc")
+        assert b"200" in await reader.readline()
+        writer.close()
+
+    with_server(use)
+    assert len(accepted) == 1
+    assert accepted[0]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="this system has no such limit")
 def test_descriptors_are_asked_for_and_connections_keep_well_below_them():
     import resource
