@@ -92,6 +92,59 @@ def test_a_body_may_take_longer_than_a_head(monkeypatch):
     with_server(use)
 
 
+async def _answered(opened: Opened) -> None:
+    opened[1].write(HEAD + b"abc")
+    assert b"200" in await opened[0].readuntil(b"\r\n\r\n3")
+
+
+def test_a_connection_is_kept_for_the_next_request_longer_than_proxies_keep_theirs(monkeypatch):
+    assert connection.KEEP_S > 120
+    monkeypatch.setattr(connection, "HEAD_S", 0.02)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        await _answered((reader, writer))
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(connection, "KEEP_S", 0.02)
+        await _answered((reader, writer))
+        assert await reader.read() == b""
+        writer.close()
+
+    with_server(use)
+
+
+def test_the_next_head_has_to_come_whole_once_it_has_begun(monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_S", 0.05)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        # Once by itself, once on the heels of a whole one.
+        for begun in (b"POST", HEAD + b"abcPOST"):
+            await _answered((reader, writer))
+            writer.write(begun)
+            assert (await reader.read()).endswith(b"3") == (len(begun) > 4)
+            writer.close()
+            reader, writer = await connect()
+        writer.close()
+
+    with_server(use)
+
+
+def test_where_there_is_no_room_who_is_idle_longest_goes():
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        first, second = await connect(), await connect()
+        await _answered(second)
+        await _answered(first)
+        third = await connect()
+        await _answered(third)
+        assert await second[0].read() == b""
+        await _answered(first)
+        for _, writer in (first, second, third):
+            writer.close()
+
+    with_server(use, most=2)
+
+
 def test_a_refused_body_is_not_heard_out_for_ever(monkeypatch):
     monkeypatch.setattr(connection, "LINGER_S", 0.05)
 
