@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from scotopic.web import connection
 from scotopic.web.connection import Connection, Door
+from scotopic.web.headers import API_HEADERS
 
 PATIENCE_S = 60
 Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -31,7 +33,9 @@ async def _length(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def with_server(
-    use: Callable[[Callable[[], Awaitable[Opened]]], Awaitable[None]], most: int | None = None
+    use: Callable[[Callable[[], Awaitable[Opened]]], Awaitable[None]],
+    most: int | None = None,
+    log_level: str = "error",
 ) -> None:
     """Run a server in this process as long as `use` takes, which is told how to connect."""
 
@@ -40,7 +44,7 @@ def with_server(
             _length,
             port=0,
             http=Connection,
-            log_level="error",
+            log_level=log_level,
             ws="none",
             lifespan="off",
             limit_concurrency=most,
@@ -159,6 +163,52 @@ def test_a_refused_body_is_not_heard_out_for_ever(monkeypatch):
     with_server(use)
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost : b\r\n\r\n", b"\x16\x03\x01" + bytes(200)],
+    ids=["words", "header", "TLS"],
+)
+def test_what_is_no_http_is_answered_as_every_error_is(sent):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(sent)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert json.loads(body)["error"]["code"] == "malformed"
+        headers = head.decode().lower()
+        for name, value in API_HEADERS.items():
+            assert f"{name}: {value}".lower() in headers
+        assert f"content-length: {len(body)}" in headers
+        writer.close()
+
+    with_server(use)
+
+
+def test_a_body_that_turns_out_to_be_none_behind_its_answer_ends_the_connection(caplog):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"POST /refused HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert b"200" in await reader.readuntil(b"\r\n\r\n0")
+        writer.write(b"no size\r\n")
+        assert await reader.read() == b""
+        writer.close()
+
+    with_server(use)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one_without_advice(caplog):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert b"200" in await reader.readline()
+        writer.close()
+
+    with caplog.at_level("WARNING", "uvicorn.error"):
+        with_server(use, log_level="warning")
+    assert not caplog.records
+
+
 def test_connections_beyond_the_limit_are_answered_in_words_and_far_beyond_it_cut():
     async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
         held = [await connect() for _ in range(2)]
@@ -192,7 +242,9 @@ def test_answers_do_not_wait_for_what_was_acknowledged(monkeypatch):
 
     def watched(self: Connection, transport: asyncio.Transport) -> None:
         made(self, transport)
-        accepted.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        accepted.append(
+            transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        )
 
     monkeypatch.setattr(Connection, "connection_made", watched)
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from http import HTTPStatus
 from typing import Any
 from weakref import WeakSet
 
 import h11
-from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scotopic.web.headers import API_HEADERS
+from scotopic.web.refusal import error_answer
 
 HEAD_S = 30.0
 """A request's head (some hundred bytes) has to have come so long after its first byte, a connection's first one so long
 after the connection; it takes a second where all is well."""
 
-KEEP_S = 130.0
-"""So long a connection is kept for its next request: longer than those who ask keep theirs (nginx 60 s, Caddy 120 s), as
-else what they send at the end of it meets a connection that is just being closed."""
+KEEP_S = 130
+"""So long a connection is kept for its next request: longer than those who ask keep theirs (nginx 60 s, Caddy 120 s),
+as else what they send at the end of it meets a connection that is just being closed."""
 
 LINGER_S = 300.0
 """So long a body is heard out that was refused already: many senders read the refusal only behind it."""
@@ -120,6 +121,23 @@ class Connection(H11Protocol):
         self._idle_since = self.loop.time()
         self._watch()
 
+    def send_400_response(self, msg: str) -> None:
+        """Say that this is no HTTP, as every error is said, and hang up."""
+        answer = error_answer("malformed", msg, {**API_HEADERS, "Connection": "close"})
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            status = HTTPStatus(answer.status_code)
+            head = h11.Response(
+                status_code=status, headers=answer.raw_headers, reason=status.phrase.encode()
+            )
+            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        # Else the request is being answered already, whose body turned out to be none.
+        self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        # Nothing here speaks another protocol, which a server may pass over; uvicorn would advise what to install.
+        return False
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tidy up."""
         super().connection_lost(exc)
@@ -163,9 +181,5 @@ class Connection(H11Protocol):
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
     words = "so many connections are open that this computer takes no other: try again in a minute"
-    answer = JSONResponse(
-        {"error": {"code": "busy", "words": words}},
-        503,
-        {**API_HEADERS, "Connection": "close", "Retry-After": "60"},
-    )
-    await answer(scope, receive, send)
+    headers = {**API_HEADERS, "Connection": "close", "Retry-After": "60"}
+    await error_answer("busy", words, headers)(scope, receive, send)

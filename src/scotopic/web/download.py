@@ -86,7 +86,7 @@ class Download(FileResponse):
         there = [part for part in parts if _is_there(part, size)]
         if parts and not there and "if-range" not in asked:
             words = f"the picture has {size} bytes, and none of what was asked for"
-            answer = error_answer(416, "range", words, {"Content-Range": f"bytes */{size}"})
+            answer = error_answer("range", words, {"Content-Range": f"bytes */{size}"})
             await answer(scope, receive, send)
             return
         ends = any(first is None or last is None or last >= size - 1 for first, last in there)
