@@ -796,6 +796,17 @@ def test_stopping_in_the_middle_of_everything_leaves_nothing(own, large):
     half.close()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system knows no terminals that are closed")
+def test_a_server_under_nohup_outlives_its_terminal(own):
+    server = own("--page-only", before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    server.process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.process.wait(timeout=0.4)
+    assert server.ask("/api/status").status == 200
+    status, words = server.stop(signal.SIGTERM)
+    assert status == 0, words
+
+
 def test_even_a_killed_server_leaves_no_pictures(own, large):
     server = own()
     id = server.send(large).json["id"]

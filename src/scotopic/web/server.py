@@ -24,6 +24,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scotopic.errors import ScotopicError, SettingsError
+from scotopic.signals import heeded
 from scotopic.version import __version__
 from scotopic.web.api import api_routes
 from scotopic.web.connection import Connection, Door, connections_for, raised_files
@@ -232,13 +233,12 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
         def stop(number: int, frame: FrameType | None) -> None:
             # Through the loop, which sleeps otherwise.
             loop.call_soon_threadsafe(self.handle_exit, number, frame)
 
-        before = {number: signal.signal(number, stop) for number in numbers}
+        before = {number: signal.signal(number, stop) for number in heeded()}
         try:
             yield
         finally:
