@@ -14,7 +14,7 @@ export function estimate(mosaic, constants) {
   const told = mosaic.noise && { source: "the file's NoiseProfile tag", ...mosaic.noise };
   for (const stated of [told, fromTable(mosaic, constants)]) {
     if (!stated) continue;
-    const against = contradiction(blocks, stated, constants);
+    const against = contradiction(mosaic, blocks, stated, constants);
     if (!against) return { profile: stated, warning: warnings.join("; ") };
     warnings.push(against);
   }
@@ -32,7 +32,7 @@ export function fromTable(mosaic, constants) {
   if (!camera) return null;
   // The same camera writes 12 or 14 bits.
   const scale = 2 ** Math.round(Math.log2((mosaic.white + 1) / (camera.whiteDn + 1)));
-  const span = mosaic.white - meanOf(mosaic.black.flat());
+  const span = spanOf(mosaic);
   const shot = (between(camera.iso, camera.gain, iso) * scale) / span;
   const readStd = between(camera.iso, camera.readStd, iso) * scale;
   const read = (readStd ** 2 + constants.noise.quantisationVarianceDn2) / span ** 2;
@@ -42,10 +42,9 @@ export function fromTable(mosaic, constants) {
 /** Fit variance = shot * x + read to the flattest blocks of the picture, all colours alike. */
 export function blindFit(mosaic, blocks, constants) {
   const k = constants.noise;
-  const span = mosaic.white - meanOf(mosaic.black.flat());
-  const quantum = k.quantisationVarianceDn2 / span ** 2;
+  const quantum = quantumOf(mosaic, k);
   const source = "measured on the picture";
-  if (blocks.mean.length < k.blocksMin) return profile(1 / span, quantum, source);
+  if (blocks.mean.length < k.blocksMin) return profile(1 / spanOf(mosaic), quantum, source);
   let [shot, read] = fitLine(...flatPoints(blocks, k), k);
   if (mosaic.iso && mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
   return profile(Math.max(shot, k.shotMin), Math.max(read, quantum), source);
@@ -55,13 +54,16 @@ export function blindFit(mosaic, blocks, constants) {
  * The variance that the picture's flattest blocks show over what a profile says of them; null where there are
  * too few to say, or where the picture shows more, but as texture does.
  */
-export function shownOverStated(blocks, stated, constants) {
+export function shownOverStated(mosaic, blocks, stated, constants) {
   const k = constants.noise;
   const { mean, variance } = blocks;
   if (mean.length < k.blocksMin) return null;
   const shot = meanOf(stated.shot);
   const read = meanOf(stated.read);
-  const relative = variance.map((v, i) => Math.max(v / (shot * Math.max(mean[i], 0) + read), k.shownLeast));
+  // Both may be none: a picture of a simulator, black clipped at 0, a profile that says so. They agree then.
+  const least = k.shownLeast * quantumOf(mosaic, k);
+  const said = mean.map((x) => Math.max(shot * Math.max(x, 0) + read, least));
+  const relative = variance.map((v, i) => Math.max(Math.max(v, least) / said[i], k.shownLeast));
   let lowest = Infinity;
   let spread = 0;
   for (const group of groups(mean, k)) {
@@ -75,13 +77,19 @@ export function shownOverStated(blocks, stated, constants) {
   return factor > k.disagreement && spread > k.textureSpread ? null : factor;
 }
 
-function contradiction(blocks, stated, constants) {
+function contradiction(mosaic, blocks, stated, constants) {
   const { disagreement } = constants.noise;
-  const factor = shownOverStated(blocks, stated, constants);
+  const factor = shownOverStated(mosaic, blocks, stated, constants);
   if (factor === null || (factor >= 1 / disagreement && factor <= disagreement)) return "";
   const times = (1 / factor).toPrecision(2);
   return `${stated.source} gives ${times} times the variance that the picture shows`;
 }
+
+/** The sensor's range in DN. */
+const spanOf = (mosaic) => mosaic.white - meanOf(mosaic.black.flat());
+
+/** The variance of rounding to whole DN. */
+const quantumOf = (mosaic, k) => k.quantisationVarianceDn2 / spanOf(mosaic) ** 2;
 
 /** Mean and noise variance of the blocks of all colours ({mean, variance}); of X-Trans, of green squares. */
 export function allBlocks(mosaic, constants) {
