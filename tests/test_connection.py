@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -20,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from scotopic.web import connection
 from scotopic.web.connection import Connection, Door
+from scotopic.web.headers import API_HEADERS
 
 PATIENCE_S = 60
 Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -31,7 +33,9 @@ async def _length(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def with_server(
-    use: Callable[[Callable[[], Awaitable[Opened]]], Awaitable[None]], most: int | None = None
+    use: Callable[[Callable[[], Awaitable[Opened]]], Awaitable[None]],
+    most: int | None = None,
+    log_level: str = "error",
 ) -> None:
     """Run a server in this process as long as `use` takes, which is told how to connect."""
 
@@ -40,7 +44,7 @@ def with_server(
             _length,
             port=0,
             http=Connection,
-            log_level="error",
+            log_level=log_level,
             ws="none",
             lifespan="off",
             limit_concurrency=most,
@@ -92,6 +96,59 @@ def test_a_body_may_take_longer_than_a_head(monkeypatch):
     with_server(use)
 
 
+async def _answered(opened: Opened) -> None:
+    opened[1].write(HEAD + b"abc")
+    assert b"200" in await opened[0].readuntil(b"\r\n\r\n3")
+
+
+def test_a_connection_is_kept_for_the_next_request_longer_than_proxies_keep_theirs(monkeypatch):
+    assert connection.KEEP_S > 120
+    monkeypatch.setattr(connection, "HEAD_S", 0.02)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        await _answered((reader, writer))
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(connection, "KEEP_S", 0.02)
+        await _answered((reader, writer))
+        assert await reader.read() == b""
+        writer.close()
+
+    with_server(use)
+
+
+def test_the_next_head_has_to_come_whole_once_it_has_begun(monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_S", 0.05)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        # Once by itself, once on the heels of a whole one.
+        for begun in (b"POST", HEAD + b"abcPOST"):
+            await _answered((reader, writer))
+            writer.write(begun)
+            assert (await reader.read()).endswith(b"3") == (len(begun) > 4)
+            writer.close()
+            reader, writer = await connect()
+        writer.close()
+
+    with_server(use)
+
+
+def test_where_there_is_no_room_who_is_idle_longest_goes():
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        first, second = await connect(), await connect()
+        await _answered(second)
+        await _answered(first)
+        third = await connect()
+        await _answered(third)
+        assert await second[0].read() == b""
+        await _answered(first)
+        for _, writer in (first, second, third):
+            writer.close()
+
+    with_server(use, most=2)
+
+
 def test_a_refused_body_is_not_heard_out_for_ever(monkeypatch):
     monkeypatch.setattr(connection, "LINGER_S", 0.05)
 
@@ -104,6 +161,52 @@ def test_a_refused_body_is_not_heard_out_for_ever(monkeypatch):
         writer.close()
 
     with_server(use)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost : b\r\n\r\n", b"\x16\x03\x01" + bytes(200)],
+    ids=["words", "header", "TLS"],
+)
+def test_what_is_no_http_is_answered_as_every_error_is(sent):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(sent)
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert json.loads(body)["error"]["code"] == "malformed"
+        headers = head.decode().lower()
+        for name, value in API_HEADERS.items():
+            assert f"{name}: {value}".lower() in headers
+        assert f"content-length: {len(body)}" in headers
+        writer.close()
+
+    with_server(use)
+
+
+def test_a_body_that_turns_out_to_be_none_behind_its_answer_ends_the_connection(caplog):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"POST /refused HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert b"200" in await reader.readuntil(b"\r\n\r\n0")
+        writer.write(b"no size\r\n")
+        assert await reader.read() == b""
+        writer.close()
+
+    with_server(use)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_who_asks_for_another_protocol_is_answered_in_this_one_without_advice(caplog):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert b"200" in await reader.readline()
+        writer.close()
+
+    with caplog.at_level("WARNING", "uvicorn.error"):
+        with_server(use, log_level="warning")
+    assert not caplog.records
 
 
 def test_connections_beyond_the_limit_are_answered_in_words_and_far_beyond_it_cut():
@@ -131,6 +234,29 @@ def test_connections_beyond_the_limit_are_answered_in_words_and_far_beyond_it_cu
         writer.close()
 
     with_server(use, most=2)
+
+
+def test_answers_do_not_wait_for_what_was_acknowledged(monkeypatch):
+    accepted = []
+    made = Connection.connection_made
+
+    def watched(self: Connection, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        accepted.append(
+            transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        )
+
+    monkeypatch.setattr(Connection, "connection_made", watched)
+
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(HEAD + b"abc")
+        assert b"200" in await reader.readline()
+        writer.close()
+
+    with_server(use)
+    assert len(accepted) == 1
+    assert accepted[0]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="this system has no such limit")

@@ -108,8 +108,9 @@ def test_a_mosaic_that_does_not_fit_together_is_refused_by_the_name_of_what_is_w
 )
 def test_what_no_picture_can_have_is_refused_in_every_state_before_display(wrong):
     (name,) = wrong
-    with pytest.raises(SettingsError, match=f"{name} "):
+    with pytest.raises(SettingsError, match=f"{name} ") as refused:
         mosaic(BAYER_PHASES[0], **wrong)
+    assert ",," not in str(refused.value)
     with pytest.raises(SettingsError, match=f"{name} "):
         Linear(**{"data": np.zeros((4, 4, 3)), "clip": 1, "ratio": 1, "wb": (1, 1, 1), **wrong})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import shutil
 import sys
 import tempfile
@@ -26,7 +27,7 @@ from scotopic.web.limits import Limits
 from scotopic.web.line import Line
 from scotopic.web.receive import receive
 from scotopic.web.refusal import RefusalError
-from scotopic.web.work import Task, Worker
+from scotopic.web.work import Task, Worker, is_jpeg
 from scotopic.web.workplace import workplace
 
 PATIENCE_S = 60
@@ -343,3 +344,14 @@ def test_a_worker_whose_answers_make_no_sense_is_ended_and_its_picture_has_no_ou
     said, status = asyncio.run(use())
     assert not said
     assert status is not None
+
+
+def test_a_jpeg_is_known_by_its_first_bytes_alone_and_a_file_that_is_gone_is_none(tmp_path):
+    huge = tmp_path / "huge.arw"
+    huge.write_bytes(b"\xff\xd8\xff\xe0")
+    os.truncate(huge, 1 << 40)
+    assert is_jpeg(huge)
+    (tmp_path / "empty.arw").touch()
+    assert not is_jpeg(tmp_path / "empty.arw")
+    assert not is_jpeg(tmp_path / "gone.arw")
+    assert not is_jpeg(tmp_path)

@@ -668,6 +668,24 @@ def test_the_noise_of_a_large_picture_is_read_off_the_same_blocks(node, photo):
     assert got["read"] == pytest.approx(wanted.read, rel=RELATIVE)
 
 
+def test_a_picture_and_a_tag_that_both_know_of_no_noise_agree(node, dark):
+    """Black alone of a simulator, say: 0 over 0."""
+    flat = dark.with_changes(
+        data=np.full_like(dark.data, round(float(dark.black[0, 0]))), make="", model=""
+    )
+    wanted = {}
+    for name, shot, floor in (("none", 1e-3, 0.0), ("some", 1e-3, 1e-6), ("hardly", 0.0, 1e-15)):
+        told = flat.with_changes(noise=NoiseProfile((shot,) * 3, (floor,) * 3, "a tag"))
+        wanted[name] = told, plan(told, ratio=100).noise
+    jobs = [{"name": n, "call": "plan", "captured": told, "ratio": 100} for n, (told, _) in wanted.items()]
+    for name, got in node(jobs).items():
+        _, noise = wanted[name]
+        assert got["noise"]["profile"]["source"] == noise.profile.source, name
+        assert bool(got["noise"]["warning"]) == bool(noise.warning), name
+    assert wanted["none"][1].profile.source == "a tag"
+    assert wanted["some"][1].profile.source != "a tag"
+
+
 def test_engines_that_disagree_are_told_apart(node):
     same = [0.1, 0.5, 2.0] * 4
     off = [*same[:-1], 2.25]

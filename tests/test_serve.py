@@ -37,7 +37,9 @@ from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.web.choices import MEDIA_TYPES
+from scotopic.web.refusal import STATUS_OF
 from scotopic.web.site import NEEDED, STATIC
+from scotopic.web.work import FAULTS, code_of
 
 RAW = {"Content-Type": "application/octet-stream"}
 PATIENCE_S = 60
@@ -373,8 +375,6 @@ def test_two_pictures_wait_for_each_other_and_other_settings_need_no_second_uplo
         pictures[sent.json["id"]] = server.ask(f"/{done['result']['url']}")
     bodies = [p.body for p in pictures.values()]
     assert bodies[0] == bodies[1]
-    name = quote("Nacht über Köln-scotopic.jpg")
-    assert name in pictures[second.json["id"]].headers["Content-Disposition"]
     plain = server.ask(f"/api/jobs/{first.json['id']}/again?strength=0&format=png", "POST")
     assert plain.status == 202
     place = urljoin(f"http://a/dark/api/jobs/{first.json['id']}/again?x=1", plain.headers["Location"])
@@ -546,6 +546,37 @@ def test_names_in_every_script_are_taken(server, raw):
         assert sent.status == 202, name
         assert sent.json["name"] == name
         server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+
+
+NAMES_KEPT = {
+    "IMG 1.dng": "IMG 1",
+    "a [2] (b).dng": "a [2] (b)",
+    'say "hi"; x=1.dng': "say _hi_; x=1",
+    "it's 5%20.dng": "it's 5_20",
+    "Nacht über Köln.dng": "Nacht uber Koln",
+    "夜景.dng": "__",
+}
+
+
+def test_a_result_is_kept_under_its_name_by_those_who_know_only_plain_ones(server, raw, tmp_path):
+    curl = shutil.which("curl")
+    for name, plain in NAMES_KEPT.items():
+        sent = server.send(raw, name, strength=0)
+        done = server.finished(sent.json["id"])
+        place = f"/{done['result']['url']}"
+        words = server.ask(place, "HEAD").headers["Content-Disposition"]
+        assert words.split("; filename*")[0] == f'attachment; filename="{plain}-scotopic.jpg"'
+        is_same = name.startswith(plain)
+        assert is_same or words.endswith(f"; filename*=UTF-8''{quote(done['result']['name'], safe='')}")
+        if curl is not None:
+            command = [curl, "-sSOJ", f"http://localhost:{server.port}{place}"]
+            subprocess.run(command, cwd=tmp_path, check=True, timeout=PATIENCE_S)
+        server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
+    if curl is None:
+        pytest.skip("curl is not installed: its own saving was not tried")
+    assert {p.name for p in tmp_path.iterdir()} == {
+        f"{plain}-scotopic.jpg" for plain in NAMES_KEPT.values()
+    }
 
 
 def test_names_that_lead_elsewhere_lead_nowhere(server, raw):
@@ -765,6 +796,17 @@ def test_stopping_in_the_middle_of_everything_leaves_nothing(own, large):
     half.close()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system knows no terminals that are closed")
+def test_a_server_under_nohup_outlives_its_terminal(own):
+    server = own("--page-only", before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    server.process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        server.process.wait(timeout=0.4)
+    assert server.ask("/api/status").status == 200
+    status, words = server.stop(signal.SIGTERM)
+    assert status == 0, words
+
+
 def test_even_a_killed_server_leaves_no_pictures(own, large):
     server = own()
     id = server.send(large).json["id"]
@@ -917,6 +959,76 @@ def test_the_description_is_whole_and_its_page_for_people_needs_nothing_else(ser
     assert not re.search(r"<(script|link|img|iframe)", text)
     assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
     assert server.ask("/api").headers["Location"] == "api/"
+
+
+def test_what_every_good_answer_holds_and_which_headers_answers_have_is_described(server):
+    paths = server.ask("/api/openapi.json").json["paths"]
+    answers = {
+        (path, status): answer
+        for path, operations in paths.items()
+        for operation in operations.values()
+        for status, answer in operation["responses"].items()
+    }
+    for (path, status), answer in answers.items():
+        if status.startswith("2") and status != "204":
+            assert answer["content"], (path, status)
+            assert all(kind["schema"] for kind in answer["content"].values()), (path, status)
+        if status in ("429", "503", "507"):
+            assert set(answer["headers"]) == {"Retry-After"}
+    job = {"$ref": "#/components/schemas/JobAnswer"}
+    result = "/api/jobs/{id}/result"
+    for path in ("/api/enhance", "/api/jobs/{id}/again"):
+        accepted = answers[path, "202"]
+        assert accepted["content"]["application/json"]["schema"] == job
+        assert set(accepted["headers"]) == {"Location"}
+    assert set(MEDIA_TYPES.values()) == set(answers[result, "200"]["content"])
+    assert set(answers[result, "206"]["content"]) - set(MEDIA_TYPES.values()) == {"multipart/byteranges"}
+    assert set(answers[result, "200"]["headers"]) == {"Content-Disposition", "Accept-Ranges"}
+    assert "Content-Range" in answers[result, "206"]["headers"]
+    assert "Content-Range" in answers[result, "416"]["headers"]
+
+
+def test_head_is_answered_where_get_is_and_allow_names_every_method_of_an_address(server):
+    for path in (
+        "/api",
+        "/api/",
+        "/api/openapi.json",
+        "/api/status",
+        "/api/jobs/none",
+        "/api/jobs/none/result",
+    ):
+        head, got = server.ask(path, "HEAD"), server.ask(path)
+        assert head.status == got.status, path
+        assert head.body == b""
+        assert head.headers["Content-Length"] == str(len(got.body))
+        assert head.headers["Content-Type"] == got.headers["Content-Type"]
+    for path, allowed in {
+        "/api": "GET, HEAD",
+        "/api/": "GET, HEAD",
+        "/api/openapi.json": "GET, HEAD",
+        "/api/status": "GET, HEAD",
+        "/api/enhance": "POST",
+        "/api/jobs/none": "DELETE, GET, HEAD",
+        "/api/jobs/none/again": "POST",
+        "/api/jobs/none/events": "GET",
+        "/api/jobs/none/result": "GET, HEAD",
+    }.items():
+        answer = server.ask(path, "PUT")
+        assert (answer.status, answer.code) == (405, "method"), path
+        assert answer.headers["Allow"] == allowed, path
+    assert server.ask("/api/jobs/none/events", "HEAD").headers["Allow"] == "GET"
+    nowhere = server.ask("/api/nowhere")
+    assert (nowhere.status, nowhere.code) == (404, "not-found")
+
+
+def test_the_codes_of_errors_are_those_that_the_documentation_lists():
+    words = (ROOT / "docs" / "api.md").read_text()
+    rows = re.findall(r"^\| (\d{3}) \| (.+?) \|", words, re.M)
+    listed = {code: int(status) for status, codes in rows for code in re.findall(r"`(.+?)`", codes)}
+    assert listed == STATUS_OF
+    failed = words.partition("A picture that failed says why")[2].partition("\n\n")[0]
+    codes = set(re.findall(r"`([a-z-]+)`", failed)) - {"error"}
+    assert codes == {*FAULTS.values(), "jpeg", code_of("Other")}
 
 
 def test_what_is_shared_without_a_service_worker_opens_the_page(server):

@@ -122,7 +122,7 @@ class Capture:
         for name, needed in (("exposure_s", "seconds, such as 1/60"), ("iso", "a number, such as 3200")):
             if getattr(self, name) is not None:
                 _check(
-                    self, name, f"{needed}, or None where it is not known,", least=SHOT_MIN, most=SHOT_MAX
+                    self, name, f"{needed}, or None where it is not known", least=SHOT_MIN, most=SHOT_MAX
                 )
         _check(self, "orientation", "EXIF's whole number", least=1, most=8)
         if self.orientation != int(self.orientation):

@@ -68,3 +68,16 @@ test("the page names all its modules, so that none waits for another to be read"
   const named = [...page.matchAll(/<link rel="modulepreload" href="([^"]+)">/g)].map(([, path]) => path);
   assert.deepEqual(named, [...(await needed("app.js"))].sort());
 });
+
+test("a camera is told without saying its maker twice", async () => {
+  const { cameraLine } = await import(new URL("status.js", folder));
+  for (const [make, model, told] of [
+    ["NIKON CORPORATION", "NIKON D850", "NIKON D850"],
+    ["Canon", "Canon EOS R5", "Canon EOS R5"],
+    ["OLYMPUS IMAGING CORP.", "E-M1", "OLYMPUS IMAGING CORP. E-M1"],
+    ["Leica Camera AG", "LEICA M10", "LEICA M10"],
+    ["SONY", "ILCE-7SM2", "SONY ILCE-7SM2"],
+    ["", "X100", "X100"],
+    ["SONY", "", "SONY"],
+  ]) assert.equal(cameraLine({ make, model }), told);
+});

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
@@ -19,7 +19,7 @@ from scotopic.web.download import Download
 from scotopic.web.job import GoneError, Job, State
 from scotopic.web.line import Line
 from scotopic.web.receive import check_body, receive
-from scotopic.web.refusal import BODY_TYPE, ErrorWords, RefusalError, errors
+from scotopic.web.refusal import BODY_TYPE, STATUS_OF, ErrorWords, RefusalError, errors, header
 
 
 class Result(BaseModel):
@@ -63,11 +63,15 @@ class Status(BaseModel):
     tiers: list[Tier]
 
 
+_Answers = TypeVar("_Answers", bound=Callable[..., Awaitable[Any]])
+"""What answers a request."""
+
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
 _UPLOAD = {
     "requestBody": {
         "required": True,
         "description": "The RAW file as it is.",
-        "content": {BODY_TYPE: {"schema": {"type": "string", "format": "binary"}}},
+        "content": {BODY_TYPE: _BYTES},
     }
 }
 _EVENT = {
@@ -81,14 +85,25 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
+_KINDS = dict.fromkeys(MEDIA_TYPES.values(), _BYTES)
+_KEPT = {
+    **header("Content-Disposition", "What to call the file: `name` of the result."),
+    **header("Accept-Ranges", "bytes"),
+}
 _PICTURE: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "The picture; ranges are served.",
-        "content": {
-            kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()
-        },
+    200: {"description": "The picture; ranges are served.", "content": _KINDS, "headers": _KEPT},
+    206: {
+        "description": "The part of it that was asked for; several come as multipart/byteranges.",
+        "content": {**_KINDS, "multipart/byteranges": _BYTES},
+        "headers": _KEPT | header("Content-Range", "Which part, of a single one.", always=False),
     },
-    206: {"description": "The part of it that was asked for."},
+}
+_ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "model": JobAnswer,
+        "description": "It is in the line.",
+        "headers": header("Location", "The job's address, from where the request went."),
+    }
 }
 
 
@@ -96,9 +111,17 @@ def api_routes(line: Line) -> APIRouter:
     """The routes below /api that put pictures into this line."""
     router = APIRouter(prefix="/api")
 
-    # HEAD asks what GET would answer; the server leaves the body out.
-    @router.head("/status", include_in_schema=False)
-    @router.get("/status", responses=errors(), summary="What this computer offers, and how busy it is")
+    def get(path: str, **described: Any) -> Callable[[_Answers], _Answers]:
+        """GET, and HEAD, which asks what GET would answer; the server leaves the body out."""
+
+        def at(answers: _Answers) -> _Answers:
+            router.add_api_route(path, answers, methods=["HEAD"], include_in_schema=False)
+            router.add_api_route(path, answers, methods=["GET"], **described)
+            return answers
+
+        return at
+
+    @get("/status", responses=errors(), summary="What this computer offers, and how busy it is")
     async def status() -> Status:
         return Status(
             version=__version__,
@@ -113,7 +136,7 @@ def api_routes(line: Line) -> APIRouter:
     @router.post(
         "/enhance",
         status_code=202,
-        responses=errors(400, 408, 413, 415, 422, 429, 507),
+        responses={**_ACCEPTED, **errors(400, 408, 413, 415, 422, 429, 507)},
         openapi_extra=_UPLOAD,
         summary="Send a RAW file to be enhanced",
     )
@@ -128,7 +151,7 @@ def api_routes(line: Line) -> APIRouter:
     @router.post(
         "/jobs/{id}/again",
         status_code=202,
-        responses=errors(404, 422, 429, 507),
+        responses={**_ACCEPTED, **errors(404, 422, 429, 507)},
         summary="Enhance the same file with other settings",
     )
     async def again(request: Request, id: str, choices: Annotated[Choices, Query()]) -> JSONResponse:
@@ -137,11 +160,11 @@ def api_routes(line: Line) -> APIRouter:
         job = line.again(earlier, choices, _client(request))
         return _accepted(job, line, f"../{job.id}")
 
-    @router.head("/jobs/{id}", include_in_schema=False)
-    @router.get("/jobs/{id}", responses=errors(404), summary="How far it is")
+    @get("/jobs/{id}", responses=errors(404), summary="How far it is")
     async def job(id: str) -> JobAnswer:
         return told(line.find(id), line)
 
+    # Events go on: there is no HEAD of them.
     @router.get(
         "/jobs/{id}/events",
         response_class=StreamingResponse,
@@ -153,8 +176,7 @@ def api_routes(line: Line) -> APIRouter:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(_events(found, line), media_type="text/event-stream", headers=headers)
 
-    @router.head("/jobs/{id}/result", response_class=FileResponse, include_in_schema=False)
-    @router.get(
+    @get(
         "/jobs/{id}/result",
         response_class=FileResponse,
         responses={**_PICTURE, **errors(404, 409, 416)},
@@ -163,10 +185,9 @@ def api_routes(line: Line) -> APIRouter:
     async def result(id: str) -> FileResponse:
         found = line.find(id)
         if found.state != "done":
-            words = (
-                found.error[1] if found.error else f"{found.name} is {found.state}: there is no result yet"
-            )
-            raise RefusalError(409, found.error[0] if found.error else "not-done", words)
+            if found.error:
+                raise RefusalError(*found.error, status=STATUS_OF["failed"])
+            raise RefusalError("not-done", f"{found.name} is {found.state}: there is no result yet")
         if not found.result.exists():
             raise GoneError("the picture was removed here: send it again")
         return Download(found, MEDIA_TYPES[found.choices.format])
@@ -177,15 +198,15 @@ def api_routes(line: Line) -> APIRouter:
     async def cancel(id: str) -> None:
         await line.drop(line.find(id))
 
-    @router.get("/openapi.json", include_in_schema=False)
+    @get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request) -> JSONResponse:
         return JSONResponse(request.app.openapi())
 
-    @router.get("", include_in_schema=False)
+    @get("", include_in_schema=False)
     async def to_page() -> RedirectResponse:
         return RedirectResponse("api/", 308)
 
-    @router.get("/", include_in_schema=False)
+    @get("/", include_in_schema=False)
     async def page(request: Request) -> HTMLResponse:
         content, policy = api_page(request.app.openapi())
         return HTMLResponse(content, headers={"Content-Security-Policy": policy})
@@ -229,13 +250,11 @@ def _check(choices: Choices, request: Request) -> None:
     """Raise RefusalError for choices that do not go together or come twice, before a picture is sent for nothing."""
     counts = Counter(name for name, _ in request.query_params.multi_items())
     if twice := [name for name, count in counts.items() if count > 1]:
-        raise RefusalError(
-            422, "setting", f"{', '.join(twice)}: given more than once; give every setting once"
-        )
+        raise RefusalError("setting", f"{', '.join(twice)}: given more than once; give every setting once")
     try:
         choices.settings()
     except ScotopicError as error:
-        raise RefusalError(422, "setting", str(error)) from error
+        raise RefusalError("setting", str(error)) from error
 
 
 async def _events(job: Job, line: Line) -> AsyncIterator[str]:

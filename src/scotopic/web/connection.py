@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from http import HTTPStatus
 from typing import Any
 from weakref import WeakSet
 
 import h11
-from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from scotopic.web.headers import API_HEADERS
+from scotopic.web.refusal import error_answer
 
 HEAD_S = 30.0
-"""A request's head (some hundred bytes) has to have come in so long; it takes a second where all is well."""
+"""A request's head (some hundred bytes) has to have come so long after its first byte, a connection's first one so long
+after the connection; it takes a second where all is well."""
+
+KEEP_S = 130
+"""So long a connection is kept for its next request: longer than those who ask keep theirs (nginx 60 s, Caddy 120 s),
+as else what they send at the end of it meets a connection that is just being closed."""
 
 LINGER_S = 300.0
 """So long a body is heard out that was refused already: many senders read the refusal only behind it."""
@@ -68,7 +74,8 @@ class Door(socket.socket):
     """
 
     def __init__(self, family: int, most: int, opened: WeakSet[socket.socket]) -> None:
-        super().__init__(family, socket.SOCK_STREAM)
+        # Said to be TCP's: only of such does asyncio switch off Nagle's waiting, which costs up to 40 ms an answer.
+        super().__init__(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         self._most, self._opened = int(_OVER * most), opened
 
     def accept(self) -> tuple[socket.socket, Any]:
@@ -84,19 +91,22 @@ class Door(socket.socket):
 class Connection(H11Protocol):
     """One connection, closed where its next request's head does not come; `limit_concurrency` bounds how many.
 
+    Beyond the limit whoever is idle longest after an answer has to go, and only where nobody is another is refused.
     uvicorn itself waits for a head without end, and answers beyond its limit without a word of what to do.
     """
 
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], **others: Any) -> None:
         super().__init__(config, server_state, app_state, **others)
         self._most, self.limit_concurrency = self.limit_concurrency, None
+        self.timeout_keep_alive = KEEP_S
         self._patience: asyncio.TimerHandle | None = None
         self._awaited: float | None = None
+        self._idle_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Serve it, or say that there are too many."""
         super().connection_made(transport)
-        if self._most is not None and len(self.connections) > self._most:
+        if self._most is not None and len(self.connections) > self._most and not self._take_a_place():
             self.app = _too_many
         self._watch()
 
@@ -105,13 +115,54 @@ class Connection(H11Protocol):
         super().data_received(data)
         self._watch()
 
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._idle_since = self.loop.time()
+        self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that this is no HTTP, as every error is said, and hang up."""
+        answer = error_answer("malformed", msg, {**API_HEADERS, "Connection": "close"})
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            status = HTTPStatus(answer.status_code)
+            head = h11.Response(
+                status_code=status, headers=answer.raw_headers, reason=status.phrase.encode()
+            )
+            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        # Else the request is being answered already, whose body turned out to be none.
+        self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        # Nothing here speaks another protocol, which a server may pass over; uvicorn would advise what to install.
+        return False
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tidy up."""
         super().connection_lost(exc)
         self._wait(None)
 
+    @property
+    def _is_idle(self) -> bool:
+        """Whether it was answered, and nothing of another request has come."""
+        waits = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
+        return waits and self.cycle is not None and self.cycle.response_complete
+
+    def _take_a_place(self) -> bool:
+        """Close the connection that has been idle longest; False where none is."""
+        idle = [one for one in self.connections if isinstance(one, Connection) and one._is_idle]
+        if not idle:
+            return False
+        oldest = min(idle, key=lambda one: one._idle_since)
+        self.connections.discard(oldest)
+        oldest.transport.close()
+        return True
+
     def _watch(self) -> None:
-        if self.conn.their_state is h11.IDLE:
+        if self._is_idle:
+            self._wait(KEEP_S)
+        elif self.conn.their_state is h11.IDLE:
             self._wait(HEAD_S)
         elif self.cycle is not None and self.cycle.response_complete:
             self._wait(LINGER_S)
@@ -130,9 +181,5 @@ class Connection(H11Protocol):
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
     words = "so many connections are open that this computer takes no other: try again in a minute"
-    answer = JSONResponse(
-        {"error": {"code": "busy", "words": words}},
-        503,
-        {**API_HEADERS, "Connection": "close", "Retry-After": "60"},
-    )
-    await answer(scope, receive, send)
+    headers = {**API_HEADERS, "Connection": "close", "Retry-After": "60"}
+    await error_answer("busy", words, headers)(scope, receive, send)

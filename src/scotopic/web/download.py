@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse
@@ -50,11 +52,30 @@ def _asking_for(scope: Scope, parts: list[tuple[int | None, int | None]]) -> Sco
     return {**scope, "headers": headers}
 
 
+_UNQUOTABLE = re.compile(r"""[^ -~]|["\\]|%(?=[0-9A-Fa-f]{2})""")
+"""What in a quoted name ends it, is no ASCII, or is decoded by some."""
+
+
+def disposition(name: str) -> str:
+    """The header that names a file to be kept, for those who know only the old form too (RFC 6266): curl is one.
+
+    >>> print(disposition("IMG 1-scotopic.jpg"))
+    attachment; filename="IMG 1-scotopic.jpg"
+    >>> print(disposition("Köln [2].jpg"))
+    attachment; filename="Koln [2].jpg"; filename*=UTF-8''K%C3%B6ln%20%5B2%5D.jpg
+    """
+    bare = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+    plain = _UNQUOTABLE.sub("_", bare) or "_"
+    extended = "" if plain == name else f"; filename*=UTF-8''{quote(name, safe='')}"
+    return f'attachment; filename="{plain}"{extended}'
+
+
 class Download(FileResponse):
     """The result of a job, which counts as fetched once its last byte is sent."""
 
     def __init__(self, job: Job, media_type: str) -> None:
-        super().__init__(job.result, media_type=media_type, filename=job.result_name)
+        headers = {"Content-Disposition": disposition(job.result_name)}
+        super().__init__(job.result, headers=headers, media_type=media_type)
         self._job = job
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +86,7 @@ class Download(FileResponse):
         there = [part for part in parts if _is_there(part, size)]
         if parts and not there and "if-range" not in asked:
             words = f"the picture has {size} bytes, and none of what was asked for"
-            answer = error_answer(416, "range", words, {"Content-Range": f"bytes */{size}"})
+            answer = error_answer("range", words, {"Content-Range": f"bytes */{size}"})
             await answer(scope, receive, send)
             return
         ends = any(first is None or last is None or last >= size - 1 for first, last in there)

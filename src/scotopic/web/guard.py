@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scotopic.web.headers import API_HEADERS, PAGE_HEADERS
+from scotopic.web.refusal import error_answer
 
 _TOLD = 80
 """Characters of a header that are repeated in a refusal."""
@@ -65,8 +65,7 @@ class Guard:
 
         why = self._refusal(to_api, Headers(scope=scope))
         if why:
-            answer = JSONResponse({"error": {"code": "foreign", "words": why}}, 403)
-            await answer(scope, receive, send_with_headers)
+            await error_answer("foreign", why)(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 

@@ -18,10 +18,10 @@ def check_body(request: Request, limit: int) -> None:
     """Raise RefusalError for a body that will not do, before it is sent."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != BODY_TYPE:
-        raise RefusalError(415, "type", f"send the file itself as {BODY_TYPE}, got {kind or 'no type'}")
+        raise RefusalError("type", f"send the file itself as {BODY_TYPE}, got {kind or 'no type'}")
     coding = request.headers.get("content-encoding", "").strip().lower()
     if coding not in ("", "identity"):
-        raise RefusalError(415, "type", f"send the file as it is, without Content-Encoding: got {coding}")
+        raise RefusalError("type", f"send the file as it is, without Content-Encoding: got {coding}")
     told_length = request.headers.get("content-length")
     if told_length is not None and int(told_length) > limit:
         raise _too_large(limit)
@@ -29,7 +29,7 @@ def check_body(request: Request, limit: int) -> None:
 
 def _too_large(limit: int) -> RefusalError:
     return RefusalError(
-        413, "too-large", f"the file is larger than the {limit >> 20} MiB that this computer takes"
+        "too-large", f"the file is larger than the {limit >> 20} MiB that this computer takes"
     )
 
 
@@ -59,14 +59,14 @@ async def receive(request: Request, job: Job, line: Line) -> None:
             f"less than {limits.least_bytes / 1e3:.0f} kB came in {limits.stalled_s:.0f} s, or the server stops: "
             "send the file again"
         )
-        raise RefusalError(408, "stalled", words, {"Connection": "close"}) from error
+        raise RefusalError("stalled", words, {"Connection": "close"}) from error
     except ClientDisconnect as error:
         # Nobody will read this; it ends the request in order.
-        raise RefusalError(400, "broken-off", "the upload broke off") from error
+        raise RefusalError("broken-off", "the upload broke off") from error
     except OSError as error:
         raise NoRoomError.by(error) from error
     if not size:
-        raise RefusalError(400, "empty", "the body is empty: send the RAW file as it is")
+        raise RefusalError("empty", "the body is empty: send the RAW file as it is")
 
 
 def _write(file: FileIO, piece: bytes, line: Line) -> None:

@@ -15,6 +15,29 @@ RETRY_S = 15
 """About what a picture takes on a small computer."""
 
 
+STATUS_OF = {
+    "empty": 400,
+    "broken-off": 400,
+    "malformed": 400,
+    "foreign": 403,
+    "gone": 404,
+    "not-found": 404,
+    "method": 405,
+    "stalled": 408,
+    "not-done": 409,
+    "failed": 409,
+    "too-large": 413,
+    "type": 415,
+    "range": 416,
+    "setting": 422,
+    "line-full": 429,
+    "internal": 500,
+    "busy": 503,
+    "disk": 507,
+}
+"""Of each code of an error. A picture that failed has codes of its own (`work.FAULTS`), told with 409."""
+
+
 class ErrorWords(BaseModel):
     """What went wrong, for programs and for people."""
 
@@ -31,18 +54,22 @@ class ErrorAnswer(BaseModel):
 class RefusalError(ScotopicError):
     """A request that is answered with an HTTP status and words."""
 
-    def __init__(self, status: int, code: str, words: str, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, code: str, words: str, headers: dict[str, str] | None = None, *, status: int | None = None
+    ) -> None:
+        """`status`: where it is not the code's own."""
         super().__init__(words)
-        self.status, self.code, self.headers = status, code, headers
+        self.code, self.headers = code, headers
+        self.status = STATUS_OF[code] if status is None else status
 
     def answer(self) -> JSONResponse:
         """As every error is answered."""
-        return error_answer(self.status, self.code, str(self), self.headers)
+        return JSONResponse({"error": {"code": self.code, "words": str(self)}}, self.status, self.headers)
 
 
-def error_answer(status: int, code: str, words: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def error_answer(code: str, words: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """An error as every one is answered."""
-    return JSONResponse({"error": {"code": code, "words": words}}, status, headers)
+    return RefusalError(code, words, headers).answer()
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -61,7 +88,22 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         503: "so many connections are open that no other is taken",
         507: "no room on the disk",
     }
-    return {s: {"model": ErrorAnswer, "description": meaning[s]} for s in (403, 503, *statuses)}
+    again = header("Retry-After", "In so many seconds.", kind="integer")
+    told = {
+        416: header("Content-Range", "How long the picture is: bytes */LENGTH."),
+        429: again,
+        503: again,
+        507: again,
+    }
+    return {
+        s: {"model": ErrorAnswer, "description": meaning[s], "headers": told.get(s, {})}
+        for s in (403, 503, *statuses)
+    }
+
+
+def header(name: str, words: str, *, kind: str = "string", always: bool = True) -> dict[str, Any]:
+    """A header of an answer, for its description."""
+    return {name: {"description": words, "required": always, "schema": {"type": kind}}}
 
 
 def refusal_of(error: ScotopicError) -> RefusalError:
@@ -70,12 +112,12 @@ def refusal_of(error: ScotopicError) -> RefusalError:
         case RefusalError():
             return error
         case GoneError():
-            return RefusalError(404, "gone", str(error))
+            return RefusalError("gone", str(error))
         case LineFullError():
-            return RefusalError(429, "line-full", str(error), {"Retry-After": str(RETRY_S)})
+            return RefusalError("line-full", str(error), {"Retry-After": str(RETRY_S)})
         case NoRoomError():
-            return RefusalError(507, "disk", str(error), {"Retry-After": str(RETRY_S)})
+            return RefusalError("disk", str(error), {"Retry-After": str(RETRY_S)})
         case SettingsError():
-            return RefusalError(422, "setting", str(error))
+            return RefusalError("setting", str(error))
         case _:
-            return RefusalError(409, "failed", str(error))
+            return RefusalError("failed", str(error))

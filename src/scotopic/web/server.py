@@ -18,10 +18,13 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scotopic.errors import ScotopicError, SettingsError
+from scotopic.signals import heeded
 from scotopic.version import __version__
 from scotopic.web.api import api_routes
 from scotopic.web.connection import Connection, Door, connections_for, raised_files
@@ -129,7 +132,8 @@ def _api_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> FastA
         openapi_url=None,
         redirect_slashes=False,
     )
-    app.include_router(api_routes(line))
+    routes = api_routes(line)
+    app.include_router(routes)
 
     @app.exception_handler(ScotopicError)
     async def refused(_request: Request, error: ScotopicError) -> JSONResponse:
@@ -138,15 +142,24 @@ def _api_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> FastA
     @app.exception_handler(RequestValidationError)
     async def wrong(_request: Request, error: RequestValidationError) -> JSONResponse:
         words = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
-        return error_answer(422, "setting", words)
+        return error_answer("setting", words)
 
-    @app.exception_handler(HTTPException)
-    async def other(_request: Request, error: HTTPException) -> JSONResponse:
-        return error_answer(error.status_code, "http", str(error.detail), dict(error.headers or {}))
+    @app.exception_handler(404)
+    async def nowhere(_request: Request, _error: HTTPException) -> JSONResponse:
+        return error_answer("not-found", f"there is no such address; {API}/ tells which there are")
+
+    @app.exception_handler(405)
+    async def otherwise(request: Request, _error: HTTPException) -> JSONResponse:
+        # Each route knows its own methods alone.
+        known = (route for route in routes.routes if isinstance(route, APIRoute))
+        methods = {m for r in known if r.matches(request.scope)[0] != Match.NONE for m in r.methods or ()}
+        allowed = ", ".join(sorted(methods))
+        words = f"this address does not take {request.method}, but {allowed}"
+        return error_answer("method", words, {"Allow": allowed})
 
     @app.exception_handler(Exception)
     async def fault(_request: Request, _error: Exception) -> JSONResponse:
-        return error_answer(500, "internal", "a fault in scotopic: please report it")
+        return error_answer("internal", "a fault in scotopic: please report it")
 
     return app
 
@@ -220,13 +233,12 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
         def stop(number: int, frame: FrameType | None) -> None:
             # Through the loop, which sleeps otherwise.
             loop.call_soon_threadsafe(self.handle_exit, number, frame)
 
-        before = {number: signal.signal(number, stop) for number in numbers}
+        before = {number: signal.signal(number, stop) for number in heeded()}
         try:
             yield
         finally:

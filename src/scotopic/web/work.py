@@ -137,7 +137,7 @@ def main(folder: Path, device: str) -> None:
                 lambda share: tell(stage="develop" if share >= 1 else "network", share=share),
             )
             code = code_of(outcome.fault) if outcome.error else ""
-            if code == "not-raw" and job.source.read_bytes()[:2] == _JPEG:
+            if code == "not-raw" and is_jpeg(job.source):
                 code = "jpeg"
             tell(status=outcome.status, facts=outcome.facts, code=code, error=outcome.error)
         except ScotopicError as error:
@@ -147,7 +147,17 @@ def main(folder: Path, device: str) -> None:
 _JPEG = b"\xff\xd8"
 """How a JPEG begins: what phones hand over in place of a RAW file."""
 
-_CODES = {
+
+def is_jpeg(path: Path) -> bool:
+    """Whether the file begins so; one that is gone meanwhile does not."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_JPEG)) == _JPEG
+    except OSError:
+        return False
+
+
+FAULTS = {
     "NotRawError": "not-raw",
     "DamagedFileError": "truncated",
     "TooSmallError": "too-small",
@@ -171,7 +181,7 @@ def code_of(fault: str) -> str:
     """
     kind = getattr(errors, fault, None)
     names = [fault, *(parent.__name__ for parent in getattr(kind, "__mro__", ()))]
-    return next((_CODES[name] for name in names if name in _CODES), "failed")
+    return next((FAULTS[name] for name in names if name in FAULTS), "failed")
 
 
 def _listen(tasks: queue.Queue[dict[str, Any]], folder: Path) -> None:

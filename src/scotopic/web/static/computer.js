@@ -91,7 +91,7 @@ export class Computer {
   async render({ id, which, settings, view, outWidth, outHeight, serial }) {
     const picture = this.pictures.get(id);
     const result = await this.result(picture, which, settings);
-    if (!this.pictures.has(id)) return;
+    if (this.pictures.get(id) !== picture) return;
     const canvas = document.createElement("canvas");
     canvas.width = outWidth;
     canvas.height = outHeight;
@@ -137,9 +137,10 @@ export class Computer {
   async close({ id }) {
     const picture = this.pictures.get(id);
     if (!picture) return;
+    // Now: while the computer is told of it, the picture may be opened anew.
+    this.pictures.delete(id);
     await this.giveUp(picture);
     for (const result of Object.values(picture.results)) result.bitmap?.close();
-    this.pictures.delete(id);
   }
 
   // ---- one job

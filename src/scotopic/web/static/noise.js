@@ -13,17 +13,16 @@ const GREEN = 1;
  */
 export function estimate(mosaic, constants) {
   const blocks = allBlocks(mosaic, constants);
-  const smoothed = smoothing(mosaic, constants);
   const warnings = [];
   const told = mosaic.noise && { source: "the file's NoiseProfile tag", ...mosaic.noise };
   for (const stated of [told, fromTable(mosaic, constants)]) {
     if (!stated) continue;
-    const against = contradiction(blocks, smoothed, stated, constants);
+    const against = contradiction(mosaic, blocks, stated, constants);
     if (!against) return { profile: stated, warning: warnings.join("; ") };
     warnings.push(against);
   }
   if (warnings.length) warnings.push("measured noise is used");
-  return { profile: blindFit(mosaic, blocks, smoothed, constants), warning: warnings.join("; ") };
+  return { profile: blindFit(mosaic, blocks, constants), warning: warnings.join("; ") };
 }
 
 /** What published calibrations say of this camera at this ISO; null where they do not know it. */
@@ -36,7 +35,7 @@ export function fromTable(mosaic, constants) {
   if (!camera) return null;
   // The same camera writes 12 or 14 bits.
   const scale = 2 ** Math.round(Math.log2((mosaic.white + 1) / (camera.whiteDn + 1)));
-  const span = mosaic.white - meanOf(mosaic.black.flat());
+  const span = spanOf(mosaic);
   const shot = (between(camera.iso, camera.gain, iso) * scale) / span;
   const readStd = between(camera.iso, camera.readStd, iso) * scale;
   const read = (readStd ** 2 + constants.noise.quantisationVarianceDn2) / span ** 2;
@@ -44,15 +43,14 @@ export function fromTable(mosaic, constants) {
 }
 
 /** Fit variance = shot * x + read to the flattest blocks of the picture, all colours alike. */
-export function blindFit(mosaic, blocks, smoothed, constants) {
+export function blindFit(mosaic, blocks, constants) {
   const k = constants.noise;
-  const span = mosaic.white - meanOf(mosaic.black.flat());
-  const quantum = k.quantisationVarianceDn2 / span ** 2;
+  const quantum = quantumOf(mosaic, k);
   const source = "measured on the picture";
-  if (blocks.mean.length < k.blocksMin) return profile(1 / span, quantum, source);
+  if (blocks.mean.length < k.blocksMin) return profile(1 / spanOf(mosaic), quantum, source);
   let [shot, read] = fitLine(...flatPoints(blocks, k), k);
   if (mosaic.iso && mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
-  const told = Math.max(1, constants.smoothed.slowShare * smoothed);
+  const told = Math.max(1, constants.smoothed.slowShare * blocks.smoothed);
   return profile(Math.max(shot * told, k.shotMin), Math.max(read * told, quantum), source);
 }
 
@@ -60,13 +58,16 @@ export function blindFit(mosaic, blocks, smoothed, constants) {
  * The variance that the picture's flattest blocks show over what a profile says of them; null where there are
  * too few to say, or where the picture shows more, but as texture does.
  */
-export function shownOverStated(blocks, smoothed, stated, constants) {
+export function shownOverStated(mosaic, blocks, stated, constants) {
   const k = constants.noise;
   const { mean, variance } = blocks;
   if (mean.length < k.blocksMin) return null;
   const shot = meanOf(stated.shot);
   const read = meanOf(stated.read);
-  const relative = variance.map((v, i) => Math.max(v / (shot * Math.max(mean[i], 0) + read), k.shownLeast));
+  // Both may be none: a picture of a simulator, black clipped at 0, a profile that says so. They agree then.
+  const least = k.shownLeast * quantumOf(mosaic, k);
+  const said = mean.map((x) => Math.max(shot * Math.max(x, 0) + read, least));
+  const relative = variance.map((v, i) => Math.max(Math.max(v, least) / said[i], k.shownLeast));
   let lowest = Infinity;
   let spread = 0;
   for (const group of groups(mean, k.bins)) {
@@ -76,22 +77,32 @@ export function shownOverStated(blocks, smoothed, stated, constants) {
     lowest = low;
     spread = quantile(sorted, 3 * k.flatQuantile) / low;
   }
-  const factor = (lowest / k.flatFactor) * smoothed;
+  const factor = (lowest / k.flatFactor) * blocks.smoothed;
   return factor > k.disagreement && spread > k.textureSpread ? null : factor;
 }
 
-function contradiction(blocks, smoothed, stated, constants) {
+function contradiction(mosaic, blocks, stated, constants) {
   const { disagreement } = constants.noise;
-  const factor = shownOverStated(blocks, smoothed, stated, constants);
+  const factor = shownOverStated(mosaic, blocks, stated, constants);
   if (factor === null || (factor >= 1 / disagreement && factor <= disagreement)) return "";
   const times = (1 / factor).toPrecision(2);
   return `${stated.source} gives ${times} times the variance that the picture shows`;
 }
 
-/** Mean and noise variance of the blocks of all colours ({mean, variance}); of X-Trans, of green squares. */
+/** The sensor's range in DN. */
+const spanOf = (mosaic) => mosaic.white - meanOf(mosaic.black.flat());
+
+/** The variance of rounding to whole DN. */
+const quantumOf = (mosaic, k) => k.quantisationVarianceDn2 / spanOf(mosaic) ** 2;
+
+/**
+ * Mean and noise variance of the blocks of all colours, of X-Trans of green squares, and how far smoothing hides the noise
+ * ({mean, variance, smoothed}).
+ */
 export function allBlocks(mosaic, constants) {
   const k = constants.noise;
-  return mosaic.cfa.length > 2 ? squareStatistics(mosaic, k) : blockStatistics(mosaic, k);
+  const found = mosaic.cfa.length > 2 ? squareStatistics(mosaic, k) : blockStatistics(mosaic, k);
+  return { ...found, smoothed: smoothing(mosaic, constants) };
 }
 
 /**

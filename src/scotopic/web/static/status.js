@@ -7,7 +7,9 @@ export function cameraLine(info) {
   if (!info) return "";
   const make = info.make ?? "";
   const model = info.model ?? "";
-  const camera = model.toLowerCase().startsWith(make.toLowerCase()) ? model : `${make} ${model}`.trim();
+  // Models begin with the maker's name, not with all that its company is called: NIKON CORPORATION, NIKON D850.
+  const [maker] = make.trim().toLowerCase().split(/\s+/);
+  const camera = model.toLowerCase().startsWith(maker) ? model : `${make} ${model}`.trim();
   const size = info.megapixels > 0
     ? say("megapixels", { count: number(info.megapixels, info.megapixels < 10 ? 1 : 0) })
     : "";
