@@ -357,7 +357,9 @@ def test_the_memory_of_a_decoder_is_nobodys_to_look_into():
         "import ctypes, os, resource; from scotopic.sandbox.limits import Limits, bind; bind(Limits(), os.getppid())\n"
         "print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), *resource.getrlimit(resource.RLIMIT_CORE))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert done.stdout.split() == ["0", "0", "0"]
 
 

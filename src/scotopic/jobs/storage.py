@@ -36,6 +36,8 @@ class RemoteJob:
     """What changes when the source does, as its storage tells."""
     sidecars: tuple[str, ...] = ()
     """Addresses of what editors have put beside a source that is not on this machine's disks."""
+    anew: bool = False
+    """Of its result nothing is left but the name, which may be replaced as long as that is so."""
 
     @property
     def name(self) -> str:
@@ -221,7 +223,10 @@ def address(words: str) -> str:
 
 
 def existing(output: str) -> dict[str, int]:
-    """The addresses of all that is below a folder, and its sizes. Raises WriteError where it cannot be looked at."""
+    """The addresses of all that is below a folder, and its sizes (-1 where the storage does not tell them).
+
+    Raises WriteError where it cannot be looked at.
+    """
     files, where = _system(output)
     with _told(WriteError, output, "cannot be looked at"):
         try:
@@ -229,8 +234,8 @@ def existing(output: str) -> dict[str, int]:
         except FileNotFoundError:
             return {}
         # Of a place that is a file fsspec tells nothing.
-        sizes = {path: (info or files.info(path)).get("size") or 0 for path, info in found.items()}
-    return {files.unstrip_protocol(path): size for path, size in sizes.items()}
+        sizes = {path: (info or files.info(path)).get("size") for path, info in found.items()}
+    return {files.unstrip_protocol(path): -1 if size is None else size for path, size in sizes.items()}
 
 
 def exists(target: str) -> bool:
@@ -239,6 +244,25 @@ def exists(target: str) -> bool:
     with _told(WriteError, target, "cannot be looked at"):
         files.invalidate_cache()
         return bool(files.exists(where))
+
+
+def is_made(target: str) -> bool:
+    """Whether a result is there now; one of 0 bytes is none. Raises WriteError where that cannot be told."""
+    files, where = _system(target)
+    with _told(WriteError, target, "cannot be looked at"):
+        files.invalidate_cache()
+        try:
+            return bool(files.size(where) != 0)
+        except FileNotFoundError:
+            return False
+
+
+def seems_made(target: str) -> bool:
+    """The same as far as the storage tells."""
+    try:
+        return is_made(target)
+    except ScotopicError:
+        return False
 
 
 def local_path(words: str) -> Path | None:
@@ -257,15 +281,7 @@ def item_of(job: RemoteJob) -> Item:
     """As journals know a file: on a disk by its path, as runs of one machine do, elsewhere by its address."""
     source, target = local_path(job.source), local_path(job.target)
     photo = Photo.at(source) if source is not None else Photo(job.source, None, job.state)
-    return Item(photo, absolute(target) if target is not None else job.target)
-
-
-def seems_there(target: str) -> bool:
-    """Whether a result is there, as far as the storage tells."""
-    try:
-        return exists(target)
-    except ScotopicError:
-        return False
+    return Item(photo, absolute(target) if target is not None else job.target, job.target)
 
 
 def reached(job: RemoteJob, what: Literal["read", "write"]) -> bool:
@@ -299,6 +315,9 @@ def at_hand(job: RemoteJob) -> Iterator[tuple[Path, Path]]:
     Raises ReadError where it cannot be copied.
     """
     source, target = local_path(job.source), local_path(job.target)
+    if source is not None and target is not None:
+        yield source, target
+        return
     with tempfile.TemporaryDirectory(prefix="scotopic-") as scratch:
         if source is None:
             source = Path(scratch) / job.name
