@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -70,6 +71,15 @@ def test_a_bucket_is_laid_out_as_a_folder_is(far):
     ]
     (single,) = laid_out("memory://bucket/B/IMG_2.dng")
     assert single.target == "memory:///out/IMG_2-scotopic.jpg"
+
+
+@pytest.mark.parametrize("source", ["memory://bucket/B", "memory://bucket/B/IMG_2.dng"])
+def test_a_folder_may_have_a_dot_however_many_photos_there_are(far, source):
+    named = source.endswith(".dng")
+    expected = pytest.raises(SettingsError, match="no picture format") if named else nullcontext()
+    with expected:
+        (job,) = laid_out(source, output="memory://out/results.2026")
+        assert job.target == "memory:///out/results.2026/IMG_2-scotopic.jpg"
 
 
 def test_what_is_named_twice_is_done_once(far, tmp_path):

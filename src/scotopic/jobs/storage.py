@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, how_to_get
-from scotopic.files import is_there, opened
+from scotopic.files import is_of_photos, is_there, opened
 from scotopic.folders import takes_files
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.layout import Names, check_apart, find_files, is_of_photos, is_one_picture, named_format
+from scotopic.jobs.layout import Names, check_apart, find_files, is_one_picture, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
 from scotopic.jobs.resume import Item
 from scotopic.write import OR_SKIP, refusal
@@ -51,6 +51,8 @@ class _Found:
 
     photo: Photo
     folder: Path
+    named: bool
+    """Whether it was named itself."""
     sidecars: tuple[str, ...] = ()
 
     def job(self, target: str) -> RemoteJob:
@@ -92,7 +94,7 @@ def lay_out(
     with _told(WriteError, output, "cannot be looked at"):
         is_folder = files.isdir(where)
     if not is_folder:
-        single = len(found) == 1 and found[0].folder == Path()
+        single = len(found) == 1 and found[0].named
         there = home is not None and is_there(home)
         named = named_format(PurePosixPath(where), kind, len(found), single=single, there=there)
         if named is not None:
@@ -116,7 +118,9 @@ def _near(paths: list[Path], enhanced: bool) -> list[_Found]:
     except ReadError:
         # Elsewhere there may be some.
         return []
-    return [_Found(Photo.at(source), source.parent.relative_to(base)) for source, base in files]
+    return [
+        _Found(Photo.at(source), source.parent.relative_to(base), named) for source, base, named in files
+    ]
 
 
 def _far(sources: list[str], enhanced: bool) -> list[_Found]:
@@ -138,7 +142,8 @@ def _far(sources: list[str], enhanced: bool) -> list[_Found]:
                 continue
             sidecars = _sidecars(path, infos if folder else _listed(files, path, beside))
             photo = Photo(files.unstrip_protocol(path), None, _state(info))
-            one = _Found(photo, Path(below).parent, tuple(map(files.unstrip_protocol, sidecars)))
+            beside_it = tuple(map(files.unstrip_protocol, sidecars))
+            one = _Found(photo, Path(below).parent, not folder, beside_it)
             found.setdefault(photo.file, one)
     return list(found.values())
 
@@ -206,7 +211,7 @@ def _said(error: BaseException) -> Iterator[str]:
 
 def _is_wanted(path: str, below: PurePosixPath, enhanced: bool) -> bool:
     # What ends so is an object store's mark of a folder, whatever that is called.
-    if path.endswith("/") or below.suffix.lower() not in RAW_SUFFIXES or not is_of_photos(below):
+    if path.endswith("/") or below.suffix.lower() not in RAW_SUFFIXES or not is_of_photos(*below.parts):
         return False
     # A look into each file would be a request each: the name must do.
     return enhanced or below.suffix.lower() != ".dng" or not below.stem.endswith("-scotopic")
