@@ -590,3 +590,21 @@ def test_a_first_machine_that_falls_silent_is_waited_for_and_then_told(monkeypat
         head.answers()
     monkeypatch.setattr("scotopic.jobs.joined.unanswered", lambda _: None)
     assert head.answers()
+
+
+def test_what_is_empty_is_no_result_of_an_actor_that_died(photos, played):
+    """A power cut had left the name, and the actor nothing more."""
+    deaths = [Died("the actor died")]
+
+    def treat(job: RemoteJob, _host: str) -> Answer:
+        if deaths:
+            raise deaths.pop()
+        return written(job)
+
+    (job, *_) = photos
+    path = local_path(job.target)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"")
+    played(treat)
+    outcomes_of([replace(job, anew=True)])
+    assert path.read_bytes() == b"a result"

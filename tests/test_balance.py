@@ -5,9 +5,9 @@ import pytest
 
 from conftest import SAMPLE
 from scotopic import colour
-from scotopic.balance import balanced, parse
+from scotopic.balance import balanced, parse, rebalanced
 from scotopic.develop import develop
-from scotopic.enhance import enhance
+from scotopic.enhance import enhance, finished
 from scotopic.errors import SettingsError
 from scotopic.frame import Linear
 from scotopic.read import read
@@ -102,3 +102,45 @@ def test_the_cameras_balance_changes_nothing():
 def test_what_is_no_balance_is_refused(text):
     with pytest.raises(SettingsError, match="white balance"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "gains", [np.array([4.0, 2.0, 3.0]), [4, 2, 3], (np.float32(4), 2, 3.0)], ids=["array", "list", "mixed"]
+)
+def test_gains_may_come_in_an_array(model, gains):
+    light = scene((1, 1, 1))
+    for found in (balanced(light, gains), rebalanced(light, gains)):
+        assert found.wb == (2.0, 1.0, 1.5)
+        assert all(type(gain) is float for gain in found.wb)
+    mosaic = read(SAMPLE)
+    mosaic = mosaic.with_changes(data=mosaic.data[:64, :64])
+    by_array, by_tuple = (finished(mosaic, model, ratio=4, wb=wb).data for wb in (gains, (4, 2, 3)))
+    assert np.array_equal(by_array, by_tuple)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        None,
+        "warm",
+        "2,1,1.5",
+        2.0,
+        (1, 2),
+        (1, 2, 3, 4),
+        np.ones((3, 3)),
+        ("a", 1, 2),
+        (0, 1, 1),
+        (np.nan, 1, 1),
+    ],
+    ids=repr,
+)
+def test_what_is_no_balance_is_refused_in_words(model, choice):
+    with pytest.raises(SettingsError, match="white balance"):
+        balanced(scene((1, 1, 1)), choice)
+    with pytest.raises(SettingsError, match="white balance"):
+        finished(read(SAMPLE), model, wb=choice)
+
+
+def test_what_is_judged_from_light_is_not_for_a_picture_without():
+    with pytest.raises(SettingsError, match="judged from enhanced light"):
+        rebalanced(read(SAMPLE), "auto")

@@ -26,6 +26,7 @@ from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import DatasetError, DiskFullError, SettingsError
+from scotopic.evaluate.scenes import find_all
 from scotopic.frame import RGGB, X_TRANS, Mosaic
 from scotopic.models import sha256
 from scotopic.noise import estimate
@@ -788,6 +789,27 @@ def test_raws_are_found_loaded_and_take_the_place_of_their_jpegs(torch, tmp_path
     batch, hdr = CleanPhotos(found, 32, torch.device("cpu")).batch(2, seeded(torch, 0))
     assert hdr.all()
     assert torch.isfinite(batch).all()
+
+
+def test_hidden_files_and_previews_of_network_storage_are_no_photos_to_learn_from(torch, tmp_path):
+    from scotopic.train.datasets import find_photos
+    from scotopic.train.sources import _looks_like_pairs
+
+    for name in (
+        "a.jpg",
+        "._a.jpg",
+        "trip/b.jpg",
+        ".Trashes/c.jpg",
+        "@eaDir/a.jpg/thumb.jpg",
+        "#recycle/short/d.jpg",
+    ):
+        path = tmp_path / ".photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    folder = tmp_path / ".photos"  # which is named, and so is meant
+    assert [p.relative_to(folder).as_posix() for p in find_photos(folder)] == ["a.jpg", "trip/b.jpg"]
+    assert not _looks_like_pairs(folder)
+    assert [p.name for p in find_all(folder)] == ["a.jpg"]
 
 
 def test_all_bad_photos_are_named_at_once(torch, tmp_path):

@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
+from typer.testing import CliRunner
 
 from conftest import SAMPLE
+from scotopic.cli import app
 from scotopic.cli_report import asked_to_stop
 from scotopic.dng.write import write_mosaic
 from scotopic.jobs.journal import NAME as JOURNAL
+from scotopic.metadata import Exif
 from scotopic.models import find
 from scotopic.sensor import expose, sony_a7s2
 
@@ -495,3 +498,32 @@ def test_a_run_that_only_found_results_spoils_no_resume(card, tmp_path):
     again = scotopic("enhance", card, "-o", out, "--resume")
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("done already") == 3
+
+
+def test_of_a_file_that_names_no_maker_or_hits_a_fault_info_tells_and_goes_on(tmp_path, photo, monkeypatch):
+    mosaic = expose(photo[:96, :128], sony_a7s2(800), 60, np.random.default_rng(0))
+    for name, make in (("a.dng", "\t"), ("b.dng", "SONY"), ("c.dng", "SONY"), ("d.dng", "SONY")):
+        write_mosaic(
+            tmp_path / name, mosaic.with_changes(make=make, exif=Exif({0x010F: make, 0x0110: "X"}, {}, {}))
+        )
+    plain = sys.modules["scotopic.read"].read
+    faults = {"b.dng": MemoryError(), "c.dng": KeyError("a fault")}
+
+    def read(path):
+        if path.name in faults:
+            raise faults[path.name]
+        return plain(path)
+
+    monkeypatch.setattr(sys.modules["scotopic.read"], "read", read)
+    told = CliRunner().invoke(app, ["info", str(tmp_path), "--json"])
+    assert told.exit_code == 1
+    a, b, c, d = map(json.loads, told.stdout.splitlines())
+    assert [row["status"] for row in (a, b, c, d)] == ["ok", "failed", "failed", "ok"]
+    assert "not enough memory" in b["error"]
+    assert "c.dng: a fault in scotopic (KeyError" in c["error"]
+    words = CliRunner().invoke(app, ["info", str(tmp_path / "a.dng"), str(tmp_path / "d.dng")])
+    assert words.exit_code == 0, words.output
+    assert [line.split()[1:] for line in words.stdout.splitlines() if "camera " in line] == [
+        ["?", "X"],
+        ["SONY", "X"],
+    ]

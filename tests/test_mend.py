@@ -175,3 +175,27 @@ def test_floats_with_values_below_black_are_as_they_are(rng):
     floats = (mosaic.data.astype(np.float32) - 512).astype(np.float32)
     as_floats = mosaic.with_changes(data=floats, black=np.zeros((2, 2)), white=15871.0, saturation=15871.0)
     assert mend.uncut(as_floats, sensor.noise_profile()) is as_floats
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.int32])
+def test_what_replaces_a_pixel_of_whole_numbers_is_rounded_and_not_cut(rng, kind):
+    data = rng.poisson(20, (400, 400)).astype(kind) + kind(500)
+    places = np.stack([np.arange(400), np.full(400, 200)], axis=1)
+    counts, floats = data.copy(), data.astype(np.float32)
+    for array in (counts, floats):
+        mend.replace_pixels(array, places, RGGB)
+    assert np.array_equal(counts[:, 200], np.rint(floats[:, 200]))
+    halves = floats[:, 200] % 1 == 0.5
+    assert halves.mean() > 0.1
+    assert counts[:, 200].mean() == pytest.approx(floats[:, 200].mean(), abs=0.1)
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=["Bayer", "X-Trans"])
+def test_what_is_bad_itself_replaces_nothing(rng, cfa):
+    """Two columns of one colour, side by side among those of it."""
+    data = rng.integers(500, 600, (60, 60)).astype(np.uint16)
+    bad = [(row, column) for row in range(60) for column in (20, 22)]
+    for place in bad:
+        data[place] = 16383
+    mend.replace_pixels(data, np.array(bad), cfa)
+    assert data[:, [20, 22]].max() < 600

@@ -337,3 +337,15 @@ def test_the_factor_of_flat_squares_is_what_a_draw_gives(rng):
     assert np.quantile(rows.mean(axis=1), noise.FLAT_QUANTILE) == pytest.approx(
         noise._SQUARE_FACTOR, rel=0.01
     )
+
+
+def test_no_camera_is_taken_for_noisier_than_its_iso_can_be(rng):
+    """What is more is texture that passes for noise; only where the ISO and the bits say so."""
+    ramp = np.repeat(np.linspace(0.05, 1, 512)[None, :, None], 256, axis=0).repeat(3, axis=2)
+    sensor = sony_a7s2(12800)
+    mosaic = expose(ramp, sensor, 20, rng).with_changes(make="", model="", noise=None)
+    true, most = sensor.noise_profile().shot[1], 100 * noise.SHOT_MAX_PER_ISO
+    assert true > 2 * most
+    assert noise.blind_fit(mosaic.with_changes(iso=100.0)).shot == (most,) * 3
+    assert noise.blind_fit(mosaic.with_changes(iso=None)).shot[1] == pytest.approx(true, rel=0.1)
+    assert noise.blind_fit(mosaic.with_changes(iso=12800.0)).shot[1] == pytest.approx(true, rel=0.1)

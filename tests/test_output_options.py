@@ -126,12 +126,20 @@ def test_results_in_a_folder_are_no_pictures_to_enhance(photo_file, kind):
 
 def test_results_are_taken_where_they_are_asked_for(photo_file):
     made = treated(photo_file, kind="dng").job.target
-    both = [(photo_file, photo_file.parent), (made, made.parent)]
+    both = [(photo_file, photo_file.parent, False), (made, made.parent, False)]
     assert sorted(find_files([photo_file.parent])) == sorted(both)
-    assert find_files([made], enhanced=False) == [(made, made.parent)]
+    assert find_files([made], enhanced=False) == [(made, made.parent, True)]
     told = CliRunner().invoke(app, ["info", str(made)])
     assert told.exit_code == 0
     assert "--again" in told.stdout
+
+
+def test_a_folder_may_have_a_dot_however_many_photos_there_are(photo_file, tmp_path):
+    out = tmp_path / "results.2026"
+    ((job,), kind) = lay_out(find_files([photo_file.parent]), out, None)
+    assert (job.target.parent, kind) == (out, "jpg")
+    with pytest.raises(SettingsError, match=r"no picture format called \.2026"):
+        lay_out(find_files([photo_file]), out, None)
 
 
 def test_a_place_that_cannot_be_written_is_said_before_any_work(photo_file):

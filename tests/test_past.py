@@ -129,7 +129,7 @@ def test_deleted_photos_and_previews_of_others_are_passed_by(tmp_path, rng):
     kept = taken(tmp_path / "card" / "DCIM" / "a.dng", MORNING, rng)
     for hidden in (".Trashes/501", ".Trash-1000/files", "@eaDir", "#recycle", "$RECYCLE.BIN"):
         taken(tmp_path / "card" / hidden / "b.dng", MORNING, rng)
-    assert [source for source, _ in find_files([tmp_path / "card"])] == [kept]
+    assert [found.source for found in find_files([tmp_path / "card"])] == [kept]
 
 
 JPEG, DNG = {"kind": "jpg"}, {"kind": "dng"}
@@ -514,7 +514,7 @@ def test_photos_that_are_named_through_a_link_are_the_same_photos(tmp_path, out,
     card, link = tmp_path / "card", tmp_path / "link"
     source = taken(card / "DSC1.dng", MORNING, rng)
     link.symlink_to(card)
-    assert find_files([link, card]) == [(link / "DSC1.dng", link)]
+    assert find_files([link, card]) == [(link / "DSC1.dng", link, False)]
     # Links to files, hard ones too, are photos of their own.
     (card / "DSC2.dng").symlink_to(source)
     (card / "DSC3.dng").hardlink_to(source)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scotopic import run
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.scenes import load_all
@@ -332,6 +333,18 @@ def test_threads_that_share_models_open_each_once():
     assert len(set(map(id, opened))) == 1
 
 
+def test_models_take_the_threads_they_are_given(monkeypatch):
+    plain, told = run.open_runtime, []
+
+    def open_runtime(graph, device, threads):
+        told.append(threads)
+        return plain(graph, device, threads)
+
+    monkeypatch.setattr(run, "open_runtime", open_runtime)
+    Models(device="cpu", threads=2).open("bayer")
+    assert told == [2]
+
+
 def test_models_that_have_opened_one_are_pickled_without_it():
     models = Models("bayer-fast", device="cpu")
     first = models.open("bayer")
@@ -349,5 +362,7 @@ def test_unknown_models_devices_and_tiles_are_refused(model, dark):
     for threads in (0, -1, 1.5):
         with pytest.raises(SettingsError, match=f"threads {threads}"):
             Model("bayer-fast", threads=threads)
+        with pytest.raises(SettingsError, match=f"threads {threads}"):
+            Models(threads=threads)
     with pytest.raises(SettingsError, match="multiples of 32"):
         model.run(dark.data, graph_inputs(dark, plan(dark, ratio=1)), tile=100)

@@ -23,9 +23,9 @@ from conftest import ROOT
 from scotopic.develop import develop
 from scotopic.enhance import enhance
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
+from scotopic.files import NOT_PHOTOS
 from scotopic.frame import RGGB, X_TRANS
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.layout import NOT_PHOTOS
 from scotopic.models import OPTIONAL, find, with_optional
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2

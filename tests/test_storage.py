@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -21,9 +23,10 @@ from scotopic.dng.write import write_mosaic  # noqa: E402
 from scotopic.errors import ReadError, SettingsError, WriteError  # noqa: E402
 from scotopic.jobs import storage  # noqa: E402
 from scotopic.jobs.actor import Actor, Terms  # noqa: E402
-from scotopic.jobs.cluster import treat_remote  # noqa: E402
+from scotopic.jobs.cluster import RemoteOutcome, treat_remote  # noqa: E402
 from scotopic.jobs.journal import NAME, Journal, settings_in_words  # noqa: E402
 from scotopic.jobs.past import Past  # noqa: E402
+from scotopic.jobs.resume import Item  # noqa: E402
 from scotopic.jobs.session import Session  # noqa: E402
 from scotopic.jobs.worker import ModelChoice  # noqa: E402
 from scotopic.sensor import expose, sony_a7s2  # noqa: E402
@@ -68,6 +71,15 @@ def test_a_bucket_is_laid_out_as_a_folder_is(far):
     ]
     (single,) = laid_out("memory://bucket/B/IMG_2.dng")
     assert single.target == "memory:///out/IMG_2-scotopic.jpg"
+
+
+@pytest.mark.parametrize("source", ["memory://bucket/B", "memory://bucket/B/IMG_2.dng"])
+def test_a_folder_may_have_a_dot_however_many_photos_there_are(far, source):
+    named = source.endswith(".dng")
+    expected = pytest.raises(SettingsError, match="no picture format") if named else nullcontext()
+    with expected:
+        (job,) = laid_out(source, output="memory://out/results.2026")
+        assert job.target == "memory:///out/results.2026/IMG_2-scotopic.jpg"
 
 
 def test_what_is_named_twice_is_done_once(far, tmp_path):
@@ -331,14 +343,97 @@ def journal_of(place: Path, *, resume: bool = True) -> Journal:
     return Journal(place, settings_in_words(Settings(), None), resume=resume)
 
 
-def resumed(jobs: list[storage.RemoteJob], place: Path, output: str) -> list[tuple[str, str]]:
+def ended_of(jobs: list[storage.RemoteJob], place: Path, output: str) -> list[RemoteOutcome]:
     """What becomes of files whose results are there: no cluster is needed to tell."""
     with journal_of(place) as journal:
-        ended = treat_remote(jobs, output, Settings(), None, journal)
-        return [(outcome.status, outcome.error) for outcome in ended]
+        return list(treat_remote(jobs, output, Settings(), None, journal))
 
 
-def test_a_replaced_object_is_told_as_changed_when_a_run_goes_on(far, tmp_path):
+def resumed(jobs: list[storage.RemoteJob], place: Path, output: str) -> list[tuple[str, str]]:
+    return [(outcome.status, outcome.error) for outcome in ended_of(jobs, place, output)]
+
+
+def handed_over(
+    jobs: list[storage.RemoteJob], place: Path, output: str, monkeypatch, settings: Settings | None = None
+) -> list[storage.RemoteJob]:
+    """What a cluster would be given."""
+    given: list[storage.RemoteJob] = []
+
+    class Given:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def run(self, jobs: list[storage.RemoteJob]) -> Iterator[RemoteOutcome]:
+            given.extend(jobs)
+            yield from ()
+
+        def __enter__(self) -> Given:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr("scotopic.jobs.cluster.Cluster", Given)
+    with journal_of(place) as journal:
+        assert list(treat_remote(jobs, output, settings or Settings(), None, journal)) == []
+    return given
+
+
+@pytest.mark.parametrize("begun_only", [False, True])
+@pytest.mark.parametrize("choices", [{}, {"skip_existing": True}, {"overwrite": True}])
+def test_a_result_that_a_power_cut_left_empty_is_made_anew_by_a_cluster_too(
+    tmp_path, monkeypatch, choices, begun_only
+):
+    card, out = tmp_path / "card", tmp_path / "out"
+    card.mkdir()
+    out.mkdir()
+    for name in ("a", "b"):
+        (card / f"{name}.arw").write_bytes(b"a photo")
+        (out / f"{name}-scotopic.jpg").write_bytes(b"")
+    jobs = laid_out(str(card), output=str(out))
+    with journal_of(out / NAME) as journal:
+        # Of the other nothing is known: whoever made it, it is kept.
+        item = storage.item_of(jobs[0])
+        if begun_only:
+            journal.note("started", item.file, item.output, **item.state(), was_there=False, process=1)
+        else:
+            journal.note("done", item.file, item.output, **item.state())
+    if not choices:
+        (outcome,) = ended_of(jobs[1:], out / NAME, str(out))
+        assert outcome.fault == "FileExistsRefusal"
+    given = handed_over(
+        jobs[: 2 if "overwrite" in choices else 1], out / NAME, str(out), monkeypatch, Settings(**choices)
+    )
+    assert given[0] == replace(jobs[0], anew=True)
+    assert given[1:] == (jobs[1:] if "overwrite" in choices else [])
+
+
+def test_what_is_left_of_a_result_is_replaced_as_long_as_it_is_empty(far, tmp_path):
+    """On a disk and elsewhere; what another has written there meanwhile is kept."""
+    source = tmp_path / "card" / "IMG_2.dng"
+    source.parent.mkdir()
+    source.write_bytes(far.cat("/bucket/B/IMG_2.dng"))
+    actor = actor_here()
+    for place in ("memory://out", str(tmp_path / "out")):
+        (job,) = laid_out(str(source), output=place)
+        path = storage.local_path(job.target)
+        target = path if path is not None else "/out/IMG_2-scotopic.jpg"
+        pipe = far.pipe if path is None else lambda path, content: path.write_bytes(content)
+        cat = far.cat if path is None else Path.read_bytes
+        if path is not None:
+            path.parent.mkdir()
+        pipe(target, b"")
+        assert not storage.is_made(job.target)
+        assert actor.treat(job).fault == "FileExistsRefusal"
+        assert actor.treat(replace(job, anew=True)).error == ""
+        assert len(cat(target)) > 0
+        pipe(target, b"another's")
+        assert storage.is_made(job.target)
+        assert actor.treat(replace(job, anew=True)).fault == "FileExistsRefusal"
+        assert cat(target) == b"another's"
+
+
+def test_a_replaced_object_is_told_as_changed_when_a_run_goes_on(far, tmp_path, monkeypatch):
     place, target = tmp_path / "j.jsonl", "memory:///out/IMG_2-scotopic.jpg"
     (job,) = laid_out("memory://bucket/B/IMG_2.dng")
     far.pipe("/out/IMG_2-scotopic.jpg", b"a result")
@@ -349,8 +444,8 @@ def test_a_replaced_object_is_told_as_changed_when_a_run_goes_on(far, tmp_path):
     assert status == "failed"
     assert "has changed since" in words
     far.pipe("/out/IMG_2-scotopic.jpg", b"")
-    (status, words), *_ = resumed([job], place, "memory://out")
-    assert "exists already" in words
+    (anew,) = handed_over([job], place, "memory://out", monkeypatch)
+    assert anew == replace(job, anew=True)
 
 
 def test_runs_of_one_machine_and_of_a_cluster_go_on_with_each_others_work(tmp_path):
@@ -372,7 +467,7 @@ def test_runs_of_one_machine_and_of_a_cluster_go_on_with_each_others_work(tmp_pa
         item = storage.item_of(far[0])
         journal.note("done", item.file, item.output, **item.state())
     with journal_of(place) as journal:
-        assert Session(journal, Settings()).is_done(local)
+        assert Item.of(local).is_done(journal)
     other = [replace(far[0], source=storage.address(str(tmp_path / "other" / "a.arw")))]
     assert "exists already" in resumed(other, place, str(out))[0][1]
     (card / "a.arw").write_bytes(b"an edited photo")
@@ -393,3 +488,12 @@ def test_paths_and_addresses_of_this_machine_are_the_same(tmp_path):
     assert job.target in storage.existing(storage.address(str(tmp_path)))
     assert storage.local_path("memory://x/y") is None
     assert Path("x").absolute() == storage.local_path("x")
+
+
+def test_a_job_on_this_machines_disks_needs_no_folder_for_temporary_files(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    job = storage.RemoteJob(
+        storage.address(str(tmp_path / "a.dng")), storage.address(str(tmp_path / "a.jpg"))
+    )
+    with storage.at_hand(job) as places:
+        assert places == (tmp_path / "a.dng", tmp_path / "a.jpg")

@@ -7,6 +7,7 @@ import pytest
 
 from dng_files import opcode_list, polynomial, write
 from scotopic import read
+from scotopic.colour import srgb_to_linear
 from scotopic.errors import ReadError
 from scotopic.traditional import develop_traditional, truth_of
 
@@ -117,3 +118,18 @@ def test_the_truth_of_a_long_frame_is_that_of_the_mosaic_however_it_is_stored(
     wanted, got = (truth_of(path, kind).astype(int) for path in (plain, other))
     assert np.abs(got - wanted).max() < 0.012 * 65535
     assert np.abs((got - wanted).mean((0, 1))).max() < 0.001 * 65535
+
+
+def test_a_white_point_between_two_numbers_is_met_by_brightness(tmp_path):
+    """At 300 times of 12 bits there are a dozen numbers up to white, and LibRaw knows whole ones alone."""
+    whole, between = (4095 - BLACK) / 11.999, (4095 - BLACK) / 11.05
+    assert whole < 300 < between
+    tags = {50714: BLACK, 50717: 4095, 50728: (1.0, 1.0, 1.0)}
+    path = write(tmp_path / "a.dng", np.full(SIZE, BLACK + 3, np.uint16), tags=tags)
+    dark, bright = (
+        srgb_to_linear(
+            develop_traditional(path, read(path), ratio=ratio, bits=16).data[40:50, 40:50] / 65535
+        ).mean()
+        for ratio in (whole, between)
+    )
+    assert bright / dark == pytest.approx(between / whole, rel=0.03)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -420,3 +421,39 @@ def test_a_name_that_no_file_can_have_is_an_error_of_ours(tmp_path, name, overwr
     with pytest.raises(WriteError, match="nothing can have this name"):
         check_place(tmp_path / "yet to be made" / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_picture_is_on_the_disk_before_it_bears_its_name(tmp_path, monkeypatch, overwrite):
+    """Else a power cut leaves the name alone. What is brought there is open for writing, as Windows wants it."""
+    path, events, content = tmp_path / "a.jpg", [], encode(picture("jpg"), "jpg")
+    if overwrite:
+        path.write_bytes(b"before")
+    link, move, sync = os.link, Path.replace, os.fsync
+
+    def synced(number):
+        fcntl = pytest.importorskip("fcntl")
+        assert fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+        events.append(("synced", os.fstat(number).st_ino, os.fstat(number).st_size))
+        sync(number)
+
+    def named(does):
+        def name(source, target):
+            state = Path(source).stat()
+            events.append(("named", state.st_ino, state.st_size))
+            return does(source, target)
+
+        return name
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "link", named(link))
+    monkeypatch.setattr(Path, "replace", named(move))
+    write(path, picture("jpg"), "jpg", overwrite=overwrite)
+    whole = path.stat().st_ino, len(content)
+    assert events == [("synced", *whole), ("named", *whole)]
+
+
+def test_what_does_not_go_into_a_format_is_refused_with_what_does():
+    for kind, bits in (("tiff", 16), ("jxl", 16), ("jpg", 8)):
+        with pytest.raises(SettingsError, match=rf"develop with bits={bits}$"):
+            encode(picture("png", 24 - bits), kind)

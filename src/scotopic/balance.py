@@ -71,11 +71,32 @@ def parse(text: str) -> Balance:
     return _checked((gains[0], gains[1], gains[2]))
 
 
+def given(choice: object) -> Balance:
+    """A balance as a caller gives it: by name, or gains as any three numbers in a row, such as an array.
+
+    Raises SettingsError for what is neither, and for gains out of range.
+    """
+    if isinstance(choice, str):
+        match choice:
+            case "camera" | "auto" | "daylight":
+                return choice
+    try:
+        gains = tuple(map(float, choice))  # type: ignore[call-overload]
+    except (TypeError, ValueError):
+        gains = ()
+    if len(gains) != 3:
+        raise SettingsError(
+            f'white balance {choice!r}: needed is "camera", "auto", "daylight", or three gains above 0, for R, G, B'
+        )
+    return _checked(gains)
+
+
 def balanced(linear: Linear, choice: Balance) -> Linear:
     """The same light with another white balance; `wb_source` says which.
 
     Raises SettingsError for gains out of range, and for "daylight" where the camera's colours are unknown.
     """
+    choice = given(choice)
     if choice != "auto":
         return rebalanced(linear, choice)
     found = of_the_brightest(linear)
@@ -87,13 +108,15 @@ def balanced(linear: Linear, choice: Balance) -> Linear:
 
 def rebalanced(captured: AnyCapture, choice: FixedBalance) -> AnyCapture:
     """The same for a picture in any state, whose light is not asked. Raises as `balanced`."""
-    match choice:
+    match given(choice):
         case "camera":
             return captured
         case "daylight":
             return captured.with_changes(wb=daylight(captured), wb_source="daylight")
-        case _:
-            return captured.with_changes(wb=_checked(choice), wb_source="given")
+        case "auto":
+            raise SettingsError('white balance "auto" is judged from enhanced light: use `balanced`')
+        case gains:
+            return captured.with_changes(wb=gains, wb_source="given")
 
 
 def daylight(capture: Capture) -> Gains:
@@ -150,7 +173,7 @@ def _block_means(data: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
 
 def _checked(gains: Gains) -> Gains:
     """Gains scaled so that green is 1; SettingsError for what cannot be gains."""
-    if len(gains) != 3 or not all(math.isfinite(g) and g > 0 for g in gains):
+    if not all(math.isfinite(g) and g > 0 for g in gains):
         raise SettingsError(f"white balance {gains}: three gains above 0 are needed, for R, G, B")
     scaled = (gains[0] / gains[1], 1.0, gains[2] / gains[1])
     if _within(scaled) != scaled:

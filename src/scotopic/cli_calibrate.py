@@ -83,7 +83,7 @@ def _calibrate(
     """`folder` is the one that the profile is installed in; None where it is not."""
     from scotopic.calibration.calibrate import calibrate
     from scotopic.calibration.page import HEADS, rows, write_page
-    from scotopic.calibration.profile import name_of
+    from scotopic.metadata import camera_in_words
     from scotopic.write import check_place, refusal
 
     page = output.with_suffix(".html") if output is not None else None
@@ -98,7 +98,8 @@ def _calibrate(
 
     def place_of(camera: tuple[str, str, str]) -> Path | None:
         make, model, serial = camera
-        return folder / f"{_file_name(name_of(make, model), serial)}.json" if folder is not None else None
+        name = _file_name(camera_in_words(make, model), serial)
+        return folder / f"{name}.json" if folder is not None else None
 
     def check_installing(camera: tuple[str, str, str]) -> None:
         # Before anything is measured or written: half of what was asked for helps nobody.
@@ -147,7 +148,7 @@ def _files(named: list[Path]) -> list[Path]:
             raise ReadError(f"{path}: there is no such file or folder; look at how it is spelt")
         if is_folder(path):
             find_files([path])
-    return [path for path, _ in find_files(named)] if named else []
+    return [found.source for found in find_files(named)] if named else []
 
 
 def _file_name(name: str, serial: str) -> str:

@@ -24,7 +24,7 @@ from scotopic.cli_options import (
     look_named,
 )
 from scotopic.cli_report import Overwrite, print_facts, told
-from scotopic.errors import ScotopicError, SettingsError, naming
+from scotopic.errors import SettingsError, naming
 from scotopic.files import is_there
 from scotopic.folders import ANOTHER_RESULTS, making
 
@@ -39,6 +39,7 @@ def info_command(
 ) -> None:
     """Say what RAW files hold and what enhance would do with them."""
 
+    from scotopic import batch
     from scotopic.calibration.apply import chosen
     from scotopic.enhance import plan, sensor_of
     from scotopic.exposure import check
@@ -52,7 +53,7 @@ def info_command(
         check(ratio, ev)
         profiles = chosen(profile)
         files = find_files(paths)
-    for source, _ in files:
+    for source, *_ in files:
         facts: dict[str, Any] = {"file": str(source), "status": "ok", "error": None}
         try:
             captured = read_sandboxed(source) if sandbox else read(source)
@@ -60,9 +61,13 @@ def info_command(
             with naming(source.name):
                 sensor_of(captured)
             facts |= describe(captured, plan(captured, ratio=ratio, ev=ev, profiles=profiles))
-        except ScotopicError as error:
+        except Exception as error:
+            # A fault of ours must not cost what is to be told of the other files.
             failed += 1
-            facts |= {"status": "failed", "error": str(error)}
+            facts |= {
+                "status": "failed",
+                "error": batch.failed(batch.Job(source, source), error, 0.0, {}).error,
+            }
         if as_json:
             typer.echo(json.dumps(facts))
         else:

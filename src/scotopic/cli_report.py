@@ -260,11 +260,13 @@ LINES_NAMED = 6
 
 def print_facts(facts: dict[str, Any]) -> None:
     """Tell what a file holds, for people."""
+    from scotopic.metadata import camera_in_words
+
     typer.echo(one_line(facts["file"]))
     if "width" in facts:
         shutter = facts["exposure_s"]
         time = "?" if not shutter else f"1/{1 / shutter:.0f} s" if shutter < 0.4 else f"{shutter:g} s"
-        typer.echo(f"  camera    {_camera(facts['make'] or '?', facts['camera'] or '?')}")
+        typer.echo(f"  camera    {camera_in_words(facts['make'] or '', facts['camera'] or '', '?')}")
         typer.echo(f"  taken at  {_iso(facts['iso'])}, {time}")
         typer.echo(f"  mosaic    {facts['width']} x {facts['height']}, {facts['cfa']}")
         if "black_dn" in facts:
@@ -300,11 +302,6 @@ def _taken_out(parts: list[str]) -> str:
         return "it tells the noise, there is nothing to take out"
     verb = "is" if len(parts) == 1 and not parts[0].endswith("s") else "are"
     return f"{' and '.join(filter(None, (', '.join(parts[:-1]), parts[-1])))} {verb} taken out"
-
-
-def _camera(make: str, model: str) -> str:
-    """Many models' names begin with their maker's."""
-    return model if model.casefold().startswith(make.split()[0].casefold()) else f"{make} {model}"
 
 
 def _iso(iso: float | None) -> str:

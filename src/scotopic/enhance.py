@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scotopic import exposure, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
+from scotopic.balance import given as given_balance
 from scotopic.calibration.apply import Profiles, alone, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
@@ -270,6 +271,7 @@ def finished(
     Raises SettingsError, beside what `enhance` raises, for a strength, look, white balance or colour
     space with a model of kind `srgb`: such a network has blended and developed already.
     """
+    wb = given_balance(wb)
     check_settings(model.card, strength, look, wb, space)
     check_output(look or default_look(space), space, bits)
     made = _planned(captured, plan_made, ratio, ev, again)

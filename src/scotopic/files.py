@@ -17,6 +17,15 @@ _KINDS = {
 }
 
 
+NOT_PHOTOS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN"})
+"""Folders of what network storage and Windows have put aside, previews and deleted files."""
+
+
+def is_of_photos(*names: str) -> bool:
+    """Whether no part of a path below a folder of photos is hidden (.Trashes, ._IMG_1.ARW) or among NOT_PHOTOS."""
+    return not any(name.startswith(".") or name in NOT_PHOTOS for name in names)
+
+
 def is_there(path: Path | str) -> bool:
     """Whether something has this name. Unlike `Path.exists`, a place that cannot be looked at (a network disk that has
     gone) and a name that no file can have are no error here."""

@@ -167,6 +167,19 @@ _FRAME = 8 + 3 * 6 + 2 * 12
 """Bytes of a block besides its tags: its head, three directories' own, two pointers."""
 
 
+def camera_in_words(make: str, model: str, unknown: str = "") -> str:
+    """A camera's name; many models' begin with their maker's. `unknown` stands for what the file does not say.
+
+    >>> camera_in_words("NIKON CORPORATION", "NIKON D850"), camera_in_words("SONY", "ILCE-7SM2")
+    ('NIKON D850', 'SONY ILCE-7SM2')
+    >>> camera_in_words(" ", "X", "?")
+    '? X'
+    """
+    maker, model = make.strip() or unknown, model.strip() or unknown
+    said_twice = maker and model.casefold().startswith(maker.split()[0].casefold())
+    return model if said_twice else f"{maker} {model}".strip()
+
+
 def _block(main: dict[int, Any], exif: dict[int, Any], gps: dict[int, Any]) -> bytes:
     """A TIFF of these directories and nothing else."""
     first = directory(main)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from scotopic.errors import DatasetError, ReadError
+from scotopic.files import is_of_photos
 from scotopic.frame import Mosaic
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.pairs_csv import PARTS, rows_of
@@ -320,7 +321,7 @@ def _missing(folder: Path) -> str:
 
 def _frames(folder: Path) -> dict[str, Path]:
     """The photos of a folder by name without ending: RAW files, and pictures that lie beside no RAW file."""
-    files = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and p.is_file()]
+    files = [p for p in sorted(folder.iterdir()) if is_of_photos(p.name) and p.is_file()]
     raws = {p.stem.casefold() for p in files if p.suffix.lower() in RAW_SUFFIXES}
     found: dict[str, Path] = {}
     for path in files:
@@ -367,7 +368,7 @@ def _named(folder: Path) -> list[tuple[Path, SidName]]:
     strange = [
         p.name
         for p, name in parsed
-        if name is None and p.suffix.lower() in RAW_SUFFIXES and not p.name.startswith(".")
+        if name is None and p.suffix.lower() in RAW_SUFFIXES and is_of_photos(p.name)
     ]
     if strange:
         raise DatasetError(

@@ -86,10 +86,7 @@ class Model:
     def __init__(
         self, name: str | Path = DEFAULT, *, device: str = "auto", threads: int | None = None
     ) -> None:
-        if threads is not None and (not isinstance(threads, Integral) or threads < 1):
-            raise SettingsError(
-                f"threads {threads} cannot be: give a whole number from 1 on, or None for one a core"
-            )
+        _check_threads(threads)
         self.card, self.pattern, graph = _unopened(name, device)
         if not is_packaged(self.card):
             side = -(-TRIAL_SIDE // self.card.size_multiple) * self.card.size_multiple
@@ -300,6 +297,13 @@ class Model:
             )
 
 
+def _check_threads(threads: int | None) -> None:
+    if threads is not None and (not isinstance(threads, Integral) or threads < 1):
+        raise SettingsError(
+            f"threads {threads} cannot be: give a whole number from 1 on, or None for one a core"
+        )
+
+
 def _unopened(name: str | Path, device: str) -> tuple[Card, Pattern, bytes]:
     """A model's card, its sensors' pattern and its verified graph. Raises what `Model` raises but for what shows only
     when the graph is opened."""
@@ -322,9 +326,15 @@ class Models:
     """
 
     def __init__(
-        self, name: str | Path | None = None, *, tier: Tier = "fast", device: str = "auto"
+        self,
+        name: str | Path | None = None,
+        *,
+        tier: Tier = "fast",
+        device: str = "auto",
+        threads: int | None = None,
     ) -> None:
-        self._name, self._tier, self._device = name, tier, device
+        _check_threads(threads)
+        self._name, self._tier, self._device, self._threads = name, tier, device, threads
         self._opened: dict[str, Model] = {}
         self._opening = Lock()
 
@@ -353,7 +363,7 @@ class Models:
         name = str(self._name or default_for(sensor, self._tier))
         with self._opening:
             if name not in self._opened:
-                self._opened[name] = Model(name, device=self._device)
+                self._opened[name] = Model(name, device=self._device, threads=self._threads)
             return self._opened[name]
 
 

@@ -137,7 +137,8 @@ def check_format(kind: Format, picture: Rendered) -> None:
     )
     if not fits:
         raise SettingsError(
-            f"{kind} is written with {' or '.join(map(str, depths))} bits a colour; got {picture.data.dtype}"
+            f"{kind} is written with {' or '.join(map(str, depths))} bits a colour; got {picture.data.dtype}: develop "
+            f"with bits={bits_of(kind, None, linear=False)}"
         )
     if kind == "jxl" and space_of(picture.icc) is None:
         raise SettingsError(
@@ -180,7 +181,8 @@ def place(
         raise unwritten(path, error, ANOTHER) from error
     try:
         fill(temporary)
-        with temporary.open("rb") as file:
+        # Windows brings to the disk only what may be written.
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         if may_replace(path, overwrite, replaces):
             temporary.replace(path)

@@ -24,6 +24,7 @@ from scotopic.calibration.packed import arrays_of, text_of
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.libraw import is_black_of_margin
+from scotopic.metadata import camera_in_words
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor
 from scotopic.write import place_bytes
 
@@ -133,7 +134,7 @@ class CameraProfile:
     @property
     def name(self) -> str:
         """The camera in words."""
-        return name_of(self.make, self.model)
+        return camera_in_words(self.make, self.model)
 
     def matches(self, mosaic: Mosaic) -> bool:
         """Whether the file comes from this camera; serial numbers count where both are known."""
@@ -250,13 +251,6 @@ class CameraProfile:
         whole = {"format": FORMAT, **plain, "settings": [asdict(s) for s in self.settings]}
         whole["patterns"] = base64.b64encode(packed.getvalue()).decode("ascii")
         return json.dumps(whole, indent=1) + "\n"
-
-
-def name_of(make: str, model: str) -> str:
-    """A camera in words; many models' names begin with their maker's."""
-    maker = make.split()[:1]
-    said_twice = maker and model.casefold().startswith(maker[0].casefold())
-    return model if said_twice else f"{make} {model}".strip()
 
 
 def serial_of(mosaic: Mosaic) -> str:

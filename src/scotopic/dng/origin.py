@@ -62,13 +62,14 @@ class Origin:
     lens: bytes = b""
 
 
-def read_origin(path: Path, height: int, width: int) -> Origin:
+def read_origin(path: Path | str, height: int, width: int) -> Origin:
     """Carry over from `path` what holds of a demosaiced picture of that size.
 
     OpcodeList1 and OpcodeList2 stay behind: they mend and scale the undemosaiced values (bad pixels, shading
     by colour of the mosaic), of which the picture holds none any more. OpcodeList3 stays behind too where
     the picture is not the source's active area pixel by pixel, since its centres would be off.
     """
+    path = Path(path)
     try:
         with path.open("rb") as file:
             if file.read(4) not in TIFF_HEADS:

@@ -27,7 +27,7 @@ from scotopic.errors import (
     WriteError,
     unwritten,
 )
-from scotopic.files import opened, state_of
+from scotopic.files import State, opened, state_of
 from scotopic.jobs import storage
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice
@@ -149,13 +149,14 @@ class Actor:
         try:
             with storage.at_hand(job) as (source, target):
                 denied = ""
-                here = Job(source, target, self._terms.home)
+                here = Job(source, target, self._terms.home, _emptied(target) if job.anew else None)
                 outcome = treated(here, self._settings, self._models, turn=self._turn)
                 if outcome.status == "failed":
                     denied = self._denied(job, here, outcome)
                 elif outcome.status == "done" and storage.local_path(job.target) is None:
                     denied = "write"
-                    storage.bring(target, job.target, overwrite=self._settings.overwrite)
+                    anew = job.anew and not storage.is_made(job.target)
+                    storage.bring(target, job.target, overwrite=self._settings.overwrite or anew)
                     denied = ""
                 elif outcome.status == "done" and (state := state_of(target)) is not None:
                     size = state[0]
@@ -182,6 +183,12 @@ class Actor:
         if outcome.fault == NotAllowedError.__name__ or not (here.home is None or here.home.is_dir()):
             return "write"
         return ""
+
+
+def _emptied(target: Path) -> State | None:
+    """A result of which nothing is left but the name, as this machine sees it."""
+    state = state_of(target)
+    return state if state is not None and state[0] == 0 else None
 
 
 def _at_storage(error: Exception, denied: str) -> Exception:

@@ -24,11 +24,10 @@ from scotopic.jobs.joined import MADE_HERE, Head, address_of, joined, reason
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.nodes import CORES_EACH, MEMORY_EACH, WAIT_S, Node, Nodes
 from scotopic.jobs.refused import Refused
-from scotopic.jobs.session import changed_words
+from scotopic.jobs.resume import course_of
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import AT_ONCE
-from scotopic.write import OR_SKIP, refusal
 
 TRIES = 3
 """How often a file may be in hand when an actor dies. From the second time on it is alone there. Machines that go
@@ -294,7 +293,7 @@ class Cluster:
             answer.status == "failed"
             and (one.deaths or one.shunned)
             and not self._settings.overwrite
-            and storage.seems_there(job.target)
+            and storage.seems_made(job.target)
         ):
             # An actor that was thought dead, or was ended, had got there first.
             return replace(answer, status="done", error="", fault="", denied="")
@@ -320,7 +319,7 @@ class Cluster:
         facts = {"node": self._nodes.named(hand.node).host}
         for one in hand.in_hand.values():
             one.deaths += 1
-            if not self._settings.overwrite and storage.exists(one.job.target):
+            if not self._settings.overwrite and storage.is_made(one.job.target):
                 yield RemoteOutcome(one.job, "done", 0.0, facts)
             elif one.deaths < TRIES:
                 self._suspects.append(one)
@@ -369,18 +368,11 @@ def treat_remote(
     there = storage.existing(output)
     left: list[RemoteJob] = []
     for job in jobs:
-        if job.target not in there:
-            left.append(job)
-        elif there[job.target] and storage.item_of(job).is_done(journal):
-            yield RemoteOutcome(job, "skipped", 0.0, {"resumed": True})
-        elif settings.overwrite:
-            left.append(job)
-        elif settings.skip_existing:
-            yield RemoteOutcome(job, "skipped", 0.0)
-        elif storage.item_of(job).has_changed(journal):
-            yield RemoteOutcome(job, "failed", 0.0, {}, changed_words(job.name, job.target))
+        course = course_of(storage.item_of(job), journal, settings, there.get(job.target))
+        if course.status:
+            yield RemoteOutcome(job, course.status, 0.0, course.facts, course.error, course.fault)
         else:
-            yield RemoteOutcome(job, "failed", 0.0, {}, str(refusal(job.target, OR_SKIP)))
+            left.append(replace(job, anew=course.anew))
 
     states: dict[str, dict[str, Any]] = {}
     """What the sources were when they were begun."""
@@ -388,7 +380,7 @@ def treat_remote(
     def begin(job: RemoteJob, process: int) -> None:
         item = storage.item_of(job)
         states[job.source] = item.state()
-        facts = {"process": process, "was_there": job.target in there, **states[job.source]}
+        facts = {"process": process, "was_there": there.get(job.target, 0) != 0, **states[job.source]}
         journal.note("started", item.file, item.output, **facts)
 
     if not left:

@@ -7,58 +7,58 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from itertools import count
 from pathlib import Path, PurePath, PurePosixPath
+from typing import NamedTuple
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import is_folder, is_there
+from scotopic.files import is_folder, is_of_photos, is_there
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.past import Line, Past, Photo, absolute, alike, is_elsewhere
 from scotopic.metadata import is_enhanced
 
-NOT_PHOTOS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN"})
-"""Folders of what network storage and Windows have put aside, previews and deleted files."""
+
+class Found(NamedTuple):
+    """A RAW file."""
+
+    source: Path
+    base: Path
+    """The folder it is relative to."""
+    named: bool
+    """Whether it was named itself, and not found below a folder."""
 
 
-def find_files(paths: list[Path], *, enhanced: bool = True) -> list[tuple[Path, Path]]:
-    """The RAW files named or below the folders named, hidden ones apart, each with the folder it is relative to.
+def find_files(paths: list[Path], *, enhanced: bool = True) -> list[Found]:
+    """The RAW files named or below the folders named, hidden ones apart.
 
     What is named is taken as it is, even if it does not exist; so is a folder that cannot be opened:
     reading them will say so. Without `enhanced`, DNGs in folders that scotopic has written are passed by:
     they are results of an earlier run. Raises ReadError when no RAW file is found.
     """
-    found: dict[str, tuple[Path, Path]] = {}
+    found: dict[str, Found] = {}
     """By where a file lies, so that a folder named twice, be it through a link, is gone through once."""
     for path in paths:
         if not is_folder(path):
-            found.setdefault(os.path.join(_real(path.parent), path.name), (path, path.parent))  # noqa: PTH118
+            found.setdefault(os.path.join(_real(path.parent), path.name), Found(path, path.parent, True))  # noqa: PTH118
             continue
         real = _real(path)
 
         def closed(error: OSError, path: Path = path) -> None:
             folder = Path(error.filename)
-            found.setdefault(error.filename, (folder, path if folder != path else path.parent))
+            base = path if folder != path else path.parent
+            found.setdefault(error.filename, Found(folder, base, folder == path))
 
         for folder, folders, names in os.walk(path, onerror=closed):
-            folders[:] = sorted(name for name in folders if _is_of_photos(name))
+            folders[:] = sorted(name for name in folders if is_of_photos(name))
             below = folder[len(str(path)) :].lstrip(os.sep)
             for name in sorted(names):
-                if not _has_raw_ending(name) or not _is_of_photos(name):
+                if not _has_raw_ending(name) or not is_of_photos(name):
                     continue
                 source = Path(folder, name)
                 if enhanced or not is_result(source):
-                    found.setdefault(os.path.join(real, below, name), (source, path))  # noqa: PTH118
+                    found.setdefault(os.path.join(real, below, name), Found(source, path, False))  # noqa: PTH118
     if not found:
         raise ReadError(f"no RAW files in {', '.join(map(str, paths))}: looked for {_some_suffixes()}")
     return list(found.values())
-
-
-def is_of_photos(below: PurePath) -> bool:
-    """Whether no part of a path is hidden (.Trashes, ._IMG_1.ARW) or among NOT_PHOTOS."""
-    return all(map(_is_of_photos, below.parts))
-
-
-def _is_of_photos(name: str) -> bool:
-    return not name.startswith(".") and name not in NOT_PHOTOS
 
 
 def _has_raw_ending(name: str) -> bool:
@@ -75,7 +75,7 @@ def is_result(path: Path) -> bool:
 
 
 def lay_out(
-    files: list[tuple[Path, Path]],
+    files: list[Found],
     output: Path | None,
     kind: Kind | None,
     way: Way = "scotopic",
@@ -89,14 +89,14 @@ def lay_out(
     does not fit.
     """
     if output is not None and not is_folder(output):
-        single = len(files) == 1 and files[0][0].parent == files[0][1]
+        single = len(files) == 1 and files[0].named
         named = named_format(output, kind, len(files), single=single, there=is_there(output))
         if named is not None:
-            check_apart([(files[0][0], output)])
-            return [Job(files[0][0], output)], named
+            check_apart([(files[0].source, output)])
+            return [Job(files[0].source, output)], named
     chosen: Kind = kind or "jpg"
     names = Names(output, chosen, way, past)
-    jobs = [names.job(source, base) for source, base in files]
+    jobs = [names.job(source, base) for source, base, _ in files]
     check_apart([(job.source, job.target) for job in jobs])
     return jobs, chosen
 
@@ -111,7 +111,7 @@ def named_format(
 ) -> Kind | None:
     """The format of a place that is no folder and is named as one picture; None where it is to be a folder.
 
-    `single` is for one of the `count` pictures, and in no folder of its own, `there` for something that has this name.
+    `single` is for one of the `count` pictures, which was named itself, `there` for something that has this name.
     Raises SettingsError where they do not fit.
     """
     named = ENDINGS.get(output.suffix.lower())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
-from scotopic.batch import Job
+from scotopic.batch import Job, Settings
+from scotopic.errors import FileExistsRefusal
 from scotopic.files import state_of
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Line, Photo, absolute, taken
+from scotopic.write import OR_SKIP, refusal
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,13 @@ class Item:
 
     photo: Photo
     output: str
+    told: str
+    """The result as the user is told of it."""
 
     @classmethod
     def of(cls, job: Job) -> Self:
         """A job of this machine."""
-        return cls(Photo.at(job.source), absolute(job.target))
+        return cls(Photo.at(job.source), absolute(job.target), str(job.target))
 
     @property
     def file(self) -> str:
@@ -61,3 +65,37 @@ class Item:
             and self.photo.is_at(ended)
             and not self.photo.is_of(ended)
         )
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is to be done about a photo before anybody works on it."""
+
+    status: Literal["", "skipped", "failed"] = ""
+    """What becomes of it without work; empty where it is to be treated."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    fault: str = ""
+    anew: bool = False
+    """Of the result that runs before had made nothing is left but the name, which may be replaced."""
+
+
+def course_of(item: Item, journal: Journal | None, settings: Settings, size: int | None) -> Course:
+    """By the journal (None: there is none) and the bytes of the result (None: it is not there)."""
+    if size is None:
+        return Course()
+    if journal is not None and size == 0 and (item.was_begun(journal) or item.had_ended(journal)):
+        return Course(anew=True)
+    if journal is not None and size != 0 and item.is_done(journal):
+        return Course("skipped", {"resumed": True})
+    if settings.overwrite:
+        return Course()
+    if settings.skip_existing:
+        return Course("skipped")
+    words = str(refusal(item.told, OR_SKIP))
+    if journal is not None and item.has_changed(journal):
+        words = (
+            f"{item.photo.name}: has changed since {item.told} was made of it; --resume --overwrite makes it anew, "
+            "--skip-existing leaves it"
+        )
+    return Course("failed", {}, words, FileExistsRefusal.__name__)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from scotopic.batch import Job, Outcome, Settings
-from scotopic.errors import FileExistsRefusal, WriteError
-from scotopic.files import State, is_there, state_of
+from scotopic.errors import WriteError
+from scotopic.files import State, state_of
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Line, is_made, line_of, taken
 from scotopic.jobs.refused import Refused
-from scotopic.jobs.resume import Item
+from scotopic.jobs.resume import Item, course_of
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import Workers
 
@@ -46,25 +46,6 @@ class Session:
             for line in journal.begun.values():
                 remove_parts(int(line.get("process", 0)), {Path(line["output"]).parent})
 
-    def is_done(self, job: Job) -> bool:
-        """Whether the interrupted run has done a file, which is as it was then, and its result is still there."""
-        if self._journal is None or not is_made(job.target):
-            return False
-        return Item.of(job).is_done(self._journal)
-
-    def _emptied(self, job: Job) -> State | None:
-        """A result that the interrupted run had made and of which nothing is left but the name."""
-        state, item = state_of(job.target), Item.of(job)
-        if self._journal is None or state is None or state[0] > 0:
-            return None
-        return state if item.was_begun(self._journal) or item.had_ended(self._journal) else None
-
-    def _has_changed(self, job: Job) -> bool:
-        """Whether a result was made of what the source was before."""
-        if self._journal is None or self._settings.overwrite or not is_there(job.target):
-            return False
-        return Item.of(job).has_changed(self._journal)
-
     def run(
         self,
         jobs: Iterable[Job | None],
@@ -78,22 +59,22 @@ class Session:
         what `Workers` raises.
         """
         passed: list[Outcome] = []
-        """Files that need no work, and have not been told yet."""
+        """Files of which something is there already, and that have not been told yet."""
 
         def left() -> Iterator[Job | None]:
             for job in jobs:
-                if job is not None and (replaced := job.replaces or self._emptied(job)):
-                    yield replace(job, home=self._home, replaces=replaced)
-                elif job is not None and self.is_done(job):
-                    passed.append(Outcome(job, "skipped", 0.0, {"resumed": True}))
-                elif job is not None and self._settings.skip_existing and is_there(job.target):
-                    passed.append(Outcome(job, "skipped", 0.0))
-                elif job is not None and self._has_changed(job):
-                    passed.append(_changed(job))
-                elif job is not None:
-                    yield replace(job, home=self._home)
+                if job is None or job.replaces is not None:
+                    yield job and replace(job, home=self._home)
+                    continue
+                state = state_of(job.target)
+                size = state[0] if state is not None else None
+                course = course_of(Item.of(job), self._journal, self._settings, size)
+                if course.status:
+                    passed.append(
+                        Outcome(job, course.status, 0.0, course.facts, course.error, course.fault)
+                    )
                 else:
-                    yield None
+                    yield replace(job, home=self._home, replaces=state if course.anew else None)
 
         waiting = left()
         first = list(islice(waiting, 1))
@@ -129,7 +110,7 @@ class Session:
                 "go on with --resume"
             )
         self._states[job.source] = state_of(job.source)
-        self._note(self._line("started", job, process=process, was_there=is_there(job.target)))
+        self._note(self._line("started", job, process=process, was_there=is_made(job.target)))
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
@@ -163,17 +144,3 @@ def _identity(folder: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return (found.st_dev, found.st_ino) if found is not None else None
-
-
-def _changed(job: Job) -> Outcome:
-    return Outcome(
-        job, "failed", 0.0, {}, changed_words(job.name, str(job.target)), FileExistsRefusal.__name__
-    )
-
-
-def changed_words(name: str, target: str) -> str:
-    """What is said of a photo that is no longer what its result was made of."""
-    return (
-        f"{name}: has changed since {target} was made of it; --resume --overwrite makes it anew, --skip-existing "
-        "leaves it"
-    )

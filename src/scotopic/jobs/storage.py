@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from scotopic.batch import Kind, Way
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, how_to_get
-from scotopic.files import is_there, opened
+from scotopic.files import is_of_photos, is_there, opened
 from scotopic.folders import takes_files
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.layout import Names, check_apart, find_files, is_of_photos, is_one_picture, named_format
+from scotopic.jobs.layout import Names, check_apart, find_files, is_one_picture, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
 from scotopic.jobs.resume import Item
 from scotopic.write import OR_SKIP, refusal
@@ -36,6 +36,8 @@ class RemoteJob:
     """What changes when the source does, as its storage tells."""
     sidecars: tuple[str, ...] = ()
     """Addresses of what editors have put beside a source that is not on this machine's disks."""
+    anew: bool = False
+    """Of its result nothing is left but the name, which may be replaced as long as that is so."""
 
     @property
     def name(self) -> str:
@@ -49,6 +51,8 @@ class _Found:
 
     photo: Photo
     folder: Path
+    named: bool
+    """Whether it was named itself."""
     sidecars: tuple[str, ...] = ()
 
     def job(self, target: str) -> RemoteJob:
@@ -90,7 +94,7 @@ def lay_out(
     with _told(WriteError, output, "cannot be looked at"):
         is_folder = files.isdir(where)
     if not is_folder:
-        single = len(found) == 1 and found[0].folder == Path()
+        single = len(found) == 1 and found[0].named
         there = home is not None and is_there(home)
         named = named_format(PurePosixPath(where), kind, len(found), single=single, there=there)
         if named is not None:
@@ -114,7 +118,9 @@ def _near(paths: list[Path], enhanced: bool) -> list[_Found]:
     except ReadError:
         # Elsewhere there may be some.
         return []
-    return [_Found(Photo.at(source), source.parent.relative_to(base)) for source, base in files]
+    return [
+        _Found(Photo.at(source), source.parent.relative_to(base), named) for source, base, named in files
+    ]
 
 
 def _far(sources: list[str], enhanced: bool) -> list[_Found]:
@@ -136,7 +142,8 @@ def _far(sources: list[str], enhanced: bool) -> list[_Found]:
                 continue
             sidecars = _sidecars(path, infos if folder else _listed(files, path, beside))
             photo = Photo(files.unstrip_protocol(path), None, _state(info))
-            one = _Found(photo, Path(below).parent, tuple(map(files.unstrip_protocol, sidecars)))
+            beside_it = tuple(map(files.unstrip_protocol, sidecars))
+            one = _Found(photo, Path(below).parent, not folder, beside_it)
             found.setdefault(photo.file, one)
     return list(found.values())
 
@@ -204,7 +211,7 @@ def _said(error: BaseException) -> Iterator[str]:
 
 def _is_wanted(path: str, below: PurePosixPath, enhanced: bool) -> bool:
     # What ends so is an object store's mark of a folder, whatever that is called.
-    if path.endswith("/") or below.suffix.lower() not in RAW_SUFFIXES or not is_of_photos(below):
+    if path.endswith("/") or below.suffix.lower() not in RAW_SUFFIXES or not is_of_photos(*below.parts):
         return False
     # A look into each file would be a request each: the name must do.
     return enhanced or below.suffix.lower() != ".dng" or not below.stem.endswith("-scotopic")
@@ -221,7 +228,10 @@ def address(words: str) -> str:
 
 
 def existing(output: str) -> dict[str, int]:
-    """The addresses of all that is below a folder, and its sizes. Raises WriteError where it cannot be looked at."""
+    """The addresses of all that is below a folder, and its sizes (-1 where the storage does not tell them).
+
+    Raises WriteError where it cannot be looked at.
+    """
     files, where = _system(output)
     with _told(WriteError, output, "cannot be looked at"):
         try:
@@ -229,8 +239,8 @@ def existing(output: str) -> dict[str, int]:
         except FileNotFoundError:
             return {}
         # Of a place that is a file fsspec tells nothing.
-        sizes = {path: (info or files.info(path)).get("size") or 0 for path, info in found.items()}
-    return {files.unstrip_protocol(path): size for path, size in sizes.items()}
+        sizes = {path: (info or files.info(path)).get("size") for path, info in found.items()}
+    return {files.unstrip_protocol(path): -1 if size is None else size for path, size in sizes.items()}
 
 
 def exists(target: str) -> bool:
@@ -239,6 +249,25 @@ def exists(target: str) -> bool:
     with _told(WriteError, target, "cannot be looked at"):
         files.invalidate_cache()
         return bool(files.exists(where))
+
+
+def is_made(target: str) -> bool:
+    """Whether a result is there now; one of 0 bytes is none. Raises WriteError where that cannot be told."""
+    files, where = _system(target)
+    with _told(WriteError, target, "cannot be looked at"):
+        files.invalidate_cache()
+        try:
+            return bool(files.size(where) != 0)
+        except FileNotFoundError:
+            return False
+
+
+def seems_made(target: str) -> bool:
+    """The same as far as the storage tells."""
+    try:
+        return is_made(target)
+    except ScotopicError:
+        return False
 
 
 def local_path(words: str) -> Path | None:
@@ -257,15 +286,7 @@ def item_of(job: RemoteJob) -> Item:
     """As journals know a file: on a disk by its path, as runs of one machine do, elsewhere by its address."""
     source, target = local_path(job.source), local_path(job.target)
     photo = Photo.at(source) if source is not None else Photo(job.source, None, job.state)
-    return Item(photo, absolute(target) if target is not None else job.target)
-
-
-def seems_there(target: str) -> bool:
-    """Whether a result is there, as far as the storage tells."""
-    try:
-        return exists(target)
-    except ScotopicError:
-        return False
+    return Item(photo, absolute(target) if target is not None else job.target, job.target)
 
 
 def reached(job: RemoteJob, what: Literal["read", "write"]) -> bool:
@@ -299,6 +320,9 @@ def at_hand(job: RemoteJob) -> Iterator[tuple[Path, Path]]:
     Raises ReadError where it cannot be copied.
     """
     source, target = local_path(job.source), local_path(job.target)
+    if source is not None and target is not None:
+        yield source, target
+        return
     with tempfile.TemporaryDirectory(prefix="scotopic-") as scratch:
         if source is None:
             source = Path(scratch) / job.name

@@ -92,7 +92,7 @@ class Watch:
             # Nothing there yet.
             return
         now = time.monotonic()
-        for source, base in found:
+        for source, base, _ in found:
             state = state_of(source)
             if state is None or self._is_settled_with(source, state):
                 continue

@@ -20,8 +20,9 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _EPERM, _ENOSYS, _ENOTTY = 1, 38, 25
 
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
-_ALL_FILE_RIGHTS = (1 << 13, 1 << 14, 1 << 15)
-"""Of Landlock's first three versions: numbers below which every right is handled. (1 << 13) - 1 is all of version 1."""
+_FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 5: 16}
+"""How many rights to files Landlock knows, by the version that brought the last of them: REFER, TRUNCATE, IOCTL_DEV
+(linux/landlock.h). A kernel that is asked to handle one that it does not know handles none."""
 
 _ARGUMENT = 16
 """Where the arguments begin in seccomp's data: number, architecture, instruction pointer, six of 64 bits."""
@@ -34,8 +35,12 @@ _SHARED_NUMBERS = (
     434,  # pidfd_open
     437,  # openat2, whose flags lie in memory where a filter cannot look
     438,  # pidfd_getfd
-    440,  # process_madvise
 )
+"""From 424 on calls have one number on every processor."""
+
+_NEWER = 439
+"""From here on the kernel knows no call (ENOSYS), as one of before 2020: none is needed, the C library falls back on
+older ones, and some change files by new ways (fchmodat2, setxattrat, file_setattr), as those to come may."""
 
 _FORBIDDEN = {
     "x86_64": (
@@ -44,7 +49,8 @@ _FORBIDDEN = {
         *(62, 200, 129, 297),  # kill, tkill and signals with a value
         *(101, 310, 311, 312),  # ptrace, other processes' memory
         *(76, 77, 82, 83, 84, 85, 86, 87, 88, 90, 91, 92, 93, 94, 133),  # truncate, rename, mkdir ... mknod
-        *(258, 259, 260, 263, 264, 265, 266, 268, 280, 316),  # the same below a folder
+        *(258, 259, 260, 263, 264, 265, 266, 268, 316),  # the same below a folder
+        *(132, 235, 261, 280),  # times of files: utime, utimes, futimesat, utimensat
         *(188, 189, 190, 197, 198, 199),  # extended attributes
         *(161, 165, 166, 167, 169, 170, 175, 176, 313, 304, 272, 308),  # mounts, modules, name spaces
         *(29, 30, 64, 68, 240, 248, 249, 250),  # System V shared memory, queues, keys
@@ -111,7 +117,7 @@ def _landlocked(libc: ctypes.CDLL, readable: list[Path]) -> bool:
     version = libc.syscall(_LANDLOCK_CREATE, None, 0, 1)
     if version < 1:
         return False
-    handled = (_ALL_FILE_RIGHTS[min(version, 3) - 1] << 1) - 1 if version > 1 else (1 << 13) - 1
+    handled = (1 << max(rights for since, rights in _FILE_RIGHTS.items() if since <= version)) - 1
     rules = libc.syscall(_LANDLOCK_CREATE, struct.pack("<Q", handled), 8, 0)
     if rules < 0:
         return False
@@ -153,6 +159,7 @@ def _filter(machine: str, own: int) -> bytes:
     # Without clone3, whose flags lie in memory, the C library falls back on clone; without ioctl all is no terminal.
     tests += [
         _equal(_CLONE3, 0, 1) + _refuse(_ENOSYS),
+        _at_least(_NEWER, 0, 1) + _refuse(_ENOSYS),
         _equal(calls["ioctl"], 0, 1) + _refuse(_ENOTTY),
     ]
     decided = [
@@ -187,6 +194,10 @@ def _load(offset: int) -> bytes:
 def _equal(k: int, true: int, false: int) -> bytes:
     """How many instructions to leap over if the word is `k`, and if not."""
     return _instruction(0x15, k, true, false)
+
+
+def _at_least(k: int, true: int, false: int) -> bytes:
+    return _instruction(0x35, k, true, false)
 
 
 def _any_bit(k: int, true: int, false: int) -> bytes:

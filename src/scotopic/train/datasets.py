@@ -21,6 +21,7 @@ from scotopic.colour import camera_to_srgb
 from scotopic.enhance import Plan, graph_inputs
 from scotopic.errors import DatasetError, ReadError
 from scotopic.exposure import Exposure
+from scotopic.files import is_of_photos
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.noise import NoiseEstimate
@@ -60,12 +61,17 @@ def split(paths: list[Path], prefixes: tuple[str, ...]) -> tuple[list[Path], lis
 
 
 def find_photos(folder: Path) -> list[Path]:
-    """All JPEG, PNG, EXR and RAW files below `folder`, sorted. Raises DatasetError when there are none.
+    """All JPEG, PNG, EXR and RAW files below `folder`, hidden ones apart, sorted. Raises DatasetError when there are
+    none.
 
     Where a RAW file lies beside a picture of the same name, the picture is left out: it shows the same.
     """
     found = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in PICTURES | RAW_SUFFIXES and p.is_file()
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in PICTURES | RAW_SUFFIXES
+        and is_of_photos(*p.relative_to(folder).parts)
+        and p.is_file()
     )
     raws = {p.with_suffix("") for p in found if p.suffix.lower() in RAW_SUFFIXES}
     photos = [p for p in found if p.suffix.lower() in RAW_SUFFIXES or p.with_suffix("") not in raws]

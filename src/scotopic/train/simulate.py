@@ -17,6 +17,7 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.errors import SettingsError
 from scotopic.exposure import LUMINANCE
+from scotopic.sensor import QUANTISATION_VARIANCE_DN2
 from scotopic.train.filters import PACKINGS, Packing
 from scotopic.train.ranges import check_bounds, check_ranges
 
@@ -103,7 +104,8 @@ class NoiseRange:
         wells = [span / gain for gain in gains]
         # At a full well of 2000 electrons, as read_std_e is given.
         reads = [
-            setting.read_std_dn / gain / (well / 2000) ** 0.25
+            # With what rounding adds, as the profile tells it: alone it may have drowned in that.
+            math.sqrt(setting.read_std_dn**2 + QUANTISATION_VARIANCE_DN2) / gain / (well / 2000) ** 0.25
             for setting, gain, well in zip(profile.settings, gains, wells, strict=True)
         ]
         shapes = [GAUSSIAN_LAMBDA if s.tukey_lambda is None else s.tukey_lambda for s in profile.settings]

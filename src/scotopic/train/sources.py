@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from scotopic.errors import DatasetError
+from scotopic.files import is_of_photos
 from scotopic.pairs import Camera, Pair, check_folder, find_pairs, find_sid, is_sid, sid_folder
 from scotopic.pattern import SensorKind
 from scotopic.train.cache import PairCache
@@ -81,7 +82,10 @@ def find_data(folders: Iterable[Path], sensor: SensorKind = "bayer") -> Data:
 
 def _looks_like_pairs(folder: Path) -> bool:
     """Whether a subfolder is called short: its dark frames must never pass for clean pictures."""
-    return any(p.is_dir() and p.name.lower() == "short" for p in folder.rglob("*"))
+    return any(
+        p.name.lower() == "short" and is_of_photos(*p.relative_to(folder).parts) and p.is_dir()
+        for p in folder.rglob("*")
+    )
 
 
 def seed_of(*numbers: int) -> int:

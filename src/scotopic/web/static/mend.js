@@ -106,9 +106,17 @@ function withoutPixels(mosaic, places) {
       }
     around.sort((a, b) => a - b);
     const middle = around.length >> 1;
-    if (around.length) out[place] = around.length % 2 ? around[middle] : (around[middle - 1] + around[middle]) / 2;
+    if (!around.length) continue;
+    const median = around.length % 2 ? around[middle] : (around[middle - 1] + around[middle]) / 2;
+    out[place] = data instanceof Float32Array ? median : toEven(median);
   }
   return { ...mosaic, data: out };
+}
+
+/** A number of whole and half steps, halves rounded to the even one (`numpy.rint`): cut off, it would be darker. */
+function toEven(value) {
+  const below = Math.floor(value);
+  return value === below ? below : below + (below % 2);
 }
 
 /** The mosaic with zeros spread below 0 DN as noise would have, where the camera has cut there. */
