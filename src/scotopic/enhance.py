@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -67,6 +67,10 @@ class Plan:
         sound = without_lines(mosaic, self.replaced.lines)
         return mended(sound, self.noise.profile).mosaic if isinstance(captured, Mosaic) else mosaic
 
+    def amplified(self, captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
+        """The same with another amplification: nothing else is decided again. Raises as `plan`."""
+        return replace(self, exposure=_amplification(captured, self.mosaic_of(captured), ratio, ev))
+
 
 def plan(
     captured: Captured,
@@ -100,13 +104,19 @@ def plan(
             as_read = sound if found.mosaic is mosaic else without_lines(mosaic, lines)
             estimate = noise.estimate(as_read, found.noise, note)
         put_right = mended(sound, estimate.profile)
-    ready = seen = put_right.mosaic
-    if ratio is None and ev is None and isinstance(captured, Mosaic):
-        # How bright the picture is to be is judged as it will be seen.
-        seen = _evened(seen, whole=True)
-    amplification = exposure.decide(seen, ratio=ratio, ev=ev)
+    ready = put_right.mosaic
+    amplification = _amplification(captured, ready, ratio, ev)
     replaced = Replaced(put_right.hot, tuple(lines))
     return Plan(amplification, estimate, found.profile, replaced, Prepared(captured.data, ready))
+
+
+def _amplification(
+    captured: Captured, ready: Mosaic, ratio: float | None, ev: float | None
+) -> exposure.Exposure:
+    if ratio is None and ev is None and isinstance(captured, Mosaic):
+        # How bright the picture is to be is judged as it will be seen.
+        ready = _evened(ready, whole=True)
+    return exposure.decide(ready, ratio=ratio, ev=ev)
 
 
 def _evened(mosaic: Mosaic, *, whole: bool) -> Mosaic:

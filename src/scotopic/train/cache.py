@@ -3,6 +3,9 @@
 The folder holds a raw `.npy` file for each short frame's mosaic and for each long frame's truth, and an
 `index.json` that says of each what it was made from, its size and its SHA-256. A file appears under its
 name when it is whole, and is in the index some files later: a killed run decodes those again and goes on.
+
+A mosaic's lines that are off and its hot pixels are replaced, and its noise is judged, as `enhance` does it. What that
+spreads below 0 DN of cameras that cut there stays cut: the files hold whole numbers.
 """
 
 from __future__ import annotations
@@ -20,10 +23,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from scotopic import noise
+from scotopic.enhance import plan
 from scotopic.errors import DatasetError, ReadError, unwritten
 from scotopic.folders import making
-from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic
+from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic, NoiseProfile
 from scotopic.locks import locked
 from scotopic.pairs import Pair, Split, check, raise_all
 from scotopic.pairs_odd import odd_times
@@ -35,7 +38,7 @@ from scotopic.write import PARTS, place, place_bytes
 
 Truth = Literal["srgb", "linear"]
 
-FORMAT = 3
+FORMAT = 4
 """Raised when what is stored changes its meaning; older caches are then made again."""
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -261,15 +264,16 @@ def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
         return np.ascontiguousarray(truth[place]), facts
     if mosaic.data.dtype != np.uint16:
         raise DatasetError(f"{task.source}: its values are {mosaic.data.dtype}; whole numbers are needed")
-    return np.ascontiguousarray(mosaic.data[place], dtype=np.uint16), facts | _facts(mosaic, start)
+    made = plan(mosaic, ratio=1)
+    whole = np.rint(np.maximum(made.mosaic_of(mosaic).data[place], 0))
+    return whole.astype(np.uint16), facts | _facts(mosaic, start, made.noise.profile)
 
 
-def _facts(mosaic: Mosaic, start: tuple[int, int]) -> dict[str, Any]:
+def _facts(mosaic: Mosaic, start: tuple[int, int], profile: NoiseProfile) -> dict[str, Any]:
     black = np.roll(mosaic.black, (-start[0], -start[1]), axis=(0, 1))
     if not mosaic.is_bayer:
         colours = np.array(X_TRANS)
         black = np.array([black[colours == c].mean() for c in (RED, GREEN, BLUE)])
-    profile = noise.estimate(mosaic).profile
     matrix = mosaic.xyz_to_camera
     return {
         "black": black.ravel().tolist(),
