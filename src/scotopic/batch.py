@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,21 +164,6 @@ def _bits(settings: Settings) -> Literal[8, 16]:
     assert settings.kind != "dng"
     look = settings.look or default_look(settings.space)
     return bits_of(settings.kind, settings.bits, linear="linear" in (look, default_look(settings.space)))
-
-
-def run(
-    jobs: list[Job],
-    settings: Settings,
-    models: Models | None,
-    progress: Callable[[Job, float], None] = lambda _job, _share: None,
-) -> Generator[Outcome]:
-    """Treat the files in turn. A bad file gives a failed outcome and the rest go on."""
-    for job in jobs:
-
-        def tell(share: float, job: Job = job) -> None:
-            progress(job, share)
-
-        yield treated(job, settings, models, tell)
 
 
 def treated(

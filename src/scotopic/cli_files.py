@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -114,7 +115,8 @@ def run_files(
     batch.check_output(settings)
     if len(jobs) == 1 and not is_folder(paths[0]) and course == Course(as_json=course.as_json):
         with progress_of(1, course.as_json) as screen:
-            tally = _report(batch.run(jobs, settings, models, screen.tell), course, screen)
+            alone = (batch.treated(job, settings, models, partial(screen.tell, job)) for job in jobs)
+            tally = _report(alone, course, screen)
     elif course.watch:
         names = Names(output, chosen, choices["way"], past)
         _watch(paths, output, journal, names, settings, choice, course, enhanced)

@@ -130,7 +130,7 @@ def eld_camera(name: str, gain_dn_per_e: float) -> Sensor:
     )
 
 
-def phone(iso: float, cfa_black_dn: float = 64.0) -> Sensor:
+def phone(iso: float) -> Sensor:
     """A 10-bit phone (Oppo Reno 10x, PMRID's calibration) at an ISO."""
     table = calibrations()["phone"]["OppoReno10x"]
     gain, variance = table["K_of_iso"], table["variance_of_iso"]
@@ -142,7 +142,7 @@ def phone(iso: float, cfa_black_dn: float = 64.0) -> Sensor:
         read_std_dn=math.sqrt(
             variance["per_iso2"] * iso**2 + variance["per_iso"] * iso + variance["offset"]
         ),
-        black_dn=(cfa_black_dn,) * 4,
+        black_dn=(64.0,) * 4,
         white_dn=1023.0,
         source=table["source"],
     )
