@@ -291,7 +291,7 @@ def test_a_cache_of_before_is_read_once_and_kept(pairs, tmp_path, monkeypatch):
         record.pop("beside", None)
     (tmp_path / "index.json").write_text(json.dumps(index))
     read: list[Path] = []
-    monkeypatch.setattr(cache, "_sha256", lambda path: read.append(path) or sha256(path))
+    monkeypatch.setattr(cache, "sha256", lambda path: read.append(path) or sha256(path))
     for count in (7, 0):
         read.clear()
         said: list[str] = []

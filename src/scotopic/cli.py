@@ -22,6 +22,7 @@ from scotopic.cli_report import errors, farewell
 from scotopic.cli_research import models_app, simulate_app, train_command
 from scotopic.cli_web import serve_command, site_command
 from scotopic.errors import NO_ROOM, NOT_ALLOWED, unwritten
+from scotopic.signals import ENDING
 from scotopic.version import __version__
 
 app = typer.Typer(
@@ -61,7 +62,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # File names need not be valid text.
             stream.reconfigure(errors="backslashreplace")
-    for number in _ENDINGS:
+    for number in ENDING:
         # A run under nohup is not to end with its terminal.
         if number in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
@@ -145,12 +146,9 @@ def _open_what_is_shut() -> None:
             os.set_inheritable(number, True)
 
 
-_ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
 def _stop(_number: int, _frame: FrameType | None) -> None:
     # Tidying up takes a moment, which a second Ctrl-C is not to spoil.
-    for number in _ENDINGS:
+    for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
     raise _Stopped
 

@@ -46,8 +46,15 @@ ours for the cores (OpenBLAS: above 2**18 multiplications)."""
 _TABLE_SIZE, _SHOULDER_SIZE = 1 << 16, 1 << 15
 _TABLE_WHITE = np.float32((_TABLE_SIZE - 1) ** 2)
 """Display white in light whose square root is a place in the table of the curve."""
-_TURNS_BACK = {6: 8, 8: 6}
-"""The EXIF orientation that undoes another; all others undo themselves."""
+
+
+def turned_back(orientation: int) -> int:
+    """The EXIF orientation that undoes another.
+
+    >>> [turned_back(n) for n in (1, 3, 6, 8)]
+    [1, 3, 8, 6]
+    """
+    return {6: 8, 8: 6}.get(orientation, orientation)
 
 
 def check_output(look: Look, space: ColourSpace, bits: int) -> None:
@@ -143,7 +150,7 @@ class Canvas:
         shape = (*size, 3)
         self._standing: Shown | None = None
         if _square(capture.pixel_aspect):
-            back = _TURNS_BACK.get(capture.orientation, capture.orientation)
+            back = turned_back(capture.orientation)
             self._standing = np.empty(_shape_turned(shape, capture.orientation), self._table.dtype)
             # The same memory as the sensor's rows and columns lie in it: nothing is turned afterwards.
             self._lying = turned(self._standing, back)

@@ -12,11 +12,12 @@ import tifffile
 
 from scotopic.dng import tags as dngtags
 from scotopic.dng.opcodes import ToneMap, corrects_lens, gain_maps, leading_gains, split, tone_maps
-from scotopic.dng.tags import Area, Cell, Tags
+from scotopic.dng.tags import Area, Tags
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import NoiseProfile
 from scotopic.identify import DNG_VERSION, TIFF_HEADS, all_pages
 from scotopic.metadata import NOISE_PROFILE, ORIENTATION
+from scotopic.pattern import Cell
 from scotopic.shading import GainMap
 
 CFA, LINEAR_RAW = 32803, 34892

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from scotopic.errors import ScotopicError, SettingsError, how_to_get
+from scotopic.signals import ENDING
 
 ANSWER_S = 5.0
 """For a cluster's first machine to take a connection; Ray itself tries for minutes, and says nothing meanwhile."""
@@ -104,7 +105,7 @@ def reason(words: str) -> str:
 def signals_kept() -> Iterator[None]:
     """Who handles the signals that end a program, put back: Ray takes them for itself."""
     # Python, and Ray, set them in the main thread alone.
-    ours = _ENDINGS if threading.current_thread() is threading.main_thread() else []
+    ours = ENDING if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.getsignal(number) for number in ours}
     try:
         yield
@@ -113,6 +114,3 @@ def signals_kept() -> Iterator[None]:
             # None: not of Python's making.
             if handler is not None:
                 signal.signal(number, handler)
-
-
-_ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]

@@ -28,6 +28,7 @@ from scotopic.errors import DatasetError, ReadError, unwritten
 from scotopic.folders import making
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic, NoiseProfile
 from scotopic.locks import locked
+from scotopic.models import sha256
 from scotopic.pairs import Pair, Split, check, raise_all
 from scotopic.pairs_odd import odd_times
 from scotopic.pattern import PATTERNS, Cell, offset
@@ -238,7 +239,7 @@ def _store(task: _Task, folder: Path) -> dict[str, Any]:
         "shape": list(array.shape),
         "bytes": written.st_size,
         "mtime_ns": written.st_mtime_ns,
-        "sha256": _sha256(path),
+        "sha256": sha256(path),
         "facts": facts,
     }
 
@@ -343,7 +344,7 @@ def _damage(path: Path, record: dict[str, Any], verify: bool) -> str:
             return "has another header than was written"
         # Caches of before know no time: they are read once.
         if verify or found.st_mtime_ns != record.get("mtime_ns"):
-            if _sha256(path) != record["sha256"]:
+            if sha256(path) != record["sha256"]:
                 return "has another checksum than was written"
             record["mtime_ns"] = found.st_mtime_ns
     except FileNotFoundError:
@@ -351,11 +352,6 @@ def _damage(path: Path, record: dict[str, Any], verify: bool) -> str:
     except (OSError, ValueError) as error:
         return f"cannot be read ({error})"
     return ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_index(folder: Path, report: Callable[[str], None]) -> dict[str, dict[str, Any]]:
