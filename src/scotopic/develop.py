@@ -22,10 +22,10 @@ from scotopic.colour import (
     srgb_to_linear,
     towards_white,
 )
+from scotopic.cores import STRIP_PIXELS, usable_cores
 from scotopic.errors import SettingsError
 from scotopic.frame import Capture, Captured, Linear, Rendered, Shown, check_light
 from scotopic.icc import profile
-from scotopic.run import STRIP_PIXELS, usable_cores
 
 Look = Literal["natural", "libraw", "linear"]
 LOOKS: tuple[Look, ...] = ("natural", "libraw", "linear")

@@ -9,19 +9,19 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from scotopic import exposure, noise
+from scotopic import exposure, frame, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
 from scotopic.calibration.apply import Profiles, alone, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
-from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered, check_light
+from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
 from scotopic.lines import lines_off
 from scotopic.mend import Mended, Replaced, mended, without_lines
 from scotopic.models import Card, check_fits
 from scotopic.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
-from scotopic.run import DEFAULT_TILE, GraphInputs, Model, check_strength
+from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.sensor import believable
 from scotopic.shading import evened, evened_mosaic
 
@@ -60,7 +60,7 @@ class Plan:
         if self.prepared is not None and self.prepared.of is captured.data:
             known = captured if isinstance(captured, Mosaic) else self.prepared.mosaic
             return known.with_changes(data=self.prepared.mosaic.data)
-        check_light(captured)
+        frame.check_light(captured)
         mosaic = as_mosaic(captured)
         if self.profile is not None:
             mosaic = corrected(self.profile, mosaic)
@@ -84,7 +84,7 @@ def plan(
     Raises SettingsError for an amplification out of range, for values that are no numbers, and for less than a cell.
     """
     exposure.check(ratio, ev)
-    check_light(captured)
+    frame.check_light(captured)
     if isinstance(profiles, CameraProfile):
         profiles = alone(profiles)
     mosaic = as_mosaic(captured)
@@ -251,7 +251,7 @@ def check_settings(
     space: ColourSpace = "srgb",
 ) -> None:
     """Raise SettingsError for a strength out of range, and for what a model of kind `srgb` cannot follow."""
-    check_strength(strength)
+    frame.check_strength(strength)
     if card.kind == "srgb" and (strength != 1 or look is not None or wb != "camera" or space != "srgb"):
         raise SettingsError(
             f"{card.name} goes from RAW straight to sRGB: strength, look, white balance and colour space "

@@ -11,8 +11,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
-from scotopic.run import usable_cores
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 
 BLOCK = 16

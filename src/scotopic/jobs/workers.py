@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from scotopic.batch import Job, Outcome, Settings
+from scotopic.cores import usable_cores
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.files import is_there
 from scotopic.jobs.worker import Answer, ModelChoice, Start, Ticket, remove_parts
-from scotopic.run import usable_cores
 
 _CHILD = (sys.executable, "-P", "-m", "scotopic.jobs.worker")
 
