@@ -82,6 +82,12 @@ def test_the_library_never_prints_and_modules_stay_short():
         assert len(text.splitlines()) <= 420, path
 
 
+def test_what_the_page_calculates_with_is_public_in_its_modules():
+    assert not re.findall(
+        r"(?:\.|import |, )(_[A-Za-z]\w*)", (ROOT / "src/scotopic/web/constants.py").read_text()
+    )
+
+
 def test_everything_that_is_carried_from_others_is_attributed():
     folder = ROOT / "src" / "scotopic" / "evaluate" / "held_out"
     listed = (folder / "ATTRIBUTION.csv").read_text()

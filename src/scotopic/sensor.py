@@ -159,11 +159,11 @@ def known_sensor(make: str, model: str, iso: float) -> Sensor | None:
     >>> known_sensor("SONY", "ILCE-7SM2", 51200) is None
     True
     """
-    name = _plain(f"{make} {model}")
+    name = plain_name(f"{make} {model}")
     table = calibrations()
 
     def fits(entry: Any) -> bool:
-        return isinstance(entry, dict) and name in map(_plain, entry.get("exif", ()))
+        return isinstance(entry, dict) and name in map(plain_name, entry.get("exif", ()))
 
     sensor = None
     sony, oppo = table["pmn"]["SonyA7S2"], table["phone"]["OppoReno10x"]
@@ -179,10 +179,10 @@ def known_sensor(make: str, model: str, iso: float) -> Sensor | None:
     return None if sensor is None else replace(sensor, make=make, model=model, iso=iso)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name without case, spaces and a maker said twice.
 
-    >>> _plain("NIKON CORPORATION NIKON D850") == _plain("Nikon D850")
+    >>> plain_name("NIKON CORPORATION NIKON D850") == plain_name("Nikon D850")
     True
     """
     words = name.casefold().replace("corporation", " ").split()
