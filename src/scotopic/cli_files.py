@@ -11,11 +11,11 @@ from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from scotopic.cli_options import FormatName
+from scotopic.cli_options import Engine
 from scotopic.cli_report import Screen, errors, line_of, need, progress_of
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
@@ -68,7 +68,7 @@ class Course:
     resume: bool = False
     journal: Path | None = None
     watch: bool = False
-    engine: Literal["local", "ray"] = "local"
+    engine: Engine = "local"
     address: str | None = None
     as_json: bool = False
 
@@ -76,7 +76,7 @@ class Course:
 def run_files(
     paths: list[Path],
     output: Path | None,
-    format_name: FormatName | None,
+    kind: batch.Kind | None,
     choice: ModelChoice | None,
     course: Course,
     **choices: Any,
@@ -94,7 +94,6 @@ def run_files(
     card = models.card() if models is not None else None
     # Results of an earlier run beside the RAW files are no pictures to enhance; nor would they be replaced.
     enhanced = choices["way"] != "scotopic" or choices["again"]
-    kind: batch.Kind | None = format_name.value if format_name else None
     jobs: list[batch.Job] = []
     _check_places([*paths, output], course)
     if course.engine == "ray":
