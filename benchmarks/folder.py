@@ -26,9 +26,9 @@ from frames import HEIGHT, RATIO, WIDTH, export_paper, make_raw
 from results import told
 
 from scotopic.batch import Job, Settings
+from scotopic.cores import usable_cores
 from scotopic.jobs.worker import ModelChoice
 from scotopic.jobs.workers import Workers
-from scotopic.run import usable_cores
 
 WAYS = {
     "one after the other": (1, 1),

@@ -31,13 +31,14 @@ from typing import Any
 
 from frames import HEIGHT, ISO, RATIO, WIDTH, export_paper, make_raw
 
+from scotopic.cores import usable_cores
 from scotopic.dng.write import write_mosaic
 from scotopic.evaluate import external
 from scotopic.evaluate.conditions import Condition
 from scotopic.evaluate.plots import quality_against_cost
 from scotopic.evaluate.protocols import NAMES, PEERS, label, synthetic
 from scotopic.read import read_mosaic
-from scotopic.run import Model, usable_cores
+from scotopic.run import Model
 from scotopic.sensor import sony_a7s2
 
 PAPER = "the paper's U-Net alone"

@@ -31,8 +31,8 @@ import onnxruntime as ort
 from frames import ENHANCE, HEIGHT, RATIO, WIDTH, export_paper, make_raw, peak_mb
 
 from scotopic import read
+from scotopic.cores import usable_cores
 from scotopic.models import find
-from scotopic.run import usable_cores
 from scotopic.traditional import develop_traditional
 
 PAPER = "paper's U-Net alone"

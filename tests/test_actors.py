@@ -23,7 +23,7 @@ from scotopic.batch import Settings
 from scotopic.cli import app
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.jobs import actor, nodes, storage
-from scotopic.jobs.actor import Answer, Greeting, Terms
+from scotopic.jobs.actor import Greeting, Terms, Treated
 from scotopic.jobs.cluster import TRIES, Cluster, RemoteOutcome
 from scotopic.jobs.joined import SILENCE_S, Head, unanswered
 from scotopic.jobs.journal import NAME
@@ -81,7 +81,7 @@ class PlayedRay:
     def __init__(
         self,
         cores: dict[str, int],
-        treat: Callable[[RemoteJob, str], Answer],
+        treat: Callable[[RemoteJob, str], Treated],
         greet: Callable[[str, int], Greeting | Exception],
     ) -> None:
         self.exceptions = SimpleNamespace(RayError=RayError)
@@ -168,7 +168,7 @@ def played(monkeypatch) -> Callable[..., PlayedRay]:
     """Plays Ray for the rest of a test."""
 
     def play(
-        treat: Callable[[RemoteJob, str], Answer],
+        treat: Callable[[RemoteJob, str], Treated],
         greet: Callable[[str, int], Greeting | Exception] = in_order,
         **cores: int,
     ) -> PlayedRay:
@@ -183,13 +183,13 @@ def jobs_of(folder, *names: str) -> list[RemoteJob]:
     return [RemoteJob(address(f"{folder}/{n}.arw"), address(f"{folder}/out/{n}.jpg")) for n in names]
 
 
-def written(job: RemoteJob) -> Answer:
+def written(job: RemoteJob) -> Treated:
     """A file that is done."""
     target = local_path(job.target)
     assert target is not None
     target.parent.mkdir(exist_ok=True)
     target.write_bytes(b"a result")
-    return Answer("done", 1.0, size=8)
+    return Treated("done", 1.0, size=8)
 
 
 def outcomes_of(jobs: list[RemoteJob], settings: Settings | None = None) -> dict[str, RemoteOutcome]:
@@ -201,7 +201,7 @@ def outcomes_of(jobs: list[RemoteJob], settings: Settings | None = None) -> dict
 
 @pytest.mark.parametrize("cores", [1, 2])
 def test_a_file_that_ends_its_actors_has_company_once_and_is_alone_then(tmp_path, played, cores):
-    def treat(job: RemoteJob, _host: str) -> Answer:
+    def treat(job: RemoteJob, _host: str) -> Treated:
         if job.name == "bad.arw":
             raise Died("the actor died")
         return written(job)
@@ -230,9 +230,9 @@ def enhance(card: Path, out: Path, *more: str) -> tuple[int, str]:
     return done.exit_code, done.stderr
 
 
-def treat_only_good(job: RemoteJob, _host: str) -> Answer:
+def treat_only_good(job: RemoteJob, _host: str) -> Treated:
     if job.name != "good.arw":
-        return Answer("failed", 1.0, {}, f"{job.name}: is damaged", "DamagedFileError")
+        return Treated("failed", 1.0, {}, f"{job.name}: is damaged", "DamagedFileError")
     return written(job)
 
 
@@ -249,7 +249,7 @@ def test_a_run_of_which_something_came_is_finished_in_its_journal(tmp_path, play
     }
 
 
-def treat_all(job: RemoteJob, _host: str) -> Answer:
+def treat_all(job: RemoteJob, _host: str) -> Treated:
     target = local_path(job.target)
     assert target is not None
     assert not target.exists()
@@ -337,12 +337,12 @@ def test_a_cluster_that_is_not_reached_is_told_and_leaves_nothing(tmp_path, play
     assert not (tmp_path / "new").exists()
 
 
-def keyless(bad: str, denied: str = "write") -> Callable[[RemoteJob, str], Answer]:
+def keyless(bad: str, denied: str = "write") -> Callable[[RemoteJob, str], Treated]:
     """A machine that has no way to the storage, beside others that have."""
 
-    def treat(job: RemoteJob, host: str) -> Answer:
+    def treat(job: RemoteJob, host: str) -> Treated:
         if host == bad:
-            return Answer("failed", 0.0, {}, f"{job.name}: no keys", "NotAllowedError", denied=denied)
+            return Treated("failed", 0.0, {}, f"{job.name}: no keys", "NotAllowedError", denied=denied)
         return written(job)
 
     return treat
@@ -431,8 +431,8 @@ def test_a_run_ends_where_no_machine_gets_at_the_storage(photos, played):
 def test_a_result_that_is_not_here_is_made_by_another_machine(photos, played, monkeypatch):
     monkeypatch.setattr(actor, "SEEN_S", 0.3)
 
-    def treat(job: RemoteJob, host: str) -> Answer:
-        return Answer("done", 1.0, size=8) if host == "apart" else written(job)
+    def treat(job: RemoteJob, host: str) -> Treated:
+        return Treated("done", 1.0, size=8) if host == "apart" else written(job)
 
     played(treat, apart=1, here=1)
     ended, (line,) = run_told(photos)
@@ -442,9 +442,9 @@ def test_a_result_that_is_not_here_is_made_by_another_machine(photos, played, mo
 
 
 def test_what_an_actor_that_was_ended_had_just_made_is_done(photos, played):
-    refusals = [Answer("failed", 0.0, {}, "no keys", "NotAllowedError", denied="write")] * 3
+    refusals = [Treated("failed", 0.0, {}, "no keys", "NotAllowedError", denied="write")] * 3
 
-    def treat(job: RemoteJob, host: str) -> Answer:
+    def treat(job: RemoteJob, host: str) -> Treated:
         if host == "bad":
             # What it has in hand when it is left out comes into being while it ends.
             if len(refusals) == 1:
@@ -455,7 +455,7 @@ def test_what_an_actor_that_was_ended_had_just_made_is_done(photos, played):
             return refusals.pop()
         target = local_path(job.target)
         if target.exists():
-            return Answer("failed", 0.0, {}, f"{target}: exists already", "FileExistsRefusal")
+            return Treated("failed", 0.0, {}, f"{target}: exists already", "FileExistsRefusal")
         return written(job)
 
     late: list[RemoteJob] = []
@@ -498,8 +498,8 @@ def test_actors_that_end_before_they_are_ready_are_made_three_times_and_no_more(
 def test_a_run_whose_results_are_refused_three_times_in_a_row_ends(tmp_path, played, photos):
     out = tmp_path / "out"
 
-    def treat(job: RemoteJob, _host: str) -> Answer:
-        return Answer("failed", 1.0, {}, f"{job.name}: no room", "DiskFullError")
+    def treat(job: RemoteJob, _host: str) -> Treated:
+        return Treated("failed", 1.0, {}, f"{job.name}: no room", "DiskFullError")
 
     ray = played(treat)
     status, words = enhance(tmp_path, out)
@@ -596,7 +596,7 @@ def test_what_is_empty_is_no_result_of_an_actor_that_died(photos, played):
     """A power cut had left the name, and the actor nothing more."""
     deaths = [Died("the actor died")]
 
-    def treat(job: RemoteJob, _host: str) -> Answer:
+    def treat(job: RemoteJob, _host: str) -> Treated:
         if deaths:
             raise deaths.pop()
         return written(job)

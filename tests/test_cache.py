@@ -163,6 +163,25 @@ def test_a_cache_holds_the_mosaics_the_truths_and_what_is_known(pairs, tmp_path)
     assert linear.scenes("test") == []
 
 
+def test_a_cache_holds_what_enhancing_shows_the_network(tmp_path):
+    cut = replace(sony_a7s2(12800), black_dn=(0.0,) * 4, hot_share=1e-3)
+    pair = pair_in(tmp_path, size=(256, 256), sensor=cut)
+    photo = read(pair.short)
+    data = photo.data.copy()
+    data[:, 100] += 4000
+    write_mosaic(pair.short, photo.with_changes(data=data))
+    photo = read(pair.short)
+    cache = PairCache.open([pair], tmp_path / "cache", truth="linear")
+    made, entry, (got, _) = plan(photo, ratio=100), cache.entries[0], cache.crop(0, 0, 0, 256, 256)
+    assert made.replaced.facts()["columns_off"] == [100]
+    assert made.replaced.hot > 20
+    assert (entry.shot, entry.read) == (made.noise.profile.shot, made.noise.profile.read)
+    seen = made.mosaic_of(photo).data
+    assert seen.min() < 0, "it is spread below black, which whole numbers do not hold"
+    assert np.abs(got - np.maximum(seen, 0)).max() <= 0.5
+    assert (got[photo.data == 0] == 0).mean() > 0.99
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_a_crop_is_that_part_of_the_whole(pairs, tmp_path_factory, data):
@@ -273,7 +292,7 @@ def test_a_cache_of_before_is_read_once_and_kept(pairs, tmp_path, monkeypatch):
         record.pop("beside", None)
     (tmp_path / "index.json").write_text(json.dumps(index))
     read: list[Path] = []
-    monkeypatch.setattr(cache, "_sha256", lambda path: read.append(path) or sha256(path))
+    monkeypatch.setattr(cache, "sha256", lambda path: read.append(path) or sha256(path))
     for count in (7, 0):
         read.clear()
         said: list[str] = []

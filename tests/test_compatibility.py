@@ -113,7 +113,7 @@ def row(name: str, source: Path, folder: Path, models: Models) -> Row:
             cells.append("not tried")
             continue
         job = batch.Job(source, folder / f"out.{kind}")
-        (outcome,) = batch.run([job], batch.Settings(kind=kind, ratio=8.0), models)
+        outcome = batch.treated(job, batch.Settings(kind=kind, ratio=8.0), models)
         if outcome.status == "failed":
             assert not job.target.exists()
             assert "fault in scotopic" not in outcome.error, outcome.error

@@ -51,7 +51,7 @@ def both(source: Path, models: Models, **settings) -> tuple[Outcome, Outcome]:
     """What becomes of a file in a dry run, and then indeed."""
     job = Job(source, source.with_name("result.jpg"))
     dry, real = (
-        next(batch.run([job], Settings(ratio=50, dry_run=dry_run, **settings), models))
+        batch.treated(job, Settings(ratio=50, dry_run=dry_run, **settings), models)
         for dry_run in (True, False)
     )
     return dry, real

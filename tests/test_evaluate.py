@@ -20,6 +20,8 @@ from scotopic.evaluate.conditions import CONDITIONS, LAMP_LIGHT, SONY, condition
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import load, load_all, render, simulated_capture
 from scotopic.models import find
+from scotopic.noise import NoiseEstimate
+from scotopic.sensor import sony_a7s2
 
 PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
 
@@ -81,6 +83,23 @@ def test_the_benchmarks_photos_are_those_that_its_published_figures_are_of():
     assert crc == stored
 
 
+def test_a_simulated_photo_with_a_column_off_is_put_right_whatever_noise_is_told():
+    scene = load_all(limit=1)[0]
+    shading = np.zeros(scene.camera.shape[:2], np.float32)
+    shading[:, 200] = 400
+    off = dataclasses.replace(
+        SONY[0], sensor=lambda iso: dataclasses.replace(sony_a7s2(iso), shading_dn=shading)
+    )
+    dark, sound = protocols.take(scene, off), protocols.take(scene, SONY[0])
+    true = dataclasses.replace(dark.made, noise=NoiseEstimate(dark.true_noise), prepared=None)
+    for made in (dark.made, dark.automatic, true):
+        assert made.replaced.facts()["columns_off"] == [200]
+        assert abs(np.median(made.mosaic_of(dark.mosaic).data[:, 200]) - 512) < 30
+    assert dark.made.noise.profile.source == sound.made.noise.profile.source
+    assert dark.made.noise.profile.shot == pytest.approx(sound.made.noise.profile.shot, rel=0.05)
+    assert dark.automatic.exposure.ratio == pytest.approx(sound.automatic.exposure.ratio, rel=0.01)
+
+
 def test_lamps_are_far_above_white_and_move_the_automatic_ratio_little():
     lamps = conditions_named(["lamps"])[0]
     same = dataclasses.replace(lamps, light=None)
@@ -89,7 +108,9 @@ def test_lamps_are_far_above_white_and_move_the_automatic_ratio_little():
         lit = protocols.take(scene, lamps)
         assert lit.scene.camera.max() == LAMP_LIGHT
         assert 2e-4 < (lit.scene.camera == LAMP_LIGHT).all(axis=2).mean() < 0.02
-        moved.append(np.log2(lit.automatic.ratio / protocols.take(scene, same).automatic.ratio))
+        moved.append(
+            np.log2(lit.automatic.exposure.ratio / protocols.take(scene, same).automatic.exposure.ratio)
+        )
     assert np.abs(moved).max() < 0.3
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
-from scotopic.enhance import enhance
+from scotopic.enhance import enhance, plan
 from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
 from scotopic.evaluate import external, methods, page, pairwise, raw, real, report
 from scotopic.evaluate.figures import SID_VARIANTS, ratio_labels, sample
@@ -129,6 +129,26 @@ def test_the_automatic_ratio_gives_figures_of_its_own_and_its_error_is_told(tree
         result["figures"]["true ratio"]["bayer-fast"]["psnr"]
         > result["figures"]["true ratio"]["LibRaw"]["psnr"]
     )
+
+
+def test_a_short_frame_is_planned_as_enhance_plans_it(tmp_path, rng):
+    mosaic = expose(np.full((256, 256, 3), 0.2), sony_a7s2(3200), 100, rng)
+    data = mosaic.data.copy()
+    data[:, 100] += 400
+    write_mosaic(tmp_path / "a.dng", mosaic.with_changes(data=data))
+    pair = Pair(tmp_path / "a.dng", tmp_path / "a.dng", 100.0, "s", "test")
+    photo = read(pair.short)
+    for shot, ratio in zip(
+        pairwise.take(pair, (pairwise.TRUE, pairwise.AUTOMATIC)), (100, None), strict=True
+    ):
+        planned = plan(photo, ratio=ratio)
+        assert planned.replaced.facts()["columns_off"] == [100]
+        assert (shot.made.exposure, shot.made.noise, shot.made.replaced) == (
+            planned.exposure,
+            planned.noise,
+            planned.replaced,
+        )
+        assert np.array_equal(shot.made.mosaic_of(shot.mosaic).data, planned.mosaic_of(photo).data)
 
 
 def test_each_long_frame_is_decoded_once(tree, monkeypatch):

@@ -86,7 +86,7 @@ def photo_at(tmp_path, photo) -> Path:
     return path
 
 
-def answer_to(source: Path, target: Path, home: Path | None) -> actor.Answer:
+def answer_to(source: Path, target: Path, home: Path | None) -> actor.Treated:
     job = RemoteJob(address(str(source)), address(str(target)))
     return Actor(Settings(), ModelChoice(device="cpu"), 1, Terms(home=home)).treat(job)
 

@@ -300,10 +300,9 @@ def source(tmp_path, dark: Mosaic):
 
 
 def treated(source, kind, **settings) -> batch.Outcome:
-    jobs, chosen = lay_out(find_files([source]), None, kind)
+    (job,), chosen = lay_out(find_files([source]), None, kind)
     made = batch.Settings(ratio=50, kind=chosen, overwrite=True, **settings)
-    (outcome,) = batch.run(jobs, made, Models(None, device="cpu"))
-    return outcome
+    return batch.treated(job, made, Models(None, device="cpu"))
 
 
 @pytest.mark.parametrize("kind", [*FORMATS, "dng"])

@@ -54,8 +54,8 @@ def test_slopes_do_not_pass_for_noise(rng):
 
 
 def test_the_factor_of_flat_blocks_is_what_a_draw_gives():
-    assert pytest.approx(noise._flat_factor(), rel=0.01) == noise._FLAT_FACTOR
-    assert pytest.approx(noise._flat_factor(1.0), rel=0.01) == noise._WHOLE_FACTOR
+    assert pytest.approx(noise._flat_factor(), rel=0.01) == noise.FLAT_FACTOR
+    assert pytest.approx(noise._flat_factor(1.0), rel=0.01) == noise.WHOLE_FACTOR
 
 
 def test_fewer_blocks_tell_the_noise_of_a_large_picture_as_well(photo, rng, monkeypatch):
@@ -335,7 +335,7 @@ def test_the_squares_of_green_lie_right_in_every_phase_of_x_trans(rng, turn):
 def test_the_factor_of_flat_squares_is_what_a_draw_gives(rng):
     rows = np.sort(rng.chisquare(32, (40_000, 8)) / 32, axis=1)[:, : int(noise.QUIET_ROWS * 8)]
     assert np.quantile(rows.mean(axis=1), noise.FLAT_QUANTILE) == pytest.approx(
-        noise._SQUARE_FACTOR, rel=0.01
+        noise.SQUARE_FACTOR, rel=0.01
     )
 
 

@@ -27,10 +27,10 @@ def photo_file(tmp_path, dark):
 
 
 def treated(source, **settings) -> batch.Outcome:
-    jobs, kind = lay_out(find_files([source]), None, settings.pop("kind", "jpg"))
+    (job,), kind = lay_out(find_files([source]), None, settings.pop("kind", "jpg"))
     made = batch.Settings(ratio=50, kind=kind, **settings)
     batch.check_output(made)
-    (outcome,) = batch.run(jobs, made, Models(None, device="cpu"))
+    outcome = batch.treated(job, made, Models(None, device="cpu"))
     assert outcome.status == "done", outcome.error
     return outcome
 
@@ -144,7 +144,7 @@ def test_a_folder_may_have_a_dot_however_many_photos_there_are(photo_file, tmp_p
 
 def test_a_place_that_cannot_be_written_is_said_before_any_work(photo_file):
     target = photo_file / "sub" / "a.jpg"
-    (outcome,) = batch.run([batch.Job(photo_file, target)], batch.Settings(dry_run=True), None)
+    outcome = batch.treated(batch.Job(photo_file, target), batch.Settings(dry_run=True), None)
     assert outcome.status == "failed"
     assert "no folder" in outcome.error
 

@@ -28,6 +28,18 @@ def test_importing_scotopic_imports_no_torch():
     assert done.returncode == 0
 
 
+def test_what_runs_no_network_needs_no_runtime_for_one():
+    # The package's own __init__ opens all of it, models too.
+    code = (
+        "import importlib, sys, types; package = types.ModuleType('scotopic'); package.__path__ = [sys.argv[1]]; "
+        "sys.modules['scotopic'] = package; [importlib.import_module(f'scotopic.{m}') for m in sys.argv[2:]]; "
+        'sys.exit(f\'{sorted({"onnxruntime", "scotopic.models", "scotopic.sandbox"} & sys.modules.keys())}\')'
+    )
+    leaves = ("noise", "lines", "mend", "develop", "write", "dng.write", "read", "balance", "sensor")
+    done = python(code, str(ROOT / "src" / "scotopic"), *leaves)
+    assert done.stderr.strip() == "[]"
+
+
 def test_enhancing_needs_no_torch(tmp_path):
     code = WITHOUT_TORCH + "from scotopic.cli import main; main()"
     done = python(code, "enhance", str(SAMPLE), "-o", str(tmp_path / "a.jpg"))
@@ -68,6 +80,12 @@ def test_the_library_never_prints_and_modules_stay_short():
         if not path.name.startswith("cli"):
             assert not re.search(r"^\s*print\(", text, re.M), path
         assert len(text.splitlines()) <= 420, path
+
+
+def test_what_the_page_calculates_with_is_public_in_its_modules():
+    assert not re.findall(
+        r"(?:\.|import |, )(_[A-Za-z]\w*)", (ROOT / "src/scotopic/web/constants.py").read_text()
+    )
 
 
 def test_everything_that_is_carried_from_others_is_attributed():

@@ -278,13 +278,13 @@ def test_two_runs_that_know_nothing_of_each_other_lose_nothing(card):
 
 TALKER = """
 import os, pickle, sys
-from scotopic.jobs.worker import Answer
+from scotopic.jobs.worker import Message
 def say(line):
     os.write(1, line)
 def done(number):
-    return Answer(number, 1.0, dict(status="done", seconds=1.0, facts={}, error="", fault="")).line()
+    return Message(number, 1.0, dict(status="done", seconds=1.0, facts={}, error="", fault="")).line()
 pickle.load(sys.stdin.buffer)
-say(Answer().line())
+say(Message().line())
 while True:
     ticket = pickle.load(sys.stdin.buffer)
     number, name = ticket.number, ticket.job.name
@@ -306,7 +306,7 @@ def told(monkeypatch, folder: Path, words: str, *names: str) -> list[Outcome]:
         "b'[' * 500_000 + b'\\n'",
         """b'{"number": %d, "share": 1%s, "ended": null}\\n' % (number, b"0" * 400)""",
         "b'{}\\n'",
-        "Answer(number + 1000, 0.5).line()",
+        "Message(number + 1000, 0.5).line()",
         "done(number + 1000)",
     ],
     ids=[

@@ -15,8 +15,8 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
+from scotopic.cores import usable_cores
 from scotopic.frame import Rendered
-from scotopic.run import usable_cores
 
 QUALITY, SPEED = 90, 8
 """chosen: experiments.md; slower speeds make files hardly smaller."""

@@ -25,20 +25,20 @@ AnyCapture = TypeVar("AnyCapture", bound=Capture)
 GAIN_MIN, GAIN_MAX = 1 / 16, 16.0
 """No camera needs more, from candle light to open shade; beyond, a number is a slip."""
 
-_BLOCKS = 256
+BLOCKS = 256
 """Blocks along the longer side that the automatic balance looks at: their means hold no noise."""
 
-_USABLE = (0.002, 1.1)
+USABLE = (0.002, 1.1)
 """Darkest and brightest block judged, in shares of display white of the picture at its usual brightness: neither dead
 shadow nor lamp, but a white wall in coloured light."""
 
-_BRIGHTEST = 0.035
+BRIGHTEST = 0.035
 """Share of the blocks that the light's colour is taken from: Cheng, Prasad and Brown (2014), section 4."""
 
-_FARTHEST = 2.0
+FARTHEST = 2.0
 """The automatic balance changes no colour by more than this factor against the camera's."""
 
-_FEWEST = 16
+FEWEST = 16
 """Blocks below which there is nothing to judge by."""
 
 
@@ -147,24 +147,24 @@ def of_the_brightest(linear: Linear) -> Gains | None:
     # What passes for a lamp is told by the picture, however bright it was asked to be.
     usual = 2.0 ** exposure.stops_of(luminance)
     strongest = seen.max(axis=1)
-    low, high = (limit / usual for limit in _USABLE)
+    low, high = (limit / usual for limit in USABLE)
     usable = seen[(strongest > low) & (strongest < min(high, 0.9 * linear.clip)) & (seen.min(axis=1) > 0)]
-    if len(usable) < _FEWEST:
+    if len(usable) < FEWEST:
         return None
     along = usable @ usable.mean(axis=0)
-    count = max(_FEWEST, round(_BRIGHTEST * len(usable)))
+    count = max(FEWEST, round(BRIGHTEST * len(usable)))
     brightest = usable[np.argsort(along)[-count:]]
     light = np.abs(np.linalg.svd(brightest, full_matrices=False)[2][0])
     if not (light > 0).all():
         return None
-    steps = np.clip(light[1] / light, 1 / _FARTHEST, _FARTHEST)
+    steps = np.clip(light[1] / light, 1 / FARTHEST, FARTHEST)
     gains = np.array(linear.wb) * steps
     return _within((float(gains[0] / gains[1]), 1.0, float(gains[2] / gains[1])))
 
 
 def _block_means(data: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Means of square blocks, (N, 3)."""
-    size = max(1, math.ceil(max(data.shape[:2]) / _BLOCKS))
+    size = max(1, math.ceil(max(data.shape[:2]) / BLOCKS))
     height, width = (n - n % size for n in data.shape[:2])
     blocks = data[:height, :width].reshape(height // size, size, width // size, size, 3)
     means: npt.NDArray[np.float64] = blocks.mean(axis=(1, 3), dtype=np.float64).reshape(-1, 3)

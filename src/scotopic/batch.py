@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from scotopic.balance import Balance, balanced
 from scotopic.calibration.apply import Profiles
@@ -44,6 +44,9 @@ OVERLAPPED_PIXELS = 64_000_000
 """Pictures above this go through one at a time from the network to the disk, that memory stays bounded."""
 
 Way = Literal["scotopic", "traditional"]
+
+Status = Literal["done", "planned", "skipped", "failed"]
+"""What becomes of a file."""
 
 Kind = Literal[Format, "dng"]
 """Formats of results: finished pictures, or light to go on editing."""
@@ -98,12 +101,24 @@ class Job:
         return self.source.name
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one file."""
+class _Placed(Protocol):
+    """A job: where its file is, and where its result is to be."""
 
-    job: Job
-    status: Literal["done", "planned", "skipped", "failed"]
+    @property
+    def source(self) -> object: ...
+    @property
+    def target(self) -> object: ...
+
+
+AnyJob = TypeVar("AnyJob", bound=_Placed)
+
+
+@dataclass(frozen=True)
+class OutcomeOf(Generic[AnyJob]):
+    """What became of one file, wherever that is."""
+
+    job: AnyJob
+    status: Status
     seconds: float
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -112,7 +127,7 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         """One flat object for `--json`."""
-        written = str(self.job.target) if self.status in ("done", "planned", "skipped") else None
+        written = str(self.job.target) if self.status != "failed" else None
         return {
             "file": str(self.job.source),
             "status": self.status,
@@ -121,6 +136,10 @@ class Outcome:
             "seconds": round(self.seconds, 3),
             **self.facts,
         }
+
+
+class Outcome(OutcomeOf[Job]):
+    """What became of one file of this machine."""
 
 
 def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
@@ -164,21 +183,6 @@ def _bits(settings: Settings) -> Literal[8, 16]:
     assert settings.kind != "dng"
     look = settings.look or default_look(settings.space)
     return bits_of(settings.kind, settings.bits, linear="linear" in (look, default_look(settings.space)))
-
-
-def run(
-    jobs: list[Job],
-    settings: Settings,
-    models: Models | None,
-    progress: Callable[[Job, float], None] = lambda _job, _share: None,
-) -> Generator[Outcome]:
-    """Treat the files in turn. A bad file gives a failed outcome and the rest go on."""
-    for job in jobs:
-
-        def tell(share: float, job: Job = job) -> None:
-            progress(job, share)
-
-        yield treated(job, settings, models, tell)
 
 
 def treated(

@@ -13,12 +13,9 @@ from scotopic.cli_options import (
     Again,
     BalanceOption,
     BitsOption,
-    ColourSpaceName,
     ColourSpaceOption,
     DngCompression,
-    DngCompressionName,
     DryRun,
-    EngineName,
     EngineOption,
     Ev,
     FinishedOption,
@@ -35,11 +32,9 @@ from scotopic.cli_options import (
     SkipExisting,
     Sources,
     StripGps,
-    TierName,
     TierOption,
     WatchOption,
     Workers,
-    look_named,
 )
 from scotopic.cli_report import Device, DeviceName, Overwrite, told
 from scotopic.errors import SettingsError
@@ -52,15 +47,15 @@ def enhance_command(
     ev: Ev = None,
     format: FormatOption = None,
     bits: BitsOption = None,
-    tier: TierOption = TierName.fast,
+    tier: TierOption = "fast",
     model: ModelOption = None,
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0: only demosaiced. 1: the full effect.")
     ] = 1.0,
     look: LookOption = None,
     wb: BalanceOption = "camera",
-    colour_space: ColourSpaceOption = ColourSpaceName.srgb,
-    dng_compression: DngCompression = DngCompressionName.none,
+    colour_space: ColourSpaceOption = "srgb",
+    dng_compression: DngCompression = "none",
     device: Device = DeviceName.auto,
     profile: ProfileOption = None,
     overwrite: Overwrite = False,
@@ -73,7 +68,7 @@ def enhance_command(
     resume: Resume = False,
     journal: JournalOption = None,
     watch: WatchOption = False,
-    engine: EngineOption = EngineName.local,
+    engine: EngineOption = "local",
     address: AddressOption = None,
     as_json: Json = False,
 ) -> None:
@@ -88,15 +83,14 @@ def enhance_command(
     from scotopic.jobs.worker import ModelChoice
 
     with told():
-        chosen_look = look_named(look)
         balance = parse(wb)
-        if model is not None and tier is not TierName.fast:
+        if model is not None and tier != "fast":
             raise SettingsError(
                 "--tier chooses among the packaged models, --model names one: leave one of them out"
             )
-        choice = ModelChoice(model, tier.value, device.value)
-        course = Course(workers, resume, journal, watch, engine.value, address, as_json)
-        check_settings(choice.models().card(), strength, chosen_look, balance, colour_space.value)
+        choice = ModelChoice(model, tier, device.value)
+        course = Course(workers, resume, journal, watch, engine, address, as_json)
+        check_settings(choice.models().card(), strength, look, balance, colour_space)
         run_files(
             paths,
             output,
@@ -107,11 +101,11 @@ def enhance_command(
             ratio=ratio,
             ev=ev,
             strength=strength,
-            look=chosen_look,
+            look=look,
             wb=balance,
-            space=colour_space.value,
+            space=colour_space,
             bits=bits,
-            dng_compression=dng_compression.value,
+            dng_compression=dng_compression,
             overwrite=overwrite,
             skip_existing=skip_existing,
             dry_run=dry_run,

@@ -12,27 +12,13 @@ import typer
 from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
+from scotopic.pairs import Camera, Split
 
 evaluate_app = typer.Typer(
     help="Measure models and the traditional ways against known truth.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-
-class CameraName(StrEnum):
-    """The cameras of the See-in-the-Dark dataset as named on the command line."""
-
-    Sony = "Sony"
-    Fuji = "Fuji"
-
-
-class SplitName(StrEnum):
-    """Parts of a dataset as named on the command line."""
-
-    train = "train"
-    validation = "validation"
-    test = "test"
 
 
 class RatiosName(StrEnum):
@@ -131,8 +117,8 @@ def evaluate_sid(
     folder: Annotated[Path, typer.Argument(help="The See-in-the-Dark dataset, or a tree like it.")],
     models: EvaluatedModels = None,
     methods: Methods = None,
-    camera: Annotated[CameraName, typer.Option(help="Which of the dataset's cameras.")] = CameraName.Sony,
-    split: Annotated[SplitName, typer.Option(help="Which part of the dataset.")] = SplitName.test,
+    camera: Annotated[Camera, typer.Option(help="Which of the dataset's cameras.")] = "Sony",
+    split: Annotated[Split, typer.Option(help="Which part of the dataset.")] = "test",
     ratios: Ratios = RatiosName.both,
     limit: Limit = None,
     multiple: Multiple = 32,
@@ -152,8 +138,8 @@ def evaluate_sid(
         measured = real.sid(
             folder,
             ways.for_pictures(_opened(models, multiple, camera), methods or ()),
-            camera=camera.value,
-            split=split.value,
+            camera=camera,
+            split=split,
             limit=limit,
             ways=ratios.ways,
             with_wipes=report is not None,
@@ -167,7 +153,7 @@ def evaluate_pairs(
     folder: Annotated[Path, typer.Argument(help="A folder with short and long, or with pairs.csv.")],
     models: EvaluatedModels = None,
     methods: Methods = None,
-    split: Annotated[SplitName | None, typer.Option(help="Only this part. Default: all pairs.")] = None,
+    split: Annotated[Split | None, typer.Option(help="Only this part. Default: all pairs.")] = None,
     ratios: Ratios = RatiosName.both,
     limit: Limit = None,
     multiple: Multiple = 32,
@@ -187,7 +173,7 @@ def evaluate_pairs(
         measured = real.own(
             folder,
             ways.for_pictures(_opened(models, multiple), methods or ()),
-            split=split.value if split else None,
+            split=split,
             limit=limit,
             ways=ratios.ways,
             with_wipes=report is not None,
@@ -201,9 +187,9 @@ def evaluate_raw(
     folder: Annotated[Path, typer.Argument(help="The See-in-the-Dark dataset, or your own pairs.")],
     models: EvaluatedModels = None,
     methods: Methods = None,
-    camera: Annotated[CameraName, typer.Option(help="Which of the dataset's cameras.")] = CameraName.Sony,
+    camera: Annotated[Camera, typer.Option(help="Which of the dataset's cameras.")] = "Sony",
     split: Annotated[
-        SplitName | None, typer.Option(help="Only this part. Default: test, or all of your own pairs.")
+        Split | None, typer.Option(help="Only this part. Default: test, or all of your own pairs.")
     ] = None,
     limit: Limit = None,
     multiple: Multiple = 32,
@@ -223,8 +209,8 @@ def evaluate_raw(
         measured = raw.eld(
             folder,
             ways.for_mosaics(_opened(models, multiple), methods or ()),
-            camera=camera.value,
-            split=split.value if split else None,
+            camera=camera,
+            split=split,
             limit=limit,
             with_wipes=report is not None,
             progress=lambda words: errors.print(words),
@@ -233,12 +219,12 @@ def evaluate_raw(
 
 
 def _opened(
-    models: list[str] | None, multiple: int, camera: CameraName = CameraName.Sony, device: str = "auto"
+    models: list[str] | None, multiple: int, camera: Camera = "Sony", device: str = "auto"
 ) -> list[Any]:
     from scotopic.evaluate.methods import open_model
     from scotopic.models import default_for
 
-    names = models or [default_for("xtrans" if camera is CameraName.Fuji else "bayer")]
+    names = models or [default_for("xtrans" if camera == "Fuji" else "bayer")]
     return [open_model(name, multiple=multiple, device=device) for name in names if name != "none"]
 
 

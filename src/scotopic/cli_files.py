@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from scotopic.cli_options import FormatName
+from scotopic.cli_options import Engine
 from scotopic.cli_report import Screen, errors, line_of, need, progress_of
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
@@ -67,7 +68,7 @@ class Course:
     resume: bool = False
     journal: Path | None = None
     watch: bool = False
-    engine: Literal["local", "ray"] = "local"
+    engine: Engine = "local"
     address: str | None = None
     as_json: bool = False
 
@@ -75,7 +76,7 @@ class Course:
 def run_files(
     paths: list[Path],
     output: Path | None,
-    format_name: FormatName | None,
+    kind: batch.Kind | None,
     choice: ModelChoice | None,
     course: Course,
     **choices: Any,
@@ -93,7 +94,6 @@ def run_files(
     card = models.card() if models is not None else None
     # Results of an earlier run beside the RAW files are no pictures to enhance; nor would they be replaced.
     enhanced = choices["way"] != "scotopic" or choices["again"]
-    kind: batch.Kind | None = format_name.value if format_name else None
     jobs: list[batch.Job] = []
     _check_places([*paths, output], course)
     if course.engine == "ray":
@@ -114,7 +114,8 @@ def run_files(
     batch.check_output(settings)
     if len(jobs) == 1 and not is_folder(paths[0]) and course == Course(as_json=course.as_json):
         with progress_of(1, course.as_json) as screen:
-            tally = _report(batch.run(jobs, settings, models, screen.tell), course, screen)
+            alone = (batch.treated(job, settings, models, partial(screen.tell, job)) for job in jobs)
+            tally = _report(alone, course, screen)
     elif course.watch:
         names = Names(output, chosen, choices["way"], past)
         _watch(paths, output, journal, names, settings, choice, course, enhanced)

@@ -19,9 +19,7 @@ from scotopic.cli_options import (
     Paths,
     Ratio,
     Sandbox,
-    TierName,
     TierOption,
-    look_named,
 )
 from scotopic.cli_report import Overwrite, print_facts, told
 from scotopic.errors import SettingsError, naming
@@ -83,7 +81,7 @@ def compare_command(
     ] = None,
     ratio: Ratio = None,
     ev: Ev = None,
-    tier: TierOption = TierName.fast,
+    tier: TierOption = "fast",
     model: ModelOption = None,
     look: LookOption = None,
     wb: BalanceOption = "camera",
@@ -102,13 +100,13 @@ def compare_command(
     from scotopic.write import check_place, refusal
 
     with told():
-        chosen_look, balance = look_named(look), parse(wb)
-        if chosen_look == "linear":
+        balance = parse(wb)
+        if look == "linear":
             raise SettingsError(
                 "pictures to compare have 8 bits a colour, too few for look linear: natural or libraw"
             )
-        models = Models(model, tier=tier.value)
-        check_settings(models.card(), 1.0, chosen_look, balance)
+        models = Models(model, tier=tier)
+        check_settings(models.card(), 1.0, look, balance)
         captured = read(path)
         with naming(path.name):
             if not again:
@@ -125,7 +123,7 @@ def compare_command(
             opened = models.open(sensor)
             made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
             before = develop_traditional(path, captured, ratio=made.exposure.ratio)
-            after = finished(captured, opened, plan_made=made, again=again, look=chosen_look, wb=balance)
+            after = finished(captured, opened, plan_made=made, again=again, look=look, wb=balance)
             labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
             compare.write_picture(picture, before, after, labels, overwrite=overwrite)
             compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)

@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from scotopic.batch import Kind
+from scotopic.develop import ColourSpace, Look
+from scotopic.dng.write import Compression
+from scotopic.models import Tier
 
-class FormatName(StrEnum):
-    """Formats as named on the command line."""
-
-    jpg = "jpg"
-    png = "png"
-    tiff = "tiff"
-    dng = "dng"
-    avif = "avif"
-    jxl = "jxl"
-
-
-class DngCompressionName(StrEnum):
-    """Ways to store a DNG's light, as named on the command line; none loses anything."""
-
-    none = "none"
-    lossless_jpeg = "lossless-jpeg"
-    jxl = "jxl"
-
-
-class LookName(StrEnum):
-    """Looks as named on the command line."""
-
-    natural = "natural"
-    libraw = "libraw"
-    linear = "linear"
-
-
-class ColourSpaceName(StrEnum):
-    """Colour spaces as named on the command line."""
-
-    srgb = "srgb"
-    p3 = "p3"
-    rec2020_linear = "rec2020-linear"
-
-
-class TierName(StrEnum):
-    """Tiers as named on the command line."""
-
-    fast = "fast"
-    best = "best"
+Engine = Literal["local", "ray"]
+"""What runs many files: this machine, or a cluster."""
 
 
 def _place(words: str) -> Any:
@@ -94,14 +59,14 @@ Ratio = Annotated[
 ]
 Ev = Annotated[float | None, typer.Option(help="The same in stops, such as 6.5.")]
 FormatOption = Annotated[
-    FormatName | None,
+    Kind | None,
     typer.Option(
         "--format",
         help="jpg, png or avif (8 bit), tiff or jxl (16 bit), dng (linear light). Default: as -o says, else jpg.",
     ),
 ]
 FinishedOption = Annotated[
-    FormatName | None,
+    Kind | None,
     typer.Option(
         "--format",
         metavar="jpg|png|tiff|avif|jxl",
@@ -118,7 +83,7 @@ BitsOption = Annotated[
     ),
 ]
 DngCompression = Annotated[
-    DngCompressionName,
+    Compression,
     typer.Option(
         "--dng-compression",
         help="How a DNG is stored, always without loss: none opens everywhere, lossless-jpeg nearly so, jxl is "
@@ -155,15 +120,8 @@ WatchOption = Annotated[
 ]
 
 
-class EngineName(StrEnum):
-    """Engines as named on the command line."""
-
-    local = "local"
-    ray = "ray"
-
-
 EngineOption = Annotated[
-    EngineName,
+    Engine,
     typer.Option(
         "--engine",
         help="ray: the machines of a Ray cluster (docs/cluster.md); sources and output may be addresses such as "
@@ -178,7 +136,7 @@ AddressOption = Annotated[
     ),
 ]
 LookOption = Annotated[
-    LookName | None,
+    Look | None,
     typer.Option(
         help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve. "
         "linear: light as it is (tiff, png and jxl, of 16 bits)."
@@ -193,7 +151,7 @@ BalanceOption = Annotated[
     ),
 ]
 ColourSpaceOption = Annotated[
-    ColourSpaceName,
+    ColourSpace,
     typer.Option(
         "--colour-space",
         "--color-space",
@@ -217,9 +175,4 @@ ModelOption = Annotated[
 ]
 
 
-TierOption = Annotated[TierName, typer.Option("--tier", help="fast, or best where there is such a model.")]
-
-
-def look_named(name: LookName | None) -> Literal["natural", "libraw", "linear"] | None:
-    """The look as the library names it."""
-    return None if name is None else name.value
+TierOption = Annotated[Tier, typer.Option("--tier", help="fast, or best where there is such a model.")]

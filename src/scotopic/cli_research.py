@@ -20,6 +20,7 @@ from scotopic.cli_report import (
     training_progress,
 )
 from scotopic.errors import SettingsError
+from scotopic.train.ranges import CHECKPOINT_SECONDS
 
 models_app = typer.Typer(help="List, show, verify and export models.", rich_markup_mode=None)
 simulate_app = typer.Typer(
@@ -192,7 +193,7 @@ def train_command(
     device: Annotated[TrainingDevice, typer.Option(help="Where to train.")] = TrainingDevice.auto,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="A run that is killed loses so much at most.")
-    ] = 120,
+    ] = CHECKPOINT_SECONDS,
 ) -> None:
     """Train a model (needs the train extra).
 

@@ -22,10 +22,10 @@ from scotopic.colour import (
     srgb_to_linear,
     towards_white,
 )
+from scotopic.cores import STRIP_PIXELS, usable_cores
 from scotopic.errors import SettingsError
 from scotopic.frame import Capture, Captured, Linear, Rendered, Shown, check_light
 from scotopic.icc import profile
-from scotopic.run import STRIP_PIXELS, usable_cores
 
 Look = Literal["natural", "libraw", "linear"]
 LOOKS: tuple[Look, ...] = ("natural", "libraw", "linear")
@@ -43,11 +43,18 @@ PRODUCT_PIXELS = 24576
 """Pixels that are multiplied by a matrix at a time: for more BLAS would wake threads of its own, which then fight with
 ours for the cores (OpenBLAS: above 2**18 multiplications)."""
 
-_TABLE_SIZE, _SHOULDER_SIZE = 1 << 16, 1 << 15
-_TABLE_WHITE = np.float32((_TABLE_SIZE - 1) ** 2)
+TABLE_SIZE, SHOULDER_SIZE = 1 << 16, 1 << 15
+_TABLE_WHITE = np.float32((TABLE_SIZE - 1) ** 2)
 """Display white in light whose square root is a place in the table of the curve."""
-_TURNS_BACK = {6: 8, 8: 6}
-"""The EXIF orientation that undoes another; all others undo themselves."""
+
+
+def turned_back(orientation: int) -> int:
+    """The EXIF orientation that undoes another.
+
+    >>> [turned_back(n) for n in (1, 3, 6, 8)]
+    [1, 3, 8, 6]
+    """
+    return {6: 8, 8: 6}.get(orientation, orientation)
 
 
 def check_output(look: Look, space: ColourSpace, bits: int) -> None:
@@ -139,11 +146,11 @@ class Canvas:
         # The shoulder ends where the sensor does: what it could not count more of is white.
         # In quarters of a stop, rounded down, so that few tables serve and the sensor's end is wholly white.
         self._brightest = min(LIGHT_MAX, 2 ** (math.floor(4 * math.log2(max(clip, 1.0))) / 4))
-        self._table = _curve_table("linear" if plain else "light" if _is_linear(space) else "shown", bits)
+        self._table = curve_table("linear" if plain else "light" if _is_linear(space) else "shown", bits)
         shape = (*size, 3)
         self._standing: Shown | None = None
         if _square(capture.pixel_aspect):
-            back = _TURNS_BACK.get(capture.orientation, capture.orientation)
+            back = turned_back(capture.orientation)
             self._standing = np.empty(_shape_turned(shape, capture.orientation), self._table.dtype)
             # The same memory as the sensor's rows and columns lie in it: nothing is turned afterwards.
             self._lying = turned(self._standing, back)
@@ -219,7 +226,7 @@ def _roll_off(lights: npt.NDArray[np.float32], brightest: float) -> None:
 def _entries(light: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
     """The places of light, 0..LIGHT_MAX, in the shoulder's tables."""
     index = np.sqrt(light)
-    index *= np.float32((_SHOULDER_SIZE - 1) / np.sqrt(LIGHT_MAX))
+    index *= np.float32((SHOULDER_SIZE - 1) / np.sqrt(LIGHT_MAX))
     index += np.float32(0.5)
     return index.astype(np.uint16)
 
@@ -227,7 +234,7 @@ def _entries(light: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
 @cache
 def _shoulder_tables(brightest: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """By the square root of light: the shoulder, and the share of colour that stays by the strongest's light."""
-    light = np.linspace(0, 1, _SHOULDER_SIZE) ** 2 * LIGHT_MAX
+    light = np.linspace(0, 1, SHOULDER_SIZE) ** 2 * LIGHT_MAX
     rolled = np.minimum(shoulder(light, brightest), 1)
     stays = 1 - towards_white(light, brightest)
     return rolled.astype(np.float32), stays.astype(np.float32)
@@ -244,14 +251,14 @@ def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rend
 
 
 @cache
-def _curve_table(curve: Literal["shown", "light", "linear"], bits: int) -> Shown:
+def curve_table(curve: Literal["shown", "light", "linear"], bits: int) -> Shown:
     """Values written, by the square root of light in 0..1, which spends its entries on the shadows; each stands for
     what lies between its place and the next.
 
     "shown" is the display curve; "light" what a display makes of that, in proportion to light, so that
     a picture looks the same in a linear space; "linear" no curve at all.
     """
-    places = (np.arange(_TABLE_SIZE) + 0.5) / (_TABLE_SIZE - 1)
+    places = (np.arange(TABLE_SIZE) + 0.5) / (TABLE_SIZE - 1)
     light: FloatArray = np.minimum(places, 1) ** 2
     shown = light if curve == "linear" else bt709_curve(light)
     if curve == "light":

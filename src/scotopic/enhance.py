@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from scotopic import exposure, noise
+from scotopic import exposure, frame, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
 from scotopic.balance import given as given_balance
 from scotopic.calibration.apply import Profiles, alone, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
-from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered, check_light
+from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
 from scotopic.lines import lines_off
 from scotopic.mend import Mended, Replaced, mended, without_lines
 from scotopic.models import Card, check_fits
 from scotopic.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
-from scotopic.run import DEFAULT_TILE, GraphInputs, Model, check_strength
+from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.sensor import believable
 from scotopic.shading import evened, evened_mosaic
 
@@ -61,12 +61,16 @@ class Plan:
         if self.prepared is not None and self.prepared.of is captured.data:
             known = captured if isinstance(captured, Mosaic) else self.prepared.mosaic
             return known.with_changes(data=self.prepared.mosaic.data)
-        check_light(captured)
+        frame.check_light(captured)
         mosaic = as_mosaic(captured)
         if self.profile is not None:
             mosaic = corrected(self.profile, mosaic)
         sound = without_lines(mosaic, self.replaced.lines)
         return mended(sound, self.noise.profile).mosaic if isinstance(captured, Mosaic) else mosaic
+
+    def amplified(self, captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
+        """The same with another amplification: nothing else is decided again. Raises as `plan`."""
+        return replace(self, exposure=_amplification(captured, self.mosaic_of(captured), ratio, ev))
 
 
 def plan(
@@ -81,7 +85,7 @@ def plan(
     Raises SettingsError for an amplification out of range, for values that are no numbers, and for less than a cell.
     """
     exposure.check(ratio, ev)
-    check_light(captured)
+    frame.check_light(captured)
     if isinstance(profiles, CameraProfile):
         profiles = alone(profiles)
     mosaic = as_mosaic(captured)
@@ -101,13 +105,19 @@ def plan(
             as_read = sound if found.mosaic is mosaic else without_lines(mosaic, lines)
             estimate = noise.estimate(as_read, found.noise, note)
         put_right = mended(sound, estimate.profile)
-    ready = seen = put_right.mosaic
-    if ratio is None and ev is None and isinstance(captured, Mosaic):
-        # How bright the picture is to be is judged as it will be seen.
-        seen = _evened(seen, whole=True)
-    amplification = exposure.decide(seen, ratio=ratio, ev=ev)
+    ready = put_right.mosaic
+    amplification = _amplification(captured, ready, ratio, ev)
     replaced = Replaced(put_right.hot, tuple(lines))
     return Plan(amplification, estimate, found.profile, replaced, Prepared(captured.data, ready))
+
+
+def _amplification(
+    captured: Captured, ready: Mosaic, ratio: float | None, ev: float | None
+) -> exposure.Exposure:
+    if ratio is None and ev is None and isinstance(captured, Mosaic):
+        # How bright the picture is to be is judged as it will be seen.
+        ready = _evened(ready, whole=True)
+    return exposure.decide(ready, ratio=ratio, ev=ev)
 
 
 def _evened(mosaic: Mosaic, *, whole: bool) -> Mosaic:
@@ -242,7 +252,7 @@ def check_settings(
     space: ColourSpace = "srgb",
 ) -> None:
     """Raise SettingsError for a strength out of range, and for what a model of kind `srgb` cannot follow."""
-    check_strength(strength)
+    frame.check_strength(strength)
     if card.kind == "srgb" and (strength != 1 or look is not None or wb != "camera" or space != "srgb"):
         raise SettingsError(
             f"{card.name} goes from RAW straight to sRGB: strength, look, white balance and colour space "

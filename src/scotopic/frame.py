@@ -300,6 +300,12 @@ def check_light(captured: Captured) -> None:
     )
 
 
+def check_strength(strength: float) -> None:
+    """Raise SettingsError for a share of the noise to be removed that is out of range."""
+    if not 0 <= strength <= 1:
+        raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
+
+
 def _set(state: Any, **fields: Any) -> None:
     """Give fields of a frozen state their values."""
     for name, value in fields.items():

@@ -13,8 +13,8 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.cores import usable_cores
 from scotopic.exiftags import DPI
-from scotopic.run import usable_cores
 
 BLOCK = 8
 """Side of a block; without colour subsampling a restart interval is counted in these."""

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.colour import Primaries, srgb_to, srgb_to_linear
+from scotopic.cores import usable_cores
 from scotopic.frame import Rendered, Shown
 from scotopic.icc import space_of
-from scotopic.run import usable_cores
 
 DISTANCE, EFFORT = 0.25, 3
 """Butteraugli distance: 1 is where differences begin to be seen; a quarter of that leaves room for editing the

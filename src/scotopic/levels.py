@@ -35,6 +35,9 @@ MASKED_ABOVE_STATED = (-0.5, 1.5)
 MASKED_APART = 0.5
 """DN by which the left and the right half of them may differ: light that falls on some does that."""
 
+GREY_WORLD = "grey world (the file gives none)"
+"""Where a white balance comes from that the picture had to tell."""
+
 FLOAT_STEPS = 2047
 """Floats, and integers of more than 16 bits, are told apart as finely as a half float tells them near 1."""
 

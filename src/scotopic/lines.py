@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.cores import usable_cores
 from scotopic.frame import Counts, Mosaic, NoiseProfile
-from scotopic.run import usable_cores
 
 PARTS = 16
 """Parts of a line that are looked at each by itself."""

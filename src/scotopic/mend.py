@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.cores import usable_cores
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.lines import Line, pixels_of
-from scotopic.remosaic import square_sums
-from scotopic.run import usable_cores
+from scotopic.squares import square_sums
 
 HOT_TIMES = 10.0
 """A hot pixel is so many times as bright as the pixels that touch it, but one. No star is, however sharp the lens."""

@@ -11,8 +11,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
-from scotopic.run import usable_cores
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 from scotopic.smoothed import SLOW_SHARE, smoothing
 
@@ -164,7 +164,7 @@ def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, *, at_first: bool = 
     groups = _groups(mean)
     lows = [float(np.quantile(relative[group], FLAT_QUANTILE)) for group in groups]
     lowest = int(np.argmin(lows))
-    factor = lows[lowest] / _FLAT_FACTOR * smoothing(mosaic)
+    factor = lows[lowest] / FLAT_FACTOR * smoothing(mosaic)
     spread = float(np.quantile(relative[groups[lowest]], 3 * FLAT_QUANTILE)) / lows[lowest]
     return None if factor > DISAGREEMENT and spread > TEXTURE_SPREAD else factor
 
@@ -260,7 +260,7 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
     cut = zeros[usable] >= limit
     # Rows of which more was cut are no quieter.
     mean[cut] = sums.mean(axis=1)[usable][cut] * (scale / BLOCK)
-    variance[cut] = squares.mean(axis=1)[usable][cut] * squared * (_FLAT_FACTOR / _WHOLE_FACTOR)
+    variance[cut] = squares.mean(axis=1)[usable][cut] * squared * (FLAT_FACTOR / WHOLE_FACTOR)
     return _put_right(mean, variance, cut, zeros[usable] / BLOCK**2, black * scale)
 
 
@@ -339,14 +339,14 @@ def _square_statistics(mosaic: Mosaic) -> _Blocks:
     too_high, at_zero = (values.mean(axis=1) / 4 for values in (high, zeros))
     usable = (too_high < CLIPPED_MAX) & (at_zero <= CUT_MAX)
     mean, variance = (found[usable] for found in _of_quiet_rows(sums / 4, squares))
-    # Other blocks vary otherwise by chance: brought to what _FLAT_FACTOR expects.
-    variance *= _FLAT_FACTOR / _SQUARE_FACTOR
+    # Other blocks vary otherwise by chance: brought to what FLAT_FACTOR expects.
+    variance *= FLAT_FACTOR / SQUARE_FACTOR
     share = at_zero[usable]
     cut = share >= CLIPPED_MAX
     greens = mosaic.black[np.array(mosaic.cfa) == GREEN]
     black = float(np.mean(greens / (mosaic.white - greens)))
     mean[cut] = (sums / 4).mean(axis=1)[usable][cut] + black
-    variance[cut] = squares.mean(axis=1)[usable][cut] * (_FLAT_FACTOR / _WHOLE_SQUARES_FACTOR)
+    variance[cut] = squares.mean(axis=1)[usable][cut] * (FLAT_FACTOR / WHOLE_SQUARES_FACTOR)
     return _put_right(mean, variance, cut, share, black)
 
 
@@ -372,7 +372,7 @@ def _flat_points(mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats
     for group in _groups(mean):
         low = float(np.quantile(variance[group], FLAT_QUANTILE))
         xs.append(float(np.median(mean[group])))
-        vs.append(low / _FLAT_FACTOR)
+        vs.append(low / FLAT_FACTOR)
         ws.append(np.sqrt(group.size))
     return np.array(xs), np.array(vs), np.array(ws)
 
@@ -407,14 +407,14 @@ def _flat_factor(share: float = QUIET_ROWS) -> float:
     return float(np.quantile(rows.mean(axis=1), FLAT_QUANTILE))
 
 
-_FLAT_FACTOR = 0.575
+FLAT_FACTOR = 0.575
 """`_flat_factor()`, drawn once; a test draws it again."""
 
-_WHOLE_FACTOR = 0.757
+WHOLE_FACTOR = 0.757
 """The same of all rows."""
 
-_SQUARE_FACTOR = 0.733
+SQUARE_FACTOR = 0.733
 """The same for the 256 independent values of a block of squares."""
 
-_WHOLE_SQUARES_FACTOR = 0.826
+WHOLE_SQUARES_FACTOR = 0.826
 """The same of all their rows."""

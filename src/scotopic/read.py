@@ -18,7 +18,7 @@ from scotopic.dng.read import captured, check_side, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, SettingsError, TooSmallError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
-from scotopic.levels import black_of_margin, grey_world, grey_world_of_light, saturation
+from scotopic.levels import GREY_WORLD, black_of_margin, grey_world, grey_world_of_light, saturation
 
 
 def read(path: Path | str) -> Captured:
@@ -128,15 +128,12 @@ def as_libraw_sees_it(raw: Any, path: Path) -> Captured:
         white=white,
         saturation=saturation(data, float(black.max()), white),
         wb=wb or grey_world(data, cfa, black, white),
-        wb_source="camera" if wb else _GREY_WORLD,
+        wb_source="camera" if wb else GREY_WORLD,
         xyz_to_camera=_xyz_to_camera(raw),
         orientation=libraw.EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
         pixel_aspect=float(raw.sizes.pixel_aspect) or 1.0,
         **described,
     )
-
-
-_GREY_WORLD = "grey world (the file gives none)"
 
 
 def _linear(raw: Any, visible: npt.NDArray[np.uint16], path: Path) -> Linear:
@@ -168,7 +165,7 @@ def _linear(raw: Any, visible: npt.NDArray[np.uint16], path: Path) -> Linear:
         ratio=1.0,
         monochrome=monochrome,
         wb=wb or grey_world_of_light(data),
-        wb_source="none (no colour filters)" if monochrome else "camera" if wb else _GREY_WORLD,
+        wb_source="none (no colour filters)" if monochrome else "camera" if wb else GREY_WORLD,
         xyz_to_camera=None if monochrome else _xyz_to_camera(raw),
         orientation=libraw.EXIF_ORIENTATION_OF_FLIP.get(raw.sizes.flip, 1),
         pixel_aspect=float(raw.sizes.pixel_aspect) or 1.0,

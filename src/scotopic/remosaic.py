@@ -3,15 +3,14 @@ models' work on it becomes of the finished colours."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import SettingsError
 from scotopic.frame import GREEN, RGGB, Capture, Captured, Linear, Linear32, Mosaic, NoiseProfile
-
-Number = TypeVar("Number", np.float32, np.uint8)
+from scotopic.squares import square_sums
 
 WHITE_DN = 65535.0
 """The white level that the samples are given."""
@@ -172,19 +171,6 @@ def _means(values: Linear32, reach: int) -> Linear32:
     means = square_sums(values, reach)
     means *= np.float32(1 / (2 * reach + 1) ** 2)
     return means
-
-
-def square_sums(values: npt.NDArray[Number], reach: int) -> npt.NDArray[Number]:
-    """Sums over the squares that lie within, in the values' own type: (h, w) to (h - 2 * reach, w - 2 * reach)."""
-    side = 2 * reach + 1
-    height, width = values.shape[0] - 2 * reach, values.shape[1] - 2 * reach
-    rows = values[:height].copy()
-    for y in range(1, side):
-        rows += values[y : y + height]
-    sums = rows[:, :width].copy()
-    for x in range(1, side):
-        sums += rows[:, x : x + width]
-    return sums
 
 
 def _inside(values: npt.NDArray[Any], margin: int) -> npt.NDArray[Any]:

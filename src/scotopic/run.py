@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.cores import STRIP_PIXELS, usable_cores
 from scotopic.devices import check_device, open_runtime
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts, Linear32
@@ -41,10 +41,6 @@ from scotopic.tiles import Span, spans
 DEFAULT_TILE = 1152
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
 experiments.md, 2026-11-28."""
-
-STRIP_PIXELS = 98304
-"""Pixels that a thread works on at a time: three colours of them stay in its processor's cache, and threads seldom
-wait for each other between one operation and the next (experiments.md, 2026-11-29)."""
 
 TRIAL_SIDE = 128
 """Pixels a side of the picture on which a model of somebody's is tried before it is opened here."""
@@ -374,16 +370,3 @@ def _pixels_read(place: tuple[Span, Span]) -> int:
 
 def _outputs_for(strength: float) -> list[str]:
     return {1.0: ["rgb"], 0.0: ["plain"]}.get(strength, ["rgb", "plain"])
-
-
-def check_strength(strength: float) -> None:
-    """Raise SettingsError for a share of the noise to be removed that is out of range."""
-    if not 0 <= strength <= 1:
-        raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
-
-
-def usable_cores() -> int:
-    """The cores this process may run on, at most OMP_NUM_THREADS where the environment names a number."""
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(mine, int(asked)) if asked.isdecimal() and int(asked) else mine

@@ -130,7 +130,7 @@ def eld_camera(name: str, gain_dn_per_e: float) -> Sensor:
     )
 
 
-def phone(iso: float, cfa_black_dn: float = 64.0) -> Sensor:
+def phone(iso: float) -> Sensor:
     """A 10-bit phone (Oppo Reno 10x, PMRID's calibration) at an ISO."""
     table = calibrations()["phone"]["OppoReno10x"]
     gain, variance = table["K_of_iso"], table["variance_of_iso"]
@@ -142,7 +142,7 @@ def phone(iso: float, cfa_black_dn: float = 64.0) -> Sensor:
         read_std_dn=math.sqrt(
             variance["per_iso2"] * iso**2 + variance["per_iso"] * iso + variance["offset"]
         ),
-        black_dn=(cfa_black_dn,) * 4,
+        black_dn=(64.0,) * 4,
         white_dn=1023.0,
         source=table["source"],
     )
@@ -159,11 +159,11 @@ def known_sensor(make: str, model: str, iso: float) -> Sensor | None:
     >>> known_sensor("SONY", "ILCE-7SM2", 51200) is None
     True
     """
-    name = _plain(f"{make} {model}")
+    name = plain_name(f"{make} {model}")
     table = calibrations()
 
     def fits(entry: Any) -> bool:
-        return isinstance(entry, dict) and name in map(_plain, entry.get("exif", ()))
+        return isinstance(entry, dict) and name in map(plain_name, entry.get("exif", ()))
 
     sensor = None
     sony, oppo = table["pmn"]["SonyA7S2"], table["phone"]["OppoReno10x"]
@@ -179,10 +179,10 @@ def known_sensor(make: str, model: str, iso: float) -> Sensor | None:
     return None if sensor is None else replace(sensor, make=make, model=model, iso=iso)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name without case, spaces and a maker said twice.
 
-    >>> _plain("NIKON CORPORATION NIKON D850") == _plain("Nikon D850")
+    >>> plain_name("NIKON CORPORATION NIKON D850") == plain_name("Nikon D850")
     True
     """
     words = name.casefold().replace("corporation", " ").split()

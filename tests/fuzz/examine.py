@@ -80,7 +80,7 @@ def _check_result(path: Path, models: Models, out: Path, verdict: str) -> None:
     for kind in ("jpg", "dng"):
         target = out / f"{path.stem}.{kind}"
         settings = batch.Settings(kind=kind)  # type: ignore[arg-type]
-        (outcome,) = batch.run([batch.Job(path, target)], settings, models)
+        outcome = batch.treated(batch.Job(path, target), settings, models)
         left = sorted(p.name for p in out.iterdir())
         if "fault in scotopic" in outcome.error:
             raise BrokenPromise(outcome.error)

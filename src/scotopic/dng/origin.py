@@ -10,12 +10,12 @@ import numpy as np
 import tifffile
 
 from scotopic.dng.opcodes import split, without_leading_gains
-from scotopic.identify import TIFF_HEADS, all_pages
+from scotopic.identify import DNG_VERSION, TIFF_HEADS, all_pages
 
 Tag = tuple[int, int, int, Any, bool]
 """Number, type, count, value and True, as tifffile wants a tag that it does not know."""
 
-DNG_VERSION, UNIQUE_CAMERA_MODEL, COLOR_MATRIX_1 = 50706, 50708, 50721
+UNIQUE_CAMERA_MODEL, COLOR_MATRIX_1 = 50708, 50721
 ACTIVE_AREA, OPCODE_LIST_3 = 50829, 51022
 
 _COLOUR = {

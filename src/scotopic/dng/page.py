@@ -12,11 +12,12 @@ import tifffile
 
 from scotopic.dng import tags as dngtags
 from scotopic.dng.opcodes import ToneMap, corrects_lens, gain_maps, leading_gains, split, tone_maps
-from scotopic.dng.tags import Area, Cell, Tags
+from scotopic.dng.tags import Area, Tags
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import NoiseProfile
 from scotopic.identify import DNG_VERSION, TIFF_HEADS, all_pages
 from scotopic.metadata import NOISE_PROFILE, ORIENTATION
+from scotopic.pattern import Cell
 from scotopic.shading import GainMap
 
 CFA, LINEAR_RAW = 32803, 34892
@@ -48,10 +49,9 @@ class Dng:
     `area` is (top, left, bottom, right) in the stored picture; `black` (rows, columns, samples) repeats
     over the area, to which `row_delta` and `column_delta` add; `white` holds one value a sample.
     `black_is_stated` is False where the file is silent and masked pixels must tell (`masked`).
-    `beyond_libraw` says in words why LibRaw must not be asked first; empty where it may. `is_ambiguous`:
-    there is another raw picture in the file that LibRaw might take instead. `gains` are those of lists 2 and
-    3 against shading; `baseline_ev` the stops by which finished colours are to be brightened, 0 for mosaics;
-    `notes` what of it all was left out.
+    `beyond_libraw` says in words why LibRaw must not be asked first; empty where it may. `gains` are those
+    of lists 2 and 3 against shading; `baseline_ev` the stops by which finished colours are to be brightened, 0 for
+    mosaics; `notes` what of it all was left out.
     """
 
     width: int
@@ -78,7 +78,6 @@ class Dng:
     pixel_aspect: float
     noise: NoiseProfile | None
     beyond_libraw: str
-    is_ambiguous: bool
     make: str
     model: str
     exposure_s: float | None
@@ -187,7 +186,6 @@ def _described(tiff: Any, page: Any, name: str) -> Dng:
         pixel_aspect=dngtags.pixel_aspect(tags),
         noise=dngtags.noise_profile(tags.numbers(NOISE_PROFILE)),
         beyond_libraw=", ".join(words for words, holds in reasons.items() if holds),
-        is_ambiguous=bool(others),
         make=tags.text(271),
         model=tags.text(272) or tags.text(50708),
         exposure_s=exposure_s,

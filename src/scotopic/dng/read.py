@@ -11,10 +11,10 @@ import numpy.typing as npt
 from scotopic.dng.opcodes import LIGHT_MAX, bent
 from scotopic.dng.page import SIDE_MIN, Dng
 from scotopic.dng.pixels import stored_values
-from scotopic.dng.tags import Cell
 from scotopic.errors import DamagedFileError, TooSmallError
 from scotopic.frame import Captured, Counts, Linear, Mosaic, NoiseProfile
-from scotopic.levels import grey_world, grey_world_of_light, saturation
+from scotopic.levels import GREY_WORLD, grey_world, grey_world_of_light, saturation
+from scotopic.pattern import Cell
 from scotopic.shading import Shading
 
 _ROWS = 256
@@ -23,8 +23,6 @@ _ROWS = 256
 COUNTS_FROM, COUNTS = 256, 65536
 """Floats with a white level below the one become counts by the other, a power of two, so that no bit is
 lost: what follows takes a mosaic's values for DN, whose steps are 1."""
-
-_GREY_WORLD = "grey world (the file gives none)"
 
 Described = dict[str, Any]
 """Fields of a `Capture` that do not depend on the values: exposure, maker, EXIF and so on."""
@@ -136,7 +134,7 @@ def _mosaic(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
     if dng.wb is not None:
         wb, source = dng.wb, "camera"
     else:
-        wb, source = grey_world(data, cfa, at_places, white), _GREY_WORLD
+        wb, source = grey_world(data, cfa, at_places, white), GREY_WORLD
     is_straight = dng.table is None and not dng.maps
     return Mosaic(
         data=data,
@@ -231,7 +229,7 @@ def _linear(seen: npt.NDArray[Any], dng: Dng, black: npt.NDArray[np.float64], fi
         ratio=1.0,
         monochrome=dng.samples == 1,
         wb=wb or grey_world_of_light(data),
-        wb_source=source if wb else _GREY_WORLD,
+        wb_source=source if wb else GREY_WORLD,
         **fields,
     )
 

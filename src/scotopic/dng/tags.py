@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from scotopic.errors import DamagedFileError, UnsupportedRawError
 from scotopic.frame import BLUE, GREEN, RED, SHOT_MAX, SHOT_MIN, NoiseProfile
+from scotopic.pattern import Cell
 
 _DAYLIGHTS = (21, 1, 20, 22, 23, 4)
 """EXIF light sources in the order in which LibRaw wants its matrix: D65, daylight, D55, D75, D50, flash."""
@@ -24,7 +25,6 @@ ROW_FIELDS, COLUMN_FIELDS = 50975, 52547
 BASELINE_EXPOSURE, BASELINE_EV_MAX = 50730, 12.0
 """More stops either way are damage: ours are at most six, a camera's own about two."""
 
-Cell = tuple[tuple[int, ...], ...]
 Area = tuple[int, int, int, int]
 """Top, left, bottom, right."""
 

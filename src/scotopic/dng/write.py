@@ -16,16 +16,16 @@ import tifffile
 from PIL import Image
 
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.develop import shown_size, turned
+from scotopic.cores import usable_cores
+from scotopic.develop import shown_size, turned, turned_back
 from scotopic.dng.light import ROWS, Scaling, integers, scaling_of
 from scotopic.dng.origin import COLOR_MATRIX_1, OPCODE_LIST_3, UNIQUE_CAMERA_MODEL, Origin, Tag
 from scotopic.dng.tags import BASELINE_EXPOSURE
 from scotopic.errors import SettingsError, WriteError
 from scotopic.files import State
-from scotopic.frame import Linear, Mosaic, Rendered, check_light
+from scotopic.frame import Linear, Mosaic, Rendered, check_light, check_strength
 from scotopic.icc import space_of
 from scotopic.metadata import NOISE_PROFILE, RATING, XMP, attach_to_tiff, filled_in, xmp_packet
-from scotopic.run import check_strength, usable_cores
 from scotopic.version import SOFTWARE
 from scotopic.write import place
 
@@ -76,7 +76,7 @@ def write_linear(
     check_light(linear)
     scaling = scaling_of(linear)
     lying = Rendered(
-        data=turned(preview.data, _INVERSE.get(linear.orientation, linear.orientation)),
+        data=turned(preview.data, turned_back(linear.orientation)),
         icc=preview.icc,
         exif=preview.exif,
     )
@@ -102,10 +102,6 @@ def _check_preview(linear: Linear, preview: Rendered) -> None:
             f"gives it; got {found_width}x{found_height}, {preview.data.dtype}"
             f"{'' if is_srgb else ', with another ICC profile'}"
         )
-
-
-_INVERSE = {6: 8, 8: 6}
-"""Orientations that undo each other; the others undo themselves."""
 
 
 def _write(

@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from scotopic import exposure, noise
 from scotopic.develop import upright
-from scotopic.enhance import Plan
+from scotopic.enhance import plan
 from scotopic.errors import DatasetError, ScotopicError
 from scotopic.evaluate.figures import Tally, Variant, check_any, counted, ratio_labels, sample, summary
 from scotopic.evaluate.methods import Chosen, Method, Shot, traditional_picture
@@ -108,7 +107,7 @@ def measure(
             bright, long_s = glance_at(long), long.exposure_s
             del long
         shots = take(pair, judge.amplifications)
-        tally.automatic_ratios.append(exposure.automatic_ratio(shots[0].mosaic))
+        tally.automatic_ratios.append(shots[0].made.amplified(shots[0].mosaic).exposure.ratio)
         odd.append(_odd(pair, shots[0].mosaic, bright, long_s))
         for words in odd[-1]:
             progress(f"note: {pair.name}: {words}")
@@ -164,19 +163,13 @@ def _odd(pair: Pair, short: Mosaic, bright: Glance, long_s: float | None) -> lis
 
 
 def take(pair: Pair, amplifications: Sequence[str] = (TRUE,)) -> list[Shot]:
-    """The short frame, read once, with each of the amplifications asked for."""
+    """The short frame, read and judged once, with each of the amplifications asked for."""
     start = time.perf_counter()
     mosaic = read_mosaic(pair.short)
-    judged = noise.estimate(mosaic)
+    made = plan(mosaic, ratio=pair.ratio)
     prepared_s = time.perf_counter() - start
     return [
-        Shot(
-            pair,
-            mosaic,
-            Plan(exposure.decide(mosaic, ratio=pair.ratio if way == TRUE else None), judged),
-            way,
-            prepared_s,
-        )
+        Shot(pair, mosaic, made if way == TRUE else made.amplified(mosaic), way, prepared_s)
         for way in amplifications
     ]
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic import exposure, noise
-from scotopic.enhance import Plan, enhance
+from scotopic.enhance import Plan, enhance, plan
 from scotopic.errors import SettingsError
 from scotopic.evaluate import external, peers
 from scotopic.evaluate.conditions import SONY, Condition
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
 from scotopic.frame import Mosaic, NoiseProfile
+from scotopic.noise import NoiseEstimate
 from scotopic.pattern import BAYER, Pattern, SensorKind
 from scotopic.run import Model
 from scotopic.sensor import expose
@@ -42,7 +42,8 @@ class _Dark:
     true_noise: NoiseProfile
     made: Plan
     """With blind noise and the true ratio."""
-    automatic: exposure.Exposure
+    automatic: Plan
+    """The same with the automatic one."""
 
 
 PEERS = ("libraw", "dht", "fbdd", "gaussians", "bm3d", "rawtherapee", "darktable")
@@ -103,7 +104,7 @@ def synthetic(
             progress(f"{condition.head}: {scene.name}")
             dark = take(scene, condition, seen)
             mosaics.update(dark.mosaic.data.tobytes())
-            stops_off.append(float(np.log2(dark.automatic.ratio / condition.ratio)))
+            stops_off.append(float(np.log2(dark.automatic.exposure.ratio / condition.ratio)))
             for name, picture, bias in _pictures(dark, models, methods, variants, plain):
                 rows.setdefault(name, _Row()).add(picture, dark.truth, bias, SQUARE[seen.sensor])
         result["settings"].append(
@@ -177,9 +178,8 @@ def take(scene: Scene, condition: Condition, pattern: Pattern = BAYER) -> _Dark:
     rng = np.random.default_rng(condition.seed(scene))
     mosaic = expose(scene.camera, sensor, condition.ratio, rng, wb=WB, cfa=pattern.cfa)
     # The table by camera and ISO is what the sensor is simulated by: it must not be asked.
-    blind = noise.NoiseEstimate(noise.blind_fit(mosaic))
-    made = Plan(exposure.decide(mosaic, ratio=condition.ratio), blind)
-    return _Dark(scene, scene.shown(), mosaic, sensor.noise_profile(), made, exposure.decide(mosaic))
+    made = plan(mosaic.with_changes(make="", model=""), ratio=condition.ratio)
+    return _Dark(scene, scene.shown(), mosaic, sensor.noise_profile(), made, made.amplified(mosaic))
 
 
 def label(model: Model, models: list[Model]) -> str:
@@ -199,9 +199,10 @@ def _pictures(
         name = label(model, models)
         ways = {name: dark.made}
         if variants:
-            true = noise.NoiseEstimate(dark.true_noise)
-            ways[f"{name}, true noise"] = dataclasses.replace(dark.made, noise=true)
-            ways[f"{name}, automatic ratio"] = dataclasses.replace(dark.made, exposure=dark.automatic)
+            true = NoiseEstimate(dark.true_noise)
+            # What was prepared was so by the blind noise.
+            ways[f"{name}, true noise"] = dataclasses.replace(dark.made, noise=true, prepared=None)
+            ways[f"{name}, automatic ratio"] = dark.automatic
         for way, made in ways.items():
             light = peers.balanced(enhance(dark.mosaic, model, plan_made=made))
             yield way, render(light), bias_by_decile(light, dark.scene.camera)

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from scotopic.batch import Job, Outcome, Settings, failed, treated
+from scotopic.batch import Job, Outcome, Settings, Status, failed, treated
 from scotopic.errors import (
     NO_ROOM,
     DiskFullError,
@@ -97,10 +97,10 @@ class Greeting:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Treated:
     """What became of a file, as `Outcome`."""
 
-    status: Literal["done", "planned", "skipped", "failed"]
+    status: Status
     seconds: float
     facts: dict[str, Any] = field(default_factory=dict)
     error: str = ""
@@ -141,7 +141,7 @@ class Actor:
             return f"does not see the results' folder, {terms.home}, as it is here; mount it there, too"
         return ""
 
-    def treat(self, job: RemoteJob) -> Answer:
+    def treat(self, job: RemoteJob) -> Treated:
         """Treat one file. Never raises, which would end the actor with its other file."""
         start = time.monotonic()
         denied: Literal["", "read", "write"] = "read"
@@ -168,7 +168,7 @@ class Actor:
             ):
                 denied = ""
         seconds = time.monotonic() - start
-        return Answer(outcome.status, seconds, outcome.facts, outcome.error, outcome.fault, size, denied)
+        return Treated(outcome.status, seconds, outcome.facts, outcome.error, outcome.fault, size, denied)
 
     def _denied(self, job: RemoteJob, here: Job, outcome: Outcome) -> Literal["", "read", "write"]:
         """What a file that failed had no way to."""

@@ -13,13 +13,13 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from scotopic.batch import Settings
+from scotopic.batch import OutcomeOf, Settings
 from scotopic.errors import NotAllowedError
 from scotopic.folders import ANOTHER_RESULTS, making
 from scotopic.jobs import storage
-from scotopic.jobs.actor import Actor, Answer, Greeting, Terms, marked, seen
+from scotopic.jobs.actor import Actor, Greeting, Terms, Treated, marked, seen
 from scotopic.jobs.joined import MADE_HERE, Head, address_of, joined, reason
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.nodes import CORES_EACH, MEMORY_EACH, WAIT_S, Node, Nodes
@@ -37,28 +37,8 @@ LOOK_S = 1.0
 """Between two looks whether an actor has found its place, and what machines there are."""
 
 
-@dataclass(frozen=True)
-class RemoteOutcome:
+class RemoteOutcome(OutcomeOf[RemoteJob]):
     """What became of one file of a cluster's run."""
-
-    job: RemoteJob
-    status: Literal["done", "planned", "skipped", "failed"]
-    seconds: float
-    facts: dict[str, Any] = field(default_factory=dict)
-    error: str = ""
-    fault: str = ""
-    """The error's kind, as an `Outcome`'s."""
-
-    def to_json(self) -> dict[str, Any]:
-        """One flat object for `--json`, as that of an `Outcome`."""
-        return {
-            "file": self.job.source,
-            "status": self.status,
-            "output": self.job.target if self.status != "failed" else None,
-            "error": self.error or None,
-            "seconds": round(self.seconds, 3),
-            **self.facts,
-        }
 
 
 @dataclass
@@ -69,7 +49,7 @@ class _Try:
     deaths: int = 0
     shunned: set[str] = field(default_factory=set)
     """Nodes that had no way to it, or were left out with it in hand."""
-    answer: Answer = field(default_factory=lambda: Answer("failed", 0.0))
+    answer: Treated = field(default_factory=lambda: Treated("failed", 0.0))
     """The last that came of it."""
 
 
@@ -268,7 +248,7 @@ class Cluster:
         """What an answer means; where it is the actor's death, for all that it had in hand."""
         one, node = hand.in_hand[ref], self._nodes.named(hand.node)
         try:
-            answer: Answer = self._ray.get(ref)
+            answer: Treated = self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
             yield from self._bury(hand, str(error).strip().splitlines()[0])
             return
@@ -286,7 +266,7 @@ class Cluster:
                 return
         yield self._outcome(one)
 
-    def _checked(self, one: _Try, answer: Answer, node: Node) -> Answer:
+    def _checked(self, one: _Try, answer: Treated, node: Node) -> Treated:
         """An answer that holds here, too: a result in a folder is looked for in ours."""
         job, target = one.job, storage.local_path(one.job.target)
         if (

@@ -2,7 +2,7 @@
 
     python -P -m scotopic.jobs.worker
 
-In go pickled objects: first a `Start`, then `Ticket`s. Back come lines of JSON (`Answer`): a
+In go pickled objects: first a `Start`, then `Ticket`s. Back come lines of JSON (`Message`): a
 process that a hostile file has taken over can say no more than what became of a file. When standard input ends, so
 does the process, and leaves nothing half-written: then its parent is done or dead.
 """
@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import IO, Any
+from typing import IO, Any, get_args
 
-from scotopic.batch import Job, Outcome, Settings, treated
+from scotopic.batch import Job, Outcome, Settings, Status, treated
 from scotopic.models import Tier, is_packaged
 from scotopic.run import Models
 from scotopic.write import part_names
@@ -66,7 +66,7 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Message:
     """What a process says: that it is ready (no ticket), how far a ticket is, or what became of it."""
 
     number: int | None = None
@@ -80,7 +80,7 @@ class Answer:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def parsed(cls, line: bytes) -> Answer:
+    def parsed(cls, line: bytes) -> Message:
         """The inverse of `line`. Raises ValueError for anything else, a line cut short included."""
         try:
             values = json.loads(line)
@@ -111,7 +111,7 @@ def _is_ended(ended: object) -> bool:
         isinstance(ended, dict)
         and ended.keys() == _OUTCOME.keys()
         and all(isinstance(ended[name], kind) for name, kind in _OUTCOME.items())
-        and ended["status"] in ("done", "planned", "skipped", "failed")
+        and ended["status"] in get_args(Status)
     )
 
 
@@ -145,7 +145,7 @@ class _Desk:
 
     def serve(self, tickets: IO[bytes]) -> None:
         threads = ThreadPoolExecutor(self._start.at_once)
-        self._tell(Answer())
+        self._tell(Message())
         try:
             while True:
                 ticket: Ticket = pickle.load(tickets)
@@ -156,13 +156,13 @@ class _Desk:
 
     def _work(self, ticket: Ticket) -> None:
         def tell(share: float) -> None:
-            self._tell(Answer(ticket.number, share))
+            self._tell(Message(ticket.number, share))
 
         outcome = treated(ticket.job, self._start.settings, self._models, tell, self._turn)
         ended = {name: getattr(outcome, name) for name in _OUTCOME}
-        self._tell(Answer(ticket.number, 1.0, ended))
+        self._tell(Message(ticket.number, 1.0, ended))
 
-    def _tell(self, answer: Answer) -> None:
+    def _tell(self, answer: Message) -> None:
         with self._voice, contextlib.suppress(BrokenPipeError):
             self._answers.write(answer.line())
             self._answers.flush()

@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from scotopic.batch import Job, Outcome, Settings
+from scotopic.cores import usable_cores
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.files import is_there
-from scotopic.jobs.worker import Answer, ModelChoice, Start, Ticket, remove_parts
-from scotopic.run import usable_cores
+from scotopic.jobs.worker import Message, ModelChoice, Start, Ticket, remove_parts
 
 _CHILD = (sys.executable, "-P", "-m", "scotopic.jobs.worker")
 
@@ -61,7 +61,7 @@ class _Process:
     """One worker process and what it has in hand."""
 
     def __init__(
-        self, start: Start, threads: int, events: queue.Queue[tuple[_Process, Answer | None]]
+        self, start: Start, threads: int, events: queue.Queue[tuple[_Process, Message | None]]
     ) -> None:
         self.in_hand: dict[int, _Try] = {}
         self.alone = False
@@ -91,14 +91,14 @@ class _Process:
             pickle.dump(message, self.popen.stdin)
             self.popen.stdin.flush()
 
-    def _listen(self, events: queue.Queue[tuple[_Process, Answer | None]]) -> None:
+    def _listen(self, events: queue.Queue[tuple[_Process, Message | None]]) -> None:
         assert self.popen.stdout is not None
         with self.popen.stdout as answers:
             line = b""
             try:
                 while True:
                     line = answers.readline(ANSWER_MAX)
-                    events.put((self, Answer.parsed(line)))
+                    events.put((self, Message.parsed(line)))
             except ValueError:
                 # The end, which may have cut an answer short, or nonsense.
                 if line.endswith(b"\n") or len(line) == ANSWER_MAX:
@@ -146,7 +146,7 @@ class Workers:
         self._threads = max(1, usable_cores() // count)
         self._start = Start(settings, choice, at_once)
         self._progress, self._begin = progress, begin
-        self._events: queue.Queue[tuple[_Process, Answer | None]] = queue.Queue()
+        self._events: queue.Queue[tuple[_Process, Message | None]] = queue.Queue()
         self._processes: list[_Process] = []
         self._suspects: deque[_Try] = deque()
         self._number = 0
@@ -216,14 +216,14 @@ class Workers:
             # It is buried: what it said besides counts no more.
             return
         match message:
-            case Answer(number=None):
+            case Message(number=None):
                 process.ready, self._failed_starts = True, 0
-            case Answer(number=int(number)) if number not in process.in_hand:
+            case Message(number=int(number)) if number not in process.in_hand:
                 process.babbles = True
                 yield from self._bury(process)
-            case Answer(number=int(number), ended=None):
+            case Message(number=int(number), ended=None):
                 self._progress(process.in_hand[number].job, message.share)
-            case Answer(number=int(number)):
+            case Message(number=int(number)):
                 job = process.in_hand.pop(number).job
                 process.alone = False
                 yield message.outcome(job)

@@ -70,20 +70,20 @@ def read_sandboxed(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Capture
         raise _strange(path.name, error) from error
 
 
-def libraw_develop_sandboxed(path: Path, limits: Limits = DEFAULT_LIMITS, **choices: Any) -> Shown:
+def libraw_develop_sandboxed(path: Path, **choices: Any) -> Shown:
     """`read.libraw_develop` in the same way: LibRaw's own development of a stranger's file."""
-    shown: Shown = _answer(path, limits, {"what": "libraw", "choices": choices}, ("shown",))[1]
+    shown: Shown = _answer(path, DEFAULT_LIMITS, {"what": "libraw", "choices": choices}, ("shown",))[1]
     return shown
 
 
-def read_origin_sandboxed(path: Path, height: int, width: int, limits: Limits = DEFAULT_LIMITS) -> Origin:
+def read_origin_sandboxed(path: Path, height: int, width: int) -> Origin:
     """`dng.origin.read_origin` in the same way: what a linear DNG carries over from its source.
 
     Like that, it goes on without where the file gives nothing that can be used.
     """
     try:
-        with _Child(limits, path.name) as child:
-            child.tell(_task(path, limits) | {"what": "origin", "size": [height, width]})
+        with _Child(DEFAULT_LIMITS, path.name) as child:
+            child.tell(_task(path, DEFAULT_LIMITS) | {"what": "origin", "size": [height, width]})
             return wire.unpacked_origin(child.header(), path.name)
     except (ReadError, wire.WireError):
         return Origin(path.name)

@@ -3,6 +3,9 @@
 The folder holds a raw `.npy` file for each short frame's mosaic and for each long frame's truth, and an
 `index.json` that says of each what it was made from, its size and its SHA-256. A file appears under its
 name when it is whole, and is in the index some files later: a killed run decodes those again and goes on.
+
+A mosaic's lines that are off and its hot pixels are replaced, and its noise is judged, as `enhance` does it. What that
+spreads below 0 DN of cameras that cut there stays cut: the files hold whole numbers.
 """
 
 from __future__ import annotations
@@ -20,11 +23,12 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from scotopic import noise
+from scotopic.enhance import plan
 from scotopic.errors import DatasetError, ReadError, unwritten
 from scotopic.folders import making
-from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic
+from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic, NoiseProfile
 from scotopic.locks import locked
+from scotopic.models import sha256
 from scotopic.pairs import Pair, Split, check, raise_all
 from scotopic.pairs_odd import odd_times
 from scotopic.pattern import PATTERNS, Cell, offset
@@ -35,7 +39,7 @@ from scotopic.write import PARTS, place, place_bytes
 
 Truth = Literal["srgb", "linear"]
 
-FORMAT = 3
+FORMAT = 4
 """Raised when what is stored changes its meaning; older caches are then made again."""
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -235,7 +239,7 @@ def _store(task: _Task, folder: Path) -> dict[str, Any]:
         "shape": list(array.shape),
         "bytes": written.st_size,
         "mtime_ns": written.st_mtime_ns,
-        "sha256": _sha256(path),
+        "sha256": sha256(path),
         "facts": facts,
     }
 
@@ -261,15 +265,16 @@ def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
         return np.ascontiguousarray(truth[place]), facts
     if mosaic.data.dtype != np.uint16:
         raise DatasetError(f"{task.source}: its values are {mosaic.data.dtype}; whole numbers are needed")
-    return np.ascontiguousarray(mosaic.data[place], dtype=np.uint16), facts | _facts(mosaic, start)
+    made = plan(mosaic, ratio=1)
+    whole = np.rint(np.maximum(made.mosaic_of(mosaic).data[place], 0))
+    return whole.astype(np.uint16), facts | _facts(mosaic, start, made.noise.profile)
 
 
-def _facts(mosaic: Mosaic, start: tuple[int, int]) -> dict[str, Any]:
+def _facts(mosaic: Mosaic, start: tuple[int, int], profile: NoiseProfile) -> dict[str, Any]:
     black = np.roll(mosaic.black, (-start[0], -start[1]), axis=(0, 1))
     if not mosaic.is_bayer:
         colours = np.array(X_TRANS)
         black = np.array([black[colours == c].mean() for c in (RED, GREEN, BLUE)])
-    profile = noise.estimate(mosaic).profile
     matrix = mosaic.xyz_to_camera
     return {
         "black": black.ravel().tolist(),
@@ -339,7 +344,7 @@ def _damage(path: Path, record: dict[str, Any], verify: bool) -> str:
             return "has another header than was written"
         # Caches of before know no time: they are read once.
         if verify or found.st_mtime_ns != record.get("mtime_ns"):
-            if _sha256(path) != record["sha256"]:
+            if sha256(path) != record["sha256"]:
                 return "has another checksum than was written"
             record["mtime_ns"] = found.st_mtime_ns
     except FileNotFoundError:
@@ -347,11 +352,6 @@ def _damage(path: Path, record: dict[str, Any], verify: bool) -> str:
     except (OSError, ValueError) as error:
         return f"cannot be read ({error})"
     return ""
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_index(folder: Path, report: Callable[[str], None]) -> dict[str, dict[str, Any]]:

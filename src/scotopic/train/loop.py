@@ -24,13 +24,11 @@ from scotopic.train.checkpoint import Checkpoint
 from scotopic.train.distributed import World, joined
 from scotopic.train.folder import check_apart, check_folder, cut_log, decided, held, write_whole, writing
 from scotopic.train.losses import loss_named, psnr_by_picture
+from scotopic.train.ranges import CHECKPOINT_SECONDS
 from scotopic.train.recipes import Recipe
 from scotopic.train.simulate import Batch
 from scotopic.train.sources import Data, Sources, ahead, open_sources, seed_of
 from scotopic.train.weights import Graph, build, fill, save_weights
-
-CHECKPOINT_SECONDS = 120.0
-"""A run that is killed loses so much at most, unless it is told otherwise."""
 
 REPORT_STEPS = 50
 AHEAD = 2

@@ -1,4 +1,4 @@
-"""Ranges of settings: what no run could mean is refused before one begins."""
+"""Ranges of settings: what no run could mean is refused before one begins. And what holds where nothing is said."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from scotopic.errors import SettingsError
 
 Range = tuple[float, float]
+
+CHECKPOINT_SECONDS = 120.0
+"""A run that is killed loses so much at most, unless it is told otherwise."""
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from scotopic import batch
 from scotopic.balance import parse
+from scotopic.develop import ColourSpace, Look
 from scotopic.enhance import check_settings
 from scotopic.exposure import EV_RANGE, check
 from scotopic.models import DEFAULTS, Tier, available, default_for, find
@@ -59,16 +60,12 @@ class Choices(BaseModel):
     strength: Annotated[float, Field(ge=0, le=1, description="0: only demosaiced. 1: the full effect.")] = (
         1.0
     )
-    look: Annotated[
-        Literal["natural", "libraw", "linear"] | None, Field(description="linear: png, tiff or jxl.")
-    ] = None
+    look: Annotated[Look | None, Field(description="linear: png, tiff or jxl.")] = None
     wb: Annotated[
         str,
         Field(max_length=80, description="camera, auto, daylight, or gains for red, green, blue: 2,1,1.5."),
     ] = "camera"
-    colour_space: Annotated[
-        Literal["srgb", "p3", "rec2020-linear"], Field(description="rec2020-linear: png, tiff or jxl.")
-    ] = "srgb"
+    colour_space: Annotated[ColourSpace, Field(description="rec2020-linear: png, tiff or jxl.")] = "srgb"
     quality: Annotated[
         int | None, Field(ge=1, le=100, description="Of a JPEG, which alone has one; without it 95.")
     ] = None

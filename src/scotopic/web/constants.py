@@ -26,7 +26,7 @@ from scotopic import (
     sensor,
     smoothed,
 )
-from scotopic.develop import _SHOULDER_SIZE, _TABLE_SIZE, LIGHT_MAX, _curve_table, srgb_profile
+from scotopic.develop import LIGHT_MAX, SHOULDER_SIZE, TABLE_SIZE, curve_table, srgb_profile
 from scotopic.enhance import NO_LIGHT, NO_LIGHT_SIGMAS
 from scotopic.version import __version__
 
@@ -88,10 +88,10 @@ def constants() -> dict[str, Any]:
             "shotMaxPerIso": noise.SHOT_MAX_PER_ISO,
             "deepWhiteDn": noise.DEEP_WHITE_DN,
             "quietRows": noise.QUIET_ROWS,
-            "flatFactor": noise._FLAT_FACTOR,
-            "wholeFactor": noise._WHOLE_FACTOR,
-            "squareFactor": noise._SQUARE_FACTOR,
-            "wholeSquaresFactor": noise._WHOLE_SQUARES_FACTOR,
+            "flatFactor": noise.FLAT_FACTOR,
+            "wholeFactor": noise.WHOLE_FACTOR,
+            "squareFactor": noise.SQUARE_FACTOR,
+            "wholeSquaresFactor": noise.WHOLE_SQUARES_FACTOR,
             "quantisationVarianceDn2": sensor.QUANTISATION_VARIANCE_DN2,
             "cameras": _cameras(),
         },
@@ -158,11 +158,11 @@ def constants() -> dict[str, Any]:
         "balance": {
             "gainMin": balance.GAIN_MIN,
             "gainMax": balance.GAIN_MAX,
-            "blocks": balance._BLOCKS,
-            "usable": balance._USABLE,
-            "brightest": balance._BRIGHTEST,
-            "farthest": balance._FARTHEST,
-            "fewest": balance._FEWEST,
+            "blocks": balance.BLOCKS,
+            "usable": balance.USABLE,
+            "brightest": balance.BRIGHTEST,
+            "farthest": balance.FARTHEST,
+            "fewest": balance.FEWEST,
         },
         "colour": {
             "xyzFromSrgb": colour.XYZ_FROM_SRGB.tolist(),
@@ -173,8 +173,8 @@ def constants() -> dict[str, Any]:
         },
         "develop": {
             "lightMax": LIGHT_MAX,
-            "tableSize": _TABLE_SIZE,
-            "shoulderSize": _SHOULDER_SIZE,
+            "tableSize": TABLE_SIZE,
+            "shoulderSize": SHOULDER_SIZE,
             "shownFrom": _shown_from(),
             "profile": base64.b64encode(srgb_profile()).decode("ascii"),
         },
@@ -184,7 +184,7 @@ def constants() -> dict[str, Any]:
 
 def _shown_from() -> list[int]:
     """For each display value above 0 the first entry of the curve's table, by the root of light, that has it."""
-    table = _curve_table("shown", 8)
+    table = curve_table("shown", 8)
     return [int(entry) for entry in np.searchsorted(table, np.arange(1, 256))]
 
 
@@ -222,7 +222,7 @@ def _camera(names: list[str], isos: list[float]) -> dict[str, Any]:
     all_isos = sorted({float(i) for i in [*isos, *between, *(i * _BEFORE for i in isos[1:])]})
     found = [s for s in (_named(names[0], iso) for iso in all_isos) if s is not None]
     return {
-        "names": [sensor._plain(name) for name in names],
+        "names": [sensor.plain_name(name) for name in names],
         "source": found[0].source,
         "whiteDn": found[0].white_dn,
         "iso": [s.iso for s in found],

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import imagecodecs
 
+from scotopic.cores import usable_cores
 from scotopic.errors import FileExistsRefusal, ModelError, SettingsError, WriteError, unwritten
 from scotopic.folders import ANOTHER, making
 from scotopic.models import DEFAULTS, find
-from scotopic.run import usable_cores
 from scotopic.version import __version__
 from scotopic.web.constants import constants
 from scotopic.web.graph import WEIGHTS, page_graph
