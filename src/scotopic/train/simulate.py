@@ -28,6 +28,14 @@ CLEAN_ELECTRONS = 8000.0
 COLUMN_SHARE = 0.25
 """Of so many pictures columns are off too."""
 
+LIT_SHARE, PAINTED_SHARE, VIVID_SHARE, UNLIKE_SHARE = 0.15, 0.12, 0.15, 0.08
+"""Of so many pictures the light is coloured; shapes are painted in other colours; colours are stronger; the three
+colours are pictures of their own. Clean photos are mostly of pale things in white light, and a network that has seen
+nothing else takes what one colour alone shows for noise."""
+
+FAINTEST_COLOUR = 0.01
+"""Of a coloured light, beside its strongest."""
+
 PROFILE_MARGIN = 1.1
 """A camera's noise is drawn this much wider than its profile says: temperature moves it."""
 
@@ -186,7 +194,7 @@ class Simulator:
         t = ((brightest - 0.85) / 0.15).clamp(0, 1)
         lift = self._log_uniform(1, 12, b, 1, 1, 1) - 1
         scene = torch.where(jpeg, scene * (1 + lift * t * t * (3 - 2 * t)), scene)
-        scene = scene * torch.exp2(self._uniform(b, 1, 1, 1, low=-2.0, high=0.5))
+        scene = self._coloured(scene) * torch.exp2(self._uniform(b, 1, 1, 1, low=-2.0, high=0.5))
         scene = scene + self._lamps(b, h, w)
 
         pick = torch.randint(len(self.matrices), (2, b), generator=self.generator, device=self.device)
@@ -195,6 +203,32 @@ class Simulator:
         to_camera = torch.linalg.inv(to_srgb)
         truth = torch.einsum("bij,bjhw->bihw", to_camera, scene).clamp_min(0)
         return truth, to_srgb
+
+    def _coloured(self, scene: Tensor) -> Tensor:
+        """Scenes (B, 3, H, W) as coloured lamps, paints and screens have them, in some of the pictures."""
+        b = len(scene)
+
+        def some(share: float) -> Tensor:
+            return self._uniform(b, 1, 1, 1) < share
+
+        def light() -> Tensor:
+            colour = self._log_uniform(FAINTEST_COLOUR, 1, b, 3, 1, 1)
+            return colour / colour.amax(1, keepdim=True)
+
+        # Each colour of another picture of the batch, or partly so.
+        others = torch.stack([scene.roll(shift, 0)[:, c] for c, shift in enumerate((0, 1, 2))], 1)
+        share = self._uniform(b, 1, 1, 1) * some(UNLIKE_SHARE)
+        scene = scene + share * (others - scene)
+        # Stronger colours about as bright.
+        grey = scene.mean(1, keepdim=True)
+        times = torch.where(some(VIVID_SHARE), self._log_uniform(1, 4, b, 1, 1, 1), 1.0)
+        scene = (grey + times * (scene - grey)).clamp_min(0)
+        # Shapes with hard edges: where another picture is brighter than its middle.
+        shapes = scene.roll(1, 0).mean(1, keepdim=True)
+        middle = shapes.flatten(1).median(1).values.view(b, 1, 1, 1)
+        painted = torch.where(shapes > middle, light(), light())
+        scene = torch.where(some(PAINTED_SHARE), scene * painted, scene)
+        return torch.where(some(LIT_SHARE), scene * light(), scene)
 
     def _lamps(self, b: int, h: int, w: int) -> Tensor:
         """Up to three soft or hard discs, 1 to 300 times white, in every third picture, most with a glow around."""
