@@ -16,6 +16,7 @@ from torch import Tensor
 from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.errors import SettingsError
+from scotopic.exposure import LUMINANCE
 from scotopic.train.filters import PACKINGS, Packing
 from scotopic.train.ranges import check_bounds, check_ranges
 
@@ -28,10 +29,16 @@ CLEAN_ELECTRONS = 8000.0
 COLUMN_SHARE = 0.25
 """Of so many pictures columns are off too."""
 
-LIT_SHARE, PAINTED_SHARE, VIVID_SHARE, UNLIKE_SHARE = 0.15, 0.12, 0.15, 0.08
+LIT_SHARE, PAINTED_SHARE, VIVID_SHARE, UNLIKE_SHARE = 0.15, 0.2, 0.15, 0.08
 """Of so many pictures the light is coloured; shapes are painted in other colours; colours are stronger; the three
 colours are pictures of their own. Clean photos are mostly of pale things in white light, and a network that has seen
 nothing else takes what one colour alone shows for noise."""
+
+AS_BRIGHT_SHARE, FLAT_SHARE = 0.5, 0.3
+"""Of the painted pictures: both colours are about as bright; there is nothing but the shapes."""
+
+BRIGHTER_MAX = 4.0
+"""A colour is made brighter by so much at most, to be as bright as another."""
 
 FAINTEST_COLOUR = 0.01
 """Of a coloured light, beside its strongest."""
@@ -226,8 +233,13 @@ class Simulator:
         # Shapes with hard edges: where another picture is brighter than its middle.
         shapes = scene.roll(1, 0).mean(1, keepdim=True)
         middle = shapes.flatten(1).median(1).values.view(b, 1, 1, 1)
-        painted = torch.where(shapes > middle, light(), light())
-        scene = torch.where(some(PAINTED_SHARE), scene * painted, scene)
+        one, other = light(), light()
+        brightness = scene.new_tensor(LUMINANCE).view(1, 3, 1, 1)
+        as_bright = (one * brightness).sum(1, keepdim=True) / (other * brightness).sum(1, keepdim=True)
+        other = torch.where(some(AS_BRIGHT_SHARE), other * as_bright.clamp_max(BRIGHTER_MAX), other)
+        ground = torch.where(some(FLAT_SHARE), scene.mean((1, 2, 3), keepdim=True), scene)
+        painted = ground * torch.where(shapes > middle, one, other)
+        scene = torch.where(some(PAINTED_SHARE), painted, scene)
         return torch.where(some(LIT_SHARE), scene * light(), scene)
 
     def _lamps(self, b: int, h: int, w: int) -> Tensor:
