@@ -356,6 +356,16 @@ def test_a_profile_that_takes_away_what_is_not_there_is_not_used(tmp_path, lit):
     assert "One is not used" in plan_for(mosaic, profiles=Profiles((made,))).noise.warning
 
 
+def test_a_plan_takes_a_profile_by_itself(made, tmp_path):
+    made.save(tmp_path / "mine.json")
+    mine, mosaic = profiles.load(tmp_path / "mine.json"), night(camera())
+    alone, named = (plan_for(mosaic, ratio=8, profiles=p) for p in (mine, Profiles((mine,), asked=True)))
+    assert alone.profile is mine
+    assert alone == named
+    other = plan_for(mosaic.with_changes(model="Another"), ratio=8, profiles=mine)
+    assert "is of another camera" in other.noise.warning
+
+
 def test_info_names_the_profile_that_is_used(made, tmp_path):
     made.save(tmp_path / "mine.json")
     write_mosaic(tmp_path / "night.dng", night(camera()))

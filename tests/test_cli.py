@@ -21,6 +21,7 @@ from conftest import SAMPLE
 from scotopic.cli_report import asked_to_stop
 from scotopic.dng.write import write_mosaic
 from scotopic.jobs.journal import NAME as JOURNAL
+from scotopic.models import find
 from scotopic.sensor import expose, sony_a7s2
 
 
@@ -241,7 +242,9 @@ def test_compare_writes_one_picture_and_one_page_that_stands_alone(card):
     refused = scotopic("compare", raw, "-o", card / "A" / "IMG_1-compare.jpg")
     assert refused.returncode == 1
     assert "IMG_1-compare.jpg: is a file, not a folder; give another with -o" in refused.stderr
-    assert scotopic("compare", raw, "-o", card / "new" / "folder", "--model", card).returncode == 1
+    damaged = shutil.copytree(find("bayer-fast").folder, card.parent / "damaged")
+    (damaged / "model.onnx").write_bytes(b"")
+    assert scotopic("compare", raw, "-o", card / "new" / "folder", "--model", damaged).returncode == 1
     assert not (card / "new").exists()
 
 

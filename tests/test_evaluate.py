@@ -83,7 +83,7 @@ def test_the_benchmarks_photos_are_those_that_its_published_figures_are_of():
 
 def test_lamps_are_far_above_white_and_move_the_automatic_ratio_little():
     lamps = conditions_named(["lamps"])[0]
-    same = dataclasses.replace(lamps, lamps=False)
+    same = dataclasses.replace(lamps, light=None)
     moved = []
     for scene in load_all(limit=6):
         lit = protocols.take(scene, lamps)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
+from scotopic.enhance import enhance
 from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
 from scotopic.evaluate import external, methods, page, pairwise, raw, real, report
 from scotopic.evaluate.figures import SID_VARIANTS, ratio_labels, sample
@@ -22,6 +23,7 @@ from scotopic.frame import X_TRANS
 from scotopic.models import find
 from scotopic.pairs import Pair, find_sid
 from scotopic.read import read
+from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 
 EXPOSURES = {
@@ -131,9 +133,9 @@ def test_the_automatic_ratio_gives_figures_of_its_own_and_its_error_is_told(tree
 
 def test_each_long_frame_is_decoded_once(tree, monkeypatch):
     decoded = []
-    real_one = pairwise.libraw_truth
+    real_one = pairwise.truth_of
     monkeypatch.setattr(
-        pairwise, "libraw_truth", lambda path, kind: decoded.append(path) or real_one(path, kind)
+        pairwise, "truth_of", lambda path, kind: decoded.append(path) or real_one(path, kind)
     )
     real.sid(tree, chosen(LIBRAW))
     assert len(decoded) == len(set(decoded)) == 3
@@ -249,6 +251,16 @@ def test_any_onnx_file_with_the_graph_s_contract_can_be_measured(tree, model, tm
     bare.write_bytes(b"no graph")
     with pytest.raises(ModelError, match=f"^{re.escape(str(bare))}: ONNX Runtime cannot run it"):
         methods.open_model(bare)
+
+
+def test_a_bare_file_tells_by_itself_for_which_sensors_it_is(photo, rng, tmp_path):
+    bare = tmp_path / "net.onnx"
+    shutil.copy(find("xtrans-fast").graph, bare)
+    opened = methods.open_model(bare, multiple=48)
+    assert (opened.card.cfa, opened.card.kind) == ("xtrans", "linear")
+    mosaic = expose(photo[:96, :96], sony_a7s2(800), 10, rng, cfa=X_TRANS)
+    ours, theirs = (enhance(mosaic, m, ratio=10).data for m in (Model("xtrans-fast", device="cpu"), opened))
+    assert np.abs(ours - theirs).max() < 0.01
 
 
 def test_methods_are_chosen_by_name(model):

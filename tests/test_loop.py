@@ -33,8 +33,8 @@ from scotopic.errors import (  # noqa: E402
     DatasetError,
     DiskFullError,
     FileExistsRefusal,
-    ModelError,
     SettingsError,
+    UnknownModelError,
     WriteError,
 )
 from scotopic.locks import locked  # noqa: E402
@@ -680,11 +680,13 @@ def test_what_is_no_start_and_no_model_is_sent_the_right_way(run, tmp_path):
     saved = next((run / "checkpoints").iterdir())
     with pytest.raises(DatasetError, match=rf"--resume.*{run}"):
         load_start(str(saved))
-    with pytest.raises(ModelError, match=r"is no model's name, folder or file: give .* a run's folder"):
+    with pytest.raises(
+        UnknownModelError, match=r"is no model's name, folder or file: give .* a run's folder"
+    ):
         load_start(str(tmp_path / "nothere"))
-    with pytest.raises(ModelError, match="holds neither a run nor a model"):
+    with pytest.raises(UnknownModelError, match="holds neither a run nor a model"):
         recipe_from("scotopic", [], str(tmp_path))
-    with pytest.raises(ModelError, match=f"models export {run} FOLDER"):
+    with pytest.raises(UnknownModelError, match=f"models export {run} FOLDER"):
         find(run)
 
 

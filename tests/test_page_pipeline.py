@@ -18,7 +18,7 @@ from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import _without_voids, enhance, graph_inputs, plan
 from scotopic.exposure import binned_light
-from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
+from scotopic.frame import RGGB, X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.models import find
 from scotopic.noise import from_table
 from scotopic.pattern import extended, missing, of_even_black, pattern_of
@@ -178,15 +178,16 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
     found["odd"] = base.with_changes(data=base.data[:97, :131])
     uneven = expose(scene, sony_a7s2(800), 40, rng, cfa=BAYER_PHASES[1])
     found["black by place"] = uneven.with_changes(black=np.array([[512.0, 520.5], [505.0, 512.0]]))
-    darkest = expose(scene, sony_a7s2(6400), 300, rng)
-    found["cut at black"] = darkest.with_changes(
-        data=np.maximum(darkest.data.astype(np.int32) - 512, 0).astype(np.uint16),
-        black=np.zeros((2, 2)),
-        white=15871.0,
-        saturation=15871.0,
-        make="",
-        model="",
-    )
+    for name, cfa in (("", RGGB), (", X-Trans", X_TRANS)):
+        darkest = expose(scene, sony_a7s2(6400), 300, rng, cfa=cfa)
+        found[f"cut at black{name}"] = darkest.with_changes(
+            data=np.maximum(darkest.data.astype(np.int32) - 512, 0).astype(np.uint16),
+            black=np.zeros((len(cfa), len(cfa))),
+            white=15871.0,
+            saturation=15871.0,
+            make="",
+            model="",
+        )
     for name in ("GRBG", "x-trans moved"):
         data = found[name].data.copy()
         data[rng.random(data.shape) < 0.002] = 9000
@@ -312,7 +313,7 @@ def test_the_mosaic_goes_into_the_graph_as_pythons_does(node, pictures):
         made = plan(pictures[name], ratio=50)
         mosaic = made.mosaic_of(pictures[name])
         if isinstance(pictures[name], Mosaic):
-            assert (mosaic.data.min() < 0) == (name == "cut at black"), name
+            assert (mosaic.data.min() < 0) == name.startswith("cut at black"), name
         pattern, (top, left) = pattern_of(mosaic.cfa), missing(mosaic.cfa)
         data = extended(of_even_black(_without_voids(mosaic, made)), [(top, 0), (left, 0)], pattern.cell)
         wanted = extended(data, [(0, -n % multiple[pattern.sensor]) for n in data.shape], pattern.cell)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.scenes import load_all
-from scotopic.models import OPTIONAL, available, find, load_card, sha256, with_optional
+from scotopic.models import OPTIONAL, available, find, load_card, sha256, values_taken, with_optional
 from scotopic.pattern import extended
 from scotopic.run import GraphInputs, Model, Models
 from scotopic.sensor import expose, sony_a7s2
@@ -159,6 +159,34 @@ def test_what_is_optional_becomes_inputs_that_may_be_left_out(model):
         assert np.array_equal(constants[value.name], OPTIONAL[value.name])
         assert onnx.helper.tensor_dtype_to_np_dtype(told.elem_type) == OPTIONAL[value.name].dtype
         assert tuple(d.dim_value for d in told.shape.dim) == OPTIONAL[value.name].shape
+
+
+@pytest.mark.parametrize("card", available(), ids=lambda card: card.name)
+def test_the_shipped_models_cards_tell_what_they_reach(card):
+    told = card.raw["metrics"]["conditions"]
+    assert {"x100 ISO 250", "x250 ISO 8000", "x300 ISO 320", "coloured light"} <= told.keys()
+    for condition, figures in told.items():
+        assert 10 < figures["psnr_db"] < 50, condition
+        assert 0.2 < figures["ssim"] < 1, condition
+
+
+@pytest.mark.parametrize("name", [card.name for card in available()])
+def test_how_many_values_a_graph_takes_is_read_as_onnx_reads_it(name):
+    content = find(name).graph.read_bytes()
+    for value in onnx.load_from_string(content).graph.input:
+        sizes = [d.dim_value or None for d in value.type.tensor_type.shape.dim]
+        assert values_taken(content, value.name) == (sizes[0] if len(sizes) == 1 else None)
+    assert values_taken(content, "gamma") is None
+
+
+def test_a_damaged_graph_tells_at_most_a_wrong_number_of_values(rng):
+    content = find("bayer-fast").graph.read_bytes()[-3000:]
+    for _ in range(300):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] = rng.integers(256)
+        assert isinstance(values_taken(bytes(damaged), "black"), int | None)
+    for nonsense in (b"", b"no graph", b"\xff" * 10_000_000):
+        assert values_taken(nonsense, "black") is None
 
 
 @pytest.mark.parametrize("name", [card.name for card in available()])

@@ -216,6 +216,25 @@ def test_unprocessing_keeps_white_white_and_goes_above_it():
     assert torch.allclose(to_srgb.sum(2), torch.ones(64, 3), atol=1e-4)
 
 
+def test_some_scenes_are_of_strong_colours_and_half_are_as_they_were():
+    grey = torch.rand(16, 1, 12, 12, generator=torch.Generator().manual_seed(1)).expand(-1, 3, -1, -1) + 0.1
+    drawn = simulator()
+    changed, coloured, one_alone = [], [], []
+    for _ in range(64):
+        scenes = drawn._coloured(grey)
+        assert scenes.min() >= 0
+        changed.append((scenes - grey).flatten(1).abs().amax(1) > 1e-6)
+        means = scenes.mean((2, 3))
+        coloured.append(means.amax(1) > 4 * means.amin(1))
+        # What one colour shows is not what another does.
+        flat = scenes - means[:, :, None, None]
+        alike = torch.nn.functional.cosine_similarity(flat[:, 0].flatten(1), flat[:, 1].flatten(1))
+        one_alone.append(alike < 0.7)
+    assert 0.25 < torch.cat(changed).float().mean() < 0.4  # stronger colours leave grey as it is
+    assert 0.12 < torch.cat(coloured).float().mean() < 0.3
+    assert 0.02 < torch.cat(one_alone).float().mean() < 0.25
+
+
 def test_the_tukey_spread_is_that_of_the_numpy_sensor():
     from scotopic.sensor import tukey_std as oracle
 

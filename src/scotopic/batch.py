@@ -10,15 +10,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from scotopic.balance import Balance, balanced, rebalanced
+from scotopic.balance import Balance, balanced
 from scotopic.calibration.apply import Profiles
 from scotopic.develop import ColourSpace, Look, default_look, develop
 from scotopic.develop import check_output as check_rendering
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
-from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError
-from scotopic.facts import balance_facts, describe, editor_words, size_facts
+from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, naming
+from scotopic.facts import balance_facts, balance_to_come, describe, editor_words, size_facts
 from scotopic.files import State, state_of
 from scotopic.folders import ANOTHER_RESULTS, make_folder
 from scotopic.frame import Captured, Linear, Rendered
@@ -246,18 +246,20 @@ def _treat(
     _check_unchanged(job, state)
     if settings.strip_gps:
         captured = captured.with_changes(exif=captured.exif.without_gps())
-    if settings.way == "scotopic" and not settings.again:
-        check_fresh(captured)
-    sensor = sensor_of(captured)
+    with naming(job.name):
+        if settings.way == "scotopic" and not settings.again:
+            check_fresh(captured)
+        sensor = sensor_of(captured)
     made = plan(captured, ratio=settings.ratio, ev=settings.ev, profiles=settings.profiles)
     facts.update(describe(captured, made, enhancing=settings.way == "scotopic"))
+    facts |= balance_to_come(captured, settings.wb)
     if settings.kind == "dng":
         facts |= size_facts(*captured.data.shape[:2])
-    if settings.dry_run:
-        return "planned"
     if settings.way == "traditional":
         check_kind(settings.kind, settings.way, None)
         assert settings.kind != "dng"
+        if settings.dry_run:
+            return "planned"
         picture = develop_traditional(
             job.source,
             captured,
@@ -269,6 +271,9 @@ def _treat(
         return "done"
     if models is None:
         raise SettingsError("enhancing needs a model")
+    if settings.dry_run:
+        check_kind(settings.kind, settings.way, models.check(sensor))
+        return "planned"
     with ExitStack() as held:
         if turn is not None:
             held.enter_context(turn)
@@ -303,7 +308,6 @@ def _treat(
                 progress=tell,
             )
             ended()
-            facts |= balance_facts(rebalanced(captured, settings.wb))
         _write_picture(job, settings, picture, facts)
     return "done"
 

@@ -99,6 +99,8 @@ def run_files(
     if course.engine == "ray":
         _on_cluster(list(map(str, paths)), str(output), kind, choices, choice, course, enhanced)
         return
+    if models is not None:
+        models.check_device()
     home = output if output is not None and not is_one_picture(output) else None
     journal = course.journal or journal_place(paths, home)
     past = Past.read(journal)

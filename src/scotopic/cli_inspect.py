@@ -24,7 +24,7 @@ from scotopic.cli_options import (
     look_named,
 )
 from scotopic.cli_report import Overwrite, print_facts, told
-from scotopic.errors import ScotopicError, SettingsError
+from scotopic.errors import ScotopicError, SettingsError, naming
 from scotopic.files import is_there
 from scotopic.folders import ANOTHER_RESULTS, making
 
@@ -57,7 +57,8 @@ def info_command(
         try:
             captured = read_sandboxed(source) if sandbox else read(source)
             facts |= describe(captured, None)
-            sensor_of(captured)
+            with naming(source.name):
+                sensor_of(captured)
             facts |= describe(captured, plan(captured, ratio=ratio, ev=ev, profiles=profiles))
         except ScotopicError as error:
             failed += 1
@@ -101,10 +102,13 @@ def compare_command(
             raise SettingsError(
                 "pictures to compare have 8 bits a colour, too few for look linear: natural or libraw"
             )
+        models = Models(model, tier=tier.value)
+        check_settings(models.card(), 1.0, chosen_look, balance)
         captured = read(path)
-        if not again:
-            check_fresh(captured)
-        sensor = sensor_of(captured)
+        with naming(path.name):
+            if not again:
+                check_fresh(captured)
+            sensor = sensor_of(captured)
         folder = output or path.parent
         picture, page = (folder / f"{path.stem}-compare.{kind}" for kind in ("jpg", "html"))
         for target in (picture, page):
@@ -113,8 +117,7 @@ def compare_command(
         with making(folder, ANOTHER_RESULTS):
             for target in (picture, page):
                 check_place(target)
-            opened = Models(model, tier=tier.value).open(sensor)
-            check_settings(opened.card, 1.0, chosen_look, balance)
+            opened = models.open(sensor)
             made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
             before = develop_traditional(path, captured, ratio=made.exposure.ratio)
             after = finished(captured, opened, plan_made=made, again=again, look=chosen_look, wb=balance)

@@ -7,6 +7,7 @@ import importlib
 import onnxruntime as ort
 
 from scotopic.errors import SettingsError
+from scotopic.models import Card, is_packaged
 from scotopic.runtime import CPU, CUDA, OPENVINO, PROVIDERS, OnnxRuntime, Runtime
 
 LANES = 2
@@ -30,8 +31,13 @@ def open_runtime(graph: bytes, device: str, cores: int) -> Runtime:
     return OnnxRuntime(graph, lanes, -(-cores // lanes), providers)
 
 
-def check_device(device: str) -> None:
-    """Raise SettingsError for a device that is not there, before anything is opened on it."""
+def check_device(device: str, card: Card | None = None) -> None:
+    """Raise SettingsError for a device that is not there, or not for that model, before anything is opened on it."""
+    if device == OPENVINO and card is not None and not is_packaged(card):
+        raise SettingsError(
+            f"device {OPENVINO} is for the models that come with scotopic, tried and tested; {card.name} is another: "
+            "use --device cpu"
+        )
     if device == OPENVINO:
         # Says itself what is missing.
         importlib.import_module("scotopic.split")

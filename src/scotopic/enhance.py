@@ -11,14 +11,14 @@ import numpy.typing as npt
 
 from scotopic import exposure, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
-from scotopic.calibration.apply import Profiles, calibrated, corrected
+from scotopic.calibration.apply import Profiles, alone, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
 from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered, check_light
 from scotopic.lines import lines_off
 from scotopic.mend import Mended, Replaced, mended, without_lines
-from scotopic.models import Card
+from scotopic.models import Card, check_fits
 from scotopic.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model, check_strength
@@ -73,14 +73,16 @@ def plan(
     *,
     ratio: float | None = None,
     ev: float | None = None,
-    profiles: Profiles | None = None,
+    profiles: Profiles | CameraProfile | None = None,
 ) -> Plan:
-    """Decide on amplification and noise; of `profiles` the one of this camera is used.
+    """Decide on amplification and noise; of `profiles`, be it a single one, the one of this camera is used.
 
     Raises SettingsError for an amplification out of range, for values that are no numbers, and for less than a cell.
     """
     exposure.check(ratio, ev)
     check_light(captured)
+    if isinstance(profiles, CameraProfile):
+        profiles = alone(profiles)
     mosaic = as_mosaic(captured)
     # Finished colours have lost their sensor's pattern: no profile is for them.
     usable = profiles if profiles is not None and isinstance(captured, Mosaic) else Profiles()
@@ -340,12 +342,7 @@ def _clip(mosaic: Mosaic, made: Plan) -> float:
 def _fed(mosaic: Mosaic, model: Model, made: Plan) -> tuple[Counts, GraphInputs, tuple[int, int]]:
     """What the model is fed: counts, the graph's other inputs, and how many rows and columns before the
     counts turn their phase into the one that the model knows."""
-    pattern = pattern_of(mosaic.cfa)
-    if pattern != model.pattern:
-        raise ModelError(
-            f"{model.card.name}: is for {model.pattern.sensor} sensors, this picture is of the {pattern.sensor} "
-            "kind; leave --model out to take the model that fits"
-        )
+    check_fits(model.card, pattern_of(mosaic.cfa).sensor)
     before = missing(mosaic.cfa)
     return of_even_black(_without_voids(mosaic, made)), graph_inputs(mosaic, made, before), before
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The system's numbers for a disk, or a share of one, that is full."""
@@ -48,6 +49,21 @@ class EnhancedAlreadyError(UnsupportedRawError):
 
 class UnsafeFileError(ReadError):
     """Decoding a file in its sandbox crashed, or took more time or memory than allowed."""
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Begin with a file's name what is said of its picture, which does not know whence it was read.
+
+    >>> with naming("a.dng"):
+    ...     raise UnsupportedRawError("its pattern is of no use")
+    Traceback (most recent call last):
+    scotopic.errors.UnsupportedRawError: a.dng: its pattern is of no use
+    """
+    try:
+        yield
+    except ReadError as error:
+        raise type(error)(f"{name}: {error}") from error
 
 
 class ModelError(ScotopicError):
@@ -98,6 +114,10 @@ def how_to_get(extra: str) -> str:
 
 class SettingsError(ScotopicError):
     """A setting is unknown or out of its range."""
+
+
+class UnknownModelError(ModelError, SettingsError):
+    """There is no model of the name that was given, or no model in that folder."""
 
 
 class TrainingError(ScotopicError):

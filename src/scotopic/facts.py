@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from scotopic.balance import Balance, rebalanced
 from scotopic.calibration.apply import taken_out
 from scotopic.develop import shown_size
 from scotopic.dng.light import Scaling
@@ -76,6 +77,16 @@ def size_facts(height: int, width: int) -> dict[str, Any]:
 def balance_facts(capture: Capture) -> dict[str, Any]:
     """The white balance gains and where they come from."""
     return {"wb": [round(g, 4) for g in capture.wb], "wb_source": capture.wb_source}
+
+
+def balance_to_come(captured: Captured, choice: Balance) -> dict[str, Any]:
+    """The same of a result that is still to be made, whose gains are None where they will be judged from its light.
+
+    Raises as `rebalanced`.
+    """
+    if choice == "auto":
+        return {"wb": None, "wb_source": choice}
+    return balance_facts(rebalanced(captured, choice))
 
 
 def editor_words(linear: Linear, scaling: Scaling) -> list[str]:

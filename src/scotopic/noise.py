@@ -33,10 +33,6 @@ CLIPPED_MAX = 0.01
 CUT_MAX = 0.7
 """A block of which more was cut off at 0 DN is not worth putting right."""
 
-WHOLE_LEAST = 0.1
-"""Where fewer of the usable blocks are whole than this, those that were cut at 0 DN are put right and used too. Where
-there are enough, the whole ones tell more: experiments.md, 2026-11-28."""
-
 BLOCKS_MAX = 16_000
 """So many blocks tell the noise as well as all of a large picture, about; of more, every second, third, ... row
 of blocks is looked at: experiments.md, 2026-11-23."""
@@ -195,7 +191,7 @@ def _quantum(mosaic: Mosaic) -> float:
     return QUANTISATION_VARIANCE_DN2 / _span(mosaic) ** 2
 
 
-def _blocks(mosaic: Mosaic, most: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _blocks(mosaic: Mosaic, most: int) -> _Blocks:
     """Mean and noise variance of about so many blocks of all colours; of X-Trans, of all green squares."""
     if len(mosaic.cfa) == len(X_TRANS):
         return _square_statistics(mosaic)
@@ -215,9 +211,7 @@ def _blocks(mosaic: Mosaic, most: int) -> tuple[npt.NDArray[np.float64], npt.NDA
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         parts = zip(*threads.map(of_place, range(size * size)), strict=True)
-    mean, variance, cut = (np.concatenate(part) for part in parts)
-    if np.count_nonzero(~cut) >= WHOLE_LEAST * cut.size:
-        return mean[~cut], variance[~cut]
+    mean, variance = (np.concatenate(part) for part in parts)
     return mean, variance
 
 
@@ -225,8 +219,8 @@ def _profile(shot: float, read: float) -> NoiseProfile:
     return NoiseProfile((shot,) * 3, (read,) * 3, "measured on the picture")
 
 
-_Blocks = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]
-"""Mean and noise variance of blocks, and which of them were cut at 0 DN."""
+_Blocks = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Mean and noise variance of blocks."""
 
 
 def _block_statistics(counted: Counts, black: float, white: float, saturation: float, step: int) -> _Blocks:
@@ -237,7 +231,7 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
     """
     height, width = (n - n % BLOCK for n in counted.shape)
     if not height or not width:
-        return np.empty(0), np.empty(0), np.empty(0, dtype=bool)
+        return np.empty(0), np.empty(0)
     rows = counted[:height, :width].reshape(height // BLOCK, BLOCK, width)[::step]
     shape = (len(rows), BLOCK, width // BLOCK, BLOCK)
     usable = np.ones((shape[0], shape[2]), dtype=bool)
@@ -259,11 +253,10 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
     squared = scale**2 / (6 * (BLOCK - 2))
     mean, variance = (mean / BLOCK - black) * scale, variance * squared
     cut = zeros[usable] >= limit
-    sigmas, shares = cut_normal()[zeros[usable][cut]].T
     # Rows of which more was cut are no quieter.
-    variance[cut] = squares.mean(axis=1)[usable][cut] * squared * (_FLAT_FACTOR / _WHOLE_FACTOR) / shares
-    mean[cut] = sigmas * np.sqrt(variance[cut]) - black * scale
-    return mean, variance, cut
+    whole = squares.mean(axis=1)[usable][cut] * squared * (_FLAT_FACTOR / _WHOLE_FACTOR)
+    mean[cut], variance[cut] = _put_right(whole, zeros[usable][cut] / BLOCK**2, black * scale)
+    return mean, variance
 
 
 @cache
@@ -303,7 +296,7 @@ def _of_quiet_rows(
     return mean, variance
 
 
-def _square_statistics(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _square_statistics(mosaic: Mosaic) -> _Blocks:
     """The same from the squares of four greens, of which each X-Trans cell has four.
 
     One colour's places are six pixels apart, and much texture lies between; within a square, differences of rows'
@@ -313,7 +306,7 @@ def _square_statistics(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDA
     planes = [plane for _, plane in mosaic.colour_planes()]
     counted = [mosaic.data[dy::size, dx::size] for dy in range(size) for dx in range(size)]
     height, width = ((n // size - 1) // SQUARE_BLOCK * SQUARE_BLOCK for n in mosaic.data.shape)
-    sums, squares, clipped = (np.zeros((height, width)) for _ in range(3))
+    sums, squares, high, zeros = (np.zeros((height, width)) for _ in range(4))
     places = [
         (dy, dx)
         for dy in range(size)
@@ -330,15 +323,34 @@ def _square_statistics(mosaic: Mosaic) -> tuple[npt.NDArray[np.float64], npt.NDA
             value, dn = planes[y * size + x][part], counted[y * size + x][part]
             twist += sign * value
             sums += value
-            clipped += (dn == 0) | (dn >= mosaic.saturation)
+            high += dn >= mosaic.saturation
+            zeros += dn == 0
         squares += np.square(twist) / 4
 
     blocks = height // SQUARE_BLOCK, SQUARE_BLOCK, width // SQUARE_BLOCK, SQUARE_BLOCK
-    of_rows = [values.reshape(blocks).mean(axis=3) / len(places) for values in (sums, squares, clipped)]
-    unclipped = of_rows[2].mean(axis=1) / 4 < CLIPPED_MAX
-    mean, variance = _of_quiet_rows(of_rows[0] / 4, of_rows[1])
+    sums, squares, high, zeros = (
+        values.reshape(blocks).mean(axis=3) / len(places) for values in (sums, squares, high, zeros)
+    )
+    too_high, at_zero = (values.mean(axis=1) / 4 for values in (high, zeros))
+    usable = (too_high < CLIPPED_MAX) & (at_zero <= CUT_MAX)
+    mean, variance = (found[usable] for found in _of_quiet_rows(sums / 4, squares))
     # Other blocks vary otherwise by chance: brought to what _FLAT_FACTOR expects.
-    return mean[unclipped], variance[unclipped] * (_FLAT_FACTOR / _SQUARE_FACTOR)
+    variance *= _FLAT_FACTOR / _SQUARE_FACTOR
+    share = at_zero[usable]
+    cut = share >= CLIPPED_MAX
+    greens = mosaic.black[np.array(mosaic.cfa) == GREEN]
+    black = float(np.mean(greens / (mosaic.white - greens)))
+    variance[cut] = squares.mean(axis=1)[usable][cut] * (_FLAT_FACTOR / _WHOLE_SQUARES_FACTOR)
+    mean[cut], variance[cut] = _put_right(variance[cut], share[cut], black)
+    return mean, variance
+
+
+def _put_right(variance: npt.NDArray[np.float64], zeros: npt.NDArray[np.float64], black: float) -> _Blocks:
+    """Blocks of that variance and share of zeros as they were before they were cut at 0 DN, which lies `black` below
+    black."""
+    sigmas, shares = cut_normal()[(zeros * BLOCK**2 + 0.5).astype(np.intp)].T
+    whole = variance / shares
+    return sigmas * np.sqrt(whole) - black, whole
 
 
 def _flat_points(
@@ -394,3 +406,6 @@ _WHOLE_FACTOR = 0.757
 
 _SQUARE_FACTOR = 0.733
 """The same for the 256 independent values of a block of squares."""
+
+_WHOLE_SQUARES_FACTOR = 0.826
+"""The same of all their rows."""

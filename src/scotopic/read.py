@@ -274,11 +274,14 @@ def libraw_develop(
     """
     with opened(path) as raw:
         mode = rawpy.FBDDNoiseReductionMode
+        black = [int(level) for level in raw.black_level_per_channel]
         picture: Shown = raw.postprocess(
             use_camera_wb=True,
             no_auto_bright=True,
             adjust_maximum_thr=0,
-            user_black=int(min(raw.black_level_per_channel)) if user_black else None,
+            # The one level alone would be taken from all colours.
+            user_black=min(black) if user_black else None,
+            user_cblack=[level - min(black) for level in black] if user_black else None,
             user_sat=user_sat,
             bright=bright,
             demosaic_algorithm=rawpy.DemosaicAlgorithm.DHT if dht else _demosaicking(raw),

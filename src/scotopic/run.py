@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.devices import open_runtime
+from scotopic.devices import check_device, open_runtime
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts, Linear32
 from scotopic.models import (
@@ -26,14 +26,15 @@ from scotopic.models import (
     OUTPUTS,
     Card,
     Tier,
+    check_fits,
     default_for,
     find,
     is_packaged,
     verified,
     with_optional,
 )
-from scotopic.pattern import PATTERNS, SensorKind, extended
-from scotopic.runtime import OPENVINO, Feed, Lane, Trim
+from scotopic.pattern import PATTERNS, Pattern, SensorKind, extended
+from scotopic.runtime import Feed, Lane, Trim
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans
 
@@ -89,21 +90,8 @@ class Model:
             raise SettingsError(
                 f"threads {threads} cannot be: give a whole number from 1 on, or None for one a core"
             )
-        self.card: Card = find(name)
-        patterns = [p for p in PATTERNS if p.sensor == self.card.cfa]
-        if self.card.kind not in OUTPUTS or not patterns:
-            raise ModelError(
-                f"{self.card.name}: is of kind {self.card.kind} for {self.card.cfa} sensors; this version "
-                f"runs models of kind {' and '.join(OUTPUTS)} for {' and '.join(p.sensor for p in PATTERNS)}"
-            )
-        self.pattern = patterns[0]
-        graph = verified(self.card)
+        self.card, self.pattern, graph = _unopened(name, device)
         if not is_packaged(self.card):
-            if device == OPENVINO:
-                raise SettingsError(
-                    f"device {OPENVINO} is for the models that come with scotopic, tried and tested; {self.card.name} "
-                    "is another: use --device cpu"
-                )
             side = -(-TRIAL_SIDE // self.card.size_multiple) * self.card.size_multiple
             try_graph(self.card.graph, len(self.pattern.colour_of_plane), side)
         try:
@@ -312,6 +300,20 @@ class Model:
             )
 
 
+def _unopened(name: str | Path, device: str) -> tuple[Card, Pattern, bytes]:
+    """A model's card, its sensors' pattern and its verified graph. Raises what `Model` raises but for what shows only
+    when the graph is opened."""
+    card = find(name)
+    patterns = [p for p in PATTERNS if p.sensor == card.cfa]
+    if card.kind not in OUTPUTS or not patterns:
+        raise ModelError(
+            f"{card.name}: is of kind {card.kind} for {card.cfa} sensors; this version runs models of kind "
+            f"{' and '.join(OUTPUTS)} for {' and '.join(p.sensor for p in PATTERNS)}"
+        )
+    check_device(device, card)
+    return card, patterns[0], verified(card)
+
+
 class Models:
     """The models of one run, each opened when the first picture needs it.
 
@@ -335,6 +337,16 @@ class Models:
     def card(self, sensor: SensorKind = "bayer") -> Card:
         """The card of the model for a sensor; raises ModelError where there is none."""
         return find(self._name or default_for(sensor, self._tier))
+
+    def check_device(self) -> None:
+        """Raise SettingsError for a device that is not there, or not for the model that is named."""
+        check_device(self._device, self.card())
+
+    def check(self, sensor: SensorKind) -> Card:
+        """The card of the model for a sensor; raises what shows, without opening it, of why it cannot be used."""
+        card, _, _ = _unopened(self._name or default_for(sensor, self._tier), self._device)
+        check_fits(card, sensor)
+        return card
 
     def open(self, sensor: SensorKind) -> Model:
         """The model for a sensor; raises what `Model` raises."""

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from scotopic.develop import develop, srgb_profile
+from scotopic.dng.page import read_dng_tags
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, UnsupportedRawError
 from scotopic.frame import Captured, Mosaic, Rendered, Shown
-from scotopic.read import libraw_develop
+from scotopic.read import libraw_develop, libraw_truth, read_mosaic
 from scotopic.sandbox import libraw_develop_sandboxed
+
+PEDESTAL_DN, TOP_DN = 4096.0, 65535.0
+"""Black and white of a mosaic that is made whole numbers: there is room for noise below black."""
 
 
 def develop_traditional(
@@ -34,8 +40,8 @@ def develop_traditional(
     LibRaw amplifies by a lower white point (its `user_sat`), a whole number of DN above black, so the
     remainder goes into `bright`. `fbdd` switches its noise reduction on, `dht`
     its sharpest demosaic (Bayer only) in place of AHD. Files of finished colours are
-    only amplified, and given LibRaw's colours and curve; mosaics that LibRaw cannot decode are handed to it
-    as plain DNGs. With `sandboxed` LibRaw works in a child of limited means.
+    only amplified, and given LibRaw's colours and curve; mosaics that LibRaw cannot decode, or decodes as something
+    else, are handed to it as plain DNGs. With `sandboxed` LibRaw works in a child of limited means.
     Raises SettingsError for a ratio below 1/8, where that would no longer be brightening.
     """
     if not ratio > 0.125:
@@ -46,13 +52,11 @@ def develop_traditional(
             data=captured.data * gain, clip=captured.clip * float(gain), ratio=ratio
         )
         return develop(brighter, look="libraw", bits=bits)
-    black = float(captured.black.min())
-    wanted = (captured.white - black) / ratio
-    whole = max(1, math.ceil(wanted))
-
     developed: Callable[..., Shown] = libraw_develop_sandboxed if sandboxed else libraw_develop
 
-    def by_libraw(file: Path) -> Rendered:
+    def by_libraw(file: Path, mosaic: Mosaic) -> Rendered:
+        wanted = (mosaic.white - float(mosaic.black.min())) / ratio
+        whole = max(1, math.ceil(wanted))
         picture = developed(
             file,
             user_black=ratio != 1,
@@ -65,11 +69,57 @@ def develop_traditional(
         )
         return Rendered(data=picture, icc=srgb_profile(), exif=captured.exif.upright(captured.orientation))
 
-    try:
-        return by_libraw(path)
-    except UnsupportedRawError:
-        if captured.data.dtype != np.uint16:
-            raise
-        with tempfile.TemporaryDirectory(prefix="scotopic-") as folder:
-            write_mosaic(Path(folder) / "mosaic.dng", captured)
-            return by_libraw(Path(folder) / "mosaic.dng")
+    if captured.data.dtype == np.uint16 and not is_beyond_libraw(path):
+        try:
+            return by_libraw(path, captured)
+        except UnsupportedRawError:
+            pass
+    with _plain_dng(captured) as (file, mosaic):
+        return by_libraw(file, mosaic)
+
+
+def truth_of(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.uint16]:
+    """`libraw_truth`, of mosaics that LibRaw cannot decode, or decodes as something else, as well."""
+    if not is_beyond_libraw(path):
+        try:
+            return libraw_truth(path, kind)
+        except UnsupportedRawError:
+            pass
+    with _plain_dng(read_mosaic(path)) as (file, _):
+        return libraw_truth(file, kind)
+
+
+def is_beyond_libraw(path: Path) -> bool:
+    """Whether it is a DNG of which LibRaw would make something else than its tags say."""
+    dng = read_dng_tags(path)
+    if dng is None:
+        return False
+    # It decodes the last two, and knows nothing of black by rows and columns.
+    return bool(dng.beyond_libraw) or dng.row_delta is not None or dng.column_delta is not None
+
+
+@contextmanager
+def _plain_dng(mosaic: Mosaic) -> Iterator[tuple[Path, Mosaic]]:
+    """A file that LibRaw decodes as this mosaic, and the mosaic as it stands there, in whole numbers."""
+    if mosaic.data.dtype != np.uint16:
+        mosaic = _in_whole_numbers(mosaic)
+    with tempfile.TemporaryDirectory(prefix="scotopic-") as folder:
+        file = Path(folder) / "mosaic.dng"
+        write_mosaic(file, mosaic)
+        yield file, mosaic
+
+
+def _in_whole_numbers(mosaic: Mosaic) -> Mosaic:
+    """A mosaic of floats, in finer steps than any sensor counts."""
+    lowest = float(mosaic.black.min())
+    step = (TOP_DN - PEDESTAL_DN) / (mosaic.white - lowest)
+
+    def counted(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return np.rint((values - lowest) * step + PEDESTAL_DN).clip(0, TOP_DN)
+
+    return mosaic.with_changes(
+        data=counted(mosaic.data).astype(np.uint16),
+        black=counted(mosaic.black),
+        white=TOP_DN,
+        saturation=float(counted(np.array(mosaic.saturation))),
+    )

@@ -158,7 +158,8 @@ export const ISOLATED = { "cross-origin-opener-policy": "same-origin", "cross-or
 /**
  * For a file of tests of the page on a plain static host. `here` is what they share once they run: a folder, the files
  * made in it, the written site, a browser. `hosted` is a test with a host and a visitor; `visitor` and `line` are options
- * of theirs, `args` the browser's own.
+ * of theirs, `args` the browser's own. Where the host isolates the page there is no service worker unless `visitor` allows
+ * it: each would fill a store of its own, which takes longer than most tests.
  */
 export function hosting() {
   const here = {};
@@ -176,7 +177,7 @@ export function hosting() {
   const hosted = (name, { line = {}, visitor = {}, args = [] }, body) => test(name, async () => {
     const own = args.length ? await launch(...args) : null;
     const served = await host(here.site, line);
-    const { page, context } = await visit(own ?? here.browser, served.url, visitor);
+    const { page, context } = await visit(own ?? here.browser, served.url, { ...withoutStore(line), ...visitor });
     try {
       await body({ page, context, served });
     } finally {
@@ -187,6 +188,11 @@ export function hosting() {
   });
   return { here, hosted };
 }
+
+const withoutStore = ({ headers = {} }) => (Object.keys(ISOLATED).every((name) => name in headers) ? NO_STORE : {});
+
+/** A visitor's option: no service worker. */
+export const NO_STORE = { serviceWorkers: "block" };
 
 export const ready = (page) => page.waitForSelector("html[data-ready]");
 

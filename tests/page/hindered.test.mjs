@@ -5,7 +5,7 @@ import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises
 import { join } from "node:path";
 import { test } from "node:test";
 import {
-  dropPaths, host, hosting, ISOLATED, launch, launchKeepingNothing, outcome, ready, serve, settled, toast, told, visit, writeSite,
+  dropPaths, host, hosting, ISOLATED, launch, launchKeepingNothing, NO_STORE, outcome, ready, serve, settled, toast, told, visit, writeSite,
 } from "./browser.mjs";
 
 const { here, hosted } = hosting();
@@ -170,7 +170,7 @@ for (const [whose, source] of [["another's address", "https://ads.invalid/ads.js
   const begin = `<body><script src="${source}"></script>`;
   const put = (path, content) => (path === "index.html" ? `${content}`.replace("<body>", begin) : null);
   hosted(`a script that the host puts into the page, and that does not come from ${whose}, is not missed`, {
-    line: { headers: ISOLATED, instead: put }, visitor: { serviceWorkers: "block" },
+    line: { headers: ISOLATED, instead: put },
   }, async ({ page, context }) => {
     await context.addInitScript(() => {
       window.failed = [];
@@ -195,7 +195,7 @@ hosted("a page that fails as it starts says so", {
 });
 
 hosted("on a slow line the button says that it loads, and a file chosen meanwhile is taken", {
-  line: { bytesPerSecond: 1e5, headers: ISOLATED }, visitor: { early: true, serviceWorkers: "block" },
+  line: { bytesPerSecond: 1e5, headers: ISOLATED }, visitor: { early: true },
 }, async ({ page }) => {
   await page.waitForSelector("#pick", { state: "visible" });
   assert.equal(await page.isEnabled("#pick"), false);
@@ -227,7 +227,7 @@ hosted("a network that does not come is said to be it, and comes when tried agai
 
 let gone = true;
 hosted("a decoder that does not come is said to be it, and comes when tried again", {
-  line: { fails: (path) => (gone && path === "libraw.wasm" ? 503 : 0) }, visitor: { serviceWorkers: "block" },
+  line: { fails: (path) => (gone && path === "libraw.wasm" ? 503 : 0) }, visitor: NO_STORE,
 }, async ({ page }) => {
   await page.setInputFiles("#file", here.files.small);
   assert.equal(await outcome(page), "failed");
@@ -239,7 +239,7 @@ hosted("a decoder that does not come is said to be it, and comes when tried agai
 
 test("a host that goes once the page has all its parts is not missed", async () => {
   const served = await host(here.site);
-  const context = await here.browser.newContext({ locale: "en-GB", serviceWorkers: "block" });
+  const context = await here.browser.newContext({ locale: "en-GB", ...NO_STORE });
   const page = await context.newPage();
   try {
     const wanted = new Set(["libraw.wasm", "models/bayer-fast/weights.bin"]);
@@ -277,7 +277,7 @@ hosted("the page works offline only once all of it is stored and somebody serves
 });
 
 for (const [what, flag] of [["WebAssembly", "--js-flags=--jitless"], ["WebAssembly SIMD", "--js-flags=--no-enable-sse4-1"]]) {
-  hosted(`a browser without ${what} is told so`, { args: [flag], visitor: { serviceWorkers: "block" } }, async ({ page }) => {
+  hosted(`a browser without ${what} is told so`, { args: [flag], visitor: NO_STORE }, async ({ page }) => {
     await page.setInputFiles("#file", here.files.small);
     assert.equal(await outcome(page), "failed");
     assert.deepEqual(await told(page), ["This browser cannot do the work", `small.dng: this browser has no ${what}`]);
@@ -289,7 +289,7 @@ test("a browser without WebAssembly lets the computer do it", async () => {
   const server = await serve();
   const own = await launch("--js-flags=--jitless");
   try {
-    const { page } = await visit(own, server.url, { serviceWorkers: "block" });
+    const { page } = await visit(own, server.url, NO_STORE);
     await page.setInputFiles("#file", here.files.small);
     assert.equal(await outcome(page), "failed");
     await page.click("#notice-computer");
@@ -438,7 +438,7 @@ test("a new version taken in one tab reloads those with nothing open, and no oth
 });
 
 hosted("while the network comes its size and share are told, and a cancel holds at once", {
-  line: { headers: ISOLATED, bytesPerSecond: 2e6 }, visitor: { serviceWorkers: "block" },
+  line: { headers: ISOLATED, bytesPerSecond: 2e6 },
 }, async ({ page, context }) => {
   const come = [];
   context.on("requestfinished", (request) => come.push(new URL(request.url()).pathname));

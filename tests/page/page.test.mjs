@@ -5,7 +5,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { drop, host, launch, pictures, ready, remove, screenPixels, serve, settled, temporary, visit, writeSite } from "./browser.mjs";
+import { drop, host, launch, NO_STORE, pictures, ready, remove, screenPixels, serve, settled, temporary, visit, writeSite } from "./browser.mjs";
 
 const MEAN_MAX = 1; // Of 255, as the page's aims say: a mean below 1 and no value further than 3.
 const APART_MAX = 3;
@@ -30,7 +30,7 @@ after(async () => {
 /** A test with a visitor of its own, who must have seen no error. */
 function visiting(name, options, body) {
   test(name, async () => {
-    const visitor = await visit(browser, server.url, options);
+    const visitor = await visit(browser, server.url, { ...NO_STORE, ...options });
     try {
       await body(visitor);
       assert.deepEqual(visitor.errors, []);
@@ -48,7 +48,9 @@ async function agree(page, name, size) {
   assert.ok(apart.light > 20, "a black picture agrees with anything");
 }
 
-visiting("a picked DNG is shown as Python enhances it, upright, with its ISO and shutter", { viewport: { width: 1700, height: 1300 } }, async ({ page }) => {
+visiting("a picked DNG is shown as Python enhances it, upright, with its ISO and shutter", {
+  viewport: { width: 1700, height: 1300 }, serviceWorkers: "allow",
+}, async ({ page }) => {
   assert.equal(await page.evaluate(() => window.crossOriginIsolated), true);
   await page.setInputFiles("#file", files.dark_eagles);
   await page.waitForSelector('#stage[data-state="enhancing"]');

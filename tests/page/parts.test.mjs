@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { hosting, ISOLATED, outcome, ready, serve, told, visit } from "./browser.mjs";
+import { hosting, ISOLATED, NO_STORE, outcome, ready, serve, told, visit } from "./browser.mjs";
 
 const { here, hosted } = hosting();
 
 /** A test whose visitor has each part from the host's line, as no service worker has kept one. */
-const lined = (name, line, body) => hosted(name, { line, visitor: { serviceWorkers: "block" } }, body);
+const lined = (name, line, body) => hosted(name, { line, visitor: NO_STORE }, body);
 
 const GLUE = "vendor/ort-wasm-simd-threaded.mjs";
 const BINARY = "vendor/ort-wasm-simd-threaded.wasm";
@@ -153,7 +153,7 @@ lined("a browser whose workers can start no others is told so", {
 
 test("a browser without workers lets the computer do it", async () => {
   const server = await serve();
-  const { page, context } = await visit(here.browser, server.url, { serviceWorkers: "block" });
+  const { page, context } = await visit(here.browser, server.url, NO_STORE);
   try {
     await context.addInitScript(missing);
     await page.reload();

@@ -63,7 +63,12 @@ class Profiles:
 
 def chosen(path: Path | None) -> Profiles:
     """The profile that the user named, or those installed. Raises SettingsError for a file that is none."""
-    return installed() if path is None else Profiles((load(path),), asked=True)
+    return installed() if path is None else alone(load(path))
+
+
+def alone(profile: CameraProfile) -> Profiles:
+    """A profile that the user named, and no other."""
+    return Profiles((profile,), asked=True)
 
 
 def calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:

@@ -24,6 +24,9 @@ LAMP_RADII = (3, 9)
 HOT_SHARE = 2e-4
 """Share of hot pixels where a condition has them: a warm sensor after a long day."""
 
+LED_RED, LED_BLUE = (1.5, 0.06, 0.03), (0.06, 0.12, 1.5)
+"""Coloured light as a condition has it, from the left and from the right, in the camera's own colours."""
+
 BAND_NOISE = 0.3
 BAND_ROWS = 4.0
 """Where a condition has bands: row noise as a share of read noise, and over how many rows it is alike."""
@@ -37,7 +40,8 @@ class Condition:
     ratio: float
     iso: float
     sensor: Callable[[float], Sensor] = sony_a7s2
-    lamps: bool = False
+    light: Callable[[Scene], npt.NDArray[np.float64]] | None = None
+    """The light of a scene where it is not the scene's own."""
 
     @property
     def head(self) -> str:
@@ -53,7 +57,7 @@ class Condition:
 
     def scene(self, scene: Scene) -> Scene:
         """The scene as this condition has it."""
-        return replace(scene, camera=with_lamps(scene)) if self.lamps else scene
+        return replace(scene, camera=self.light(scene)) if self.light else scene
 
 
 def with_lamps(scene: Scene) -> npt.NDArray[np.float64]:
@@ -67,6 +71,14 @@ def with_lamps(scene: Scene) -> npt.NDArray[np.float64]:
         inside = (y - centre_y) ** 2 + (x - centre_x) ** 2 < rng.integers(*LAMP_RADII) ** 2
         light[inside] = LAMP_LIGHT
     return light
+
+
+def in_coloured_light(scene: Scene) -> npt.NDArray[np.float64]:
+    """The scene between a red lamp on its left and a blue one on its right, as on a stage."""
+    across = np.linspace(0, 1, scene.camera.shape[1])[:, None]
+    lamps = (1 - across) * np.array(LED_RED) + across * np.array(LED_BLUE)
+    lit: npt.NDArray[np.float64] = scene.camera * lamps
+    return lit
 
 
 def _setting(ratio: float, iso: float) -> str:
@@ -115,9 +127,10 @@ CONDITIONS = (
     Condition("Canon 700D", 60, 1600, partial(_eld, "CanonEOS700D")),
     Condition("phone, Reno 10x", 16, 3200, phone),
     Condition("phone, IMX686", 4, 6400, _imx686),
-    Condition("lamps", 100, 250, lamps=True),
+    Condition("lamps", 100, 250, light=with_lamps),
     Condition("hot pixels", 100, 250, _hot_sony),
     Condition("bands", 100, 3200, _banded_sony),
+    Condition("coloured light", 30, 3200, light=in_coloured_light),
     Condition("daylight", 1, 100),
 )
 """The whole benchmark. ISO 25600 at x300 counts 2 electrons at white: a stress test only. By daylight nothing is

@@ -24,8 +24,9 @@ from scotopic.evaluate import external
 from scotopic.evaluate.peers import bm3d_counts
 from scotopic.evaluate.protocols import label
 from scotopic.frame import Mosaic, NoiseProfile
-from scotopic.models import CARD_FORMAT, OUTPUTS, sha256
+from scotopic.models import CARD_FORMAT, GRAPH_MAX, OUTPUTS, sha256, values_taken
 from scotopic.pairs import Pair
+from scotopic.pattern import BAYER, PATTERNS, SensorKind
 from scotopic.run import Model
 from scotopic.sensor import sony_a7s2
 from scotopic.traditional import develop_traditional
@@ -92,7 +93,8 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
     """A model by its name or folder, or a bare ONNX file with the graph's contract.
 
     A bare file says neither the size multiple its input needs, hence `multiple`, nor its halo: HALO is
-    given. One without `plain` is of kind `srgb`. Raises ModelError for what is no model.
+    given. Its sensors are those whose pattern has as many values as `black`, and Bayer ones where the file does not
+    tell. One without `plain` is of kind `srgb`. Raises ModelError for what is no model.
     """
     path = Path(name)
     if path.suffix.lower() != ".onnx" or not path.is_file():
@@ -104,7 +106,7 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
         "name": path.stem,
         "version": "a bare file",
         "kind": "srgb",
-        "cfa": "bayer",
+        "cfa": _sensor_of(path),
         "size_multiple": multiple,
         "halo": -(-HALO // multiple) * multiple,
         "parameters": 0,
@@ -122,6 +124,12 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
     kind = "linear" if model.gives(OUTPUTS["linear"]) else "srgb"
     model.card = dataclasses.replace(model.card, folder=path, kind=kind)
     return model
+
+
+def _sensor_of(graph: Path) -> SensorKind:
+    with graph.open("rb") as file:
+        told = values_taken(file.read(GRAPH_MAX), "black")
+    return next((p.sensor for p in PATTERNS if len(p.colour_of_plane) == told), BAYER.sensor)
 
 
 def for_pictures(models: Sequence[Model], peers: Sequence[str] = ()) -> Chosen:

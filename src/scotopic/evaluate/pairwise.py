@@ -23,7 +23,8 @@ from scotopic.evaluate.methods import Chosen, Method, Shot, traditional_picture
 from scotopic.frame import Mosaic
 from scotopic.pairs import Pair, check
 from scotopic.pairs_odd import Glance, glance_at, odd_frames, odd_times
-from scotopic.read import libraw_truth, read_mosaic
+from scotopic.read import read_mosaic
+from scotopic.traditional import truth_of
 from scotopic.version import __version__
 
 Picture = npt.NDArray[np.uint8]
@@ -186,7 +187,7 @@ def long_picture(path: Path) -> Picture:
     (H, W, 3), in the sensor's place: it is turned as the short frame is (`turned_as`), since a camera on
     a tripod that looks down may note either.
     """
-    return to_8_bit(libraw_truth(path, "srgb"))
+    return to_8_bit(truth_of(path, "srgb"))
 
 
 def turned_as(shot: Shot, picture: Picture) -> Picture:

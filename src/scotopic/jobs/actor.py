@@ -51,7 +51,7 @@ class Terms:
 
     @classmethod
     def of(cls, choice: ModelChoice | None) -> Terms:
-        """Those of a run with that model. Raises ModelError where there is none."""
+        """Those of a run with that model. Raises UnknownModelError where there is none."""
         return cls(model=choice.models().card().sha256 if choice is not None else "")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scotopic.errors import ModelError
+from scotopic.errors import ModelError, UnknownModelError
 from scotopic.pattern import SensorKind
 
 CARD_FORMAT = 1
@@ -83,7 +83,7 @@ def available() -> list[Card]:
 def find(name: str | Path) -> Card:
     """The model of that name in the package, or the model folder at that path.
 
-    Raises ModelError when there is none.
+    Raises UnknownModelError where there is none, ModelError where its card is broken.
     """
     packaged = _HERE / str(name)
     if str(name) and packaged.parent == _HERE and (packaged / "card.json").is_file():
@@ -92,12 +92,12 @@ def find(name: str | Path) -> Card:
     if (folder / "card.json").is_file():
         return load_card(folder)
     if (folder / "recipe.json").is_file():
-        raise ModelError(
+        raise UnknownModelError(
             f"{name}: is the folder of a training run and no model yet: 'scotopic models export {name} FOLDER' makes "
             "one of it"
         )
     known = ", ".join(card.name for card in available()) or "none"
-    raise ModelError(
+    raise UnknownModelError(
         f"no model called {name!s}: known are {known}, or give a folder with model.onnx and card.json"
     )
 
@@ -114,6 +114,15 @@ def default_for(sensor: SensorKind, tier: Tier = "fast") -> str:
             f"there is no model of the tier {tier} for {sensor} sensors yet: known are {known}"
         )
     return DEFAULTS[sensor, tier]
+
+
+def check_fits(card: Card, sensor: SensorKind) -> None:
+    """Raise ModelError for a model of another kind of sensor than a picture's."""
+    if card.cfa != sensor:
+        raise ModelError(
+            f"{card.name}: is for {card.cfa} sensors, this picture is of the {sensor} kind; leave --model out to take "
+            "the model that fits"
+        )
 
 
 def load_card(folder: Path) -> Card:
@@ -200,6 +209,52 @@ def with_optional(graph: bytes) -> bytes:
 def _field(number: int, content: bytes) -> bytes:
     """A field of a protocol buffer that holds bytes or a message, at most 127 of them."""
     return bytes([number << 3 | 2, len(content)]) + content
+
+
+def values_taken(graph: bytes, name: str) -> int | None:
+    """How many values an ONNX file's input of that name takes in a row; None where that is not told.
+
+    It is read here, as opening a graph is for the sandbox.
+    """
+    try:
+        inputs = _inside(_inside([memoryview(graph)], 7), 11)
+        found = [each for each in inputs if any(bytes(n) == name.encode() for n in _inside([each], 1))]
+        # Its type, that of a tensor, its shape, the sizes of that.
+        for number in (2, 1, 2, 1):
+            found = _inside(found, number)
+        (size,) = found
+        return _number(size, 1)[0] if bytes(size[:1]) == b"\x08" else None
+    except (ValueError, IndexError):
+        return None
+
+
+def _inside(messages: list[memoryview], number: int) -> list[memoryview]:
+    """The fields of that number that hold bytes or a message. Raises IndexError and ValueError for what is none."""
+    found = []
+    for message in messages:
+        at = 0
+        while at < len(message):
+            key, at = _number(message, at)
+            size = {1: 8, 5: 4}.get(key & 7, 0)
+            if key & 7 == 0:
+                _, at = _number(message, at)
+            elif key & 7 == 2:
+                size, at = _number(message, at)
+            if key == number << 3 | 2:
+                found.append(message[at : at + size])
+            at += size
+    return found
+
+
+def _number(message: memoryview, at: int) -> tuple[int, int]:
+    """A whole number, seven bits a byte, and where it ends. Raises as `_inside`."""
+    value = 0
+    for shift in range(0, 64, 7):
+        byte, at = message[at], at + 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("no number has so many bytes")
 
 
 def is_packaged(card: Card) -> bool:

@@ -28,7 +28,8 @@ from scotopic.locks import locked
 from scotopic.pairs import Pair, Split, check, raise_all
 from scotopic.pairs_odd import odd_times
 from scotopic.pattern import PATTERNS, Cell, offset
-from scotopic.read import libraw_truth, read_mosaic
+from scotopic.read import read_mosaic
+from scotopic.traditional import truth_of
 from scotopic.train.odd import KEPT_EVERY, compare
 from scotopic.write import PARTS, place, place_bytes
 
@@ -251,7 +252,7 @@ def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
     place = (slice(start[0], start[0] + height), slice(start[1], start[1] + width))
     facts: dict[str, Any] = {"cut": list(start), "cell": cell, "exposure_s": mosaic.exposure_s}
     if task.kind != "mosaic":
-        truth = libraw_truth(task.source, task.kind)
+        truth = truth_of(task.source, task.kind)
         if truth.shape[:2] != mosaic.data.shape:
             raise DatasetError(
                 f"{task.source}: LibRaw develops it to {truth.shape[0]}x{truth.shape[1]}, not to the "

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from scotopic.errors import DatasetError, ModelError, ScotopicError, SettingsError
+from scotopic.errors import DatasetError, ScotopicError, SettingsError, UnknownModelError
 from scotopic.models import Card, available, find, verified
 from scotopic.train.checkpoint import refuse_pickle, write_tensors
 from scotopic.train.networks import MosaicGraph
@@ -93,7 +93,7 @@ def _size(shape: tuple[int, ...] | None) -> str:
 def stored_recipe(name: str) -> Recipe | None:
     """The recipe of a run (its folder) or of a model (its name or folder); None for what tells of none.
 
-    Raises DatasetError for a recipe that cannot be read, ModelError for a model that is missing.
+    Raises DatasetError for a recipe that cannot be read, UnknownModelError for a model that is missing.
     """
     path = Path(name)
     if path.is_file():
@@ -104,6 +104,8 @@ def stored_recipe(name: str) -> Recipe | None:
         else:
             stored = _model(name).raw.get("recipe")
         return None if stored is None else Recipe.from_dict(stored)
+    except UnknownModelError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SettingsError) as error:
         raise DatasetError(f"{name}: does not say by what recipe it was trained ({error})") from error
 
@@ -129,7 +131,8 @@ def recipe_from(name: str, changes: list[str], start: str | None = None) -> Reci
 def load_start(name: str) -> dict[str, Tensor]:
     """Weights to go on from: a safetensors file, a run's folder, a model's name or folder.
 
-    Raises DatasetError where there are none, ModelError for a model that is missing or was changed.
+    Raises DatasetError where there are none, UnknownModelError for a model that is missing, ModelError for one that
+    was changed.
     """
     path = Path(name)
     if path.is_file():
@@ -159,16 +162,14 @@ def load_start(name: str) -> dict[str, Tensor]:
 
 
 def _model(name: str) -> Card:
-    """The model of that name. Raises ModelError that says what else may be started from, where there is none."""
+    """The model of that name. Raises UnknownModelError that says what else may be started from, where there is none."""
     try:
         return find(name)
-    except ModelError as error:
+    except UnknownModelError as error:
         path = Path(name)
-        if (path / "card.json").exists():
-            raise
         known = ", ".join(card.name for card in available())
         words = "holds neither a run nor a model" if path.exists() else "is no model's name, folder or file"
-        raise ModelError(
+        raise UnknownModelError(
             f"{name}: {words}: give a model ({known}, or its folder), a run's folder (with recipe.json and "
             "weights.safetensors) or a safetensors file of weights"
         ) from error

@@ -91,10 +91,10 @@ export function allBlocks(mosaic, constants) {
 
 /**
  * Of each block of one colour that is not clipped at saturation; of large pictures every second, third, ... row of
- * blocks. Those cut at 0 DN are put right as Python's are, and used where few others are whole.
+ * blocks. Those cut at 0 DN are put right as Python's are.
  */
 function blockStatistics(mosaic, constants) {
-  const { block, blocksMax, clippedMax, cutMax, wholeLeast, cutNormal, quietRows, flatFactor, wholeFactor } = constants;
+  const { block, blocksMax, clippedMax, cutMax, quietRows, flatFactor, wholeFactor } = constants;
   const { data, width, cfa, saturation } = mosaic;
   const step = Math.max(1, Math.floor(Math.floor(data.length / (block * block)) / blocksMax));
   const size = cfa.length;
@@ -105,8 +105,7 @@ function blockStatistics(mosaic, constants) {
   const variance = new Float64Array(most);
   const clippedLimit = clippedMax * block * block;
   const [sums, squares] = [new Float64Array(block), new Float64Array(block)];
-  const cut = new Uint8Array(most);
-  let [found, whole] = [0, 0];
+  let found = 0;
   for (let dy = 0; dy < size; dy++)
     for (let dx = 0; dx < size; dx++) {
       const black = mosaic.black[dy][dx];
@@ -139,27 +138,30 @@ function blockStatistics(mosaic, constants) {
           const level = isCut ? (meanOf(squares) * flatFactor) / wholeFactor : quiet[1];
           mean[found] = (quiet[0] / block - black) * scale;
           variance[found] = ((level / (block - 2)) * scale * scale) / 6;
-          if (isCut) {
-            const [sigmas, share] = cutNormal[zeros];
-            variance[found] /= share;
-            mean[found] = sigmas * Math.sqrt(variance[found]) - black * scale;
-            cut[found] = 1;
-          } else whole++;
+          if (isCut)
+            [mean[found], variance[found]] = putRight(variance[found], zeros / (block * block), black * scale, constants);
           found++;
         }
     }
-  if (whole >= wholeLeast * found) {
-    const wholes = (values) => values.subarray(0, found).filter((_, i) => !cut[i]);
-    return { mean: wholes(mean), variance: wholes(variance) };
-  }
   return { mean: mean.subarray(0, found), variance: variance.subarray(0, found) };
+}
+
+/**
+ * Mean and variance of a block of that variance and share of zeros as it was before it was cut at 0 DN, which lies `black`
+ * below black.
+ */
+function putRight(variance, zeros, black, { block, cutNormal }) {
+  const [sigmas, share] = cutNormal[Math.round(zeros * block * block)];
+  const whole = variance / share;
+  return [sigmas * Math.sqrt(whole) - black, whole];
 }
 
 /**
  * The same from the squares of four greens, of which each X-Trans cell has four: one colour's places are six
  * pixels apart, and much texture lies between.
  */
-function squareStatistics(mosaic, { squareBlock, clippedMax, flatFactor, squareFactor, quietRows }) {
+function squareStatistics(mosaic, constants) {
+  const { squareBlock, clippedMax, cutMax, flatFactor, squareFactor, wholeSquaresFactor, quietRows } = constants;
   const { data, width, cfa, saturation } = mosaic;
   const size = cfa.length;
   const places = [];
@@ -172,12 +174,14 @@ function squareStatistics(mosaic, { squareBlock, clippedMax, flatFactor, squareF
   const variance = [];
   if (rows <= 0 || columns <= 0 || !places.length) return { mean: new Float64Array(0), variance: new Float64Array(0) };
   const values = squareBlock * places.length;
+  const greens = mosaic.black.flatMap((row, y) => row.filter((_, x) => cfa[y][x] === GREEN));
+  const below = meanOf(greens.map((black) => black / (mosaic.white - black)));
   const [sums, squares] = [new Float64Array(squareBlock), new Float64Array(squareBlock)];
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++) {
       sums.fill(0);
       squares.fill(0);
-      let clipped = 0;
+      let [high, zeros] = [0, 0];
       for (const [dy, dx] of places) {
         const corners = [0, 1, 2, 3].map((n) => {
           const [y, x] = [dy + (n >> 1), dx + (n & 1)];
@@ -192,18 +196,23 @@ function squareStatistics(mosaic, { squareBlock, clippedMax, flatFactor, squareF
               const [place, black, scale] = corners[n];
               const counted = data[at + place];
               const value = (counted - black) * scale;
-              if (counted === 0 || counted >= saturation) clipped++;
+              if (counted === 0) zeros++;
+              if (counted >= saturation) high++;
               twist += n === 1 || n === 2 ? -value : value;
               sums[y] += value;
             }
             squares[y] += (twist * twist) / 4;
           }
       }
-      if (clipped / values / squareBlock / 4 >= clippedMax) continue;
+      const [tooHigh, atZero] = [high, zeros].map((count) => count / values / squareBlock / 4);
+      if (tooHigh >= clippedMax || atZero > cutMax) continue;
       const [sum, level] = ofQuietRows(sums, squares, quietRows);
-      mean.push(sum / values / 4);
       // Other blocks vary otherwise by chance: brought to what the flat factor expects.
-      variance.push((level / values) * (flatFactor / squareFactor));
+      let found = [sum / values / 4, (level / values) * (flatFactor / squareFactor)];
+      if (atZero >= clippedMax)
+        found = putRight((meanOf(squares) / values) * (flatFactor / wholeSquaresFactor), atZero, below, constants);
+      mean.push(found[0]);
+      variance.push(found[1]);
     }
   return { mean: Float64Array.from(mean), variance: Float64Array.from(variance) };
 }
