@@ -253,6 +253,12 @@ def test_any_onnx_file_with_the_graph_s_contract_can_be_measured(tree, model, tm
         methods.open_model(bare)
 
 
+def test_a_size_multiple_that_no_cell_divides_is_refused():
+    graph = find("xtrans-fast").graph
+    with pytest.raises(SettingsError, match=r"is for xtrans sensors.*--multiple, such as 48"):
+        methods.open_model(graph, multiple=32)
+
+
 def test_a_bare_file_tells_by_itself_for_which_sensors_it_is(photo, rng, tmp_path):
     bare = tmp_path / "net.onnx"
     shutil.copy(find("xtrans-fast").graph, bare)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def test_a_machine_has_to_have_this_version_and_this_model(tmp_path, monkeypatch
     terms = Terms.of(choice)
     assert trouble(terms, choice) == ""
     assert trouble(Terms(model="0" * 64), choice).startswith(f"has another model at {mine}")
+    assert "cuda is not available" in trouble(terms, replace(choice, device="cuda"))
     shutil.rmtree(mine)
     assert trouble(terms, choice).startswith(f"has not the model {mine}")
 

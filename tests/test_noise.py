@@ -153,6 +153,23 @@ def test_the_noise_of_files_cut_at_black_is_found(scenes, rng, ratio, iso, cfa, 
     assert min(dark) > -2.5, dark
 
 
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=["bayer", "xtrans"])
+def test_zeros_far_below_black_are_no_noise(scenes, rng, cfa):
+    sensor = sony_a7s2(3200)
+    for scene in scenes[:2]:
+        mosaic = expose(scene, sensor, 100, rng, cfa=cfa)
+        level = np.array([0.0, float(typical_level(mosaic))])
+        wanted = noise.blind_fit(mosaic).variance(level, 1)
+        framed, rows, dead = (mosaic.data.copy() for _ in range(3))
+        framed[:40] = framed[-40:] = framed[:, :40] = framed[:, -40:] = 0
+        rows[48::96] = 0
+        dead[rng.random(dead.shape) < 0.015] = 0
+        # Squares of X-Trans greens are spoilt by so many dead pixels, all of them.
+        for spoilt in (framed, rows, dead) if cfa == RGGB else (framed, rows):
+            found = noise.blind_fit(mosaic.with_changes(data=spoilt)).variance(level, 1)
+            assert np.abs(np.log2(found / wanted)).max() < 1.1
+
+
 @pytest.mark.parametrize(("iso", "ratio"), [(100, 1), (1600, 30)])
 def test_a_phone_whose_noise_profile_is_wrong_by_four_is_noticed_and_a_right_one_left_alone(
     scenes, iso, ratio

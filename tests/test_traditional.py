@@ -7,6 +7,7 @@ import pytest
 
 from dng_files import opcode_list, polynomial, write
 from scotopic import read
+from scotopic.errors import ReadError
 from scotopic.traditional import develop_traditional, truth_of
 
 BLACK, WHITE = 512, 16383
@@ -86,6 +87,22 @@ def test_the_traditional_picture_is_that_of_the_mosaic_however_it_is_stored(
     # Where the demosaic decides by a hair.
     assert np.abs(got - wanted).max() <= 6
     assert np.abs((got - wanted).mean((0, 1))).max() < 0.5
+
+
+def test_colours_without_a_matrix_are_libraws_own_however_they_are_stored(counts, tmp_path):
+    blue = counts.copy()
+    blue[::2, :64:2] -= (blue[::2, :64:2] - BLACK) // 2
+    light = ((blue - np.float32(BLACK)) / (WHITE - BLACK)).astype(np.float32)
+    plain = write(tmp_path / "plain.dng", blue, tags={**LEVELS, 50721: None})
+    floats = write(tmp_path / "floats.dng", light, tags={50717: 1, 50721: None})
+    wanted, got = (develop_traditional(p, read(p), ratio=3).data.astype(int) for p in (plain, floats))
+    assert np.abs(wanted[..., 0] - wanted[..., 2]).mean() > 15
+    assert np.abs(got - wanted).max() <= 6
+
+
+def test_a_long_frame_that_is_gone_is_told_in_words(tmp_path):
+    with pytest.raises(ReadError, match=r"gone\.dng: there is no such file"):
+        truth_of(tmp_path / "gone.dng", "srgb")
 
 
 @pytest.mark.parametrize("stored", STORED, ids=lambda f: f.__name__)

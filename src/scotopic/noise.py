@@ -33,6 +33,9 @@ CLIPPED_MAX = 0.01
 CUT_MAX = 0.7
 """A block of which more was cut off at 0 DN is not worth putting right."""
 
+CUT_SEEN_MAX = 2.0
+"""A block brighter by this than its zeros and its noise make it was not cut: they are dead pixels, or a frame."""
+
 BLOCKS_MAX = 16_000
 """So many blocks tell the noise as well as all of a large picture, about; of more, every second, third, ... row
 of blocks is looked at: experiments.md, 2026-11-23."""
@@ -74,6 +77,8 @@ have 9,000 or more, the worst of the published calibrations (calibrations.toml) 
 
 DEEP_WHITE_DN = 8192
 """A white level above this is of 14 bits or more."""
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,7 @@ def _profile(shot: float, read: float) -> NoiseProfile:
     return NoiseProfile((shot,) * 3, (read,) * 3, "measured on the picture")
 
 
-_Blocks = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+_Blocks = tuple[Floats, Floats]
 """Mean and noise variance of blocks."""
 
 
@@ -247,25 +252,25 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
     second = values[..., :-2] - 2 * values[..., 1:-1]
     second += values[..., 2:]
     np.square(second, out=second)
-    squares = second.sum(axis=-1)
-    mean, variance = (found[usable] for found in _of_quiet_rows(values.sum(axis=-1), squares))
+    sums, squares = values.sum(axis=-1), second.sum(axis=-1)
+    mean, variance = (found[usable] for found in _of_quiet_rows(sums, squares))
     scale = 1 / (white - black)
     squared = scale**2 / (6 * (BLOCK - 2))
     mean, variance = (mean / BLOCK - black) * scale, variance * squared
     cut = zeros[usable] >= limit
     # Rows of which more was cut are no quieter.
-    whole = squares.mean(axis=1)[usable][cut] * squared * (_FLAT_FACTOR / _WHOLE_FACTOR)
-    mean[cut], variance[cut] = _put_right(whole, zeros[usable][cut] / BLOCK**2, black * scale)
-    return mean, variance
+    mean[cut] = sums.mean(axis=1)[usable][cut] * (scale / BLOCK)
+    variance[cut] = squares.mean(axis=1)[usable][cut] * squared * (_FLAT_FACTOR / _WHOLE_FACTOR)
+    return _put_right(mean, variance, cut, zeros[usable] / BLOCK**2, black * scale)
 
 
 @cache
-def cut_normal() -> npt.NDArray[np.float64]:
+def cut_normal() -> Floats:
     """For each number of zeros in a block, up to CUT_MAX of it: how many standard deviations its mean lies
-    above 0 DN, and the share of the variance that is left when what is below is 0.
+    above 0 DN, the share of the variance that is left when what is below is 0, and how many its mean then is.
 
     >>> cut_normal()[64].round(2).tolist()
-    [0.67, 0.63]
+    [0.67, 0.63, 0.82]
     """
     normal, found = NormalDist(), []
     for zeros in range(int(CUT_MAX * BLOCK**2) + 1):
@@ -273,19 +278,19 @@ def cut_normal() -> npt.NDArray[np.float64]:
         sigmas = -normal.inv_cdf(below)
         density, above = normal.pdf(sigmas), 1 - below
         mean = density + sigmas * above
-        found.append((sigmas, (1 + sigmas**2) * above + sigmas * density - mean**2))
+        found.append((sigmas, (1 + sigmas**2) * above + sigmas * density - mean**2, mean))
     return np.array(found)
 
 
-def _block_sums(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+def _block_sums(blocks: npt.NDArray[np.float32]) -> Floats:
     """Sums over rows and columns of (N, rows, M, columns): rows first, which lie well in memory."""
-    sums: npt.NDArray[np.float64] = blocks.sum(axis=1).sum(axis=-1, dtype=np.float64)
+    sums: Floats = blocks.sum(axis=1).sum(axis=-1, dtype=np.float64)
     return sums
 
 
 def _of_quiet_rows(
     means: npt.NDArray[np.floating], variances: npt.NDArray[np.floating]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+) -> tuple[Floats, Floats]:
     """Mean and variance of blocks (N, rows, M) by the quietest rows of each, as what is darker is quieter."""
     count = int(QUIET_ROWS * variances.shape[1])
     quiet = np.argsort(variances, axis=1, kind="stable")[:, :count]
@@ -340,22 +345,28 @@ def _square_statistics(mosaic: Mosaic) -> _Blocks:
     cut = share >= CLIPPED_MAX
     greens = mosaic.black[np.array(mosaic.cfa) == GREEN]
     black = float(np.mean(greens / (mosaic.white - greens)))
+    mean[cut] = (sums / 4).mean(axis=1)[usable][cut] + black
     variance[cut] = squares.mean(axis=1)[usable][cut] * (_FLAT_FACTOR / _WHOLE_SQUARES_FACTOR)
-    mean[cut], variance[cut] = _put_right(variance[cut], share[cut], black)
-    return mean, variance
+    return _put_right(mean, variance, cut, share, black)
 
 
-def _put_right(variance: npt.NDArray[np.float64], zeros: npt.NDArray[np.float64], black: float) -> _Blocks:
-    """Blocks of that variance and share of zeros as they were before they were cut at 0 DN, which lies `black` below
-    black."""
-    sigmas, shares = cut_normal()[(zeros * BLOCK**2 + 0.5).astype(np.intp)].T
-    whole = variance / shares
-    return sigmas * np.sqrt(whole) - black, whole
+def _put_right(
+    mean: Floats, variance: Floats, cut: npt.NDArray[np.bool_], zeros: Floats, black: float
+) -> _Blocks:
+    """Blocks as they were before some were `cut` at 0 DN, which lies `black` below black.
+
+    `zeros` is their share in each; the mean of those that were cut is still what is seen above 0 DN. Blocks whose zeros
+    are no cut are left out.
+    """
+    sigmas, shares, seen = cut_normal()[(zeros[cut] * BLOCK**2 + 0.5).astype(np.intp)].T
+    whole = variance[cut] / shares
+    keep = ~cut
+    keep[cut] = mean[cut] <= CUT_SEEN_MAX * seen * np.sqrt(whole)
+    mean[cut], variance[cut] = sigmas * np.sqrt(whole) - black, whole
+    return mean[keep], variance[keep]
 
 
-def _flat_points(
-    mean: npt.NDArray[np.float64], variance: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _flat_points(mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:
     """For each group of like brightness: its mean, the variance of its flat blocks, and a weight."""
     xs, vs, ws = [], [], []
     for group in _groups(mean):
@@ -366,14 +377,12 @@ def _flat_points(
     return np.array(xs), np.array(vs), np.array(ws)
 
 
-def _groups(mean: npt.NDArray[np.float64]) -> list[npt.NDArray[np.intp]]:
+def _groups(mean: Floats) -> list[npt.NDArray[np.intp]]:
     """The places of blocks, in groups of like brightness."""
     return np.array_split(np.argsort(mean), max(2, min(BINS, mean.size // 12)))
 
 
-def _fit_line(
-    x: npt.NDArray[np.float64], v: npt.NDArray[np.float64], weight: npt.NDArray[np.float64]
-) -> tuple[float, float]:
+def _fit_line(x: Floats, v: Floats, weight: Floats) -> tuple[float, float]:
     """Non-negative weighted least squares of v = shot * x + read in relative error, near the lower edge."""
     x = np.maximum(x, 0)
     shot, read = 0.0, float(np.median(v))

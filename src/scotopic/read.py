@@ -185,6 +185,19 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
+def _as_its_tags_say(path: Path) -> Iterator[Any]:
+    """The same; raises UnsupportedRawError for mosaics in DNGs of which LibRaw makes something else."""
+    check_is_raw(path)
+    dng = read_dng_tags(path)
+    if dng is not None and dng.cell is not None:
+        by_lines = dng.row_delta is not None or dng.column_delta is not None
+        if why := dng.beyond_libraw or ("black by rows and columns" if by_lines else ""):
+            raise UnsupportedRawError(f"{path.name}: LibRaw does not decode it as its tags say ({why})")
+    with opened(path) as raw:
+        yield raw
+
+
+@contextmanager
 def _decoded(path: Path) -> Iterator[Any]:
     try:
         with ExitStack() as stack:
@@ -270,9 +283,10 @@ def libraw_develop(
     """LibRaw's own development with the camera's white balance, no automatic brightness: (H, W, 3).
 
     `user_sat` is the DN above black that becomes white when `user_black` is set. `dht` takes the demosaic of
-    that name instead of AHD. The curve is BT.709, LibRaw's default, or sRGB.
+    that name instead of AHD. The curve is BT.709, LibRaw's default, or sRGB. Raises ReadError as `read` does, and
+    UnsupportedRawError for mosaics in DNGs that LibRaw does not decode as their tags say.
     """
-    with opened(path) as raw:
+    with _as_its_tags_say(path) as raw:
         mode = rawpy.FBDDNoiseReductionMode
         black = [int(level) for level in raw.black_level_per_channel]
         picture: Shown = raw.postprocess(
@@ -301,9 +315,9 @@ def libraw_truth(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.
     `linear` is camera RGB before white balance: 65535 is the white level, and where the mosaic has the
     colour, it is (data - black) / (white - black) cut to 0..1.
 
-    The picture is not turned upright. Raises ReadError as `read` does.
+    The picture is not turned upright. Raises as `libraw_develop`.
     """
-    with opened(path) as raw:
+    with _as_its_tags_say(path) as raw:
         settings: dict[str, Any] = {
             "demosaic_algorithm": _demosaicking(raw),
             "no_auto_bright": True,

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.develop import develop, srgb_profile
-from scotopic.dng.page import read_dng_tags
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, UnsupportedRawError
 from scotopic.frame import Captured, Mosaic, Rendered, Shown
@@ -69,42 +69,35 @@ def develop_traditional(
         )
         return Rendered(data=picture, icc=srgb_profile(), exif=captured.exif.upright(captured.orientation))
 
-    if captured.data.dtype == np.uint16 and not is_beyond_libraw(path):
+    if captured.data.dtype == np.uint16:
         try:
             return by_libraw(path, captured)
         except UnsupportedRawError:
             pass
-    with _plain_dng(captured) as (file, mosaic):
+    with _plain_dng(captured, path.stem) as (file, mosaic):
         return by_libraw(file, mosaic)
 
 
 def truth_of(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.uint16]:
     """`libraw_truth`, of mosaics that LibRaw cannot decode, or decodes as something else, as well."""
-    if not is_beyond_libraw(path):
-        try:
-            return libraw_truth(path, kind)
-        except UnsupportedRawError:
-            pass
-    with _plain_dng(read_mosaic(path)) as (file, _):
+    try:
+        return libraw_truth(path, kind)
+    except UnsupportedRawError:
+        pass
+    with _plain_dng(read_mosaic(path), path.stem) as (file, _):
         return libraw_truth(file, kind)
 
 
-def is_beyond_libraw(path: Path) -> bool:
-    """Whether it is a DNG of which LibRaw would make something else than its tags say."""
-    dng = read_dng_tags(path)
-    if dng is None:
-        return False
-    # It decodes the last two, and knows nothing of black by rows and columns.
-    return bool(dng.beyond_libraw) or dng.row_delta is not None or dng.column_delta is not None
-
-
 @contextmanager
-def _plain_dng(mosaic: Mosaic) -> Iterator[tuple[Path, Mosaic]]:
+def _plain_dng(mosaic: Mosaic, name: str) -> Iterator[tuple[Path, Mosaic]]:
     """A file that LibRaw decodes as this mosaic, and the mosaic as it stands there, in whole numbers."""
     if mosaic.data.dtype != np.uint16:
         mosaic = _in_whole_numbers(mosaic)
+    if mosaic.xyz_to_camera is None:
+        # LibRaw takes the camera's colours for those of sRGB where it knows none.
+        mosaic = mosaic.with_changes(xyz_to_camera=np.linalg.inv(XYZ_FROM_SRGB))
     with tempfile.TemporaryDirectory(prefix="scotopic-") as folder:
-        file = Path(folder) / "mosaic.dng"
+        file = Path(folder) / f"{name}.dng"
         write_mosaic(file, mosaic)
         yield file, mosaic
 

@@ -101,12 +101,19 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
         return Model(name, device=device)
     if multiple < 1:
         raise SettingsError(f"size multiple {multiple} is out of range: 1 or more")
+    sensor = _sensor_of(path)
+    cell = next(p.cell for p in PATTERNS if p.sensor == sensor)
+    if multiple % cell:
+        raise SettingsError(
+            f"{path}: is for {sensor} sensors, whose pattern has {cell} rows, of which the size multiple {multiple} is "
+            f"none: give the network's own with --multiple, such as {8 * cell}"
+        )
     card = {
         "format": CARD_FORMAT,
         "name": path.stem,
         "version": "a bare file",
         "kind": "srgb",
-        "cfa": _sensor_of(path),
+        "cfa": sensor,
         "size_multiple": multiple,
         "halo": -(-HALO // multiple) * multiple,
         "parameters": 0,

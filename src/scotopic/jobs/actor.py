@@ -132,8 +132,11 @@ class Actor:
             try:
                 if self._choice.models().card().sha256 != terms.model:
                     return f"has another model at {name} than is here; copy the same to all machines"
+                self._choice.models().check_device()
             except ModelError as error:
                 return f"has not the model {name} ({error}); copy it to all machines"
+            except SettingsError as error:
+                return str(error)
         if terms.home is not None and not seen(terms.home / terms.mark):
             return f"does not see the results' folder, {terms.home}, as it is here; mount it there, too"
         return ""

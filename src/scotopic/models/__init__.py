@@ -211,6 +211,10 @@ def _field(number: int, content: bytes) -> bytes:
     return bytes([number << 3 | 2, len(content)]) + content
 
 
+FIELDS_MAX = 100_000
+"""Of a graph's message; ours have hundreds."""
+
+
 def values_taken(graph: bytes, name: str) -> int | None:
     """How many values an ONNX file's input of that name takes in a row; None where that is not told.
 
@@ -231,9 +235,13 @@ def values_taken(graph: bytes, name: str) -> int | None:
 def _inside(messages: list[memoryview], number: int) -> list[memoryview]:
     """The fields of that number that hold bytes or a message. Raises IndexError and ValueError for what is none."""
     found = []
+    fields = 0
     for message in messages:
         at = 0
         while at < len(message):
+            fields += 1
+            if fields > FIELDS_MAX:
+                raise ValueError(f"more than {FIELDS_MAX} fields")
             key, at = _number(message, at)
             size = {1: 8, 5: 4}.get(key & 7, 0)
             if key & 7 == 0:

@@ -61,6 +61,7 @@ def constants() -> dict[str, Any]:
             "flatQuantile": noise.FLAT_QUANTILE,
             "clippedMax": noise.CLIPPED_MAX,
             "cutMax": noise.CUT_MAX,
+            "cutSeenMax": noise.CUT_SEEN_MAX,
             "cutNormal": noise.cut_normal().tolist(),
             "blocksMax": noise.BLOCKS_MAX,
             "blocksMin": noise.BLOCKS_MIN,

@@ -138,8 +138,12 @@ function blockStatistics(mosaic, constants) {
           const level = isCut ? (meanOf(squares) * flatFactor) / wholeFactor : quiet[1];
           mean[found] = (quiet[0] / block - black) * scale;
           variance[found] = ((level / (block - 2)) * scale * scale) / 6;
-          if (isCut)
-            [mean[found], variance[found]] = putRight(variance[found], zeros / (block * block), black * scale, constants);
+          if (isCut) {
+            const seen = (meanOf(sums) / block) * scale;
+            const whole = putRight(seen, variance[found], zeros / (block * block), black * scale, constants);
+            if (!whole) continue;
+            [mean[found], variance[found]] = whole;
+          }
           found++;
         }
     }
@@ -147,13 +151,13 @@ function blockStatistics(mosaic, constants) {
 }
 
 /**
- * Mean and variance of a block of that variance and share of zeros as it was before it was cut at 0 DN, which lies `black`
- * below black.
+ * Mean and variance of a block as it was before it was cut at 0 DN, which lies `black` below black; null where its zeros are
+ * no cut. `seen` is its mean above 0 DN, `zeros` their share.
  */
-function putRight(variance, zeros, black, { block, cutNormal }) {
-  const [sigmas, share] = cutNormal[Math.round(zeros * block * block)];
+function putRight(seen, variance, zeros, black, { block, cutNormal, cutSeenMax }) {
+  const [sigmas, share, mean] = cutNormal[Math.round(zeros * block * block)];
   const whole = variance / share;
-  return [sigmas * Math.sqrt(whole) - black, whole];
+  return seen <= cutSeenMax * mean * Math.sqrt(whole) ? [sigmas * Math.sqrt(whole) - black, whole] : null;
 }
 
 /**
@@ -209,8 +213,11 @@ function squareStatistics(mosaic, constants) {
       const [sum, level] = ofQuietRows(sums, squares, quietRows);
       // Other blocks vary otherwise by chance: brought to what the flat factor expects.
       let found = [sum / values / 4, (level / values) * (flatFactor / squareFactor)];
-      if (atZero >= clippedMax)
-        found = putRight((meanOf(squares) / values) * (flatFactor / wholeSquaresFactor), atZero, below, constants);
+      if (atZero >= clippedMax) {
+        const [seen, all] = [meanOf(sums) / values / 4 + below, meanOf(squares) / values];
+        found = putRight(seen, all * (flatFactor / wholeSquaresFactor), atZero, below, constants);
+        if (!found) continue;
+      }
       mean.push(found[0]);
       variance.push(found[1]);
     }

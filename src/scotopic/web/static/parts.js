@@ -43,6 +43,7 @@ export async function part(base, path, made = asBytes, came = () => {}) {
     } catch (error) {
       if (count) came(-count);
       doubted.add(path);
+      if (error instanceof RangeError) throw error; // There is no memory for it.
       if (error instanceof ScotopicError) {
         if (error.code !== "foreign" || anew) throw error;
       } else if (tries === TRIES) throw new ScotopicError("download", `${path}: ${error.message}`);
