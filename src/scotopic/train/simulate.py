@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from scotopic.calibration.profile import CameraProfile
@@ -43,6 +44,15 @@ BRIGHTER_MAX = 4.0
 
 FAINTEST_COLOUR = 0.01
 """Of a coloured light, beside its strongest."""
+
+STARRY_SHARE = 0.1
+"""Of so many pictures there are stars."""
+
+STARS = 96
+"""In those, at most: a half of them too faint to be seen."""
+
+STAR_SIDE = 9
+"""Side of a star, in pixels."""
 
 PROFILE_MARGIN = 1.1
 """A camera's noise is drawn this much wider than its profile says: temperature moves it."""
@@ -204,7 +214,7 @@ class Simulator:
         lift = self._log_uniform(1, 12, b, 1, 1, 1) - 1
         scene = torch.where(jpeg, scene * (1 + lift * t * t * (3 - 2 * t)), scene)
         scene = self._coloured(scene) * torch.exp2(self._uniform(b, 1, 1, 1, low=-2.0, high=0.5))
-        scene = scene + self._lamps(b, h, w)
+        scene = scene + self._lamps(b, h, w) + self._stars(b, h, w)
 
         pick = torch.randint(len(self.matrices), (2, b), generator=self.generator, device=self.device)
         mix = self._uniform(b, 1, 1)
@@ -264,6 +274,26 @@ class Simulator:
             around = glow * torch.exp((radius - distance).clamp_max(0) / reach)
             lamps = lamps + on * colour * (light * torch.sigmoid((radius - distance) / edge) + around)
         return lamps
+
+    def _stars(self, b: int, h: int, w: int) -> Tensor:
+        """Points of light up to ten times white, spread over a pixel or two by the lens, in some pictures."""
+        stars = torch.zeros(b, 3, h * w, device=self.device)
+        place = torch.randint(h * w, (b, 1, STARS), generator=self.generator, device=self.device)
+        light = self._log_uniform(0.03, 10, b, 1, STARS) * (self._uniform(b, 1, 1) < STARRY_SHARE)
+        # From reddish to bluish.
+        warmth = self._uniform(b, 1, STARS, low=-0.5, high=0.5)
+        colour = torch.cat([1 + warmth, torch.ones_like(warmth), 1 - warmth], 1)
+        stars.scatter_add_(2, place.expand(-1, 3, -1), light * colour)
+        # One lens a picture, and one place of the stars within their pixels.
+        reach = torch.arange(STAR_SIDE, device=self.device) - STAR_SIDE // 2
+        spread = self._log_uniform(0.45, 1.3, b, 1)
+        rows, columns = (
+            torch.exp(-0.5 * ((reach - self._uniform(b, 1, low=-0.5, high=0.5)) / spread).square())
+            for _ in range(2)
+        )
+        filters = (rows[:, :, None] * columns[:, None, :]).repeat_interleave(3, 0)[:, None]
+        picture = stars.view(1, b * 3, h, w)
+        return F.conv2d(picture, filters, padding=STAR_SIDE // 2, groups=b * 3).view(b, 3, h, w)
 
     def expose(self, target: Tensor, to_srgb: Tensor) -> Batch:
         """Give the truth (B, 3, H, W) to a random sensor."""
