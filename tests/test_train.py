@@ -235,6 +235,20 @@ def test_some_scenes_are_of_strong_colours_and_half_are_as_they_were():
     assert 0.02 < torch.cat(one_alone).float().mean() < 0.25
 
 
+def test_stars_are_small_sharp_and_in_some_of_the_pictures():
+    drawn = simulator()
+    skies = torch.cat([drawn._stars(8, 96, 128) for _ in range(32)])
+    starry = skies.flatten(1).amax(1) > 0
+    assert 0.05 < starry.float().mean() < 0.18
+    brightest = skies[starry].flatten(1).amax(1)
+    assert brightest.median() > 0.5
+    assert brightest.max() < 20
+    # A few pixels wide: a star's own takes most of the light, and most of the sky is dark.
+    assert ((skies[starry] > 0.01).float().mean((1, 2, 3)) < 0.35).all()
+    means = skies[starry].sum((2, 3))
+    assert (means.amax(1) < 2 * means.amin(1)).all()
+
+
 def test_the_tukey_spread_is_that_of_the_numpy_sensor():
     from scotopic.sensor import tukey_std as oracle
 
