@@ -695,14 +695,13 @@ def test_training_draws_the_camera_of_the_profile_and_no_other():
 
 def test_a_camera_whose_read_noise_drowns_in_rounding_can_be_trained_for():
     pytest.importorskip("torch", reason="needs the train extra")
-    from scotopic.train.simulate import PROFILE_MARGIN, NoiseRange
+    from scotopic.train.simulate import PROFILE_MARGIN, READ_LEAST_DN, NoiseRange
 
-    known = of({1000: 0.0})
-    low, high = NoiseRange().narrowed_to(known).read_std_e
-    (told,) = {*known.sensor(1000, 0.1).noise_profile().read}
     gain, span = 1.0, 16383 - 512
-    wanted = told**0.5 * span / gain / (span / gain / 2000) ** 0.25
-    assert (low, high) == pytest.approx((wanted / PROFILE_MARGIN, wanted * PROFILE_MARGIN))
+    for drowned in (0.0, 0.2):
+        low, high = NoiseRange().narrowed_to(of({1000: drowned})).read_std_e
+        wanted = READ_LEAST_DN / gain / (span / gain / 2000) ** 0.25
+        assert (low, high) == pytest.approx((wanted / PROFILE_MARGIN, wanted * PROFILE_MARGIN))
 
 
 def test_a_recipe_for_another_kind_of_sensor_is_refused_with_the_one_that_fits():

@@ -64,6 +64,21 @@ def test_where_the_colours_lie_makes_no_difference(photo, rng, cfa):
     assert smoothing(smoothed_by_camera(mosaic, 0.8)) > 5
 
 
+def test_a_large_picture_is_looked_at_everywhere(photo, rng):
+    blurred = ndimage.gaussian_filter(photo, (12, 12, 0))
+    loud = smoothed_by_camera(expose(blurred, sony_a7s2(3200), 100, rng), 0.8)
+    known = smoothing(loud)
+    assert known > 10
+    tall = np.tile(loud.data, (4096 // loud.data.shape[0] + 1, 8000 // loud.data.shape[1] + 1))
+    for away in (slice(None, 32), slice(-32, None)):
+        spoilt = tall.copy()
+        spoilt[away] = 0
+        assert smoothing(loud.with_changes(data=spoilt)) == pytest.approx(known, rel=0.4)
+    columns = tall.copy()
+    columns[:, :32] = 0
+    assert smoothing(loud.with_changes(data=columns)) == pytest.approx(known, rel=0.4)
+
+
 def test_texture_rounding_and_too_little_of_a_picture_are_no_smoothing(photo, rng):
     scenes = [scene.camera for scene in load_all()]
     assert [smoothing(expose(s, sony_a7s2(100), 1, rng)) for s in scenes] == [1.0] * len(scenes)

@@ -180,12 +180,11 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     quantum = _quantum(mosaic)
     if mean.size < BLOCKS_MIN:
         return _profile(1 / _span(mosaic), quantum)
-    points = _flat_points(mean, variance)
-    shot, read = _fit_line(*points)
+    told = max(1.0, SLOW_SHARE * smoothing(mosaic))
+    shot, read = (told * value for value in _fit_line(*_flat_points(mean, variance)))
     if mosaic.iso is not None and mosaic.white > DEEP_WHITE_DN:
         shot = min(shot, SHOT_MAX_PER_ISO * mosaic.iso)
-    told = max(1.0, SLOW_SHARE * smoothing(mosaic))
-    return _profile(max(shot * told, SHOT_MIN), max(read * told, quantum))
+    return _profile(max(shot, SHOT_MIN), max(read, quantum))
 
 
 def _span(mosaic: Mosaic) -> float:

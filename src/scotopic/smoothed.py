@@ -19,13 +19,16 @@ BLOCK = 16
 """Blocks of this many values of one colour, squared."""
 
 BLOCKS_MAX = 1000
-"""So many blocks of all colours are looked at, about: a share of the rows of blocks."""
+"""So many blocks of all colours are looked at, about: every second, third, ... of a row, of every such row."""
 
 BLOCKS_MIN = 96
 """Fewer show nothing."""
 
 BINS = 5
 """Groups of like brightness into which they are sorted."""
+
+NOISY_LEAST = 2
+"""Of these, such as show noise rather than texture; one may be a wall of even texture."""
 
 LAGS = (1, 2, 3, 5)
 """Distances, in values of one colour along a row, over which second differences are taken."""
@@ -71,16 +74,16 @@ def smoothing(mosaic: Mosaic) -> float:
     mean, squares = _blocks(mosaic)
     if mean.size < BLOCKS_MIN:
         return 1.0
-    flat = [
-        np.quantile(squares[:, group], (FLAT_QUANTILE, 0.5), axis=1)
-        for group in np.array_split(np.argsort(mean, kind="stable"), BINS)
-    ]
-    # Texture makes red what is white, and never the other way: the group that is least so counts.
-    low, middle = min(flat, key=lambda found: float(found[0, 2] / max(found[0, 0], ROUNDED)))
-    near, farther, far, farthest = low
-    if near < ROUNDED or far < RED_LEAST * near:
+    noisy = []
+    for group in np.array_split(np.argsort(mean, kind="stable"), BINS):
+        low, middle = np.quantile(squares[:, group], (FLAT_QUANTILE, 0.5), axis=1)
+        if low[0] >= ROUNDED and middle[0] <= SPREAD_MAX * low[0]:
+            noisy.append(low)
+    if len(noisy) < NOISY_LEAST:
         return 1.0
-    if farthest > LEVEL_MAX * far or middle[0] > SPREAD_MAX * near:
+    # Texture makes red what is white, and never the other way: the group that is least so counts.
+    near, farther, far, farthest = min(noisy, key=lambda low: float(low[2] / low[0]))
+    if far < RED_LEAST * near or farthest > LEVEL_MAX * far:
         return 1.0
     return max(1.0, _slow_part(near, farther, far))
 
@@ -101,14 +104,14 @@ def _slow_part(near: float, farther: float, far: float) -> float:
 def _blocks(mosaic: Mosaic) -> tuple[Floats, Floats]:
     """Mean above black (N,), and by lag the mean square of second differences (lags, N), of blocks cut nowhere."""
     size = len(mosaic.cfa)
-    step = max(1, math.ceil(mosaic.data.size / BLOCK**2 / BLOCKS_MAX))
+    step = max(1, round(math.sqrt(mosaic.data.size / BLOCK**2 / BLOCKS_MAX)))
     means, squares = [np.empty(0)], [np.empty((len(LAGS), 0))]
     for dy in range(size):
         for dx in range(size):
             plane = mosaic.data[dy::size, dx::size]
             height, width = (n - n % BLOCK for n in plane.shape)
-            rows = plane[:height, :width].reshape(height // BLOCK, BLOCK, width)[::step]
-            blocks = rows.reshape(len(rows), BLOCK, width // BLOCK, BLOCK).swapaxes(1, 2)
+            cut = plane[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+            blocks = cut[::step, :, ::step].swapaxes(1, 2)
             whole = ~((blocks <= 0) | (blocks >= mosaic.saturation)).any(axis=(2, 3))
             values = blocks[whole].astype(np.float32)
             means.append(values.mean(axis=(1, 2), dtype=np.float64) - float(mosaic.black[dy, dx]))

@@ -18,7 +18,6 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.errors import SettingsError
 from scotopic.exposure import LUMINANCE
-from scotopic.sensor import QUANTISATION_VARIANCE_DN2
 from scotopic.train.filters import PACKINGS, Packing
 from scotopic.train.ranges import check_bounds, check_ranges
 
@@ -53,6 +52,9 @@ STARS = 96
 
 STAR_SIDE = 9
 """Side of a star, in pixels."""
+
+READ_LEAST_DN = 0.3
+"""Read noise is no finer than what the converter of such a camera resolves."""
 
 PROFILE_MARGIN = 1.1
 """A camera's noise is drawn this much wider than its profile says: temperature moves it."""
@@ -114,8 +116,8 @@ class NoiseRange:
         wells = [span / gain for gain in gains]
         # At a full well of 2000 electrons, as read_std_e is given.
         reads = [
-            # With what rounding adds, as the profile tells it: alone it may have drowned in that.
-            math.sqrt(setting.read_std_dn**2 + QUANTISATION_VARIANCE_DN2) / gain / (well / 2000) ** 0.25
+            # What drowned in rounding cannot be told apart from this.
+            max(setting.read_std_dn, READ_LEAST_DN) / gain / (well / 2000) ** 0.25
             for setting, gain, well in zip(profile.settings, gains, wells, strict=True)
         ]
         shapes = [GAUSSIAN_LAMBDA if s.tukey_lambda is None else s.tukey_lambda for s in profile.settings]
@@ -322,7 +324,7 @@ class Simulator:
         gain_dn = span_dn / full_well_e
         # Read noise no finer than what the converter of such a camera resolves.
         read_std_e = self._log_uniform(*n.read_std_e, b) * (full_well_e / 2000) ** 0.25
-        read_std_e = torch.maximum(read_std_e, 0.3 / gain_dn)
+        read_std_e = torch.maximum(read_std_e, READ_LEAST_DN / gain_dn)
 
         mosaic_truth = sampled(target, self.packing)
         wb_mosaic = laid_out(wb, self.packing, h, w)

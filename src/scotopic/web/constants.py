@@ -100,6 +100,7 @@ def constants() -> dict[str, Any]:
             "blocksMax": smoothed.BLOCKS_MAX,
             "blocksMin": smoothed.BLOCKS_MIN,
             "bins": smoothed.BINS,
+            "noisyLeast": smoothed.NOISY_LEAST,
             "lags": smoothed.LAGS,
             "flatQuantile": smoothed.FLAT_QUANTILE,
             "redLeast": smoothed.RED_LEAST,

@@ -1,5 +1,7 @@
 /** What a picture itself tells where its file is silent. Mirrors `scotopic.levels`. */
 
+import { median, rint } from "./statistics.js";
+
 const SATURATION_FROM = 0.85;
 const SATURATION_PIXELS = 64;
 const SATURATION_PEAK = 10;
@@ -84,19 +86,6 @@ export function blackOfMargin({ values, storedWidth, top, left, height }, black,
   const [least, most] = MASKED_ABOVE_STATED;
   const agrees = Math.min(...above) >= least && Math.max(...above) <= most;
   return agrees && Math.max(...measured.flat()) < white ? measured : black;
-}
-
-export function median(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  const half = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
-}
-
-/** To the nearest integer, halves to the even one as numpy does. */
-export function rint(x) {
-  const below = Math.floor(x);
-  const rest = x - below;
-  return rest < 0.5 || (rest === 0.5 && below % 2 === 0) ? below : below + 1;
 }
 
 /** Gains for R, G, B that make the mean of all unclipped 8x8 blocks grey; green = 1. */

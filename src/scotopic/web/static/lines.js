@@ -1,6 +1,6 @@
 // Rows and columns of the sensor that are off, bright or dead, over at least half of its height or width.
 
-import { median } from "./levels.js";
+import { median } from "./statistics.js";
 
 /** The columns (`axis` 1) and rows (`axis` 0) that are off: [{axis, place, start, stop}]. */
 export function linesOff(mosaic, noise, constants) {

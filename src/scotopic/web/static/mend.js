@@ -2,6 +2,7 @@
 // has cut off below black.
 
 import { pixelsOf } from "./lines.js";
+import { median, rint } from "./statistics.js";
 
 /** {mosaic, hot}: the mosaic put right, or the one there was, and how many hot pixels were replaced. */
 export function mended(mosaic, noise, constants) {
@@ -104,19 +105,11 @@ function withoutPixels(mosaic, places) {
         const alike = cfa[y % size][x % size] === cfa[row % size][column % size];
         if (alike && !bad.has(y * width + x)) around.push(data[y * width + x]);
       }
-    around.sort((a, b) => a - b);
-    const middle = around.length >> 1;
     if (!around.length) continue;
-    const median = around.length % 2 ? around[middle] : (around[middle - 1] + around[middle]) / 2;
-    out[place] = data instanceof Float32Array ? median : toEven(median);
+    // Cut off, whole numbers would be darker.
+    out[place] = data instanceof Float32Array ? median(around) : rint(median(around));
   }
   return { ...mosaic, data: out };
-}
-
-/** A number of whole and half steps, halves rounded to the even one (`numpy.rint`): cut off, it would be darker. */
-function toEven(value) {
-  const below = Math.floor(value);
-  return value === below ? below : below + (below % 2);
 }
 
 /** The mosaic with zeros spread below 0 DN as noise would have, where the camera has cut there. */

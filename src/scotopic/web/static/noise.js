@@ -48,10 +48,10 @@ export function blindFit(mosaic, blocks, constants) {
   const quantum = quantumOf(mosaic, k);
   const source = "measured on the picture";
   if (blocks.mean.length < k.blocksMin) return profile(1 / spanOf(mosaic), quantum, source);
-  let [shot, read] = fitLine(...flatPoints(blocks, k), k);
-  if (mosaic.iso && mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
   const told = Math.max(1, constants.smoothed.slowShare * blocks.smoothed);
-  return profile(Math.max(shot * told, k.shotMin), Math.max(read * told, quantum), source);
+  let [shot, read] = fitLine(...flatPoints(blocks, k), k).map((value) => told * value);
+  if (mosaic.iso && mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
+  return profile(Math.max(shot, k.shotMin), Math.max(read, quantum), source);
 }
 
 /**

@@ -2,7 +2,7 @@
 // work on it becomes of the finished colours.
 
 import { LIGHT_OF_HALF, narrow } from "./half.js";
-import { median } from "./statistics.js";
+import { medianOfMany } from "./statistics.js";
 
 const GREEN = 1;
 
@@ -209,5 +209,5 @@ function noiseOf({ data, height, width }, colour, dy, dx) {
       squares[at++] = second * second;
     }
   }
-  return squares.length ? median(squares) : 0;
+  return squares.length ? medianOfMany(squares) : 0;
 }

@@ -1,6 +1,6 @@
 // Whether a camera has smoothed its noise before it wrote the file, and how much of it that hides.
 
-import { groups, meanOf, quantile } from "./statistics.js";
+import { groups, meanOf, quantile, rint } from "./statistics.js";
 
 /**
  * The slow part of the noise over what second differences of neighbours show of it, as variances: 1 for white noise,
@@ -11,20 +11,16 @@ export function smoothing(mosaic, constants) {
   if (mosaic.cfa.length > 2) return 1;
   const { mean, squares } = blocksOf(mosaic, k);
   if (mean.length < k.blocksMin) return 1;
-  let least = Infinity;
-  let chosen;
-  // Texture makes red what is white, and never the other way: the group that is least so counts.
+  const noisy = [];
   for (const group of groups(mean, k.bins)) {
     const sorted = squares.map((of) => group.map((i) => of[i]).sort());
     const low = sorted.map((values) => quantile(values, k.flatQuantile));
-    const red = low[2] / Math.max(low[0], k.rounded);
-    if (red >= least) continue;
-    least = red;
-    chosen = { low, middle: quantile(sorted[0], 0.5) };
+    if (low[0] >= k.rounded && quantile(sorted[0], 0.5) <= k.spreadMax * low[0]) noisy.push(low);
   }
-  const [near, farther, far, farthest] = chosen.low;
-  if (near < k.rounded || far < k.redLeast * near) return 1;
-  if (farthest > k.levelMax * far || chosen.middle > k.spreadMax * near) return 1;
+  if (noisy.length < k.noisyLeast) return 1;
+  // Texture makes red what is white, and never the other way: the group that is least so counts.
+  const [near, farther, far, farthest] = noisy.reduce((a, b) => (b[2] / b[0] < a[2] / a[0] ? b : a));
+  if (far < k.redLeast * near || farthest > k.levelMax * far) return 1;
   return Math.max(1, slowPart(near, farther, far));
 }
 
@@ -41,7 +37,7 @@ function slowPart(near, farther, far) {
 function blocksOf(mosaic, { block, blocksMax, lags }) {
   const { data, width, height, cfa, saturation } = mosaic;
   const size = cfa.length;
-  const step = Math.max(1, Math.ceil(data.length / (block * block) / blocksMax));
+  const step = Math.max(1, rint(Math.sqrt(data.length / (block * block) / blocksMax)));
   const mean = [];
   const squares = lags.map(() => []);
   const values = new Float64Array(block * block);
@@ -50,7 +46,7 @@ function blocksOf(mosaic, { block, blocksMax, lags }) {
       const rows = Math.floor(Math.ceil((height - dy) / size) / block);
       const columns = Math.floor(Math.ceil((width - dx) / size) / block);
       for (let row = 0; row < rows; row += step)
-        for (let column = 0; column < columns; column++) {
+        for (let column = 0; column < columns; column += step) {
           for (let y = 0; y < block; y++)
             for (let x = 0; x < block; x++) {
               const at = ((row * block + y) * size + dy) * width + (column * block + x) * size + dx;

@@ -1,4 +1,11 @@
-// Middles and quantiles, as numpy finds them.
+// Middles, quantiles and rounding, as numpy has them.
+
+/** To the nearest integer, halves to the even one as numpy does. */
+export function rint(x) {
+  const below = Math.floor(x);
+  const rest = x - below;
+  return rest < 0.5 || (rest === 0.5 && below % 2 === 0) ? below : below + 1;
+}
 
 /** The mean of an array of numbers. */
 export function meanOf(values) {
@@ -13,8 +20,15 @@ export function quantile(sorted, share) {
   return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
 }
 
-/** The median of values of 0 or more (Float32Array), without sorting them all. */
+/** The median of an array of numbers. */
 export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
+}
+
+/** The same of many values of 0 or more (Float32Array), without sorting them all. */
+export function medianOfMany(values) {
   // Of floats above 0 the larger has the larger bits: two rounds of counting find the place.
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const at = (rank) => {

@@ -2,7 +2,7 @@
  *
  * Mirrors `scotopic.dng.opcodes`. */
 
-import { rint } from "../levels.js";
+import { rint } from "../statistics.js";
 
 const MAP_TABLE = 7;
 const MAP_POLYNOMIAL = 8;
