@@ -268,12 +268,12 @@ hosted("the page works offline only once all of it is stored and somebody serves
   await other.goto(whole.url);
   await other.waitForFunction(() => window.crossOriginIsolated && document.documentElement.dataset.ready);
   assert.equal(await offline(other), WORKS);
+  await whole.stop(); // What is missing would come again.
   await other.evaluate(async () => {
     const [name] = (await caches.keys()).filter((name) => name.startsWith("scotopic-page"));
     await (await caches.open(name)).delete(new URL("libraw.wasm", location.href).href);
   });
   assert.match(await offline(other), /needs its server/);
-  await whole.stop();
 });
 
 for (const [what, flag] of [["WebAssembly", "--js-flags=--jitless"], ["WebAssembly SIMD", "--js-flags=--no-enable-sse4-1"]]) {
