@@ -19,7 +19,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the web extra is not installed")
 
 import uvicorn
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -42,7 +42,10 @@ async def _length(scope: Scope, receive: Receive, send: Send) -> None:
         for end in range(size, BIG + 1, size):
             await send({"type": "http.response.body", "body": bytes(size), "more_body": end < BIG})
         return
-    body = b"" if scope["path"] == "/refused" else await Request(scope, receive).body()
+    try:
+        body = b"" if scope["path"] == "/refused" else await Request(scope, receive).body()
+    except ClientDisconnect:
+        body = b""
     await PlainTextResponse(str(len(body)))(scope, receive, send)
 
 
@@ -64,6 +67,7 @@ def with_server(
             port=0,
             http=Connection,
             log_level=log_level,
+            log_config=None,
             ws="none",
             lifespan="off",
             limit_concurrency=most,
@@ -311,6 +315,40 @@ def test_what_is_no_http_is_answered_as_every_error_is(sent):
         for name, value in API_HEADERS.items():
             assert f"{name}: {value}".lower() in headers
         assert f"content-length: {len(body)}" in headers
+        writer.close()
+
+    with_server(use)
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["at once", "later"])
+@pytest.mark.parametrize("method", [b"HEAD", b"GET", b"POST"])
+@pytest.mark.parametrize("path", [b"/", b"/refused"])
+def test_a_body_that_turns_out_to_be_none_is_answered_once_and_without_a_fault(caplog, path, method, early):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(method + b" " + path + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        if not early:
+            await asyncio.sleep(0.05)
+        writer.write(b"no size\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        if path == b"/refused" and not early:
+            return
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"content-length: " in head.lower()
+        assert body == b"" if method == b"HEAD" else json.loads(body)["error"]["code"] == "malformed"
+
+    with_server(use)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_what_is_no_http_behind_a_head_request_is_answered_with_a_body():
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"HEAD /refused HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"hello\r\n\r\n")
+        assert json.loads((await reader.read()).partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed"
         writer.close()
 
     with_server(use)

@@ -141,14 +141,20 @@ class Connection(H11Protocol):
     def send_400_response(self, msg: str) -> None:
         """Say that this is no HTTP, as every error is said, and hang up."""
         answer = error_answer("malformed", msg, {**API_HEADERS, "Connection": "close"})
+        body = [h11.Data(data=bytes(answer.body))]
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Whoever works on it is told that nobody listens any more, so that this answer stays the only one.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            body = [] if self.cycle.scope["method"] == "HEAD" else body
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             status = HTTPStatus(answer.status_code)
             head = h11.Response(
                 status_code=status, headers=answer.raw_headers, reason=status.phrase.encode()
             )
-            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            for event in (head, *body, h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        # Else the request is being answered already, whose body turned out to be none.
+        # Else it is the body of a request that is being answered already.
         self.transport.close()
 
     def _should_upgrade(self) -> bool:
