@@ -193,7 +193,9 @@ async def _until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _untaken(opened: Opened, served: list[Connection], start: bytes = b"/whole HTTP/1.1") -> Connection:
+async def _untaken(
+    opened: Opened, served: list[Connection], start: bytes = b"/whole HTTP/1.1"
+) -> Connection:
     """The server's end of a connection whose client takes nothing of a large answer."""
     opened[1].write(HEAD.replace(b"/ HTTP/1.1", start) + b"abc")
     client = opened[1].get_extra_info("sockname")
