@@ -131,8 +131,14 @@ def test_gains_may_come_in_an_array(model, gains):
         ("a", 1, 2),
         (0, 1, 1),
         (np.nan, 1, 1),
+        "215",
+        b"215",
+        bytearray(b"215"),
+        {2: "r", 1: "g", 1.5: "b"},
+        (10**400, 1, 1),
+        (10**5000, 1, 1),
     ],
-    ids=repr,
+    ids=lambda choice: type(choice).__name__,
 )
 def test_what_is_no_balance_is_refused_in_words(model, choice):
     with pytest.raises(SettingsError, match="white balance"):

@@ -6,8 +6,12 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from weakref import WeakSet
 
 import pytest
@@ -15,7 +19,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the web extra is not installed")
 
 import uvicorn
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -24,11 +28,24 @@ from scotopic.web.connection import Connection, Door
 from scotopic.web.headers import API_HEADERS
 
 PATIENCE_S = 60
+BIG = 32 << 20
+"""More than the system holds of an answer that is not taken."""
+PIECE = 256 << 10
 Opened = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _length(scope: Scope, receive: Receive, send: Send) -> None:
-    body = b"" if scope["path"] == "/refused" else await Request(scope, receive).body()
+    if scope["path"] in ("/whole", "/pieces"):
+        size = BIG if scope["path"] == "/whole" else PIECE
+        head = [(b"content-length", str(BIG).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        for end in range(size, BIG + 1, size):
+            await send({"type": "http.response.body", "body": bytes(size), "more_body": end < BIG})
+        return
+    try:
+        body = b"" if scope["path"] == "/refused" else await Request(scope, receive).body()
+    except ClientDisconnect:
+        body = b""
     await PlainTextResponse(str(len(body)))(scope, receive, send)
 
 
@@ -36,8 +53,13 @@ def with_server(
     use: Callable[[Callable[[], Awaitable[Opened]]], Awaitable[None]],
     most: int | None = None,
     log_level: str = "error",
+    secret: ssl.SSLContext | None = None,
 ) -> None:
     """Run a server in this process as long as `use` takes, which is told how to connect."""
+
+    trusting = None if secret is None else ssl.create_default_context()
+    if trusting is not None:
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
 
     async def all_of_it() -> None:
         settings = uvicorn.Config(
@@ -45,11 +67,14 @@ def with_server(
             port=0,
             http=Connection,
             log_level=log_level,
+            log_config=None,
             ws="none",
             lifespan="off",
             limit_concurrency=most,
+            timeout_graceful_shutdown=1,
         )
         settings.load()
+        settings.ssl = secret
         server = uvicorn.Server(settings)
         server.lifespan = settings.lifespan_class(settings)
         door = Door(socket.AF_INET, most or 100, WeakSet())
@@ -58,7 +83,7 @@ def with_server(
         port = server.servers[0].sockets[0].getsockname()[1]
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await use(lambda: asyncio.open_connection("127.0.0.1", port))
+                await use(lambda: asyncio.open_connection("127.0.0.1", port, ssl=trusting))
         finally:
             await server.shutdown()
 
@@ -149,6 +174,119 @@ def test_where_there_is_no_room_who_is_idle_longest_goes():
     with_server(use, most=2)
 
 
+@pytest.fixture
+def served(monkeypatch) -> list[Connection]:
+    """The connections as the server has them, in the order in which they came."""
+    found = []
+    made = Connection.connection_made
+
+    def watched(self: Connection, transport: asyncio.Transport) -> None:
+        found.append(self)
+        made(self, transport)
+
+    monkeypatch.setattr(Connection, "connection_made", watched)
+    return found
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    while not holds():
+        await asyncio.sleep(0.01)
+
+
+async def _untaken(
+    opened: Opened, served: list[Connection], start: bytes = b"/whole HTTP/1.1"
+) -> Connection:
+    """The server's end of a connection whose client takes nothing of a large answer."""
+    opened[1].write(HEAD.replace(b"/ HTTP/1.1", start) + b"abc")
+    client = opened[1].get_extra_info("sockname")
+    while True:
+        for one in served:
+            if one.client == client and one.cycle is not None and one._untaken > 0:
+                return one
+        await asyncio.sleep(0.01)
+
+
+def test_an_answer_that_is_not_taken_keeps_its_place_and_others_are_told(served):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        held = []
+        for _ in range(2):
+            opened = await connect()
+            held.append(opened)
+            await _untaken(opened, served)
+        for _ in range(3):
+            reader, writer = await connect()
+            writer.write(HEAD + b"abc")
+            assert (await reader.read()).startswith(b"HTTP/1.1 503")
+            writer.close()
+            await _until(lambda: len(served[0].connections) == 2)
+        for _, writer in held:
+            writer.close()
+
+    with_server(use, most=2)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [b"/whole HTTP/1.1", b"/pieces HTTP/1.1", b"/whole HTTP/1.1\r\nConnection: close"],
+    ids=["whole", "pieces", "last"],
+)
+@pytest.mark.parametrize("secret", [False, True], ids=["plain", "TLS"])
+def test_who_takes_nothing_of_an_answer_is_cut_off(monkeypatch, served, tmp_path, start, secret):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        opened = await connect()
+        monkeypatch.setattr(connection, "KEEP_S", 0.05)
+        one = await _untaken(opened, served, start)
+        await _until(lambda: one not in one.connections)
+        opened[1].transport.abort()
+
+    with_server(use, secret=_secret(tmp_path) if secret else None)
+
+
+def test_who_takes_an_answer_slowly_is_waited_for(served):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        opened = await connect()
+        one = await _untaken(opened, served)
+        await _until(lambda: one._awaited is not None)
+        for _ in range(2):
+            before = one._untaken_before
+            while one._untaken > before - connection.TAKEN_BYTES:
+                await opened[0].read(1 << 16)
+            one._hang_up()
+            assert not one.transport.is_closing()
+        while not one.transport.is_closing():
+            one._hang_up()
+            await asyncio.sleep(0.1)
+        opened[1].close()
+
+    with_server(use)
+
+
+def _secret(folder: Path) -> ssl.SSLContext:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    made = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost"]
+    subprocess.run(["openssl", "req", "-x509", *kind, *made], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+def test_who_says_no_farewell_in_tls_makes_room_all_the_same(served, tmp_path):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        first = await connect()
+        await _answered(first)
+        # From here on it hears nothing.
+        first[1].transport.pause_reading()
+        forgotten = served[0].transport.get_extra_info("socket")
+        others = [await connect() for _ in range(2)]
+        await _until(lambda: forgotten.fileno() == -1)
+        for _, writer in (first, *others):
+            writer.transport.abort()
+
+    with_server(use, most=2, secret=_secret(tmp_path))
+
+
 def test_a_refused_body_is_not_heard_out_for_ever(monkeypatch):
     monkeypatch.setattr(connection, "LINGER_S", 0.05)
 
@@ -179,6 +317,40 @@ def test_what_is_no_http_is_answered_as_every_error_is(sent):
         for name, value in API_HEADERS.items():
             assert f"{name}: {value}".lower() in headers
         assert f"content-length: {len(body)}" in headers
+        writer.close()
+
+    with_server(use)
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["at once", "later"])
+@pytest.mark.parametrize("method", [b"HEAD", b"GET", b"POST"])
+@pytest.mark.parametrize("path", [b"/", b"/refused"])
+def test_a_body_that_turns_out_to_be_none_is_answered_once_and_without_a_fault(caplog, path, method, early):
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(method + b" " + path + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        if not early:
+            await asyncio.sleep(0.05)
+        writer.write(b"no size\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        if path == b"/refused" and not early:
+            return
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"content-length: " in head.lower()
+        assert body == b"" if method == b"HEAD" else json.loads(body)["error"]["code"] == "malformed"
+
+    with_server(use)
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_what_is_no_http_behind_a_head_request_is_answered_with_a_body():
+    async def use(connect: Callable[[], Awaitable[Opened]]) -> None:
+        reader, writer = await connect()
+        writer.write(b"HEAD /refused HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert b"200" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"hello\r\n\r\n")
+        assert json.loads((await reader.read()).partition(b"\r\n\r\n")[2])["error"]["code"] == "malformed"
         writer.close()
 
     with_server(use)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -80,10 +81,16 @@ def given(choice: object) -> Balance:
         match choice:
             case "camera" | "auto" | "daylight":
                 return choice
-    try:
-        gains = tuple(map(float, choice))  # type: ignore[call-overload]
-    except (TypeError, ValueError):
-        gains = ()
+    gains: tuple[float, ...] = ()
+    # Text, bytes and a mapping's keys have members, too, which are no gains.
+    if isinstance(choice, Iterable) and not isinstance(choice, str | bytes | bytearray | Mapping):
+        try:
+            gains = tuple(map(float, choice))
+        except OverflowError:
+            # Such a number can be too long to be written, too.
+            raise SettingsError("white balance: a gain is far above what can be reckoned with") from None
+        except (TypeError, ValueError):
+            gains = ()
     if len(gains) != 3:
         raise SettingsError(
             f'white balance {choice!r}: needed is "camera", "auto", "daylight", or three gains above 0, for R, G, B'

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from scotopic.cli_calibrate import ProfileOption
-from scotopic.cli_files import Course, run_files
+from scotopic.cli_files import RunOptions, run_files
 from scotopic.cli_options import (
     AddressOption,
     Again,
@@ -89,14 +89,14 @@ def enhance_command(
                 "--tier chooses among the packaged models, --model names one: leave one of them out"
             )
         choice = ModelChoice(model, tier, device.value)
-        course = Course(workers, resume, journal, watch, engine, address, as_json)
+        options = RunOptions(workers, resume, journal, watch, engine, address, as_json)
         check_settings(choice.models().card(), strength, look, balance, colour_space)
         run_files(
             paths,
             output,
             format,
             choice,
-            course,
+            options,
             way="scotopic",
             ratio=ratio,
             ev=ev,
@@ -138,13 +138,13 @@ def develop_command(
     IMG_1.ARW becomes IMG_1-traditional.jpg. Give --ratio 1 for no brightening.
     """
     with told():
-        course = Course(workers, resume, journal, as_json=as_json)
+        options = RunOptions(workers, resume, journal, as_json=as_json)
         run_files(
             paths,
             output,
             format,
             None,
-            course,
+            options,
             way="traditional",
             bits=bits,
             ratio=ratio,

@@ -61,7 +61,7 @@ class _Tally:
 
 
 @dataclass(frozen=True)
-class Course:
+class RunOptions:
     """How a run goes through its files."""
 
     workers: int | None = None
@@ -78,7 +78,7 @@ def run_files(
     output: Path | None,
     kind: batch.Kind | None,
     choice: ModelChoice | None,
-    course: Course,
+    options: RunOptions,
     **choices: Any,
 ) -> None:
     """Lay out the jobs, run them, report each, and leave with 1 if any failed."""
@@ -95,16 +95,16 @@ def run_files(
     # Results of an earlier run beside the RAW files are no pictures to enhance; nor would they be replaced.
     enhanced = choices["way"] != "scotopic" or choices["again"]
     jobs: list[batch.Job] = []
-    _check_places([*paths, output], course)
-    if course.engine == "ray":
-        _on_cluster(list(map(str, paths)), str(output), kind, choices, choice, course, enhanced)
+    _check_places([*paths, output], options)
+    if options.engine == "ray":
+        _on_cluster(list(map(str, paths)), str(output), kind, choices, choice, options, enhanced)
         return
     if models is not None:
         models.check_device()
     home = output if output is not None and not is_one_picture(output) else None
-    journal = course.journal or journal_place(paths, home)
+    journal = options.journal or journal_place(paths, home)
     past = Past.read(journal)
-    if course.watch:
+    if options.watch:
         _check_watch(output, choices)
         chosen = kind or "jpg"
     else:
@@ -112,36 +112,36 @@ def run_files(
     batch.check_kind(chosen, choices["way"], card)
     settings = batch.Settings(kind=chosen, **choices)
     batch.check_output(settings)
-    if len(jobs) == 1 and not is_folder(paths[0]) and course == Course(as_json=course.as_json):
-        with progress_of(1, course.as_json) as screen:
+    if len(jobs) == 1 and not is_folder(paths[0]) and options == RunOptions(as_json=options.as_json):
+        with progress_of(1, options.as_json) as screen:
             alone = (batch.treated(job, settings, models, partial(screen.tell, job)) for job in jobs)
-            tally = _report(alone, course, screen)
-    elif course.watch:
+            tally = _report(alone, options, screen)
+    elif options.watch:
         names = Names(output, chosen, choices["way"], past)
-        _watch(paths, output, journal, names, settings, choice, course, enhanced)
+        _watch(paths, output, journal, names, settings, choice, options, enhanced)
         return
     else:
-        workers = min(course.workers or 1, len(jobs))
+        workers = min(options.workers or 1, len(jobs))
         with (
-            _session(journal, home, settings, card, course) as session,
-            progress_of(len(jobs), course.as_json) as screen,
+            _session(journal, home, settings, card, options) as session,
+            progress_of(len(jobs), options.as_json) as screen,
         ):
-            tally = _report(session.run(jobs, choice, workers, screen.tell), course, screen)
+            tally = _report(session.run(jobs, choice, workers, screen.tell), options, screen)
             session.finish()
     tally.close(len(jobs))
 
 
-def _check_places(places: list[Any], course: Course) -> None:
+def _check_places(places: list[Any], options: RunOptions) -> None:
     """Raise SettingsError for addresses that the engine cannot reach, and for options of the other engine."""
-    if course.engine == "ray":
+    if options.engine == "ray":
         if places[-1] is None:
             raise SettingsError(
                 "--engine ray needs a folder for the results that all machines reach: give -o"
             )
-        if course.watch:
+        if options.watch:
             raise SettingsError("--watch is for folders of this machine: leave --engine ray out")
         return
-    if course.address is not None:
+    if options.address is not None:
         raise SettingsError("--address is a Ray cluster's: give --engine ray with it")
     for place in places:
         if isinstance(place, str):
@@ -156,7 +156,7 @@ def _on_cluster(
     kind: batch.Kind | None,
     choices: dict[str, Any],
     choice: ModelChoice | None,
-    course: Course,
+    options: RunOptions,
     enhanced: bool,
 ) -> None:
     """The same on a Ray cluster."""
@@ -171,7 +171,7 @@ def _on_cluster(
     card = choice.models().card() if choice is not None else None
     output = storage.address(output)
     storage.check_places([*sources, output])
-    place, folder = (course.journal, None) if course.journal else _cluster_journal(output)
+    place, folder = (options.journal, None) if options.journal else _cluster_journal(output)
     way, past = choices["way"], Past.read(place)
     jobs, chosen = storage.lay_out(sources, output, kind, way, past, enhanced=enhanced)
     # Of a million files it holds gigabytes.
@@ -180,8 +180,8 @@ def _on_cluster(
     settings = batch.Settings(kind=chosen, **choices)
     batch.check_output(settings)
     with (
-        _journal(place, folder, settings, card, course, "place with --journal") as journal,
-        progress_of(len(jobs), course.as_json) as screen,
+        _journal(place, folder, settings, card, options, "place with --journal") as journal,
+        progress_of(len(jobs), options.as_json) as screen,
         _others_silenced(screen) as (screen, stream),
     ):
         tally = _report(
@@ -191,11 +191,11 @@ def _on_cluster(
                 settings,
                 choice,
                 journal,
-                address=course.address,
-                count=course.workers,
+                address=options.address,
+                count=options.workers,
                 tell=lambda line: screen.say(line, True),
             ),
-            course,
+            options,
             screen,
             stream,
         )
@@ -250,7 +250,7 @@ def _watch(
     names: Names,
     settings: batch.Settings,
     choice: ModelChoice | None,
-    course: Course,
+    options: RunOptions,
     enhanced: bool,
 ) -> None:
     """Treat new files as they come, until Ctrl-C."""
@@ -262,17 +262,17 @@ def _watch(
     words = None if settings.skip_existing else settings_in_words(settings, card)
     watch = Watch(folders, names, enhanced=enhanced, settings=words, tell=errors.print)
     with (
-        _session(journal, output, settings, card, course, watch.learn) as session,
-        progress_of(None, course.as_json) as screen,
+        _session(journal, output, settings, card, options, watch.learn) as session,
+        progress_of(None, options.as_json) as screen,
     ):
         for folder in [output] if output is not None else folders:
             check_place(folder / NAME)
         watched = ", ".join(map(str, folders))
         errors.print(f"watching {watched}; Ctrl-C ends it")
-        outcomes = session.run(watch, choice, course.workers or 1, screen.tell)
+        outcomes = session.run(watch, choice, options.workers or 1, screen.tell)
         try:
             with closing(outcomes):
-                _report((outcome for outcome in outcomes if watch.note(outcome)), course, screen)
+                _report((outcome for outcome in outcomes if watch.note(outcome)), options, screen)
         finally:
             # Ctrl-C is its end.
             session.finish()
@@ -292,7 +292,7 @@ def _session(
     home: Path | None,
     settings: batch.Settings,
     card: Card | None,
-    course: Course,
+    options: RunOptions,
     learn: Callable[[Line], None] | None = None,
 ) -> Iterator[Session]:
     """A session with its journal. A dry run has none."""
@@ -301,8 +301,8 @@ def _session(
     if settings.dry_run:
         yield Session(None, settings)
         return
-    otherwise = "place with --journal" if course.journal else "folder with -o"
-    with _journal(journal_at, home, settings, card, course, otherwise) as journal:
+    otherwise = "place with --journal" if options.journal else "folder with -o"
+    with _journal(journal_at, home, settings, card, options, otherwise) as journal:
         yield Session(journal, settings, home, learn=learn)
 
 
@@ -312,7 +312,7 @@ def _journal(
     home: Path | None,
     settings: batch.Settings,
     card: Card | None,
-    course: Course,
+    options: RunOptions,
     otherwise: str,
 ) -> Iterator[Journal]:
     """A run's journal, and the folder that it needs; `otherwise` is what another may be given for. An interrupted run
@@ -322,16 +322,16 @@ def _journal(
     words = settings_in_words(settings, card)
     with (
         making(home, ANOTHER_RESULTS),
-        Journal(place, words, resume=course.resume, otherwise=f"give another {otherwise}") as journal,
+        Journal(place, words, resume=options.resume, otherwise=f"give another {otherwise}") as journal,
     ):
-        if journal.interrupted and not course.resume and not course.watch:
+        if journal.interrupted and not options.resume and not options.watch:
             errors.print("an earlier run into this folder was interrupted; --resume goes on with it")
         yield journal
 
 
 def _report(
     outcomes: Generator[batch.Outcome] | Generator[RemoteOutcome],
-    course: Course,
+    options: RunOptions,
     screen: Screen,
     stream: TextIO | None = None,
 ) -> _Tally:
@@ -341,7 +341,7 @@ def _report(
         for outcome in each:
             tally.note(outcome.status, str(outcome.job.source))
             screen.count(outcome.job)
-            if course.as_json:
+            if options.as_json:
                 typer.echo(json.dumps(outcome.to_json()), file=stream)
             elif outcome.status == "failed":
                 # The error names the file, here said in full.

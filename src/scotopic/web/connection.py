@@ -24,6 +24,9 @@ KEEP_S = 130
 """So long a connection is kept for its next request: longer than those who ask keep theirs (nginx 60 s, Caddy 120 s),
 as else what they send at the end of it meets a connection that is just being closed."""
 
+TAKEN_BYTES = 64 << 10
+"""So much of an answer has to be taken in `KEEP_S`, or all of it: half a kB a second, which no line is slower than."""
+
 LINGER_S = 300.0
 """So long a body is heard out that was refused already: many senders read the refusal only behind it."""
 
@@ -98,14 +101,16 @@ class Connection(H11Protocol):
     def __init__(self, config: Any, server_state: Any, app_state: dict[str, Any], **others: Any) -> None:
         super().__init__(config, server_state, app_state, **others)
         self._most, self.limit_concurrency = self.limit_concurrency, None
-        self.timeout_keep_alive = KEEP_S
         self._patience: asyncio.TimerHandle | None = None
         self._awaited: float | None = None
+        self._untaken_before = 0
+        self._tls: Any = None
         self._idle_since = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Serve it, or say that there are too many."""
         super().connection_made(transport)
+        self._tls = getattr(transport, "_ssl_protocol", None)
         if self._most is not None and len(self.connections) > self._most and not self._take_a_place():
             self.app = _too_many
         self._watch()
@@ -118,20 +123,38 @@ class Connection(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         super().on_response_complete()
+        # uvicorn's own deadline does not ask what of the answer is on its way.
+        self._unset_keepalive_if_required()
         self._idle_since = self.loop.time()
+        self._watch()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to take what is on its way."""
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        """Send the next piece."""
+        super().resume_writing()
         self._watch()
 
     def send_400_response(self, msg: str) -> None:
         """Say that this is no HTTP, as every error is said, and hang up."""
         answer = error_answer("malformed", msg, {**API_HEADERS, "Connection": "close"})
+        body = [h11.Data(data=bytes(answer.body))]
+        if self.cycle is not None and not self.cycle.response_complete:
+            # Whoever works on it is told that nobody listens any more, so that this answer stays the only one.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            body = [] if self.cycle.scope["method"] == "HEAD" else body
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             status = HTTPStatus(answer.status_code)
             head = h11.Response(
                 status_code=status, headers=answer.raw_headers, reason=status.phrase.encode()
             )
-            for event in (head, h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
+            for event in (head, *body, h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        # Else the request is being answered already, whose body turned out to be none.
+        # Else it is the body of a request that is being answered already.
         self.transport.close()
 
     def _should_upgrade(self) -> bool:
@@ -144,30 +167,41 @@ class Connection(H11Protocol):
         self._wait(None)
 
     @property
-    def _is_idle(self) -> bool:
-        """Whether it was answered, and nothing of another request has come."""
+    def _is_answered(self) -> bool:
+        """Whether nothing of another request has come since the answer."""
         waits = self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]
         return waits and self.cycle is not None and self.cycle.response_complete
 
+    @property
+    def _untaken(self) -> int:
+        """Bytes that wait for the client to take others before; those that the system holds are not among them."""
+        if self._tls is None:
+            return self.transport.get_write_buffer_size()
+        # It hands all it can to the transport below, and counts only what that would not have.
+        below = self._tls._transport
+        return int(self._tls._get_write_buffer_size() + (below.get_write_buffer_size() if below else 0))
+
     def _take_a_place(self) -> bool:
-        """Close the connection that has been idle longest; False where none is."""
-        idle = [one for one in self.connections if isinstance(one, Connection) and one._is_idle]
+        """Close the connection that has been idle longest; False where none is. One whose answer is not taken stays
+        open for as long as that lasts, and so counts."""
+        ours = (one for one in self.connections if isinstance(one, Connection))
+        idle = [one for one in ours if one._is_answered and not one._untaken]
         if not idle:
             return False
         oldest = min(idle, key=lambda one: one._idle_since)
         self.connections.discard(oldest)
-        oldest.transport.close()
+        oldest._close()
         return True
 
     def _watch(self) -> None:
-        if self._is_idle:
+        if self.transport.is_closing() or self._is_answered:
             self._wait(KEEP_S)
         elif self.conn.their_state is h11.IDLE:
             self._wait(HEAD_S)
         elif self.cycle is not None and self.cycle.response_complete:
             self._wait(LINGER_S)
         else:
-            self._wait(None)
+            self._wait(KEEP_S if self.flow.write_paused else None)
 
     def _wait(self, seconds: float | None) -> None:
         """Hang up in so long; not later where that was said before."""
@@ -175,8 +209,24 @@ class Connection(H11Protocol):
             return
         if self._patience is not None:
             self._patience.cancel()
-        self._awaited = seconds
-        self._patience = None if seconds is None else self.loop.call_later(seconds, self.transport.close)
+        self._awaited, self._untaken_before = seconds, self._untaken
+        self._patience = None if seconds is None else self.loop.call_later(seconds, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """Close; what is on its way is waited for as long as enough of it is taken, then it is thrown away."""
+        untaken, seconds = self._untaken, self._awaited
+        taken = self._untaken_before - untaken
+        if taken >= TAKEN_BYTES or (taken > 0 and not untaken):
+            self._awaited = None
+            self._wait(seconds)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        """Close now: `close` by itself waits without end for what is not taken, and in TLS for the other's farewell."""
+        if not self.transport.is_closing():
+            self.transport.close()
+        self.transport.abort()
 
 
 async def _too_many(scope: Scope, receive: Receive, send: Send) -> None:
