@@ -217,20 +217,23 @@ def test_other_settings_of_a_picture_hold_its_upload_once(tmp_path):
     ("asked", "whole"),
     [(None, True), ("bytes=0-9", False), ("bytes=0-", True), ("bytes=-1", True), ("bytes=0-0,5-", True)],
 )
-def test_a_result_is_fetched_when_its_end_was_sent(tmp_path, asked, whole):
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_result_is_fetched_when_its_end_was_sent_to_somebody(tmp_path, asked, whole, gone):
     async def use(line: Line) -> None:
         job = await over(line, send(line, "a.dng", bytes(1000)))
         headers = [(b"range", asked.encode())] if asked else []
         scope = {"type": "http", "method": "GET", "headers": headers, "asgi": {"spec_version": "2.4"}}
 
         async def receive() -> dict[str, str]:
+            if not gone:
+                await asyncio.Event().wait()
             return {"type": "http.disconnect"}
 
         async def sent(message: object) -> None:
             pass
 
         await Download(job, "image/jpeg")(scope, receive, sent)
-        assert job.fetched is whole
+        assert job.fetched is (whole and not gone)
 
     with_line(tmp_path, Painter(), use)
 

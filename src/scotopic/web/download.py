@@ -7,6 +7,7 @@ import unicodedata
 from urllib.parse import quote
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -89,17 +90,19 @@ class Download(FileResponse):
             answer = error_answer("range", words, {"Content-Range": f"bytes */{size}"})
             await answer(scope, receive, send)
             return
+        request = Request(scope, receive)
         ends = any(first is None or last is None or last >= size - 1 for first, last in there)
         status = 0
 
         async def watched(message: Message) -> None:
             nonlocal status
-            await send(message)
             status = message.get("status", status)
             whole = status == 200 or (status == 206 and ends)
             is_last = message["type"] == "http.response.body" and not message.get("more_body")
-            if whole and is_last and scope["method"] == "GET":
-                self._job.fetched = True
+            # The server takes all that is sent to whoever has gone without a word.
+            fetched = whole and is_last and scope["method"] == "GET" and not await request.is_disconnected()
+            await send(message)
+            self._job.fetched |= fetched
 
         await super().__call__(_asking_for(scope, there), receive, watched)
 
