@@ -358,8 +358,12 @@ def test_a_run_starts_from_a_model_a_run_or_a_file(run, photos, tmp_path):
         train(TINY, find_data([photos]), tmp_path / "a", Options(start=by_name, start_name="bayer-fast"))
     still = dataclasses.replace(TINY, steps=1, learning_rate=1e-9)
     going_on = train(
-        still, find_data([photos]), tmp_path / "b", Options(start=weights(run), start_name="x")
+        still,
+        find_data([photos]),
+        tmp_path / "b",
+        Options(start=weights(run), start_name="/home/me/runs/x"),
     )
+    assert json.loads((going_on / "result.json").read_text())["started_from"] == "x"
     assert max((weights(going_on)[k] - v).abs().max().item() for k, v in weights(run).items()) < 1e-6
 
 

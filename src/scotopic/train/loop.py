@@ -147,7 +147,8 @@ class _Run:
         )
         self.average = {k: v.detach().clone() for k, v in self.graph.net.state_dict().items()}
         self.step, self.seconds, self.smooth_loss = 0, 0.0, math.nan
-        self.started_from = options.start_name
+        # Models are passed on with it, and where this computer keeps its runs is nobody's business.
+        self.started_from = options.start_name and Path(options.start_name).name
         if resuming:
             self._resume()
         elif world.leads:
