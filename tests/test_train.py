@@ -239,14 +239,17 @@ def test_stars_are_small_sharp_and_in_some_of_the_pictures():
     drawn = simulator()
     skies = torch.cat([drawn._stars(8, 96, 128) for _ in range(32)])
     starry = skies.flatten(1).amax(1) > 0
-    assert 0.05 < starry.float().mean() < 0.18
+    assert 0.2 < starry.float().mean() < 0.4
     brightest = skies[starry].flatten(1).amax(1)
     assert brightest.median() > 0.5
+    # Skies of few stars and of many.
+    light = (skies[starry] > 0.001).float().mean((1, 2, 3))
+    assert light.quantile(0.8) > 2 * light.quantile(0.2)
     assert brightest.max() < 20
     # A few pixels wide: a star's own takes most of the light, and most of the sky is dark.
     assert ((skies[starry] > 0.01).float().mean((1, 2, 3)) < 0.35).all()
     means = skies[starry].sum((2, 3))
-    assert (means.amax(1) < 2 * means.amin(1)).all()
+    assert (means.amax(1) < 3.1 * means.amin(1)).all()
 
 
 def test_the_tukey_spread_is_that_of_the_numpy_sensor():

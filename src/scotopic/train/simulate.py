@@ -44,11 +44,14 @@ BRIGHTER_MAX = 4.0
 FAINTEST_COLOUR = 0.01
 """Of a coloured light, beside its strongest."""
 
-STARRY_SHARE = 0.1
+STARRY_SHARE = 0.3
 """Of so many pictures there are stars."""
 
 STARS = 96
-"""In those, at most: a half of them too faint to be seen."""
+"""In those, at most."""
+
+STAR_LIGHT = (0.003, 10.0)
+"""Of a star's peak, in times display white: wherever a sensor's noise lies, some stand out of it barely, some clearly."""
 
 STAR_SIDE = 9
 """Side of a star, in pixels."""
@@ -278,10 +281,11 @@ class Simulator:
         return lamps
 
     def _stars(self, b: int, h: int, w: int) -> Tensor:
-        """Points of light up to ten times white, spread over a pixel or two by the lens, in some pictures."""
+        """Points of light, few or many, spread over a pixel or two by the lens, in some pictures."""
         stars = torch.zeros(b, 3, h * w, device=self.device)
         place = torch.randint(h * w, (b, 1, STARS), generator=self.generator, device=self.device)
-        light = self._log_uniform(0.03, 10, b, 1, STARS) * (self._uniform(b, 1, 1) < STARRY_SHARE)
+        share = self._uniform(b, 1, 1) * (self._uniform(b, 1, 1) < STARRY_SHARE)
+        light = self._log_uniform(*STAR_LIGHT, b, 1, STARS) * (self._uniform(b, 1, STARS) < share)
         # From reddish to bluish.
         warmth = self._uniform(b, 1, STARS, low=-0.5, high=0.5)
         colour = torch.cat([1 + warmth, torch.ones_like(warmth), 1 - warmth], 1)
