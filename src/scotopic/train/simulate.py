@@ -51,7 +51,7 @@ STARS = 96
 """In those, at most."""
 
 STAR_LIGHT = (0.003, 10.0)
-"""Of a star's peak, in times display white: wherever a sensor's noise lies, some stand out of it barely, some clearly."""
+"""Of a star's peak, in times display white: wherever a sensor's noise lies, some stand out barely, some clearly."""
 
 STAR_SIDE = 9
 """Side of a star, in pixels."""
