@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import platform
 import resource
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from scotopic import locks
+from scotopic.batch import Job, Settings
 from scotopic.errors import WriteError
 from scotopic.jobs.journal import NAME, Journal
+from scotopic.jobs.session import Session
 
 SETTINGS = {"kind": "jpg"}
 
@@ -140,3 +143,63 @@ def test_a_journal_that_cannot_be_begun_is_named_and_leaves_no_new_folder(tmp_pa
     assert done.stderr.startswith(f"scotopic: {tmp_path}/new/{NAME}: the journal cannot be written (File too")
     assert "give another folder with -o" in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def gone() -> int:
+    """The number of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def killed(place: Path, process: int, settings: dict[str, str] = SETTINGS, host: str = "") -> Path:
+    """What a process was writing when it and its run were killed."""
+    part = place.with_name(f".scotopic-{process}-0123456789abcdef.part")
+    part.touch()
+    with Journal(place, settings) as journal:
+        facts = {"process": process, "host": host or platform.node()}
+        journal.note("started", "/a.arw", str(place.with_name("a.jpg")), **facts)
+    return part
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_a_killed_run_was_writing_goes_with_the_next_whatever_that_does(place, gone, resume):
+    part = killed(place, gone)
+    # One that could not tidy has gone on since, and made the result.
+    with Journal(place, SETTINGS) as journal:
+        journal.note("done", "/a.arw", str(place.with_name("a.jpg")))
+        journal.finish()
+    with Journal(place, SETTINGS, resume=resume) as journal:
+        Session(journal, Settings())
+    assert not part.exists()
+
+
+def test_what_a_run_with_other_settings_was_writing_goes_too(place, gone):
+    part = killed(place, gone, {"kind": "dng"})
+    with Journal(place, SETTINGS) as journal:
+        Session(journal, Settings())
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("whose", ["alive", "another machine's", "ended", "not locked", "no process"])
+def test_what_others_may_be_writing_stays(place, gone, whose, monkeypatch):
+    part = killed(
+        place,
+        {"alive": os.getppid(), "no process": 1 << 70}.get(whose, gone),
+        host="another" if whose == "another machine's" else "",
+    )
+    if whose == "ended":
+        with place.open("ab") as file:
+            file.write(b'{"status": "done", "file": "/a.arw", "output": "a.jpg"}\n')
+    if whose == "not locked":
+        monkeypatch.setattr("scotopic.jobs.journal.locked", lambda _handle: False)
+    with Journal(place, SETTINGS, resume=True) as journal:
+        Session(journal, Settings())
+    assert part.exists()
+
+
+def test_a_run_notes_which_process_of_which_machine_is_at_a_file(place):
+    with Journal(place, SETTINGS) as journal:
+        Session(journal, Settings())._begin(Job(place.with_name("a.dng"), place.with_name("a.jpg")), 4711)
+    assert [lines(place)[1][name] for name in ("process", "host")] == [4711, platform.node()]

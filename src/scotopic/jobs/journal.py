@@ -84,6 +84,8 @@ class Journal:
         self.path = path
         self.ended: dict[str, dict[str, Any]] = {}
         self.begun: dict[str, dict[str, Any]] = {}
+        self.left: list[dict[str, Any]] = []
+        """What runs before had begun when they were killed, whatever their settings, where no other can be at it."""
         self.interrupted = False
         """Whether the last run with these settings did not come to its end."""
         self._file, self._held = self._taken(otherwise)
@@ -140,12 +142,19 @@ class Journal:
         """What runs before have done."""
         own, alike = False, False
         header: dict[str, Any] = {}
+        in_hand: dict[str, dict[str, Any]] = {}
+        """Of one run, by result."""
         unfinished: list[dict[str, Any]] = []
         """Of runs with other settings, how they began; `alike` says whether there was one with the same."""
         others: set[str] = set()
         """Results that a run with other settings had begun, and not ended."""
         for entry in entries:
+            in_hand.pop(entry.get("output", ""), None)
+            if entry.get("status") == "started":
+                in_hand[entry.get("output", "")] = entry
             if "journal" in entry:
+                self.left += in_hand.values()
+                in_hand = {}
                 header = entry
                 own = entry["journal"] in KNOWN_FORMATS and entry.get("settings") == settings
                 if own:
@@ -169,6 +178,7 @@ class Journal:
                     self._drop(output)
         for output in others:
             self._drop(output)
+        self.left = [*self.left, *in_hand.values()] if self._held else []
         if not resume:
             self.begun, self.ended = {}, {}
         if resume and unfinished and not alike:

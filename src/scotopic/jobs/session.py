@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -16,7 +17,7 @@ from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Line, is_made, line_of, taken
 from scotopic.jobs.refused import Refused
 from scotopic.jobs.resume import Item, course_of
-from scotopic.jobs.worker import ModelChoice, remove_parts
+from scotopic.jobs.worker import ModelChoice, is_alive, remove_parts
 from scotopic.jobs.workers import Workers
 
 
@@ -43,8 +44,7 @@ class Session:
         self.done = 0
         """Results that are there, of this run or of the interrupted one."""
         if journal is not None:
-            for line in journal.begun.values():
-                remove_parts(int(line.get("process", 0)), {Path(line["output"]).parent})
+            _tidy(journal.left)
 
     def run(
         self,
@@ -110,7 +110,8 @@ class Session:
                 "go on with --resume"
             )
         self._states[job.source] = state_of(job.source)
-        self._note(self._line("started", job, process=process, was_there=is_made(job.target)))
+        facts = {"process": process, "host": platform.node(), "was_there": is_made(job.target)}
+        self._note(self._line("started", job, **facts))
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
@@ -135,6 +136,15 @@ class Session:
     def _note(self, line: Line) -> None:
         if self._journal is not None:
             self._journal.note(**line)
+
+
+def _tidy(left: list[Line]) -> None:
+    """Remove what processes of this machine were writing when a run was killed, where they are no more."""
+    here = [
+        line for line in left if line.get("host") == platform.node() and isinstance(line.get("process"), int)
+    ]
+    gone = {line["process"] for line in here if not is_alive(line["process"])}
+    remove_parts(gone, {Path(line["output"]).parent for line in here if "output" in line})
 
 
 def _identity(folder: Path | None) -> tuple[int, int] | None:
