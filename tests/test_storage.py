@@ -195,6 +195,17 @@ def test_files_elsewhere_are_treated_and_nothing_of_them_stays_here(far, tmp_pat
     assert far.cat("/out/IMG_2-scotopic.jpg") == made
 
 
+def test_copies_that_a_killed_actor_left_go_as_another_begins(far, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / f"{storage.COPIES}left"
+    left.mkdir()
+    (left / "IMG_1.dng").touch()
+    with storage.at_hand(laid_out("memory://bucket/B/IMG_2.dng")[0]) as (source, _):
+        actor_here()
+        assert not left.exists()
+        assert source.exists()
+
+
 def test_what_is_not_there_or_not_reached_is_said_in_words(far):
     with pytest.raises(ReadError, match="no such file"):
         laid_out("memory://nothing")

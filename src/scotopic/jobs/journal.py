@@ -3,9 +3,9 @@ go on, and whose a result is stays known.
 
 A file of JSON lines, to which each run adds. The first of a run says with what settings it works; then comes a line
 when a file is begun ("started") and one when it has ended ("done", "skipped", "failed"); the last is "finished". Each
-line is on the disk before the run goes on: what a line says has happened. A line that a power cut or a full disk tore is
-taken away again. While a run works its journal is locked, which keeps a second run from the same results. Where file
-systems know no locks a second may write into it all the same: lines are then only added, never taken away.
+line is on the disk before the run goes on: what a line says has happened. A line that a power cut or a full disk tore
+is taken away again. While a run works its journal is locked, which keeps a second run from the same results. Where
+file systems know no locks a second may write into it all the same: lines are then only added, never taken away.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +18,15 @@ from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.layout import Names, check_apart, find_files, is_one_picture, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
 from scotopic.jobs.resume import Item
+from scotopic.scratch import scratch
 from scotopic.write import OR_SKIP, refusal
 from scotopic.xmp import sidecar_names
 
 CHUNK_BYTES = 1 << 20
 """What of a file is in memory while it is copied."""
+
+COPIES = "scotopic-copies-"
+"""How the folders begin in which a machine has what lies elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -323,15 +326,15 @@ def at_hand(job: RemoteJob) -> Iterator[tuple[Path, Path]]:
     if source is not None and target is not None:
         yield source, target
         return
-    with tempfile.TemporaryDirectory(prefix="scotopic-") as scratch:
+    with scratch(COPIES) as folder:
         if source is None:
-            source = Path(scratch) / job.name
+            source = folder / job.name
             _fetch(job.source, source)
             for sidecar in job.sidecars:
                 # As on a disk: the photo is worth more than what was written about it.
                 with contextlib.suppress(ReadError):
                     _fetch(sidecar, source.with_name(sidecar.rpartition("/")[2]))
-        yield source, target or Path(scratch) / "result" / PurePosixPath(job.target).name
+        yield source, target or folder / "result" / PurePosixPath(job.target).name
 
 
 def _fetch(address: str, place: Path) -> None:
