@@ -408,6 +408,13 @@ def test_both_ways_know_x_trans_and_a_bayer_model_says_that_it_does_not(tmp_path
         (["enhance", SAMPLE, "--tier", "best", "--model", "bayer-fast"], "leave one of them out"),
         (["enhance", SAMPLE, "-o", "a.jpg", "--dng-compression", "jxl"], "is for DNGs"),
         (["simulate", "photo", "a.jpg", "b.jpg"], "ends in .dng"),
+        *(
+            ([command, "s3://shoot/a.dng"], "s3://shoot/a.dng: is no file or folder of this machine; copy")
+            for command in ("develop", "info", "compare")
+        ),
+        (["enhance", "file:///a.dng"], "file:///a.dng: give the plain path, without file://"),
+        (["compare", SAMPLE, "-o", "s3://shoot/out"], "s3://shoot/out: is no file or folder"),
+        (["compare", SAMPLE, "-o", "-"], "do not go to standard output"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_and_nothing_is_written(tmp_path, words, said):
@@ -425,6 +432,16 @@ def test_a_name_that_a_terminal_would_obey_is_told_in_one_plain_line(tmp_path):
         assert done.returncode == 1
         assert "\x1b" not in done.stdout + done.stderr
         assert "a\\nb\\x1b[2J.dng" in done.stderr
+
+
+def test_the_results_of_a_comparison_are_told_in_a_plain_line_each(tmp_path, dark):
+    folder = tmp_path / "a\nb"
+    folder.mkdir()
+    write_mosaic(folder / "c\x1b[2J.dng", dark)
+    done = scotopic("compare", folder / "c\x1b[2J.dng")
+    assert done.returncode == 0, done.stderr
+    shown = f"{tmp_path}/a\\nb/c\\x1b[2J-compare"
+    assert done.stdout.splitlines() == [f"{shown}.jpg", f"{shown}.html"]
 
 
 def test_files_that_cannot_be_used_are_told_in_a_line_each_whatever_their_names_hold(tmp_path):
