@@ -140,7 +140,9 @@ def test_a_journal_that_cannot_be_begun_is_named_and_leaves_no_new_folder(tmp_pa
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
     )
     assert done.returncode == 1
-    assert done.stderr.startswith(f"scotopic: {tmp_path}/new/{NAME}: the journal cannot be written (File too")
+    assert done.stderr.startswith(
+        f"scotopic: {tmp_path}/new/{NAME}: the journal cannot be written (File too"
+    )
     assert "give another folder with -o" in done.stderr
     assert not (tmp_path / "new").exists()
 

@@ -17,8 +17,8 @@ from PIL import Image
 from scotopic.batch import Outcome, Settings, treated
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
-from scotopic.jobs.journal import NAME
 from scotopic.jobs import watch as module
+from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import Names
 from scotopic.jobs.past import Past
 from scotopic.jobs.watch import EMPTY_S, SETTLED_S, Watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import unicodedata
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,6 +25,16 @@ NOT_PHOTOS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN"})
 def is_of_photos(*names: str) -> bool:
     """Whether no part of a path below a folder of photos is hidden (.Trashes, ._IMG_1.ARW) or among NOT_PHOTOS."""
     return not any(name.startswith(".") or name in NOT_PHOTOS for name in names)
+
+
+def alike(path: str) -> str:
+    """A path as the strictest file systems know it: neither case nor the way an accent is written counts."""
+    return composed(path.casefold())
+
+
+def composed(path: str) -> str:
+    """A path whose accents are written the one way; some file systems change that."""
+    return unicodedata.normalize("NFC", path)
 
 
 def is_there(path: Path | str) -> bool:

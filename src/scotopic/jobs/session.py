@@ -141,7 +141,9 @@ class Session:
 def _tidy(left: list[Line]) -> None:
     """Remove what processes of this machine were writing when a run was killed, where they are no more."""
     here = [
-        line for line in left if line.get("host") == platform.node() and isinstance(line.get("process"), int)
+        line
+        for line in left
+        if line.get("host") == platform.node() and isinstance(line.get("process"), int)
     ]
     gone = {line["process"] for line in here if not is_alive(line["process"])}
     remove_parts(gone, {Path(line["output"]).parent for line in here if "output" in line})
