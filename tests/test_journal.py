@@ -17,6 +17,7 @@ from scotopic import locks
 from scotopic.batch import Job, Settings
 from scotopic.errors import WriteError
 from scotopic.jobs.journal import NAME, Journal
+from scotopic.jobs.past import Past, Photo
 from scotopic.jobs.session import Session
 
 SETTINGS = {"kind": "jpg"}
@@ -145,6 +146,18 @@ def test_a_journal_that_cannot_be_begun_is_named_and_leaves_no_new_folder(tmp_pa
     )
     assert "give another folder with -o" in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a device", "a folder"])
+def test_what_is_no_file_is_no_journal_and_nobody_waits_for_it(tmp_path, kind):
+    place = Path(os.devnull) if kind == "a device" else tmp_path / "journal"
+    if kind == "a pipe":
+        os.mkfifo(place)
+    elif kind == "a folder":
+        place.mkdir()
+    assert Past.read(place).results_of(Photo("/a.arw")) == []
+    with pytest.raises(WriteError, match=f"{place}: is {kind}, and a journal is a file; give another"):
+        Journal(place, SETTINGS)
 
 
 @pytest.fixture

@@ -48,6 +48,19 @@ def is_folder(path: Path | str) -> bool:
     return os.path.isdir(path)  # noqa: PTH112
 
 
+Identity = tuple[int, int]
+"""Which folder it is: another disk in its place has another number."""
+
+
+def identity_of(folder: Path) -> Identity | None:
+    """Which one has this name; None where there is none."""
+    try:
+        found = folder.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 def why_impossible(path: Path) -> str:
     """Why nothing can have this name, in words; empty where it can."""
     try:

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, Self
 
 from scotopic.batch import Settings
 from scotopic.errors import SettingsError, WriteError
+from scotopic.files import is_there, kind_of
 from scotopic.locks import TRIES, is_still, locked
 from scotopic.models import Card
 from scotopic.version import __version__
@@ -109,6 +110,9 @@ class Journal:
         """
         for attempt in range(1, TRIES + 1):
             try:
+                # A pipe would be waited for, a device keeps nothing.
+                if is_there(self.path) and (found := kind_of(self.path)) != "a file":
+                    raise WriteError(f"{self.path}: is {found}, and a journal is a file; {otherwise}")
                 # What is written and refused stays in no buffer, to be tried again as the file is closed.
                 file = self.path.open("a+b", buffering=0)
             except OSError as error:

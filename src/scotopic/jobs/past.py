@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from scotopic.errors import WriteError
-from scotopic.files import State, alike, is_there, state_of
+from scotopic.files import State, alike, is_there, opened, state_of
 from scotopic.jobs.journal import read_entries
 from scotopic.metadata import Exif, read_tags
 
@@ -79,7 +79,7 @@ class Past:
     def read(cls, journal: Path) -> Past:
         """By a journal; nothing where there is none that can be read. Each line learns its run's settings."""
         try:
-            with journal.open("rb") as file:
+            with opened(journal) as file:
                 entries, _ = read_entries(file)
         except (OSError, WriteError):
             return cls()
