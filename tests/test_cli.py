@@ -298,6 +298,32 @@ def test_ctrl_c_waits_for_the_end_of_a_step_only_once_there_are_steps(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_while_it_is_still_being_imported_is_heeded_too(tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "scotopic", "info", str(SAMPLE)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not process.stderr.readline().endswith("numpy.exceptions\n"):
+        assert process.poll() is None
+    process.send_signal(number)
+    told, words = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not told
+    assert "Traceback" not in words
+    assert words.splitlines()[-1] == "stopped; nothing was begun"
+
+
+def test_whoever_imports_the_package_keeps_handlers_of_their_own(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("import signal, scotopic; print(signal.getsignal(signal.SIGTERM))")
+    done = subprocess.run([sys.executable, own], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_leaves_nothing_half_written(tmp_path, photo, number):
     raw = tmp_path / "raw"
     raw.mkdir()
