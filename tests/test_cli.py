@@ -298,6 +298,32 @@ def test_ctrl_c_waits_for_the_end_of_a_step_only_once_there_are_steps(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_while_it_is_still_being_imported_is_heeded_too(tmp_path, number):
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "scotopic", "info", str(SAMPLE)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not process.stderr.readline().endswith("numpy.exceptions\n"):
+        assert process.poll() is None
+    process.send_signal(number)
+    told, words = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert not told
+    assert "Traceback" not in words
+    assert words.splitlines()[-1] == "stopped; nothing was begun"
+
+
+def test_whoever_imports_the_package_keeps_handlers_of_their_own(tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("import signal, scotopic; print(signal.getsignal(signal.SIGTERM))")
+    done = subprocess.run([sys.executable, own], capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_leaves_nothing_half_written(tmp_path, photo, number):
     raw = tmp_path / "raw"
     raw.mkdir()
@@ -408,6 +434,13 @@ def test_both_ways_know_x_trans_and_a_bayer_model_says_that_it_does_not(tmp_path
         (["enhance", SAMPLE, "--tier", "best", "--model", "bayer-fast"], "leave one of them out"),
         (["enhance", SAMPLE, "-o", "a.jpg", "--dng-compression", "jxl"], "is for DNGs"),
         (["simulate", "photo", "a.jpg", "b.jpg"], "ends in .dng"),
+        *(
+            ([command, "s3://shoot/a.dng"], "s3://shoot/a.dng: is no file or folder of this machine; copy")
+            for command in ("develop", "info", "compare")
+        ),
+        (["enhance", "file:///a.dng"], "file:///a.dng: give the plain path, without file://"),
+        (["compare", SAMPLE, "-o", "s3://shoot/out"], "s3://shoot/out: is no file or folder"),
+        (["compare", SAMPLE, "-o", "-"], "do not go to standard output"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_and_nothing_is_written(tmp_path, words, said):
@@ -425,6 +458,16 @@ def test_a_name_that_a_terminal_would_obey_is_told_in_one_plain_line(tmp_path):
         assert done.returncode == 1
         assert "\x1b" not in done.stdout + done.stderr
         assert "a\\nb\\x1b[2J.dng" in done.stderr
+
+
+def test_the_results_of_a_comparison_are_told_in_a_plain_line_each(tmp_path, dark):
+    folder = tmp_path / "a\nb"
+    folder.mkdir()
+    write_mosaic(folder / "c\x1b[2J.dng", dark)
+    done = scotopic("compare", folder / "c\x1b[2J.dng")
+    assert done.returncode == 0, done.stderr
+    shown = f"{tmp_path}/a\\nb/c\\x1b[2J-compare"
+    assert done.stdout.splitlines() == [f"{shown}.jpg", f"{shown}.html"]
 
 
 def test_files_that_cannot_be_used_are_told_in_a_line_each_whatever_their_names_hold(tmp_path):

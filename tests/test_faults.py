@@ -19,7 +19,9 @@ from PIL import Image
 
 from scotopic.batch import Job, Settings, treated
 from scotopic.dng.write import write_mosaic
+from scotopic.enhance import finished
 from scotopic.errors import WriteError
+from scotopic.files import identity_of
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import NAME_BYTES
 from scotopic.jobs.refused import Refused
@@ -260,6 +262,24 @@ def test_a_target_that_vanishes_ends_the_run_and_coming_back_it_goes_on(tmp_path
     assert status == 0
     assert len(whole_pictures(out)) == 8
     assert {Path(r["output"]).name for r in rows if r["status"] == "skipped"} == kept
+
+
+def test_what_lies_below_a_mount_point_gets_no_result_when_that_is_unmounted(tmp_path, photo, monkeypatch):
+    source, out = tmp_path / "IMG_1.dng", tmp_path / "out"
+    put(photo, source)
+    out.mkdir()
+    job = Job(source, out / "a.jpg", home=out, home_is=identity_of(out))
+
+    def unmounted_meanwhile(*words: object, **more: object) -> object:
+        out.rename(tmp_path / "disk")
+        out.mkdir()
+        return finished(*words, **more)
+
+    monkeypatch.setattr("scotopic.batch.finished", unmounted_meanwhile)
+    made = treated(job, Settings(), Models())
+    assert made.fault == "WriteError"
+    assert "has vanished while scotopic was at work" in made.error
+    assert list(out.iterdir()) == []
 
 
 def test_a_source_that_changes_while_it_is_read_is_no_picture_yet(tmp_path, photo, monkeypatch):

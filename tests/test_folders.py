@@ -17,6 +17,7 @@ from scotopic.folders import make_folder, making, remove_empty
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.locks import is_still, locked
 from scotopic.miniature import write_miniature
+from scotopic.scratch import scratch, sweep
 from scotopic.web import site
 from scotopic.web.workplace import workplace
 from scotopic.write import place_bytes
@@ -197,13 +198,70 @@ def test_a_workplace_that_another_server_made_anew_is_not_swept_up(tmp_path, mon
     folder = tmp_path / "scotopic-serve-living"
     folder.mkdir()
 
-    def made_anew(handle: int) -> bool:
+    def made_anew(handle: int, **_: bool) -> bool:
         if folder.is_dir() and not list(folder.iterdir()):
             folder.rename(tmp_path / "aside")
             folder.mkdir()
             (folder / "photo.dng").touch()
         return locked(handle)
 
-    monkeypatch.setattr("scotopic.web.workplace.locked", made_anew)
+    monkeypatch.setattr("scotopic.scratch.locked", made_anew)
     with workplace(tmp_path):
         assert (folder / "photo.dng").exists()
+
+
+KEEP = """
+import sys, tempfile
+from scotopic.scratch import scratch
+tempfile.tempdir = sys.argv[1]
+with scratch("scotopic-copies-") as folder:
+    (folder / "photo.dng").touch()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_copies_of_a_killed_process_are_swept_up_and_those_of_the_living_stay(tmp_path):
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", KEEP, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    killed, living = processes
+    for process in processes:
+        assert process.stdout.readline() == b"ready\n"
+    assert len(list(tmp_path.iterdir())) == 2
+    killed.kill()
+    killed.communicate()
+    sweep(tmp_path, "scotopic-copies-")
+    (left,) = tmp_path.iterdir()
+    assert (left / "photo.dng").exists()
+    living.communicate()
+    assert living.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_swept_up_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    seen = []
+
+    def swept_first(handle: int, **_: bool) -> bool:
+        if not seen:
+            seen.extend(tmp_path.iterdir())
+            seen[0].rmdir()
+        return locked(handle)
+
+    monkeypatch.setattr("scotopic.scratch.locked", swept_first)
+    with scratch("scotopic-copies-") as folder:
+        assert folder.is_dir()
+        assert folder != seen[0]
+
+
+def test_temporary_folders_are_made_where_there_are_no_locks_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("scotopic.scratch.locked", lambda _handle, **_: False)
+    with scratch("scotopic-copies-") as folder:
+        sweep(tmp_path, "scotopic-copies-")
+        assert folder.is_dir()
+    assert not folder.exists()

@@ -20,8 +20,9 @@ from scotopic.frame import Mosaic, Rendered
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.metadata import XMP, Exif, Words, attach_to_tiff, is_enhanced, read_exif, xmp_packet
 from scotopic.run import Models
+from scotopic.sidecars import words_beside
 from scotopic.write import FORMATS, bits_of, write
-from scotopic.xmp import build, parse, sidecar
+from scotopic.xmp import build, parse
 from test_write import pillow_exif
 
 SET_BY_US = {0xA000, 0xA001, 0xA002, 0xA003}
@@ -210,7 +211,7 @@ def test_a_sidecars_words_go_before_the_files_own(tmp_path):
     path = tiff_with(tmp_path / "IMG_1.tif", RICH, FOREIGN)
     (tmp_path / "IMG_1.xmp").write_bytes(build(Words(rating=5, label="Red"), enhanced=False))
     (tmp_path / "IMG_1.tif.xmp").write_bytes(build(Words(rating=2), enhanced=True))
-    assert sidecar(path) == Words(rating=2, label="Red")
+    assert words_beside(path) == Words(rating=2, label="Red")
     back = read_exif(path)
     assert back.words == dataclasses.replace(WORDS, rating=2, label="Red")
     assert back.main[0x4746] == 2

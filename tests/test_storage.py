@@ -195,6 +195,17 @@ def test_files_elsewhere_are_treated_and_nothing_of_them_stays_here(far, tmp_pat
     assert far.cat("/out/IMG_2-scotopic.jpg") == made
 
 
+def test_copies_that_a_killed_actor_left_go_as_another_begins(far, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / f"{storage.COPIES}left"
+    left.mkdir()
+    (left / "IMG_1.dng").touch()
+    with storage.at_hand(laid_out("memory://bucket/B/IMG_2.dng")[0]) as (source, _):
+        actor_here()
+        assert not left.exists()
+        assert source.exists()
+
+
 def test_what_is_not_there_or_not_reached_is_said_in_words(far):
     with pytest.raises(ReadError, match="no such file"):
         laid_out("memory://nothing")
@@ -213,16 +224,16 @@ def test_what_is_not_there_or_not_reached_is_said_in_words(far):
 def test_sidecars_come_along_and_ask_for_nothing_more_than_the_listing(far):
     words = xmp.build(xmp.Words(rating=4, subjects=("night",)), enhanced=False)
     far.pipe("/bucket/A/IMG_1.dng.xmp", words)
-    far.pipe("/bucket/B/IMG_2.XMP", words)
+    far.pipe("/bucket/B/IMG_2.Xmp", words)
     far.pipe("/bucket/B/IMG_20.xmp", words)
     of_folder = {job.source: job.sidecars for job in laid_out("memory://bucket")}
     assert of_folder == {
         "memory:///bucket/A/IMG_1.dng": ("memory:///bucket/A/IMG_1.dng.xmp",),
         "memory:///bucket/A/img_1.DNG": (),
-        "memory:///bucket/B/IMG_2.dng": ("memory:///bucket/B/IMG_2.XMP",),
+        "memory:///bucket/B/IMG_2.dng": ("memory:///bucket/B/IMG_2.Xmp",),
     }
     (named,) = laid_out("memory://bucket/B/IMG_2.dng")
-    assert named.sidecars == ("memory:///bucket/B/IMG_2.XMP",)
+    assert named.sidecars == ("memory:///bucket/B/IMG_2.Xmp",)
     assert actor_here().treat(named).status == "done"
     with Image.open(io.BytesIO(far.cat("/out/IMG_2-scotopic.jpg"))) as image:
         assert b"night" in image.info["xmp"]

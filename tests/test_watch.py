@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scotopic.batch import Outcome, Settings, treated
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
+from scotopic.jobs import watch as module
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import Names
-from scotopic.jobs.watch import Watch
+from scotopic.jobs.past import Past
+from scotopic.jobs.watch import EMPTY_S, SETTLED_S, Watch
 from scotopic.metadata import Exif
 from scotopic.sensor import expose, sony_a7s2
 
@@ -185,3 +188,53 @@ def test_only_folders_can_be_watched(watched):
     names = Names(None, "jpg", "scotopic")
     with pytest.raises(SettingsError, match="only folders"):
         Watch([watched / "none"], names, enhanced=False)
+
+
+class Clock:
+    """A clock that somebody sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_what_stays_empty_and_links_to_nowhere_are_told_once_each_and_again_when_they_change(
+    watched, photos, monkeypatch
+):
+    clock = Clock()
+    monkeypatch.setattr(module, "time", clock)
+    watch = Watch([watched], Names(watched.parent / "out", "jpg", "scotopic", Past()), enhanced=False)
+    jobs = iter(watch)
+
+    def told_after(seconds: float) -> list[Outcome]:
+        """What is told when so much time has passed."""
+        told = []
+        for _ in range(2):
+            clock.now += seconds / 2
+            while (job := next(jobs)) is not None:
+                outcome = treated(job, Settings(), None)
+                assert watch.note(outcome)
+                told.append(outcome)
+        return told
+
+    (watched / "IMG_0.dng").touch()
+    (watched / "IMG_1.dng").symlink_to(watched.parent / "later.dng")
+    assert told_after(2 * SETTLED_S) == []
+    first, second = told_after(2 * EMPTY_S)
+    assert "IMG_0.dng: the file is empty" in first.error
+    assert "IMG_1.dng: is a link to" in second.error
+    assert told_after(2 * EMPTY_S) == []
+    (watched.parent / "later.dng").write_bytes(photos[0])
+    (watched / "IMG_0.dng").write_bytes(photos[0])
+    told = told_after(4 * SETTLED_S)
+    assert [(one.job.name, one.error) for one in told] == [
+        (name, "enhancing needs a model") for name in ("IMG_0.dng", "IMG_1.dng")
+    ]
+    # As a disk that is pulled out leaves them: what has a result needs nothing.
+    for one in told:
+        one.job.target.parent.mkdir(exist_ok=True)
+        one.job.target.write_bytes(b"a picture")
+    (watched.parent / "later.dng").unlink()
+    assert told_after(4 * EMPTY_S) == []

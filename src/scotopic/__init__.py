@@ -12,6 +12,12 @@ import os
 # Linux and macOS too, unless this is set before they are loaded (microsoft/onnxruntime, pull request 27379).
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+from scotopic.signals import end_at_once, is_command
+
+if is_command():
+    # Before all that takes its time to import; whoever imports the package keeps handlers of their own.
+    end_at_once()
+
 from scotopic.balance import balanced
 from scotopic.develop import develop
 from scotopic.dng.origin import read_origin

@@ -19,7 +19,7 @@ from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, naming
 from scotopic.facts import balance_facts, balance_to_come, describe, editor_words, size_facts
-from scotopic.files import State, state_of
+from scotopic.files import Identity, State, identity_of, state_of
 from scotopic.folders import ANOTHER_RESULTS, make_folder
 from scotopic.frame import Captured, Linear, Rendered
 from scotopic.models import Card
@@ -94,6 +94,8 @@ class Job:
     """A folder above the target that has to be there: where it has gone, a disk was pulled out."""
     replaces: State | None = None
     """The result that this one may take the place of, as it was made of what the source was before."""
+    home_is: Identity | None = None
+    """Which folder that was when the run began, where it is known: below a mount point lies another."""
 
     @property
     def name(self) -> str:
@@ -397,7 +399,7 @@ def _check_unchanged(job: Job, state: State | None) -> None:
 
 def _check_home(job: Job) -> None:
     """Raise WriteError where the folder of the results has gone; making it anew would fill another disk."""
-    if job.home is not None and not job.home.is_dir():
+    if job.home is not None and (not job.home.is_dir() or job.home_is not in (None, identity_of(job.home))):
         raise WriteError(
             f"{job.target}: cannot be written, since {job.home} has vanished while scotopic was at work; bring it "
             "back (a disk pulled out?) and start again with --resume"

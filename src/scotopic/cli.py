@@ -22,7 +22,7 @@ from scotopic.cli_report import errors, farewell
 from scotopic.cli_research import models_app, simulate_app, train_command
 from scotopic.cli_web import serve_command, site_command
 from scotopic.errors import NO_ROOM, NOT_ALLOWED, unwritten
-from scotopic.signals import ENDINGS, heeded
+from scotopic.signals import ENDINGS, STOPPED, heeded
 from scotopic.version import __version__
 
 app = typer.Typer(
@@ -71,7 +71,7 @@ def main() -> None:
             sys.stdout.flush()
     except _Stopped:
         errors.print(farewell.words)
-        sys.exit(130)
+        sys.exit(STOPPED)
     except SystemExit as ended:
         # The argument parser's own, which makes a failure of it.
         if isinstance(ended.__context__, BrokenPipeError):

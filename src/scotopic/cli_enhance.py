@@ -24,7 +24,6 @@ from scotopic.cli_options import (
     Json,
     LookOption,
     ModelOption,
-    Paths,
     Ratio,
     Results,
     Resume,
@@ -35,6 +34,7 @@ from scotopic.cli_options import (
     TierOption,
     WatchOption,
     Workers,
+    check_here,
 )
 from scotopic.cli_report import Device, DeviceName, Overwrite, told
 from scotopic.errors import SettingsError
@@ -117,7 +117,7 @@ def enhance_command(
 
 
 def develop_command(
-    paths: Paths,
+    paths: Sources,
     output: Results = None,
     ratio: Ratio = None,
     ev: Ev = None,
@@ -138,6 +138,8 @@ def develop_command(
     IMG_1.ARW becomes IMG_1-traditional.jpg. Give --ratio 1 for no brightening.
     """
     with told():
+        check_here(*paths)
+        check_here(output, otherwise="give another with -o")
         options = RunOptions(workers, resume, journal, as_json=as_json)
         run_files(
             paths,

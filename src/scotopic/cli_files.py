@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from scotopic.cli_options import Engine
+from scotopic.cli_options import Engine, check_here
 from scotopic.cli_report import Screen, errors, line_of, need, progress_of
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
@@ -143,11 +143,7 @@ def _check_places(places: list[Any], options: RunOptions) -> None:
         return
     if options.address is not None:
         raise SettingsError("--address is a Ray cluster's: give --engine ray with it")
-    for place in places:
-        if isinstance(place, str):
-            raise SettingsError(
-                f"{place}: is no folder of this machine; copy the files here first, or use --engine ray"
-            )
+    check_here(*places, otherwise="copy the files here first, or use --engine ray")
 
 
 def _on_cluster(

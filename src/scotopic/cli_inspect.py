@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -16,19 +15,22 @@ from scotopic.cli_options import (
     Json,
     LookOption,
     ModelOption,
-    Paths,
     Ratio,
+    ResultsFolder,
     Sandbox,
+    Source,
+    Sources,
     TierOption,
+    check_here,
 )
-from scotopic.cli_report import Overwrite, print_facts, told
+from scotopic.cli_report import Overwrite, one_line, print_facts, told
 from scotopic.errors import SettingsError, naming
 from scotopic.files import is_there
 from scotopic.folders import ANOTHER_RESULTS, making
 
 
 def info_command(
-    paths: Paths,
+    paths: Sources,
     ratio: Ratio = None,
     ev: Ev = None,
     profile: ProfileOption = None,
@@ -48,6 +50,7 @@ def info_command(
 
     failed = 0
     with told():
+        check_here(*paths)
         check(ratio, ev)
         profiles = chosen(profile)
         files = find_files(paths)
@@ -75,10 +78,8 @@ def info_command(
 
 
 def compare_command(
-    path: Annotated[Path, typer.Argument(help="One RAW file.", show_default=False)],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="A folder. Default: beside the RAW.")
-    ] = None,
+    path: Source,
+    output: ResultsFolder = None,
     ratio: Ratio = None,
     ev: Ev = None,
     tier: TierOption = "fast",
@@ -100,6 +101,8 @@ def compare_command(
     from scotopic.write import check_place, refusal
 
     with told():
+        check_here(path)
+        check_here(output, otherwise="give another with -o")
         balance = parse(wb)
         if look == "linear":
             raise SettingsError(
@@ -127,4 +130,5 @@ def compare_command(
             labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
             compare.write_picture(picture, before, after, labels, overwrite=overwrite)
             compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)
-        typer.echo(f"{picture}\n{page}")
+        for target in (picture, page):
+            typer.echo(one_line(str(target)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +10,7 @@ import typer
 from scotopic.batch import Kind
 from scotopic.develop import ColourSpace, Look
 from scotopic.dng.write import Compression
+from scotopic.errors import SettingsError
 from scotopic.models import Tier
 
 Engine = Literal["local", "ray"]
@@ -18,15 +18,21 @@ Engine = Literal["local", "ray"]
 
 
 def _place(words: str) -> Any:
-    """A path of this machine, or an address elsewhere as it is."""
-    return words if "://" in words else _path(words)
-
-
-def _path(words: str) -> Path:
-    """A path of this machine; whether it can be read is told of each file apart."""
+    """A path of this machine, or an address elsewhere as it is; whether it can be read is told of each file apart."""
+    if "://" in words:
+        return words
     if not words:
         raise typer.BadParameter("a name is empty (an unset variable?): name a file, or . for this folder")
     return Path(words)
+
+
+def check_here(*places: Any, otherwise: str = "copy the files here first") -> None:
+    """Raise SettingsError for addresses among what are to be paths of this machine; `otherwise` is what to do."""
+    for place in places:
+        if isinstance(place, str) and place.casefold().startswith("file://"):
+            raise SettingsError(f"{place}: give the plain path, without file://")
+        if isinstance(place, str):
+            raise SettingsError(f"{place}: is no file or folder of this machine; {otherwise}")
 
 
 def _target(words: str) -> Any:
@@ -35,14 +41,25 @@ def _target(words: str) -> Any:
     return _place(words)
 
 
-def _many(parser: Callable[[str], Any]) -> Any:
-    return typer.Argument(
-        help="RAW files, or folders to look through.", show_default=False, parser=parser, metavar="PATHS"
-    )
-
-
-Sources = Annotated[list[Any], _many(_place)]
-Paths = Annotated[list[Path], _many(_path)]
+Sources = Annotated[
+    list[Any],
+    typer.Argument(
+        help="RAW files, or folders to look through.", show_default=False, parser=_place, metavar="PATHS"
+    ),
+]
+Source = Annotated[
+    Any, typer.Argument(help="One RAW file.", show_default=False, parser=_place, metavar="PATH")
+]
+ResultsFolder = Annotated[
+    Any,
+    typer.Option(
+        "-o",
+        "--output",
+        help="A folder. Default: beside the RAW.",
+        parser=_target,
+        metavar="PATH",
+    ),
+]
 Results = Annotated[
     Any,
     typer.Option(

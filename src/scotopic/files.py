@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import unicodedata
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +27,16 @@ def is_of_photos(*names: str) -> bool:
     return not any(name.startswith(".") or name in NOT_PHOTOS for name in names)
 
 
+def alike(path: str) -> str:
+    """A path as the strictest file systems know it: neither case nor the way an accent is written counts."""
+    return composed(path.casefold())
+
+
+def composed(path: str) -> str:
+    """A path whose accents are written the one way; some file systems change that."""
+    return unicodedata.normalize("NFC", path)
+
+
 def is_there(path: Path | str) -> bool:
     """Whether something has this name. Unlike `Path.exists`, a place that cannot be looked at (a network disk that has
     gone) and a name that no file can have are no error here."""
@@ -35,6 +46,19 @@ def is_there(path: Path | str) -> bool:
 def is_folder(path: Path | str) -> bool:
     """The same for a folder, unlike `Path.is_dir`."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+Identity = tuple[int, int]
+"""Which folder it is: another disk in its place has another number."""
+
+
+def identity_of(folder: Path) -> Identity | None:
+    """Which one has this name; None where there is none."""
+    try:
+        found = folder.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def why_impossible(path: Path) -> str:

@@ -39,6 +39,7 @@ from scotopic.exiftags import (
     with_iso,
     writes,
 )
+from scotopic.sidecars import words_beside
 from scotopic.version import SOFTWARE as TOOL
 from scotopic.xmp import ENHANCED_MARK, XMP, Words
 
@@ -234,7 +235,7 @@ def read_exif(path: Path, *, with_broken: bool = False) -> Exif:
     except OSError:
         packet = b""
     words, enhanced = xmp.parse(packet)
-    words = xmp.sidecar(path).over(words)
+    words = words_beside(path).over(words)
     found = found if with_broken else found.sound()
     return replace(found, main=_following(found.main, words), words=words, enhanced=enhanced)
 

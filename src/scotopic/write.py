@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable
@@ -173,7 +174,7 @@ def place(
     _check_name(path)
     if is_there(path) and not may_replace(path, overwrite, replaces):
         raise refusal(path)
-    temporary = path.parent / part_names(os.getpid()).replace("*", secrets.token_hex(8))
+    temporary = path.parent / PARTS.replace("*", f"{os.getpid()}-{secrets.token_hex(8)}")
     try:
         # The system takes off what umask or folder say, as of every new file: asking for the umask would set it.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -203,9 +204,14 @@ PARTS = ".scotopic-*.part"
 """A pattern of the names under which any process writes."""
 
 
-def part_names(process: int) -> str:
-    """A pattern of the names under which a process writes: where it was killed, others can tidy up."""
-    return f".scotopic-{process}-*.part"
+def process_of(part: str) -> int | None:
+    """The process that writes, or wrote, under such a name: where it was killed, others can tidy up.
+
+    >>> process_of(".scotopic-4711-0123456789abcdef.part")
+    4711
+    """
+    found = re.fullmatch(r"\.scotopic-([0-9]+)-[0-9a-f]+\.part", part)
+    return int(found[1]) if found else None
 
 
 def place_bytes(path: Path, content: bytes, *, overwrite: bool, replaces: State | None = None) -> None:

@@ -271,24 +271,6 @@ def packet_of(path: Path) -> bytes:
             return bytes(content[start : stop + len(_PACKET_CLOSES)]) if stop >= 0 else b""
 
 
-def sidecar(path: Path) -> Words:
-    """The words in the files that editors put beside `path`: IMG_1.ARW.xmp before IMG_1.xmp."""
-    words = Words()
-    for name in sidecar_names(path):
-        try:
-            with opened(path.with_name(name)) as file:
-                packet = file.read(LARGEST_PACKET + 1)
-        except (OSError, ValueError):
-            continue
-        words = words.over(parse(packet)[0])
-    return words
-
-
-def sidecar_names(path: Path) -> tuple[str, ...]:
-    """How the files that editors put beside `path` may be called, the more telling first."""
-    return (f"{path.name}.xmp", f"{path.name}.XMP", f"{path.stem}.xmp", f"{path.stem}.XMP")
-
-
 def _simple(description: ElementTree.Element, wanted: Property) -> str:
     """A simple property, written as an attribute or as an element."""
     name = _named(wanted)

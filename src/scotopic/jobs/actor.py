@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from scotopic.files import State, opened, state_of
 from scotopic.jobs import storage
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice
+from scotopic.scratch import sweep
 from scotopic.version import __version__
 
 SEEN_S = 5.0
@@ -118,6 +120,9 @@ class Actor:
         os.environ["OMP_NUM_THREADS"] = str(cores)
         self._settings, self._choice, self._terms, self._turn = settings, choice, terms, Lock()
         self._models = choice.models() if choice is not None else None
+        # Where there is no folder for temporary files, each file that needs one will say so.
+        with contextlib.suppress(OSError):
+            sweep(Path(tempfile.gettempdir()), storage.COPIES)
 
     def ready(self) -> Greeting:
         """Who it is, and whether it can take part."""

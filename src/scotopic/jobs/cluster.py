@@ -316,7 +316,7 @@ class Cluster:
         if hand.process is not None and all(
             h.process != hand.process for h in self._hands if h is not hand
         ):
-            remove_parts(hand.process, {target.parent for target in targets if target is not None})
+            remove_parts({hand.process}, {target.parent for target in targets if target is not None})
 
     def __enter__(self) -> Self:
         return self

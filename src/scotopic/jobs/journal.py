@@ -3,8 +3,9 @@ go on, and whose a result is stays known.
 
 A file of JSON lines, to which each run adds. The first of a run says with what settings it works; then comes a line
 when a file is begun ("started") and one when it has ended ("done", "skipped", "failed"); the last is "finished". Each
-line is on the disk before the run goes on: what a line says has happened. A line that a power cut tore is passed by.
-While a run works its journal is locked, which keeps a second run from the same results.
+line is on the disk before the run goes on: what a line says has happened. A line that a power cut or a full disk tore
+is taken away again. While a run works its journal is locked, which keeps a second run from the same results. Where
+file systems know no locks a second may write into it all the same: lines are then only added, never taken away.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, BinaryIO, Self
 
 from scotopic.batch import Settings
 from scotopic.errors import SettingsError, WriteError
+from scotopic.files import is_there, kind_of
 from scotopic.locks import TRIES, is_still, locked
 from scotopic.models import Card
 from scotopic.version import __version__
@@ -68,7 +70,8 @@ class Journal:
     With `resume`, `ended` has by result the last line of what runs with the same settings ended, `begun` that of what
     an interrupted one had only begun; both are empty for a new run. Raises WriteError where the journal cannot be
     written (`otherwise` says what to do then) or another run holds it, SettingsError where only runs with other
-    settings were interrupted. A run that an error ends before it has noted anything leaves no trace.
+    settings were interrupted. A run that an error ends before it has noted anything leaves no trace, nor does one whose
+    journal cannot be begun.
     """
 
     def __init__(
@@ -82,26 +85,36 @@ class Journal:
         self.path = path
         self.ended: dict[str, dict[str, Any]] = {}
         self.begun: dict[str, dict[str, Any]] = {}
+        self.left: list[dict[str, Any]] = []
+        """What runs before had begun when they were killed, whatever their settings, where no other can be at it."""
         self.interrupted = False
         """Whether the last run with these settings did not come to its end."""
-        self._file = self._taken(otherwise)
+        self._file, self._held = self._taken(otherwise)
         self._is_empty = True
         """Whether this run has noted nothing yet."""
+        self._length = self._size = os.fstat(self._file.fileno()).st_size
+        """What was there before, and what is there now unless another has written, too."""
         try:
-            self._begin(settings, resume)
+            self._begin(settings, resume, otherwise)
         except BaseException:
+            with contextlib.suppress(OSError):
+                self.forget()
             self._file.close()
             raise
 
-    def _taken(self, otherwise: str) -> BinaryIO:
-        """The journal, open and locked; anew where a run that left nothing took it away meanwhile.
+    def _taken(self, otherwise: str) -> tuple[BinaryIO, bool]:
+        """The journal, open, and whether it is locked; anew where a run that left nothing took it away meanwhile.
 
         File systems that know no locks give none; results are never overwritten unasked there either, only work may
         be done twice.
         """
         for attempt in range(1, TRIES + 1):
             try:
-                file = self.path.open("a+b")
+                # A pipe would be waited for, a device keeps nothing.
+                if is_there(self.path) and (found := kind_of(self.path)) != "a file":
+                    raise WriteError(f"{self.path}: is {found}, and a journal is a file; {otherwise}")
+                # What is written and refused stays in no buffer, to be tried again as the file is closed.
+                file = self.path.open("a+b", buffering=0)
             except OSError as error:
                 raise WriteError(
                     f"{self.path}: the journal cannot be written ({error.strerror}); {otherwise}"
@@ -117,28 +130,35 @@ class Journal:
             if not held or attempt == TRIES or is_still(file.fileno(), self.path):
                 break
             file.close()
-        return file
+        return file, held
 
-    def _begin(self, settings: dict[str, str], resume: bool) -> None:
-        entries, torn = read_entries(self._file)
-        self._length = self._file.tell()
-        """Of what was there before."""
+    def _begin(self, settings: dict[str, str], resume: bool, otherwise: str) -> None:
+        entries, rest = read_entries(self._file)
+        self._length = self._size = self._file.tell()
         self._read(entries, settings, resume)
-        if torn:
-            self._file.write(b"\n")
+        if rest and _entry(rest) is None and self._cut(self._length - len(rest)):
+            self._length, rest = self._size, b""
         began = datetime.now(UTC).isoformat(timespec="seconds")
-        self._write({"scotopic": __version__, "journal": FORMAT, "began": began, "settings": settings})
+        head = {"scotopic": __version__, "journal": FORMAT, "began": began, "settings": settings}
+        self._write(head, f"make room, or {otherwise}", before=b"\n" if rest else b"")
 
     def _read(self, entries: list[dict[str, Any]], settings: dict[str, str], resume: bool) -> None:
         """What runs before have done."""
         own, alike = False, False
         header: dict[str, Any] = {}
+        in_hand: dict[str, dict[str, Any]] = {}
+        """Of one run, by result."""
         unfinished: list[dict[str, Any]] = []
         """Of runs with other settings, how they began; `alike` says whether there was one with the same."""
         others: set[str] = set()
         """Results that a run with other settings had begun, and not ended."""
         for entry in entries:
+            in_hand.pop(entry.get("output", ""), None)
+            if entry.get("status") == "started":
+                in_hand[entry.get("output", "")] = entry
             if "journal" in entry:
+                self.left += in_hand.values()
+                in_hand = {}
                 header = entry
                 own = entry["journal"] in KNOWN_FORMATS and entry.get("settings") == settings
                 if own:
@@ -162,6 +182,7 @@ class Journal:
                     self._drop(output)
         for output in others:
             self._drop(output)
+        self.left = [*self.left, *in_hand.values()] if self._held else []
         if not resume:
             self.begun, self.ended = {}, {}
         if resume and unfinished and not alike:
@@ -201,40 +222,59 @@ class Journal:
 
     def note(self, status: str, file: str, output: str, **facts: Any) -> None:
         """Write what happened to a file. Raises WriteError where the disk refuses."""
-        self._is_empty = False
         self._write({"status": status, "file": file, "output": output, **facts})
+        self._is_empty = False
 
     def end(self, done: int) -> None:
         """The run came to its end, and so many results are there. Of none no line stays."""
-        if done:
+        if done or not self.forget():
             self.finish()
-        else:
-            self.forget()
 
     def finish(self) -> None:
         """Say that the run came to its end."""
-        self._is_empty = False
         self._write({"status": "finished"})
+        self._is_empty = False
 
-    def forget(self) -> None:
-        """Leave no trace of a run that left nothing."""
+    def forget(self) -> bool:
+        """Leave no trace of a run that left nothing, and say whether none is left."""
         # Not twice: another run may begin at the same place.
         self._is_empty = False
+        if not self._cut(self._length):
+            return False
         if not self._length:
             self.path.unlink(missing_ok=True)
-            return
-        self._file.truncate(self._length)
+        return True
 
-    def _write(self, *entries: dict[str, Any]) -> None:
+    def _cut(self, length: int) -> bool:
+        """Take away what lies behind that, and say whether it is gone. Not where another run may have written it: one
+        that waits for no lock, or whose lines are there."""
+        if not self._held or os.fstat(self._file.fileno()).st_size != self._size:
+            return False
+        if length < self._size:
+            self._file.truncate(length)
+            self._size = length
+        return True
+
+    def _write(
+        self,
+        entry: dict[str, Any],
+        otherwise: str = "what is finished is kept: make room, then go on with --resume",
+        before: bytes = b"",
+    ) -> None:
+        """Add a line, behind what is to come `before` it; nothing of one that cannot be written whole."""
+        begun_at = self._size
+        left = memoryview(before + json.dumps(self._relative(entry)).encode("ascii") + b"\n")
         try:
-            lines = (json.dumps(self._relative(entry)).encode("ascii") + b"\n" for entry in entries)
-            self._file.write(b"".join(lines))
-            self._file.flush()
+            while left:
+                written = self._file.write(left)
+                self._size += written
+                left = left[written:]
             os.fsync(self._file.fileno())
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self._cut(begun_at)
             raise WriteError(
-                f"{self.path}: the journal cannot be written ({error.strerror}); what is finished is kept: make "
-                "room, then go on with --resume"
+                f"{self.path}: the journal cannot be written ({error.strerror}); {otherwise}"
             ) from error
 
     def _relative(self, entry: dict[str, Any]) -> dict[str, Any]:
@@ -255,13 +295,12 @@ class Journal:
             if error is not None and self._is_empty:
                 # No cluster, no memory for a process: nothing was begun that one could go on with.
                 self.forget()
-        # A full disk has been told of when the line was written.
         with contextlib.suppress(OSError):
             self._file.close()
 
 
-def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bool]:
-    """The lines of an open journal that are whole, their paths too, and whether the last is not.
+def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bytes]:
+    """The lines of an open journal that are whole, their paths too, and the last as it is where nothing ends it.
 
     Raises WriteError for no journal.
     """
@@ -275,13 +314,20 @@ def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bool]:
     entries = []
     folder = _folder_of(Path(file.name))
     for line in content.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and all(isinstance(entry.get(name, ""), str) for name in _PLACES):
+        entry = _entry(line)
+        if entry is not None:
             entries.append(entry | {name: _whole(entry[name], folder) for name in _PLACES if name in entry})
-    return entries, bool(content) and not content.endswith(b"\n")
+    return entries, content[content.rfind(b"\n") + 1 :]
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None for one that is not whole."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    sound = isinstance(entry, dict) and all(isinstance(entry.get(name, ""), str) for name in _PLACES)
+    return entry if sound else None
 
 
 def _whole(place: str, folder: str) -> str:

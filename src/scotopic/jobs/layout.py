@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import is_folder, is_of_photos, is_there
+from scotopic.files import alike, is_folder, is_of_photos, is_there
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.past import Line, Past, Photo, absolute, alike, is_elsewhere
+from scotopic.jobs.past import Line, Past, Photo, absolute, is_elsewhere
 from scotopic.metadata import is_enhanced
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from scotopic.errors import WriteError
-from scotopic.files import State, is_there, state_of
+from scotopic.files import State, alike, is_there, opened, state_of
 from scotopic.jobs.journal import read_entries
 from scotopic.metadata import Exif, read_tags
 
@@ -80,7 +79,7 @@ class Past:
     def read(cls, journal: Path) -> Past:
         """By a journal; nothing where there is none that can be read. Each line learns its run's settings."""
         try:
-            with journal.open("rb") as file:
+            with opened(journal) as file:
                 entries, _ = read_entries(file)
         except (OSError, WriteError):
             return cls()
@@ -201,8 +200,3 @@ def is_elsewhere(place: str) -> bool:
 def absolute(path: Path) -> str:
     """As journals know a path."""
     return os.path.abspath(path)  # noqa: PTH100 - `resolve` would follow links
-
-
-def alike(path: str) -> str:
-    """A path as the strictest file systems know it: neither case nor the way an accent is written counts."""
-    return unicodedata.normalize("NFC", path.casefold())

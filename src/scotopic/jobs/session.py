@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -11,12 +12,12 @@ from typing import Any
 
 from scotopic.batch import Job, Outcome, Settings
 from scotopic.errors import WriteError
-from scotopic.files import State, state_of
+from scotopic.files import State, identity_of, state_of
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Line, is_made, line_of, taken
 from scotopic.jobs.refused import Refused
 from scotopic.jobs.resume import Item, course_of
-from scotopic.jobs.worker import ModelChoice, remove_parts
+from scotopic.jobs.worker import ModelChoice, is_alive, remove_parts
 from scotopic.jobs.workers import Workers
 
 
@@ -37,14 +38,13 @@ class Session:
     ) -> None:
         self._learn = learn
         self._journal, self._settings, self._home = journal, settings, home
-        self._home_is = _identity(home)
+        self._home_is = identity_of(home) if home is not None else None
         self._states: dict[Path, State | None] = {}
         self._refused = Refused()
         self.done = 0
         """Results that are there, of this run or of the interrupted one."""
         if journal is not None:
-            for line in journal.begun.values():
-                remove_parts(int(line.get("process", 0)), {Path(line["output"]).parent})
+            _tidy(journal.left)
 
     def run(
         self,
@@ -64,7 +64,7 @@ class Session:
         def left() -> Iterator[Job | None]:
             for job in jobs:
                 if job is None or job.replaces is not None:
-                    yield job and replace(job, home=self._home)
+                    yield job and replace(job, home=self._home, home_is=self._home_is)
                     continue
                 state = state_of(job.target)
                 size = state[0] if state is not None else None
@@ -74,7 +74,8 @@ class Session:
                         Outcome(job, course.status, 0.0, course.facts, course.error, course.fault)
                     )
                 else:
-                    yield replace(job, home=self._home, replaces=state if course.anew else None)
+                    replaces = state if course.anew else None
+                    yield replace(job, home=self._home, home_is=self._home_is, replaces=replaces)
 
         waiting = left()
         first = list(islice(waiting, 1))
@@ -104,13 +105,14 @@ class Session:
             self._journal.end(self.done)
 
     def _begin(self, job: Job, process: int) -> None:
-        if self._home is not None and _identity(self._home) != self._home_is:
+        if self._home is not None and identity_of(self._home) != self._home_is:
             raise WriteError(
                 f"{self._home}: has vanished while scotopic was at work (a disk pulled out?); bring it back, then "
                 "go on with --resume"
             )
         self._states[job.source] = state_of(job.source)
-        self._note(self._line("started", job, process=process, was_there=is_made(job.target)))
+        facts = {"process": process, "host": platform.node(), "was_there": is_made(job.target)}
+        self._note(self._line("started", job, **facts))
 
     def _noted(self, outcome: Outcome) -> Outcome:
         self.done += outcome.status in ("done", "skipped")
@@ -137,10 +139,12 @@ class Session:
             self._journal.note(**line)
 
 
-def _identity(folder: Path | None) -> tuple[int, int] | None:
-    """Which folder it is: another disk in its place has another number."""
-    try:
-        found = folder.stat() if folder is not None else None
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if found is not None else None
+def _tidy(left: list[Line]) -> None:
+    """Remove what processes of this machine were writing when a run was killed, where they are no more."""
+    here = [
+        line
+        for line in left
+        if line.get("host") == platform.node() and isinstance(line.get("process"), int)
+    ]
+    gone = {line["process"] for line in here if not is_alive(line["process"])}
+    remove_parts(gone, {Path(line["output"]).parent for line in here if "output" in line})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
-from collections.abc import Container, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,11 +18,15 @@ from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.layout import Names, check_apart, find_files, is_one_picture, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
 from scotopic.jobs.resume import Item
+from scotopic.scratch import scratch
+from scotopic.sidecars import Beside
 from scotopic.write import OR_SKIP, refusal
-from scotopic.xmp import sidecar_names
 
 CHUNK_BYTES = 1 << 20
 """What of a file is in memory while it is copied."""
+
+COPIES = "scotopic-copies-"
+"""How the folders begin in which a machine has what lies elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _near(paths: list[Path], enhanced: bool) -> list[_Found]:
 def _far(sources: list[str], enhanced: bool) -> list[_Found]:
     """Those elsewhere, each once. Raises ReadError."""
     found: dict[str, _Found] = {}
-    beside: dict[str, set[str]] = {}
+    listed: dict[str, Beside] = {}
     """By folder what lies in it, for files that are named one by one: one look for all of them."""
     for source in sources:
         files, where = _system(source)
@@ -136,33 +139,36 @@ def _far(sources: list[str], enhanced: bool) -> list[_Found]:
                 infos = files.find(where, detail=True) if folder else {where: files.info(where)}
             except FileNotFoundError as error:
                 raise ReadError(f"{source}: there is no such file or folder") from error
+        beside = _in_folders(infos) if folder else listed
         for path, info in sorted(infos.items()):
             below = PurePosixPath(path).relative_to(where) if folder else PurePosixPath(path).name
             if folder and not _is_wanted(path, PurePosixPath(below), enhanced):
                 continue
-            sidecars = _sidecars(path, infos if folder else _listed(files, path, beside))
+            place, _, name = path.rpartition("/")
+            if place not in beside:
+                beside[place] = _listed(files, place)
             photo = Photo(files.unstrip_protocol(path), None, _state(info))
-            beside_it = tuple(map(files.unstrip_protocol, sidecars))
+            beside_it = tuple(files.unstrip_protocol(f"{place}/{each}") for each in beside[place].of(name))
             one = _Found(photo, Path(below).parent, not folder, beside_it)
             found.setdefault(photo.file, one)
     return list(found.values())
 
 
-def _sidecars(path: str, there: Container[str]) -> list[str]:
-    """Those of a source's sidecars that are there."""
-    folder = path.rpartition("/")[0]
-    places = (f"{folder}/{name}" for name in sidecar_names(Path(path)))
-    return [place for place in places if place in there]
+def _in_folders(paths: Iterable[str]) -> dict[str, Beside]:
+    """What lies beside what, by folder."""
+    names: dict[str, list[str]] = {}
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        names.setdefault(folder, []).append(name)
+    return {folder: Beside(each) for folder, each in names.items()}
 
 
-def _listed(files: Any, path: str, known: dict[str, set[str]]) -> set[str]:
-    """What lies in a file's folder; nothing where that may not be listed."""
-    folder = path.rpartition("/")[0]
-    if folder not in known:
-        known[folder] = set()
-        with contextlib.suppress(OSError, NotImplementedError):
-            known[folder].update(files.ls(folder, detail=False))
-    return known[folder]
+def _listed(files: Any, folder: str) -> Beside:
+    """What lies in a folder; nothing where that may not be listed."""
+    try:
+        return Beside(path.rpartition("/")[2] for path in files.ls(folder, detail=False))
+    except (OSError, NotImplementedError):
+        return Beside(())
 
 
 def check_places(places: list[str]) -> None:
@@ -323,15 +329,15 @@ def at_hand(job: RemoteJob) -> Iterator[tuple[Path, Path]]:
     if source is not None and target is not None:
         yield source, target
         return
-    with tempfile.TemporaryDirectory(prefix="scotopic-") as scratch:
+    with scratch(COPIES) as folder:
         if source is None:
-            source = Path(scratch) / job.name
+            source = folder / job.name
             _fetch(job.source, source)
             for sidecar in job.sidecars:
                 # As on a disk: the photo is worth more than what was written about it.
                 with contextlib.suppress(ReadError):
                     _fetch(sidecar, source.with_name(sidecar.rpartition("/")[2]))
-        yield source, target or Path(scratch) / "result" / PurePosixPath(job.target).name
+        yield source, target or folder / "result" / PurePosixPath(job.target).name
 
 
 def _fetch(address: str, place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,13 +10,16 @@ from pathlib import Path
 
 from scotopic.batch import Job, Outcome
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import State, is_folder, kind_of, state_of
+from scotopic.files import State, is_folder, kind_of, stat_of, state_of
 from scotopic.jobs.layout import Names, find_files, is_result
 from scotopic.jobs.past import Line, is_at, is_made
 
 SETTLED_S = 2.0
 """A file that has not changed for so long is taken as whole. Where a copy pauses for longer, it is read cut short or
 half empty, and once more when it has changed."""
+
+EMPTY_S = 60.0
+"""The same for a file of 0 bytes and a link to nowhere: a copy may be about to begin. Then it is told."""
 
 LOOK_S = 0.5
 """Between two looks at the folders, at least."""
@@ -83,7 +87,7 @@ class Watch:
             self._done.add(source)
             return True
         self._failed.add(source)
-        return state_of(source) == self._given.get(source)
+        return _state_at(source) == self._given.get(source)
 
     def _look(self) -> None:
         try:
@@ -93,13 +97,13 @@ class Watch:
             return
         now = time.monotonic()
         for source, base, _ in found:
-            state = state_of(source)
+            state = _state_at(source)
             if state is None or self._is_settled_with(source, state):
                 continue
             seen, since = self._seen.get(source, (None, now))
             if seen != state:
                 self._seen[source] = (state, now)
-            elif now - since >= SETTLED_S and (state[0] > 0 or not _is_file(source)):
+            elif now - since >= (EMPTY_S if _is_empty(source) else SETTLED_S):
                 self._take(source, base, state)
 
     def _there(self) -> list[Path]:
@@ -140,7 +144,7 @@ class Watch:
         if not is_made(job.target):
             return job
         line = self._names.known_of(job.target)
-        if line is None or not is_at(line["file"], job.source):
+        if line is None or not is_at(line["file"], job.source) or _is_empty(job.source):
             return None
         if (line.get("size"), line.get("mtime_ns")) == state[:2]:
             return None
@@ -157,9 +161,19 @@ class Watch:
         return replace(job, replaces=result)
 
 
-def _is_file(path: Path) -> bool:
-    """Whether it is one, or was until just now."""
+def _state_at(source: Path) -> State | None:
+    """What changes when a file does, or when there comes to be one where a link leads."""
+    state = state_of(source)
+    if state is None:
+        with contextlib.suppress(OSError):
+            link = source.lstat()
+            return link.st_size, link.st_mtime_ns, link.st_ino
+    return state
+
+
+def _is_empty(source: Path) -> bool:
+    """Whether nothing is in a file, or nothing where a link leads; pipes and their like are what they are."""
     try:
-        return kind_of(path) == "a file"
+        return stat_of(source).st_size == 0 and kind_of(source) == "a file"
     except OSError:
         return True

@@ -24,7 +24,7 @@ from typing import IO, Any, get_args
 from scotopic.batch import Job, Outcome, Settings, Status, treated
 from scotopic.models import Tier, is_packaged
 from scotopic.run import Models
-from scotopic.write import part_names
+from scotopic.write import PARTS, process_of
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class _Desk:
                 self._folders.add(ticket.job.target.parent)
                 threads.submit(self._work, ticket)
         finally:
-            remove_parts(os.getpid(), self._folders)
+            remove_parts({os.getpid()}, self._folders)
 
     def _work(self, ticket: Ticket) -> None:
         def tell(share: float) -> None:
@@ -168,12 +168,30 @@ class _Desk:
             self._answers.flush()
 
 
-def remove_parts(process: int, folders: set[Path]) -> None:
-    """Remove what a process that is no more was writing when it ended."""
-    for folder in folders:
+def remove_parts(processes: set[int], folders: set[Path]) -> None:
+    """Remove what processes that are no more were writing when they ended."""
+    for folder in folders if processes else ():
         with contextlib.suppress(OSError):
-            for part in folder.glob(part_names(process)):
-                part.unlink(missing_ok=True)
+            for part in folder.glob(PARTS):
+                if process_of(part.name) in processes:
+                    part.unlink(missing_ok=True)
+
+
+def is_alive(process: int) -> bool:
+    """Whether another process of this machine has that number, be it one that was given it later.
+
+    Windows is not asked: there nobody removes what a process has open.
+    """
+    if sys.platform == "win32" or process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        # Another user's; or no number of a process.
+        return True
+    return True
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ class _Process:
         except subprocess.TimeoutExpired:
             self.popen.kill()
             status = self.popen.wait()
-        remove_parts(self.popen.pid, {one.job.target.parent for one in self.in_hand.values()})
+        remove_parts({self.popen.pid}, {one.job.target.parent for one in self.in_hand.values()})
         return status
 
 

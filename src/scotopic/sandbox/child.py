@@ -17,7 +17,7 @@ from scotopic.read import libraw_develop, read
 from scotopic.sandbox import wire
 from scotopic.sandbox.kernel import confine, libraries
 from scotopic.sandbox.limits import Limits, bind
-from scotopic.xmp import sidecar_names
+from scotopic.sidecars import sidecars
 
 READY = b"R"
 """Sent first: from here on the file is to blame."""
@@ -31,7 +31,7 @@ def main() -> None:
     task: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     path = Path(os.fsdecode(bytes.fromhex(task["path"])))
     bind(Limits(**task["limits"]), task["parent"])
-    confine([*libraries(), path, *(path.with_name(name) for name in sidecar_names(path))])
+    confine([*libraries(), path, *sidecars(path)])
     _send(answers.fileno(), READY)
     data: Any = None
     try:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from scotopic.errors import WriteError
-from scotopic.locks import is_still, locked
+from scotopic.locks import is_still
+from scotopic.scratch import is_ours, lock_folder, sweep
 
 _PREFIX = "scotopic-serve-"
 
@@ -46,7 +45,7 @@ class Workplace:
             os.close(self._lock)
             self._lock = None
         if self._lock is None:
-            self._lock = _locked(self.folder)
+            self._lock = lock_folder(self.folder)
 
     def leave(self) -> None:
         """Remove it with all that is in it."""
@@ -65,7 +64,7 @@ def workplace(above: Path | None = None) -> Iterator[Workplace]:
     """
     if above is None:
         above = _of_the_system()
-    _sweep(above)
+    sweep(above, _PREFIX)
     try:
         place = Workplace(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=above)))
         place.hold()
@@ -109,37 +108,5 @@ def private(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700)
     except FileExistsError:
-        if not _is_ours(folder):
+        if not is_ours(folder):
             raise
-
-
-def _is_ours(folder: Path) -> bool:
-    state = folder.lstat()
-    return stat.S_ISDIR(state.st_mode) and (not hasattr(os, "getuid") or state.st_uid == os.getuid())
-
-
-def _sweep(above: Path) -> None:
-    """Remove what servers of this user left that live no more."""
-    for folder in above.glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if not _is_ours(folder):
-                continue
-            lock = _locked(folder)
-            if lock is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(lock)
-
-
-def _locked(folder: Path) -> int | None:
-    """The folder opened and locked, which ends with this process; None where another holds it, or nobody can.
-
-    Where nobody can, nothing tells the living from the dead: they are left alone. Windows opens no folders.
-    """
-    if sys.platform == "win32":
-        return None
-    opened = os.open(folder, os.O_RDONLY)
-    with contextlib.suppress(BlockingIOError):
-        if locked(opened) and is_still(opened, folder):
-            return opened
-    os.close(opened)
-    return None
