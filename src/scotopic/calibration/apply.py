@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +196,17 @@ def corrected(profile: CameraProfile, mosaic: Mosaic) -> Mosaic:
     if fits:
         replace_pixels(data, pattern.hot, profile.cfa)
     return mosaic.with_changes(data=data)
+
+
+@cache
+def identity(profile: CameraProfile) -> str:
+    """Which profile this is: camera, serial number, and the beginning of a hash of all that counts in it."""
+    told = [profile.make, profile.model, profile.serial, profile.cfa, profile.black_dn, profile.white_dn]
+    told += [profile.height, profile.width, [asdict(setting) for setting in profile.settings]]
+    digest = sha256(json.dumps(told).encode())
+    for name, array in profile.arrays().items():
+        digest.update(f"{name} {array.shape}".encode() + array.tobytes())
+    return f"{profile.name}{profile.serial and f' {profile.serial}'} ({digest.hexdigest()[:12]})"
 
 
 def taken_out(profile: CameraProfile, mosaic: Mosaic) -> list[str]:

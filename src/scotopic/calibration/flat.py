@@ -227,7 +227,9 @@ def _ground(dark: Setting) -> float:
 def beyond_belief(gain: float, dark: Setting | None, file: Mosaic, iso: float) -> str:
     """Why no camera has this gain (DN per electron) at this ISO, of which `dark` is; empty for one that may be."""
     if not gain > 0:
-        return "they are no noisier than dark frames" if dark else "their noise does not grow with their light"
+        return (
+            "they are no noisier than dark frames" if dark else "their noise does not grow with their light"
+        )
     span = file.white - float(np.mean(file.black))
     most, told = SHOT_MAX_PER_ISO * iso, f"they tell {gain:.3g} DN per electron"
     if file.white > DEEP_WHITE_DN and gain / span > most:

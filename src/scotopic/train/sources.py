@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from scotopic.calibration.apply import Profiles
 from scotopic.errors import DatasetError
 from scotopic.files import is_of_photos
 from scotopic.pairs import Camera, Pair, check_folder, find_pairs, find_sid, is_sid, sid_folder
@@ -170,8 +171,10 @@ def open_sources(
     report: Callable[[str], None] = lambda _: None,
     *,
     verify: bool = False,
+    profiles: Profiles | None = None,
+    keep: bool = False,
 ) -> Sources:
-    """Open what `data` holds for a recipe; pairs are decoded into the folder `cache`, `verify` as there.
+    """Open what `data` holds for a recipe; pairs are decoded into the folder `cache`, the rest as there.
 
     Raises DatasetError where the recipe has nothing to learn from, or a file is missing or damaged.
     """
@@ -184,7 +187,9 @@ def open_sources(
         pattern = recipe.packing.pattern
         if not (cache / "index.json").exists():
             check_first(pairs, recipe.crop, pattern)
-        opened = PairCache.open(pairs, cache, truth=recipe.kind, report=report, verify=verify)
+        opened = PairCache.open(
+            pairs, cache, truth=recipe.kind, report=report, verify=verify, profiles=profiles, keep=keep
+        )
         crops = PairCrops(opened, "train", recipe.crop, device, pattern)
         found.append(Real(crops, recipe.batch, recipe.seed))
         scenes += len(crops.scenes)
