@@ -17,7 +17,7 @@ from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
 from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit
-from scotopic.pairs import check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
+from scotopic.pairs import Pair, check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
 from scotopic.pairs_odd import glance, glance_at, glance_truth, odd_frames, odd_times
 from scotopic.read import libraw_truth, read
 from scotopic.sensor import expose, sony_a7s2
@@ -483,7 +483,38 @@ def test_what_a_sensor_adds_of_its_own_to_a_dim_frame_is_no_other_scene(mini, si
         }[own]
         dim = 512 + light * (signal / light.mean()) + rng.normal(0, 5, light.shape) + added
         short = long.with_changes(data=np.clip(dim.round(), 0, 16383).astype(np.uint16))
-        assert odd_frames(pair, glance_at(short), glance_at(long)) == []
+        true = replace(pair, short=Path("a.dng"), long=Path("b.dng"), ratio=light.mean() / signal)
+        assert odd_frames(true, glance_at(short), glance_at(long)) == []
+
+
+@pytest.mark.parametrize("ratio", [30, 300])
+def test_a_ratio_that_is_not_what_the_frames_show_is_told(photo, rng, ratio):
+    short = glance_at(expose(photo, sony_a7s2(1600), ratio, rng))
+    taken = expose(photo, sony_a7s2(100), 1, rng)
+    # A lamp that is on in the long frame alone.
+    data = taken.data.copy()
+    data[20:32, 20:32] = taken.saturation
+    long = glance_at(taken.with_changes(data=data))
+    for told in (ratio * 3, ratio / 3, ratio * 1.2, ratio / 1.2, ratio):
+        notes = odd_frames(Pair(Path("a.dng"), Path("b.dng"), told, "s", "test"), short, long)
+        if 1 / 1.5 < told / ratio < 1.5:
+            assert notes == []
+        else:
+            (words,) = notes
+            assert float(words.split(" is x")[1].split()[0]) == pytest.approx(ratio, rel=0.1)
+            assert f"x{told:g} by exposure time" in words
+
+
+def test_the_dataset_s_ratio_is_cut_at_300_and_no_pair_is_odd_for_it(photo, rng):
+    short, long = (glance_at(expose(photo, sony_a7s2(800), times, rng)) for times in (750, 1))
+    names = (Path("10003_00_0.04s.ARW"), Path("10003_00_30s.ARW"))
+    assert odd_frames(Pair(*names, 300.0, "10003", "test"), short, long) == []
+
+
+def test_nothing_is_said_of_the_light_where_the_short_frame_has_lost_half_of_its_noise(photo, rng):
+    sensor = replace(sony_a7s2(3200), black_dn=(0.0,) * 4)
+    short, long = (glance_at(expose(photo, sensor, times, rng)) for times in (300, 1))
+    assert odd_frames(Pair(Path("a.dng"), Path("b.dng"), 100.0, "s", "test"), short, long) == []
 
 
 @pytest.mark.filterwarnings("error")
