@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -91,6 +93,28 @@ def test_gain_and_noise_are_found_within_five_percent(made):
     assert setting.read_std_dn == pytest.approx(true.read_std_dn, rel=0.05)
     assert setting.row_std_dn == pytest.approx(2.0, rel=0.05)
     assert setting.tukey_lambda is None
+
+
+def serial_tag(path: Path, serial: str) -> Path:
+    """The frame with its body's serial number where DNGs have it, in the main directory."""
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        # What says which program wrote the file is of no use here.
+        tag = tiff.pages[0].tags["Software"]
+        tag.overwrite(serial)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<H", content, tag.offset, 50735)
+    path.write_bytes(content)
+    return path
+
+
+def test_two_bodies_are_told_by_the_serial_number_of_dngs(tmp_path):
+    dark = shoot(tmp_path / "one", camera(), np.zeros(SHAPE), 2)
+    dark += shoot(tmp_path / "two", camera(), np.zeros(SHAPE), 2, seed=3)
+    for i, path in enumerate(dark):
+        serial_tag(path, f"SN {i // 2}")
+    with pytest.raises(DatasetError, match=r"2 cameras.*Simulated One SN 0.*SN 1"):
+        calibrate(dark)
+    assert calibrate(dark[:2]).profile.serial == "SN 0"
 
 
 def true_black(sensor: Sensor, size: int) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from scotopic.calibration.packed import arrays_of, text_of
 from scotopic.errors import SettingsError
+from scotopic.exifsource import BODY_SERIAL
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.libraw import is_black_of_margin
 from scotopic.metadata import camera_in_words
@@ -261,7 +262,7 @@ class CameraProfile:
 
 def serial_of(mosaic: Mosaic) -> str:
     """The camera body's serial number as EXIF has it, or ''."""
-    value = mosaic.exif.exif.get(0xA431, "")
+    value = mosaic.exif.exif.get(BODY_SERIAL, "")
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
     return text.strip("\0 ")
 
