@@ -789,6 +789,23 @@ def test_what_the_first_frame_shows_is_told_before_all_are_decoded(torch, pairs,
             open_sources(Data(pairs, []), recipe, tmp_path / "cache", torch.device("cpu"))
 
 
+def test_frames_of_another_sensor_or_too_small_are_named_before_any_is_decoded(
+    torch, pairs, tmp_path, monkeypatch
+):
+    from scotopic.train.recipes import Recipe
+    from scotopic.train.sources import Data, open_sources
+
+    wrong = pair_in(tmp_path, scene="00009", cfa=X_TRANS)
+    small = pair_in(tmp_path, scene="00010", size=(48, 48))
+    monkeypatch.setattr(cache, "_store", lambda *_: pytest.fail("was decoded"))
+    with pytest.raises(DatasetError) as refused:
+        open_sources(Data([*pairs, wrong, small], []), Recipe(crop=64), tmp_path / "c", torch.device("cpu"))
+    for path in (wrong.short, wrong.long):
+        assert f"{path}: of a sensor with another colour pattern" in str(refused.value)
+    assert f"{small.short}: smaller than the crop of 64" in str(refused.value)
+    assert pairs[0].short.name not in str(refused.value)
+
+
 # Clean pictures and daylight RAWs
 
 

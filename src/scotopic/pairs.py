@@ -13,7 +13,7 @@ sidecars and hidden files are passed by.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -210,14 +210,20 @@ def ratio_of(short: Path, long: Path) -> float:
     return ratio
 
 
-def check(files: Iterable[Path]) -> None:
-    """Open every file once and raise DatasetError that names those which are missing or damaged."""
+def check(files: Iterable[Path], fault: Callable[[Mosaic], str] = lambda _: "") -> None:
+    """Open every file once and raise DatasetError that names those which are missing or damaged.
+
+    And those of which `fault` has something to say.
+    """
     bad = []
     for path in sorted(set(files)):
         try:
-            read_mosaic(path)
+            words = fault(read_mosaic(path))
         except (ReadError, OSError) as error:
             bad.append(_of(path, error))
+            continue
+        if words:
+            bad.append(f"{path}: {words}")
     raise_all(bad)
 
 

@@ -113,6 +113,7 @@ class PairCache:
         verify: bool = False,
         profiles: Profiles | None = None,
         keep: bool = False,
+        fault: Callable[[Mosaic], str] = lambda _: "",
     ) -> PairCache:
         """The cache of these pairs in `folder`, filled where it is not yet.
 
@@ -123,7 +124,7 @@ class PairCache:
         `report` is told in words, from this thread, of what is odd about pairs too. Another process that fills the
         same folder is waited for.
 
-        Raises DatasetError that names all files missing or damaged, before anything is decoded, and for
+        Raises DatasetError that names all files missing, damaged or at `fault`, before anything is decoded, and for
         pairs whose frames do not fit over each other; WriteError when the disk refuses.
         """
         if not pairs:
@@ -133,7 +134,7 @@ class PairCache:
         try:
             with making(folder), _held(folder, report):
                 known = profiles or Profiles()
-                index = _filled(folder, list(dict.fromkeys(tasks)), report, verify, known, keep)
+                index = _filled(folder, list(dict.fromkeys(tasks)), report, verify, known, keep, fault)
                 misfits = (_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True))
                 raise_all([words for words in misfits if words], "pairs")
                 compare(folder, pairs, keys, index, report, lambda: _write_index(folder, index))
@@ -193,6 +194,7 @@ def _filled(
     verify: bool,
     profiles: Profiles,
     keep: bool,
+    fault: Callable[[Mosaic], str],
 ) -> dict[str, dict[str, Any]]:
     """The index once all tasks' arrays are there."""
     for stale in folder.glob(PARTS):
@@ -221,7 +223,7 @@ def _filled(
     if not wanted:
         return index
     report(f"checking {len({t.source for t in wanted})} files")
-    check(t.source for t in wanted)
+    check((t.source for t in wanted), fault)
     with ThreadPoolExecutor(WORKERS) as executor:
         running = {executor.submit(_store, task, folder, profiles): task for task in wanted}
         try:

@@ -23,7 +23,7 @@ from scotopic.files import is_of_photos
 from scotopic.pairs import Camera, Pair, check_folder, find_pairs, find_sid, is_sid, sid_folder
 from scotopic.pattern import SensorKind
 from scotopic.train.cache import PairCache
-from scotopic.train.datasets import CleanPhotos, PairCrops, check_first, find_photos, split
+from scotopic.train.datasets import CleanPhotos, PairCrops, check_first, fault, find_photos, split
 from scotopic.train.recipes import Recipe
 from scotopic.train.simulate import Batch, Simulator
 
@@ -188,7 +188,14 @@ def open_sources(
         if not (cache / "index.json").exists():
             check_first(pairs, recipe.crop, pattern)
         opened = PairCache.open(
-            pairs, cache, truth=recipe.kind, report=report, verify=verify, profiles=profiles, keep=keep
+            pairs,
+            cache,
+            truth=recipe.kind,
+            report=report,
+            verify=verify,
+            profiles=profiles,
+            keep=keep,
+            fault=lambda frame: fault(len(frame.cfa), min(frame.data.shape), recipe.crop, pattern),
         )
         crops = PairCrops(opened, "train", recipe.crop, device, pattern)
         found.append(Real(crops, recipe.batch, recipe.seed))
