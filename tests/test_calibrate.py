@@ -412,6 +412,32 @@ def test_exposures_far_from_the_calibrated_are_told(tmp_path):
     assert calibrated(Profiles((quick,)), night(sensor, exposure_s=0.001)).note == ""
 
 
+@pytest.mark.parametrize(
+    ("known_s", "taken_s", "current", "words"),
+    [
+        (30, 15, 4, "so up to 2 DN of dark current too much are taken out"),
+        (0.4, 0.1, 4, "so up to 3 DN of dark current too much are taken out"),
+        (0.1, 0.4, 4, "so up to 12 DN of dark current stay"),
+        (0.4, 0.3, 4, ""),
+        (0.4, 0.1, 0.1, ""),
+    ],
+)
+def test_dark_current_of_another_exposure_is_told_where_it_counts(
+    tmp_path, known_s, taken_s, current, words
+):
+    sensor = replace(camera(), shading_dn=None, black_error_dn=(current,) * 4, read_std_dn=6.0)
+    made = calibrate(shoot(tmp_path, sensor, np.zeros(SHAPE), 4, exposure_s=known_s)).profile
+    scene = np.full((*SHAPE, 3), 0.001)
+    dim, bright = (
+        expose(scene * times, sensor, 1, np.random.default_rng(3), wb=(1, 1, 1), exposure_s=taken_s)
+        for times in (1, 200)
+    )
+    found = calibrated(Profiles((made,)), dim)
+    assert found.profile is made
+    assert (words in found.note) if words else (found.note == "")
+    assert calibrated(Profiles((made,)), bright).note == ""
+
+
 def test_a_camera_that_cuts_off_below_black_keeps_its_counts(tmp_path):
     """Neither black nor shading can be told of it; read noise and hot pixels can."""
     spots = np.zeros(SHAPE, np.float32)
