@@ -95,6 +95,23 @@ def test_gain_and_noise_are_found_within_five_percent(made):
     assert setting.tukey_lambda is None
 
 
+def test_frames_of_another_phase_are_refused_by_their_colour_pattern(tmp_path):
+    dark = shoot(tmp_path / "a", camera(), np.zeros(SHAPE), 2)
+    dark += shoot(tmp_path / "b", camera(), np.zeros(SHAPE), 2, seed=1, cfa=((1, 2), (0, 1)))
+    with pytest.raises(DatasetError, match=r"2 of Simulated One, 240x192, RGGB .*2 of .*, GBRG \(such as"):
+        calibrate(dark)
+
+
+def test_frames_noisier_than_others_of_their_iso_are_told(tmp_path):
+    quiet, loud = (replace(camera(), read_std_dn=std, shading_dn=None) for std in (3.0, 9.0))
+    dark = shoot(tmp_path / "a", quiet, np.zeros(SHAPE), 4)
+    assert not any("noise is from" in note for note in calibrate(dark).profile.notes)
+    dark += shoot(tmp_path / "b", loud, np.zeros(SHAPE), 2, seed=1)
+    (note,) = (note for note in calibrate(dark).profile.notes if "noise is from" in note)
+    assert dark[-1].name in note or dark[-2].name in note
+    assert "another ISO" in note
+
+
 def serial_tag(path: Path, serial: str) -> Path:
     """The frame with its body's serial number where DNGs have it, in the main directory."""
     with tifffile.TiffFile(path, mode="r+b") as tiff:
@@ -525,7 +542,7 @@ def test_flats_without_noise_give_no_gain(frames, tmp_path):
 
 def test_frames_of_two_cameras_or_sizes_are_refused(frames, tmp_path):
     other = shoot(tmp_path, replace(camera(), model="Two"), np.zeros(SHAPE), 2)
-    with pytest.raises(DatasetError, match="2 cameras or sizes"):
+    with pytest.raises(DatasetError, match="2 cameras, sizes or colour patterns"):
         calibrate([*frames[0], *other])
 
 

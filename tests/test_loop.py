@@ -41,7 +41,7 @@ from scotopic.errors import (  # noqa: E402
 )
 from scotopic.locks import locked  # noqa: E402
 from scotopic.miniature import write_miniature  # noqa: E402
-from scotopic.models import find  # noqa: E402
+from scotopic.models import find, sha256  # noqa: E402
 from scotopic.pairs import find_sid  # noqa: E402
 from scotopic.read import read_mosaic  # noqa: E402
 from scotopic.run import Model  # noqa: E402
@@ -692,6 +692,17 @@ def test_what_is_no_start_and_no_model_is_sent_the_right_way(run, tmp_path):
         load_start(str(tmp_path / "nothere"))
     with pytest.raises(UnknownModelError, match="holds neither a run nor a model"):
         recipe_from("scotopic", [], str(tmp_path))
+    import onnx
+
+    folder = tmp_path / "rounded"
+    shutil.copytree(find("bayer-fast").folder, folder)
+    whole = onnx.load(folder / "model.onnx")
+    whole.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["a", "b"], ["c"]))
+    onnx.save(whole, folder / "model.onnx")
+    card = json.loads((folder / "card.json").read_text()) | {"sha256": sha256(folder / "model.onnx")}
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(DatasetError, match="is an int8 model.*and no start: give the folder of the run"):
+        load_start(str(folder))
     with pytest.raises(UnknownModelError, match=f"models export {run} FOLDER"):
         find(run)
 
