@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from scotopic.calibration.profile import CameraProfile, Pattern, Setting
 from scotopic.evaluate.scenes import load_all
-from scotopic.frame import Mosaic
+from scotopic.frame import RGGB, Mosaic
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 
@@ -24,6 +25,28 @@ BAYER_PHASES = (
     ((1, 0), (2, 1)),
     ((1, 2), (0, 1)),
 )
+
+
+def camera_profile(
+    isos=(3200.0,),
+    serial="",
+    shape=(192, 240),
+    exposure_s=0.1,
+    black=1.0,
+    uneven=True,
+    camera=("Simulated", "One"),
+) -> CameraProfile:
+    """As `scotopic calibrate` makes them, of plain figures."""
+    height, width = shape
+    coarse = np.ones((6, 7), np.float32) if uneven else np.zeros((6, 7), np.float32)
+    lines = (np.zeros(height, np.float32), np.zeros(width, np.float32))
+    pattern = Pattern(coarse, *lines, np.array([[3, 4]], np.uint16))
+    settings = tuple(
+        Setting(iso, exposure_s, 10, iso / 800, 0.0, (black,) * 4, 0.0, None, iso / 1000, "flats")
+        for iso in isos
+    )
+    patterns = (pattern,) * len(settings)
+    return CameraProfile(*camera, serial, RGGB, (512.0,) * 4, 16383.0, height, width, settings, patterns)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import BAYER_PHASES
+from conftest import BAYER_PHASES, camera_profile
+from scotopic.calibration.apply import Profiles, alone, identity
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import graph_inputs, plan
@@ -195,6 +196,49 @@ def test_a_crop_is_that_part_of_the_whole(pairs, tmp_path_factory, data):
     assert np.array_equal(truth, whole_truth[top : top + height, left : left + width])
     assert type(mosaic) is type(truth) is np.ndarray
     assert mosaic.base is None
+
+
+def test_short_frames_are_put_right_by_their_camera_s_profile_and_again_where_it_is_another(tmp_path):
+    pair = pair_in(tmp_path)
+    photo = read(pair.short)
+    camera = (photo.make, photo.model)
+    mine = camera_profile((800.0,), shape=(96, 128), black=2.0, camera=camera)
+    known = Profiles((mine, camera_profile()))
+    said: list[str] = []
+
+    def opened(profiles, **how) -> npt.NDArray:
+        said.clear()
+        filled = PairCache.open(
+            [pair], tmp_path / "cache", truth="linear", report=said.append, profiles=profiles, **how
+        )
+        return filled.crop(0, 0, 0, 96, 128)[0]
+
+    bare, with_mine = opened(None), opened(known)
+    made = plan(photo, ratio=1, profiles=known)
+    assert np.array_equal(with_mine, np.rint(np.maximum(made.mosaic_of(photo).data, 0)))
+    assert not np.array_equal(bare, with_mine)
+    assert [words for words in said if "profile" in words] == [
+        f"{pair.short.name}: its camera's profile is another one now, decoded again",
+        f"1 of 1 short frames are put right by your profile of the {identity(mine)}",
+    ]
+    assert identity(mine) in (tmp_path / "cache" / "index.json").read_text()
+    # What is installed of other cameras changes nothing.
+    assert np.array_equal(opened(Profiles((mine,))), with_mine)
+    assert not any("decoded" in words for words in said)
+    assert np.array_equal(opened(None, keep=True), with_mine)
+    assert np.array_equal(opened(None), bare)
+
+
+def test_a_profile_that_was_named_and_serves_no_pair_is_told(tmp_path):
+    said: list[str] = []
+    PairCache.open(
+        [pair_in(tmp_path)],
+        tmp_path / "cache",
+        truth="linear",
+        report=said.append,
+        profiles=alone(camera_profile()),
+    )
+    assert any("profile is of another camera (Simulated One)" in words for words in said)
 
 
 @pytest.mark.parametrize(
@@ -743,6 +787,23 @@ def test_what_the_first_frame_shows_is_told_before_all_are_decoded(torch, pairs,
     ):
         with pytest.raises(DatasetError, match=words):
             open_sources(Data(pairs, []), recipe, tmp_path / "cache", torch.device("cpu"))
+
+
+def test_frames_of_another_sensor_or_too_small_are_named_before_any_is_decoded(
+    torch, pairs, tmp_path, monkeypatch
+):
+    from scotopic.train.recipes import Recipe
+    from scotopic.train.sources import Data, open_sources
+
+    wrong = pair_in(tmp_path, scene="00009", cfa=X_TRANS)
+    small = pair_in(tmp_path, scene="00010", size=(48, 48))
+    monkeypatch.setattr(cache, "_store", lambda *_: pytest.fail("was decoded"))
+    with pytest.raises(DatasetError) as refused:
+        open_sources(Data([*pairs, wrong, small], []), Recipe(crop=64), tmp_path / "c", torch.device("cpu"))
+    for path in (wrong.short, wrong.long):
+        assert f"{path}: of a sensor with another colour pattern" in str(refused.value)
+    assert f"{small.short}: smaller than the crop of 64" in str(refused.value)
+    assert pairs[0].short.name not in str(refused.value)
 
 
 # Clean pictures and daylight RAWs

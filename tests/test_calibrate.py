@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -91,6 +93,45 @@ def test_gain_and_noise_are_found_within_five_percent(made):
     assert setting.read_std_dn == pytest.approx(true.read_std_dn, rel=0.05)
     assert setting.row_std_dn == pytest.approx(2.0, rel=0.05)
     assert setting.tukey_lambda is None
+
+
+def test_frames_of_another_phase_are_refused_by_their_colour_pattern(tmp_path):
+    dark = shoot(tmp_path / "a", camera(), np.zeros(SHAPE), 2)
+    dark += shoot(tmp_path / "b", camera(), np.zeros(SHAPE), 2, seed=1, cfa=((1, 2), (0, 1)))
+    with pytest.raises(DatasetError, match=r"2 of Simulated One, 240x192, RGGB .*2 of .*, GBRG \(such as"):
+        calibrate(dark)
+
+
+def test_frames_noisier_than_others_of_their_iso_are_told(tmp_path):
+    quiet, loud = (replace(camera(), read_std_dn=std, shading_dn=None) for std in (3.0, 9.0))
+    dark = shoot(tmp_path / "a", quiet, np.zeros(SHAPE), 4)
+    assert not any("noise is from" in note for note in calibrate(dark).profile.notes)
+    dark += shoot(tmp_path / "b", loud, np.zeros(SHAPE), 2, seed=1)
+    (note,) = (note for note in calibrate(dark).profile.notes if "noise is from" in note)
+    assert dark[-1].name in note or dark[-2].name in note
+    assert "another ISO" in note
+
+
+def serial_tag(path: Path, serial: str) -> Path:
+    """The frame with its body's serial number where DNGs have it, in the main directory."""
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        # What says which program wrote the file is of no use here.
+        tag = tiff.pages[0].tags["Software"]
+        tag.overwrite(serial)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<H", content, tag.offset, 50735)
+    path.write_bytes(content)
+    return path
+
+
+def test_two_bodies_are_told_by_the_serial_number_of_dngs(tmp_path):
+    dark = shoot(tmp_path / "one", camera(), np.zeros(SHAPE), 2)
+    dark += shoot(tmp_path / "two", camera(), np.zeros(SHAPE), 2, seed=3)
+    for i, path in enumerate(dark):
+        serial_tag(path, f"SN {i // 2}")
+    with pytest.raises(DatasetError, match=r"2 cameras.*Simulated One SN 0.*SN 1"):
+        calibrate(dark)
+    assert calibrate(dark[:2]).profile.serial == "SN 0"
 
 
 def true_black(sensor: Sensor, size: int) -> np.ndarray:
@@ -388,6 +429,32 @@ def test_exposures_far_from_the_calibrated_are_told(tmp_path):
     assert calibrated(Profiles((quick,)), night(sensor, exposure_s=0.001)).note == ""
 
 
+@pytest.mark.parametrize(
+    ("known_s", "taken_s", "current", "words"),
+    [
+        (30, 15, 4, "so up to 2 DN of dark current too much are taken out"),
+        (0.4, 0.1, 4, "so up to 3 DN of dark current too much are taken out"),
+        (0.1, 0.4, 4, "so up to 12 DN of dark current stay"),
+        (0.4, 0.3, 4, ""),
+        (0.4, 0.1, 0.1, ""),
+    ],
+)
+def test_dark_current_of_another_exposure_is_told_where_it_counts(
+    tmp_path, known_s, taken_s, current, words
+):
+    sensor = replace(camera(), shading_dn=None, black_error_dn=(current,) * 4, read_std_dn=6.0)
+    made = calibrate(shoot(tmp_path, sensor, np.zeros(SHAPE), 4, exposure_s=known_s)).profile
+    scene = np.full((*SHAPE, 3), 0.001)
+    dim, bright = (
+        expose(scene * times, sensor, 1, np.random.default_rng(3), wb=(1, 1, 1), exposure_s=taken_s)
+        for times in (1, 200)
+    )
+    found = calibrated(Profiles((made,)), dim)
+    assert found.profile is made
+    assert (words in found.note) if words else (found.note == "")
+    assert calibrated(Profiles((made,)), bright).note == ""
+
+
 def test_a_camera_that_cuts_off_below_black_keeps_its_counts(tmp_path):
     """Neither black nor shading can be told of it; read noise and hot pixels can."""
     spots = np.zeros(SHAPE, np.float32)
@@ -475,7 +542,7 @@ def test_flats_without_noise_give_no_gain(frames, tmp_path):
 
 def test_frames_of_two_cameras_or_sizes_are_refused(frames, tmp_path):
     other = shoot(tmp_path, replace(camera(), model="Two"), np.zeros(SHAPE), 2)
-    with pytest.raises(DatasetError, match="2 cameras or sizes"):
+    with pytest.raises(DatasetError, match="2 cameras, sizes or colour patterns"):
         calibrate([*frames[0], *other])
 
 

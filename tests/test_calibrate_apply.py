@@ -17,13 +17,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from conftest import camera_profile as profile
 from scotopic.calibration import packed
 from scotopic.calibration.apply import Profiles, calibrated, candidates, installed, profiles_folder
-from scotopic.calibration.profile import CameraProfile, Pattern, Setting, load
+from scotopic.calibration.profile import load
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
-from scotopic.frame import RGGB, Mosaic
+from scotopic.frame import Mosaic
 from scotopic.sensor import expose, sony_a7s2
 
 SHAPE = (192, 240)
@@ -35,31 +36,6 @@ def photo(serial="", iso=3200.0, shape=SHAPE, exposure_s=0.1) -> Mosaic:
     mosaic = expose(scene, sensor, 10, np.random.default_rng(2), exposure_s=exposure_s)
     exif = replace(mosaic.exif, exif={**mosaic.exif.exif, **({0xA431: serial} if serial else {})})
     return mosaic.with_changes(exif=exif)
-
-
-def profile(
-    isos=(3200.0,), serial="", shape=SHAPE, exposure_s=0.1, black=1.0, uneven=True
-) -> CameraProfile:
-    height, width = shape
-    coarse = np.ones((6, 7), np.float32) if uneven else np.zeros((6, 7), np.float32)
-    lines = (np.zeros(height, np.float32), np.zeros(width, np.float32))
-    pattern = Pattern(coarse, *lines, np.array([[3, 4]], np.uint16))
-    settings = tuple(
-        Setting(iso, exposure_s, 10, iso / 800, 0.0, (black,) * 4, 0.0, None, iso / 1000, "flats")
-        for iso in isos
-    )
-    return CameraProfile(
-        "Simulated",
-        "One",
-        serial,
-        RGGB,
-        (512.0,) * 4,
-        16383.0,
-        height,
-        width,
-        settings,
-        (pattern,) * len(settings),
-    )
 
 
 @pytest.mark.parametrize(

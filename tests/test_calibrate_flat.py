@@ -21,10 +21,10 @@ Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]]
 GRAIN = np.random.default_rng(5).normal(0, 0.05, (SHAPE[0], SHAPE[1] + 20))
 
 
-def shoot(path: Path, light, seed: int, exposure_s: float, cfa) -> Path:
+def shoot(path: Path, light, seed: int, exposure_s: float, cfa, camera=CAMERA) -> Path:
     scene = np.repeat(np.broadcast_to(light, SHAPE)[..., None], 3, axis=2)
     mosaic = expose(
-        scene, CAMERA, 1, np.random.default_rng(seed), wb=(1, 1, 1), cfa=cfa, exposure_s=exposure_s
+        scene, camera, 1, np.random.default_rng(seed), wb=(1, 1, 1), cfa=cfa, exposure_s=exposure_s
     )
     write_mosaic(path, mosaic)
     return path
@@ -107,3 +107,19 @@ def test_pairs_without_noise_spoil_no_others(tmp_path):
     made = calibrate(paths[:3], paths[3:]).profile
     assert made.settings[0].gain_dn_per_e == pytest.approx(CAMERA.gain_dn_per_e, rel=0.03)
     assert any(note.startswith("S0.dng and S1.dng: left out") for note in made.notes)
+
+
+@pytest.mark.parametrize("iso", [200, 3200])
+@pytest.mark.parametrize("light", [0.5, 0.25 + 0.02 * X / SHAPE[1]], ids=["even", "nearly"])
+def test_flats_of_one_brightness_tell_the_gain_without_dark_frames_of_their_iso(tmp_path, light, iso):
+    other = replace(sony_a7s2(iso), make="Simulated", model="One")
+    dark = [shoot(tmp_path / f"D{i}.dng", 0, i, 0.1, RGGB, other) for i in range(2)]
+    flat = [shoot(tmp_path / f"F{i}.dng", light, 10 + i, 0.01, RGGB) for i in range(2)]
+    made = calibrate(dark, flat).profile
+    assert made.settings[0].gain_source == "flats at another ISO"
+    assert made.settings[0].gain_dn_per_e == pytest.approx(CAMERA.gain_dn_per_e * iso / 800, rel=0.03)
+
+
+def test_flats_without_noise_are_told_for_what_they_are_without_dark_frames_of_their_iso(tmp_path):
+    file = expose(np.zeros((64, 64, 3)), CAMERA, 1, np.random.default_rng(0))
+    assert "does not grow with their light" in beyond_belief(0, None, file, 800)

@@ -11,6 +11,8 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
+from conftest import camera_profile
+from scotopic.calibration.apply import identity, profiles_folder
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, plan
@@ -149,6 +151,38 @@ def test_a_short_frame_is_planned_as_enhance_plans_it(tmp_path, rng):
             planned.replaced,
         )
         assert np.array_equal(shot.made.mosaic_of(shot.mosaic).data, planned.mosaic_of(photo).data)
+
+
+@pytest.mark.parametrize("protocol", ["pairs", "raw", "sid"])
+def test_the_installed_profile_is_used_as_enhance_does_and_named(tree, tmp_path, monkeypatch, protocol):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    photo = read(find_sid(tree)[0].short)
+    mine = camera_profile((1600.0,), shape=photo.data.shape, camera=(photo.make, photo.model))
+    profiles_folder().mkdir(parents=True)
+    mine.save(profiles_folder() / "mine.json")
+    seen = []
+    real_one = pairwise.plan
+    monkeypatch.setattr(
+        pairwise, "plan", lambda *a, **how: seen.append(real_one(*a, **how)) or real_one(*a, **how)
+    )
+    target = tree
+    if protocol == "pairs":
+        target = tmp_path / "own"
+        for part in ("short", "long"):
+            (target / part).mkdir(parents=True)
+            first = getattr(find_sid(tree)[0], part)
+            (target / part / "a.ARW").symlink_to(first)
+    words = ["evaluate", protocol, str(target), "--model", "none", "--limit", "1"]
+    words += ["--method", "input" if protocol == "raw" else "libraw"]
+    told = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "x.json")])
+    assert told.exit_code == 0, told.output
+    (pair,) = json.loads((tmp_path / "x.json").read_text())["pairs"]
+    assert pair["profile"] == identity(mine)
+    assert seen[0].profile is not None
+    assert f"Short frames of 1 pairs were put right by your profile of the {identity(mine)}." in told.output
+    camera_profile().save(tmp_path / "other.json")
+    told = CliRunner().invoke(app, [*words, "--profile", str(tmp_path / "other.json")])
+    assert "profile is of another camera (Simulated One)" in told.output
 
 
 def test_each_long_frame_is_decoded_once(tree, monkeypatch):

@@ -27,6 +27,8 @@ from pathlib import Path  # noqa: E402
 
 from safetensors.torch import load_file  # noqa: E402
 
+from conftest import camera_profile  # noqa: E402
+from scotopic.calibration.apply import identity  # noqa: E402
 from scotopic.cli import app  # noqa: E402
 from scotopic.enhance import enhance  # noqa: E402
 from scotopic.errors import (  # noqa: E402
@@ -39,7 +41,7 @@ from scotopic.errors import (  # noqa: E402
 )
 from scotopic.locks import locked  # noqa: E402
 from scotopic.miniature import write_miniature  # noqa: E402
-from scotopic.models import find  # noqa: E402
+from scotopic.models import find, sha256  # noqa: E402
 from scotopic.pairs import find_sid  # noqa: E402
 from scotopic.read import read_mosaic  # noqa: E402
 from scotopic.run import Model  # noqa: E402
@@ -690,6 +692,17 @@ def test_what_is_no_start_and_no_model_is_sent_the_right_way(run, tmp_path):
         load_start(str(tmp_path / "nothere"))
     with pytest.raises(UnknownModelError, match="holds neither a run nor a model"):
         recipe_from("scotopic", [], str(tmp_path))
+    import onnx
+
+    folder = tmp_path / "rounded"
+    shutil.copytree(find("bayer-fast").folder, folder)
+    whole = onnx.load(folder / "model.onnx")
+    whole.graph.node.append(onnx.helper.make_node("DequantizeLinear", ["a", "b"], ["c"]))
+    onnx.save(whole, folder / "model.onnx")
+    card = json.loads((folder / "card.json").read_text()) | {"sha256": sha256(folder / "model.onnx")}
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(DatasetError, match="is an int8 model.*and no start: give the folder of the run"):
+        load_start(str(folder))
     with pytest.raises(UnknownModelError, match=f"models export {run} FOLDER"):
         find(run)
 
@@ -701,11 +714,9 @@ def test_int8_of_a_papers_network_is_refused_before_photos_are_asked_for(tmp_pat
         export(tmp_path, tmp_path / "model", name="mine", version="1", precision="int8")
 
 
-def test_a_profile_for_pairs_alone_and_a_folder_among_frames_are_refused(tmp_path):
+def test_a_folder_among_frames_is_refused(tmp_path):
     write_miniature(tmp_path / "SID", scenes=3, size=(96, 128))
     words = ["train", "scotopic", "--data", str(tmp_path / "SID")]
-    told = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run"), "--profile", "camera.json"])
-    assert (told.exit_code, "learns from pairs alone" in told.output) == (2, True)
     inside = tmp_path / "SID" / "Sony" / "long" / "run"
     told = CliRunner().invoke(app, [*words, "--out", str(inside)])
     assert (told.exit_code, "among the frames" in told.output) == (2, True)
@@ -716,6 +727,18 @@ def test_a_profile_for_pairs_alone_and_a_folder_among_frames_are_refused(tmp_pat
     told = CliRunner().invoke(app, [*words, "--out", str(inside), "--resume"])
     assert "among the frames" not in told.output
     assert "no training run that can be read" in told.output
+
+
+def test_pairs_are_learnt_from_as_their_camera_s_profile_puts_them_right(tmp_path, monkeypatch):
+    write_miniature(tmp_path / "SID", scenes=3, size=(96, 128))
+    photo = read_mosaic(find_sid(tmp_path / "SID")[0].short)
+    mine = camera_profile((100.0, 12800.0), shape=(96, 128), camera=(photo.make, photo.model))
+    mine.save(tmp_path / "camera.json")
+    words = ["train", "scotopic", "--data", str(tmp_path / "SID"), "--out", str(tmp_path / "run")]
+    words += ["--set", "steps=1", "--set", "crop=64", "--set", "batch=1"]
+    told = CliRunner().invoke(app, [*words, "--profile", str(tmp_path / "camera.json")])
+    assert told.exit_code == 0, told.output
+    assert identity(mine) in (tmp_path / "run" / "cache" / "index.json").read_text()
 
 
 def test_a_run_is_never_written_over(run, photos):

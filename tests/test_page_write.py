@@ -212,6 +212,8 @@ ODD: dict[str, dict[str, dict[int, Any]]] = {
     "notice of the editor": {"main": {0x8298: b" \0Agency Ltd\0"}},
     "cut": {"main": {0x013B: b"J\xc3\xbcr\xc3", 0x010E: b"Andr\xe9", 0x8298: "山田".encode()[:-1]}},
     "stars": {"main": {0x4746: 99}},
+    "serial of DNGs": {"main": {50735: b"SN 17"}},
+    "two serials": {"main": {50735: b"SN 17"}, "exif": {0xA431: "0017"}},
     "many numbers": {"exif": {0xD000 + i: (70_000,) * 999 for i in range(18)} | {0xA434: "Nocti"}},
     "long": {"exif": {0xFE00 + i: f"{i:02} " + "ü" * (900 + i) for i in range(50)} | {0xA434: "Nocti"}},
 }

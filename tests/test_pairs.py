@@ -17,7 +17,7 @@ from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
 from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit
-from scotopic.pairs import check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
+from scotopic.pairs import Pair, check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
 from scotopic.pairs_odd import glance, glance_at, glance_truth, odd_frames, odd_times
 from scotopic.read import libraw_truth, read
 from scotopic.sensor import expose, sony_a7s2
@@ -209,9 +209,9 @@ def test_a_folder_that_holds_no_pairs_is_told_what_it_lacks(tmp_path, made, word
 def test_of_two_scenes_or_more_some_are_kept_to_watch_a_training_by(count, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
     names = [f"{i}.dng" for i in range(count)]
-    touched(folder, *names, "long.dng")
+    touched(folder, *names, *(f"l{name}" for name in names))
     (folder / "pairs.csv").write_text(
-        "short,long,ratio,scene\n" + "".join(f"{name},{name},9,{name}\n" for name in names)
+        "short,long,ratio,scene\n" + "".join(f"{name},l{name},9,{name}\n" for name in names)
     )
     splits = [p.split for p in find_pairs(folder)]
     assert splits.count("validation") == (0 if count == 1 else max(1, count // 10))
@@ -317,6 +317,12 @@ def test_the_ratio_counts_exposure_and_iso(tmp_path):
         ratio_of(tmp_path / "c.dng", long)
 
 
+@pytest.mark.parametrize("head", ["rating", "Bemerkung", "lens", "seen", "exposure", "", "station"])
+def test_a_table_may_hold_its_owner_s_notes(tmp_path, head):
+    found = table_of(tmp_path, f"short,long,{head},ratio,\ns0.dng,l0.dng,{head},8,,\n")
+    assert found == [("s0.dng", "l0", "train")]
+
+
 def test_a_table_names_pairs_ratios_scenes_and_splits(tmp_path):
     shot(tmp_path / "night" / "a.dng", exposure_s=0.1)
     shot(tmp_path / "night" / "b.dng", exposure_s=0.2)
@@ -341,18 +347,30 @@ def test_a_table_names_pairs_ratios_scenes_and_splits(tmp_path):
         ("short,long\na.dng\n", "line 2: nothing is given for long"),
         ("short,long\n,a.dng\n", "line 2: nothing is given for short"),
         (
-            "short;long;ratio\na.dng;a.dng;2,5\n",
+            "short;long;ratio\na.dng;b.dng;2,5\n",
             "line 2: ratio '2,5' must be a number from 1 up, such as 2.5",
         ),
         ("short,long\n", "columns short and long"),
         ("short,long\nnone.dng,a.dng\n", r"line 2: .*none\.dng is not there"),
-        ("short,long,ratio\na.dng,a.dng,much\n", "line 2: ratio 'much'"),
-        ("short,long,ratio\na.dng,a.dng,0.5\n", "line 2: ratio '0.5'"),
-        ("short,long,split\na.dng,a.dng,later\n", "line 2: split 'later'"),
+        ("short,long,ratio\na.dng,b.dng,much\n", "line 2: ratio 'much'"),
+        ("short,long,ratio\na.dng,b.dng,0.5\n", "line 2: ratio '0.5'"),
+        ("short,long,split\na.dng,b.dng,later\n", "line 2: split 'later'"),
+        (
+            "short,long,Splits,note\na.dng,b.dng,test,\n",
+            "column 'splits' seems to be meant for 'split'.*known are",
+        ),
+        ("short;long;ratoi\na.dng;b.dng;30\n", "column 'ratoi' seems to be meant for 'ratio'"),
+        ("short,long,Szene\na.dng,b.dng,x\n", "column 'szene' seems to be meant for 'scene'"),
+        ("short,short,long\na.dng,a.dng,b.dng\n", "column short twice"),
+        ("short,long\na.dng,b.dng,30\n", "line 2: '30' stands in no column"),
+        ("short,long,ratio\na.dng,b.dng,30,5\n", "line 2: '5' stands in no column.*quotes"),
+        ("short,long,,ratio\na.dng,b.dng,mine,3\n", "line 2: 'mine' stands in no column"),
+        ("short,long\na.dng,./a.dng\n", r"line 2: a\.dng is given as short and as long"),
     ],
 )
 def test_a_table_with_a_mistake_is_refused_by_its_line(tmp_path, table, words):
     shot(tmp_path / "a.dng", exposure_s=0.1)
+    shot(tmp_path / "b.dng", exposure_s=1)
     (tmp_path / "pairs.csv").write_text(table)
     with pytest.raises(DatasetError, match=words):
         find_pairs(tmp_path)
@@ -465,7 +483,38 @@ def test_what_a_sensor_adds_of_its_own_to_a_dim_frame_is_no_other_scene(mini, si
         }[own]
         dim = 512 + light * (signal / light.mean()) + rng.normal(0, 5, light.shape) + added
         short = long.with_changes(data=np.clip(dim.round(), 0, 16383).astype(np.uint16))
-        assert odd_frames(pair, glance_at(short), glance_at(long)) == []
+        true = replace(pair, short=Path("a.dng"), long=Path("b.dng"), ratio=light.mean() / signal)
+        assert odd_frames(true, glance_at(short), glance_at(long)) == []
+
+
+@pytest.mark.parametrize("ratio", [30, 300])
+def test_a_ratio_that_is_not_what_the_frames_show_is_told(photo, rng, ratio):
+    short = glance_at(expose(photo, sony_a7s2(1600), ratio, rng))
+    taken = expose(photo, sony_a7s2(100), 1, rng)
+    # A lamp that is on in the long frame alone.
+    data = taken.data.copy()
+    data[20:32, 20:32] = taken.saturation
+    long = glance_at(taken.with_changes(data=data))
+    for told in (ratio * 3, ratio / 3, ratio * 1.2, ratio / 1.2, ratio):
+        notes = odd_frames(Pair(Path("a.dng"), Path("b.dng"), told, "s", "test"), short, long)
+        if 1 / 1.5 < told / ratio < 1.5:
+            assert notes == []
+        else:
+            (words,) = notes
+            assert float(words.split(" is x")[1].split()[0]) == pytest.approx(ratio, rel=0.1)
+            assert f"x{told:g} by exposure time" in words
+
+
+def test_the_dataset_s_ratio_is_cut_at_300_and_no_pair_is_odd_for_it(photo, rng):
+    short, long = (glance_at(expose(photo, sony_a7s2(800), times, rng)) for times in (750, 1))
+    names = (Path("10003_00_0.04s.ARW"), Path("10003_00_30s.ARW"))
+    assert odd_frames(Pair(*names, 300.0, "10003", "test"), short, long) == []
+
+
+def test_nothing_is_said_of_the_light_where_the_short_frame_has_lost_half_of_its_noise(photo, rng):
+    sensor = replace(sony_a7s2(3200), black_dn=(0.0,) * 4)
+    short, long = (glance_at(expose(photo, sensor, times, rng)) for times in (300, 1))
+    assert odd_frames(Pair(Path("a.dng"), Path("b.dng"), 100.0, "s", "test"), short, long) == []
 
 
 @pytest.mark.filterwarnings("error")

@@ -319,6 +319,17 @@ def test_an_edge_is_refused_that_the_graph_knows_nothing_of_or_that_does_not_fit
     Model(folder, device="cpu")
 
 
+def test_a_card_of_kind_srgb_is_refused_whose_graph_gives_linear_light(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(find("bayer-fast").folder, folder)
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"kind": "srgb"}))
+    with pytest.raises(
+        ModelError, match=r"card\.json: tells kind srgb, but the graph has .*plain of kind linear"
+    ):
+        Model(folder, device="cpu")
+
+
 def test_a_card_of_another_format_is_refused(tmp_path):
     raw = {**find("bayer-fast").raw, "format": 2}
     (tmp_path / "card.json").write_text(json.dumps(raw))

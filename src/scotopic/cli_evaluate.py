@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from scotopic.cli_calibrate import ProfileOption
 from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
@@ -122,6 +123,7 @@ def evaluate_sid(
     ratios: Ratios = RatiosName.both,
     limit: Limit = None,
     multiple: Multiple = 32,
+    profile: ProfileOption = None,
     output: JsonOutput = None,
     report: Report = None,
     overwrite: Overwrite = False,
@@ -132,6 +134,7 @@ def evaluate_sid(
     """
     with told():
         _check_evaluation(output, report, overwrite)
+        from scotopic.calibration.apply import chosen
         from scotopic.evaluate import methods as ways
         from scotopic.evaluate import real
 
@@ -143,6 +146,7 @@ def evaluate_sid(
             limit=limit,
             ways=ratios.ways,
             with_wipes=report is not None,
+            profiles=chosen(profile),
             progress=lambda words: errors.print(words),
         )
         _tell_evaluation(measured, output, report, overwrite)
@@ -157,6 +161,7 @@ def evaluate_pairs(
     ratios: Ratios = RatiosName.both,
     limit: Limit = None,
     multiple: Multiple = 32,
+    profile: ProfileOption = None,
     output: JsonOutput = None,
     report: Report = None,
     overwrite: Overwrite = False,
@@ -167,6 +172,7 @@ def evaluate_pairs(
     """
     with told():
         _check_evaluation(output, report, overwrite)
+        from scotopic.calibration.apply import chosen
         from scotopic.evaluate import methods as ways
         from scotopic.evaluate import real
 
@@ -177,6 +183,7 @@ def evaluate_pairs(
             limit=limit,
             ways=ratios.ways,
             with_wipes=report is not None,
+            profiles=chosen(profile),
             progress=lambda words: errors.print(words),
         )
         _tell_evaluation(measured, output, report, overwrite)
@@ -193,6 +200,7 @@ def evaluate_raw(
     ] = None,
     limit: Limit = None,
     multiple: Multiple = 32,
+    profile: ProfileOption = None,
     output: JsonOutput = None,
     report: Report = None,
     overwrite: Overwrite = False,
@@ -203,6 +211,7 @@ def evaluate_raw(
     """
     with told():
         _check_evaluation(output, report, overwrite)
+        from scotopic.calibration.apply import chosen
         from scotopic.evaluate import methods as ways
         from scotopic.evaluate import raw
 
@@ -213,6 +222,7 @@ def evaluate_raw(
             split=split,
             limit=limit,
             with_wipes=report is not None,
+            profiles=chosen(profile),
             progress=lambda words: errors.print(words),
         )
         _tell_evaluation(measured, output, report, overwrite)

@@ -187,7 +187,8 @@ def train_command(
     profile: Annotated[
         Path | None,
         typer.Option(
-            help="A camera's profile, from 'scotopic calibrate': photos get the noise of that one alone."
+            help="A camera's profile, from 'scotopic calibrate': photos get the noise of that one alone, and pairs are "
+            "put right by it. Default: pairs by those installed."
         ),
     ] = None,
     device: Annotated[TrainingDevice, typer.Option(help="Where to train.")] = TrainingDevice.auto,
@@ -201,7 +202,7 @@ def train_command(
     """
     with told():
         need(("torch", "safetensors", "onnx", "tensorboard"), "train")
-        from scotopic.calibration.profile import load as load_profile
+        from scotopic.calibration.apply import chosen as profiles_chosen
         from scotopic.train.loop import Options, train
         from scotopic.train.sources import find_data
         from scotopic.train.weights import load_start, recipe_from
@@ -215,19 +216,16 @@ def train_command(
         if not folders:
             raise SettingsError("nothing to learn from: give --data (or --pairs) with a folder")
         found = find_data(folders, chosen.packing.pattern.sensor)
-        if profile is not None:
-            if chosen.kind == "srgb" or not found.photos:
-                raise SettingsError(
-                    f"{profile}: photos would get this camera's noise, and this run learns from pairs alone: leave "
-                    "--profile out, or give clean photos too (--data) to a recipe of ours (scotopic, xtrans)"
-                )
-            chosen = chosen.of_camera(load_profile(profile))
+        profiles = profiles_chosen(profile)
+        if profile is not None and found.photos and chosen.kind != "srgb":
+            chosen = chosen.of_camera(profiles.known[0])
         options = Options(
             start=load_start(start) if start is not None else None,
             start_name=start,
             resume=resume,
             cache=cache,
             verify_cache=verify_cache,
+            profiles=profiles,
             device=device.value,
             checkpoint_seconds=checkpoint_seconds,
         )

@@ -27,6 +27,9 @@ from scotopic.files import opened
 
 Tags = dict[int, Any]
 
+BODY_SERIAL, CAMERA_SERIAL = 0xA431, 50735
+"""EXIF BodySerialNumber, and CameraSerialNumber in a DNG's main directory, which stands in for it."""
+
 _RATIONALS = {5, 10}
 _BYTES = {1, 6, 7}
 _ASCII = 2
@@ -81,11 +84,14 @@ def directories_of(path: Path) -> tuple[Tags, Tags, Tags] | None:
     except Exception:
         # The photo is worth more than its tags: whatever a broken directory raises, go on without.
         return None
+    serial = None
     main: Tags = _ciff_names(content)
     exif: Tags = {}
     gps: Tags = {}
     for section, tag in found:
         number = getattr(tag, "tag", None)
+        if section == "Image" and number == CAMERA_SERIAL:
+            serial = _plain(tag)
         kept = (
             (section == "Image" and number in MAIN_KEPT, main),
             (section == "EXIF" and number not in EXIF_DROPPED, exif),
@@ -99,6 +105,8 @@ def directories_of(path: Path) -> tuple[Tags, Tags, Tags] | None:
             target[number] = value
     if copyright_notice:
         main[COPYRIGHT] = copyright_notice
+    if isinstance(serial, str):
+        exif.setdefault(BODY_SERIAL, serial)
     if main.get(RATING) not in range(6):
         main.pop(RATING, None)
     return main, with_iso(exif, iso_of(exif)), gps

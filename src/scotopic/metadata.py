@@ -11,7 +11,7 @@ from typing import Any
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from scotopic import xmp
-from scotopic.exifsource import LONGEST_TEXT, directories_of, is_ciff
+from scotopic.exifsource import BODY_SERIAL, LONGEST_TEXT, directories_of, is_ciff
 from scotopic.exiftags import (
     ARTIST,
     COLOR_SPACE,
@@ -74,8 +74,7 @@ _SRGB, _UNCALIBRATED = 1, 0xFFFF
 _TAKEN, _TAKEN_PART = 0x9003, 0x9291
 """EXIF DateTimeOriginal and SubSecTimeOriginal."""
 
-_MODEL, _SERIAL = 0x0110, 0xA431
-"""EXIF Model and BodySerialNumber."""
+_MODEL = 0x0110
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Exif:
     def camera(self) -> tuple[str, str]:
         """Its model and serial number; empty where they are not known."""
         model, serial = (
-            str(value or "").strip() for value in (self.main.get(_MODEL), self.exif.get(_SERIAL))
+            str(value or "").strip() for value in (self.main.get(_MODEL), self.exif.get(BODY_SERIAL))
         )
         return model, serial
 

@@ -13,7 +13,7 @@ sidecars and hidden files are passed by.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from scotopic.errors import DatasetError, ReadError
 from scotopic.files import is_of_photos
 from scotopic.frame import Mosaic
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.pairs_csv import PARTS, rows_of
+from scotopic.pairs_csv import PARTS, UNNAMED, rows_of
 from scotopic.read import read_mosaic
 
 Split = Literal["train", "test", "validation"]
@@ -210,14 +210,20 @@ def ratio_of(short: Path, long: Path) -> float:
     return ratio
 
 
-def check(files: Iterable[Path]) -> None:
-    """Open every file once and raise DatasetError that names those which are missing or damaged."""
+def check(files: Iterable[Path], fault: Callable[[Mosaic], str] = lambda _: "") -> None:
+    """Open every file once and raise DatasetError that names those which are missing or damaged.
+
+    And those of which `fault` has something to say.
+    """
     bad = []
     for path in sorted(set(files)):
         try:
-            read_mosaic(path)
+            words = fault(read_mosaic(path))
         except (ReadError, OSError) as error:
             bad.append(_of(path, error))
+            continue
+        if words:
+            bad.append(f"{path}: {words}")
     raise_all(bad)
 
 
@@ -237,12 +243,21 @@ def _from_table(folder: Path, table: Path) -> list[Pair]:
 
 def _from_row(folder: Path, row: dict[str, str]) -> Pair:
     """One line of the table, for training where it says no split."""
+    if over := row.get(UNNAMED):
+        raise DatasetError(
+            f"{over!r} stands in no column that the first line names: put words that hold a separator in quotes, and "
+            "name every column"
+        )
     if empty := [part for part in PARTS if not row[part]]:
         raise DatasetError(f"nothing is given for {' and '.join(empty)}: write a path below {folder}")
     short, long = (folder / row[part] for part in PARTS)
     missing = [str(p) for p in (short, long) if not p.is_file()]
     if missing:
         raise DatasetError(f"{few(missing)} is not there")
+    if short.samefile(long):
+        raise DatasetError(
+            f"{row['short']} is given as short and as long: a pair is two exposures of one scene"
+        )
     words = row.get("split") or "train"
     split = _SPLITS.get(words.lower())
     if split is None:

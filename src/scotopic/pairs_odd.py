@@ -1,4 +1,5 @@
-"""What is odd about a pair: frames of two scenes, shifted ones, a long one without detail, a name that is not true.
+"""What is odd about a pair: frames of two scenes, shifted ones, a long one without detail, a name or a ratio that is
+not true.
 
 Nothing of it is refused. Both frames are averaged over blocks, the short one amplified, and compared where the short
 one shows more than noise: its blocks' two halves must agree, rows of cells in turn and columns of them too. What rows
@@ -37,6 +38,19 @@ SHIFT_MIN, BETTER, MOVED_ALIKE = 2, 0.05, 0.8
 NAME_FACTOR = 1.5
 """An exposure time that differs from the name's by more; names round by less than a tenth."""
 
+BRIGHTNESS_FACTOR = 1.5
+"""A long frame that is brighter or darker than the ratio says by more: light drifts by a tenth or two."""
+
+GROUPS = 8
+"""Parts of a picture, its blocks in turn, all of which must say nearly the same: noise makes them differ."""
+
+CONTRAST = 0.75
+"""Quantile of the steps from block to block in the long frame from which on they tell its brightness."""
+
+CUT_MAX = 0.02
+"""A short frame with more pixels at 0 DN than this share has lost the lower half of its noise, and dark parts in it are
+too bright."""
+
 _GAMMA = 1 / 2.2
 
 AROUND = 4
@@ -50,7 +64,7 @@ Plane = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Glance:
-    """A frame's light in blocks of `block` pixels: means, those of their halves in two ways, the saturated share.
+    """A frame's light in blocks of `block` pixels: means, those of their halves in two ways, what is saturated.
 
     All (rows, columns), 1 at the white level. Halves are every other row of cells, and every other column, so that
     noise that rows or columns share is in both of one way only; a frame without noise has its means for them.
@@ -58,8 +72,14 @@ class Glance:
 
     light: Plane
     halves: tuple[tuple[Plane, Plane], ...]
+    clipped: npt.NDArray[np.bool_]
+    """Blocks in which anything is saturated."""
     saturated: float
     block: int
+    cut: float = 0.0
+    """Share of pixels at 0 DN."""
+    is_light: bool = True
+    """Whether it counts as the sensor does, and no finished picture."""
 
 
 def block_of(shape: tuple[int, ...], cell: int) -> int:
@@ -79,7 +99,9 @@ def glance(data: npt.NDArray[Any], cell: int, black: float, white: float, full: 
     light = ((means - black) / (white - black)).reshape(rows, cells, columns, cells).transpose(0, 2, 1, 3)
     by_row, by_column = light.mean(axis=3), light.mean(axis=2)
     halves = tuple((part[..., ::2].mean(-1), part[..., 1::2].mean(-1)) for part in (by_row, by_column))
-    return Glance(light.mean(axis=(2, 3)), halves, _share(inside >= full), block)
+    at_full = inside >= full
+    clipped = np.asarray(at_full.reshape(rows, block, columns, block).any(axis=(1, 3)))
+    return Glance(light.mean(axis=(2, 3)), halves, clipped, _share(at_full), block, _share(inside <= 0))
 
 
 def glance_at(mosaic: Mosaic) -> Glance:
@@ -93,11 +115,19 @@ def glance_truth(truth: npt.NDArray[np.uint16], cell: int, full: float, *, is_li
     block = block_of(truth.shape, cell)
     rows, columns = (n // block for n in truth.shape[:2])
     seen = np.asarray(truth[: rows * block : 2, : columns * block : 2], np.float32) / 65535
-    saturated = _share(seen[..., 1] >= 0.98 * full)
+    at_full = seen >= 0.98 * full
+    places = at_full.any(axis=2).reshape(rows, block // 2, columns, block // 2)
     grey = seen @ np.array([0.25, 0.5, 0.25], np.float32)
     grey = grey if is_light else grey ** (1 / _GAMMA)
     light = grey.reshape(rows, block // 2, columns, block // 2).mean(axis=(1, 3))
-    return Glance(light, ((light, light),), saturated, block)
+    return Glance(
+        light,
+        ((light, light),),
+        np.asarray(places.any(axis=(1, 3))),
+        _share(at_full[..., 1]),
+        block,
+        is_light=is_light,
+    )
 
 
 def odd_frames(pair: Pair, short: Glance, long: Glance) -> list[str]:
@@ -125,12 +155,63 @@ def odd_frames(pair: Pair, short: Glance, long: Glance) -> list[str]:
             f"its long frame {pair.long.name} lies about {pixels} pixels beside it: the camera was moved, so leave "
             "the pair out"
         ]
+    told, seen = _told(pair), _brightness(short, long) if long.is_light else 0.0
+    if seen and max(seen / told, told / seen) > BRIGHTNESS_FACTOR:
+        return [
+            f"its long frame {pair.long.name} is x{seen:.3g} as bright by what both show, and x{told:g} by exposure "
+            "time and ISO, or by what pairs.csv says: see which is true, whether the aperture was the same, and write "
+            "the true ratio into pairs.csv"
+        ]
     if alike < ALIKE:
         return [
             f"its long frame {pair.long.name} seems to show something else (correlation {alike:.2f}): see whether "
             "both are of one scene"
         ]
     return []
+
+
+def _told(pair: Pair) -> float:
+    """How many times as bright the long frame is said to be: the dataset's ratio is cut at 300."""
+    names = [parse_sid_name(path.name) for path in (pair.short, pair.long)]
+    times = [name.exposure_s for name in names if name is not None]
+    return times[1] / times[0] if len(times) == 2 else pair.ratio
+
+
+def _brightness(short: Glance, long: Glance) -> float:
+    """How many times as bright the long frame is; 0 where that cannot be told, as GROUPS of blocks do not agree.
+
+    By steps from a block to its neighbour, as black that is off and glow are in both: of those that are large in the
+    long frame that factor is taken which leaves the least absolute differences, whatever some lamps do meanwhile.
+    """
+    if short.cut > CUT_MAX:
+        return 0.0
+    sound = ~(short.clipped | long.clipped)
+    steps: list[Plane] = []
+    for axis in (0, 1):
+        size = sound.shape[axis]
+        here, there = (np.arange(size - 1), np.arange(1, size))
+        both = sound.take(here, axis) & sound.take(there, axis)
+        dark, bright = (
+            frame.light.take(here, axis) - frame.light.take(there, axis) for frame in (short, long)
+        )
+        steps.append(np.stack([dark[both], bright[both]]).astype(np.float64))
+    dark, bright = np.concatenate(steps, axis=1)
+    large = (
+        np.abs(bright) >= max(np.quantile(np.abs(bright), CONTRAST), 1e-6) if bright.size else bright > 0
+    )
+    dark, bright = dark[large], bright[large]
+    found = []
+    for group in range(GROUPS):
+        share, weight = dark[group::GROUPS] / bright[group::GROUPS], np.abs(bright[group::GROUPS])
+        if not share.size:
+            return 0.0
+        order = np.argsort(share)
+        reached = np.cumsum(weight[order])
+        middle = float(share[order][np.searchsorted(reached, reached[-1] / 2)])
+        if not middle > 0:
+            return 0.0
+        found.append(1 / middle)
+    return float(np.median(found)) if max(found) < BRIGHTNESS_FACTOR * min(found) else 0.0
 
 
 def odd_times(pair: Pair, short_s: float | None, long_s: float | None) -> list[str]:

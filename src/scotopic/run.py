@@ -291,6 +291,13 @@ class Model:
                 f"{self.card.graph}: has inputs {sorted(inputs)} and outputs {sorted(self._runtime.outputs)}; the "
                 f"contract of kind {self.card.kind} is {list(INPUTS)} and {list(needed)}"
             )
+        if (
+            kind := next(kind for kind, outputs in OUTPUTS.items() if self.gives(outputs))
+        ) != self.card.kind:
+            raise ModelError(
+                f"{self.card.folder / 'card.json'}: tells kind {self.card.kind}, but the graph has the outputs "
+                f"{' and '.join(OUTPUTS[kind])} of kind {kind}; write that into the card"
+            )
 
 
 def _check_threads(threads: int | None) -> None:

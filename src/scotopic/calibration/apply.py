@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.calibration.profile import CameraProfile, Setting, load, serial_of
+from scotopic.calibration.profile import CameraProfile, Pattern, Setting, load, serial_of
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.mend import replace_pixels
@@ -35,6 +38,12 @@ DARKER_ROWS = 48
 
 LONG_S, OFTEN = 1.0, 4.0
 """From a second on patterns grow with time; a calibrated exposure so many times as long or as short is another."""
+
+UNLIKE = 1.5
+"""So is one of any time where what grows with it counts, from so many times on."""
+
+COUNTS = 0.1
+"""What would be taken out wrongly counts from this share of the read noise, and of the picture's median light, on."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +130,15 @@ def _by(profile: CameraProfile, mosaic: Mosaic) -> Calibrated:
             f"your profile of this {profile.name} is of {profile.width}x{profile.height} pixels, this file of "
             f"{mosaic.data.shape[1]}x{mosaic.data.shape[0]}: no dark shading is taken out"
         )
-    setting, _ = profile.for_mosaic(mosaic)
-    if _is_far(setting, mosaic):
+    setting, pattern = profile.for_mosaic(mosaic)
+    off = _off_by_time(setting, pattern, mosaic)
+    counts = abs(off) > COUNTS * max(setting.read_std_dn, _median_light(mended) - off)
+    if _is_far(setting, mosaic) or counts:
+        words = f", so up to {abs(off):.2g} DN of dark current {'stay' if off > 0 else 'too much are taken out'}"
         notes.append(
-            f"your profile of this {profile.name} knows {setting.exposure_s:g} s at the nearest, this picture was "
-            f"taken with {mosaic.exposure_s:.2g} s: dark frames of that time would tell more"
+            f"your profile of this {profile.name} knows {setting.exposure_s:.3g} s at the nearest, this picture was "
+            f"taken with {mosaic.exposure_s:.3g} s{words if counts else ''}: dark frames of that time, or of a shorter "
+            "and a longer one, would tell more"
         )
     return Calibrated(mended, profile, told, "; ".join(notes))
 
@@ -136,6 +149,29 @@ def _is_far(setting: Setting, mosaic: Mosaic) -> bool:
     if not known or not taken:
         return False
     return max(known, taken) >= LONG_S and not 1 / OFTEN <= known / taken <= OFTEN
+
+
+def _off_by_time(setting: Setting, pattern: Pattern, mosaic: Mosaic) -> float:
+    """How much dark current stays, in DN, as the dark frames' exposure was a shorter one; below 0 where it was longer.
+
+    Dark current only adds, to all places of the cell alike, and glow is uneven. What else the frames show, black that
+    differs by place or lies too low, rows and columns, is there at any exposure.
+    """
+    known, taken = setting.exposure_s, mosaic.exposure_s
+    if not known or not taken or 1 / UNLIKE <= known / taken <= UNLIKE:
+        return 0.0
+    low, high = np.quantile(pattern.coarse, (0.05, 0.95))
+    return (max(min(setting.black_error_dn), 0.0) + float(high - low)) * (taken / known - 1)
+
+
+def _median_light(mosaic: Mosaic) -> float:
+    """Of the darkest place of the cell, in DN above black."""
+    size = len(mosaic.cfa)
+    places = ((dy, dx) for dy in range(size) for dx in range(size))
+    return min(
+        float(np.median(mosaic.data[dy :: 5 * size, dx :: 3 * size])) - float(mosaic.black[dy, dx])
+        for dy, dx in places
+    )
 
 
 def darker_than_black(before: Mosaic, after: Mosaic) -> float:
@@ -193,6 +229,17 @@ def corrected(profile: CameraProfile, mosaic: Mosaic) -> Mosaic:
     if fits:
         replace_pixels(data, pattern.hot, profile.cfa)
     return mosaic.with_changes(data=data)
+
+
+@cache
+def identity(profile: CameraProfile) -> str:
+    """Which profile this is: camera, serial number, and the beginning of a hash of all that counts in it."""
+    told = [profile.make, profile.model, profile.serial, profile.cfa, profile.black_dn, profile.white_dn]
+    told += [profile.height, profile.width, [asdict(setting) for setting in profile.settings]]
+    digest = sha256(json.dumps(told).encode())
+    for name, array in profile.arrays().items():
+        digest.update(f"{name} {array.shape}".encode() + array.tobytes())
+    return f"{profile.name}{profile.serial and f' {profile.serial}'} ({digest.hexdigest()[:12]})"
 
 
 def taken_out(profile: CameraProfile, mosaic: Mosaic) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scotopic.calibration.dark import dark_setting
-from scotopic.calibration.flat import Points, beyond_belief, gain_of, transfer_points
+from scotopic.calibration.flat import Points, beyond_belief, gain_of, nearby, transfer_points
 from scotopic.calibration.frames import (
     Camera,
     by_iso,
@@ -75,11 +75,11 @@ def calibrate(
     for frames in by_iso(even_ones(flats, notes)):
         report(f"ISO {frames[0].iso:g}: {len(frames)} flat frames")
         at_iso = [s for s, _ in measured if _same(s.iso, frames[0].iso)]
-        ground = at_iso[0] if at_iso else None
+        ground = at_iso[0] if at_iso else nearby([s for s, _ in measured], frames[0].iso)
         points = transfer_points(frames, ground, notes)
         if len(points):
-            gain = gain_of(points, ground)
-            if why := beyond_belief(gain, ground, first, frames[0].iso):
+            gain = gain_of(points, ground, at_iso=bool(at_iso))
+            if why := beyond_belief(gain, ground if at_iso else None, first, frames[0].iso):
                 notes.append(f"ISO {frames[0].iso:g}: flats left out, {why}")
                 continue
             gains[frames[0].iso] = gain

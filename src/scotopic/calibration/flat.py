@@ -6,7 +6,8 @@ difference, and makes the gain too large.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -42,6 +43,11 @@ LEVELS_APART = 1.5
 """Pairs whose light differs by this factor and whose gains agree have nothing but noise: structure adds in proportion
 to the light's square."""
 
+MOST = (0.05, 0.95)
+"""Quantiles between which the light of most blocks lies. Where they are no LEVELS_APART apart, they tell slope and
+intercept from each other by chance alone: of flats of one brightness gains came out between half and three times the
+true one."""
+
 READ_MIN_E = 0.5
 """No camera for photos has less read noise, in electrons: the Sony A7S II of calibrations.toml has 1.06 at least."""
 
@@ -74,7 +80,7 @@ class _Pair:
         return float(np.median(self.points[:, 0]))
 
 
-def transfer_points(frames: list[Frame], dark: Setting | None, notes: list[str]) -> Points:
+def transfer_points(frames: list[Frame], dark: Setting, notes: list[str]) -> Points:
     """Mean above true black and variance from frame to frame of blocks, (n, 2) in DN."""
     pairs: list[_Pair] = []
     for group in by_setting(frames):
@@ -112,7 +118,7 @@ def _is_noise(pair: _Pair, notes: list[str]) -> bool:
     return False
 
 
-def _agreeing(pairs: list[_Pair], dark: Setting | None, notes: list[str]) -> list[_Pair]:
+def _agreeing(pairs: list[_Pair], dark: Setting, notes: list[str]) -> list[_Pair]:
     """Those that tell about the lowest gain; none where even that grows with the light as structure does."""
     gains = {pair.words: _median_gain(pair.points, dark) for pair in pairs}
     silent = [pair for pair in pairs if not gains[pair.words] > 0]
@@ -140,9 +146,9 @@ def _agreeing(pairs: list[_Pair], dark: Setting | None, notes: list[str]) -> lis
     return kept
 
 
-def _pair_points(first: Mosaic, second: Mosaic, dark: Setting | None) -> tuple[Points, float]:
+def _pair_points(first: Mosaic, second: Mosaic, dark: Setting) -> tuple[Points, float]:
     size = len(first.cfa)
-    error = np.array(dark.black_error_dn if dark else [0.0] * size * size).reshape(size, size)
+    error = np.array(dark.black_error_dn).reshape(size, size)
     planes = [above_black(m) for m in (first, second)]
     points, fourths, smooth = [], [], _smooth()
     for dy in range(size):
@@ -183,30 +189,47 @@ def _blocks(plane: Floats) -> Floats:
     return cut.transpose(0, 2, 1, 3).reshape(-1, n, n)
 
 
-def gain_of(points: Points, dark: Setting | None) -> float:
-    """DN per electron: the slope of variance over mean, read noise known from the dark frames or fitted."""
-    if dark is not None:
-        return _median_gain(points, dark)
+def nearby(settings: Sequence[Setting], iso: float) -> Setting:
+    """What dark frames at the nearest other ISO say at the least of this one: offsets and noise in DN grow with ISO."""
+    nearest = min(settings, key=lambda s: abs(np.log(s.iso / iso)))
+    share = min(1.0, iso / nearest.iso)
+    return replace(
+        nearest,
+        read_std_dn=share * nearest.read_std_dn,
+        black_error_dn=tuple(share * error for error in nearest.black_error_dn),
+    )
+
+
+def gain_of(points: Points, dark: Setting, *, at_iso: bool) -> float:
+    """DN per electron: the slope of variance over mean. `at_iso` says whether the dark frames are of this ISO.
+
+    Else read noise is fitted, too, where the light differs enough, and taken from them where it does not.
+    """
     mean, variance = points.T
+    darkest, brightest = np.quantile(mean, MOST)
+    if at_iso or brightest < LEVELS_APART * darkest:
+        return _median_gain(points, dark)
     # Not by the variance itself, which would give those that came out low by chance more weight.
     slope, _ = np.polyfit(mean, variance, 1, w=1 / np.maximum(mean, 1e-6))
     return float(slope)
 
 
-def _median_gain(points: Points, dark: Setting | None) -> float:
+def _median_gain(points: Points, dark: Setting) -> float:
     mean, variance = points.T
     return float(np.median((variance / MEDIAN_SHARE - _ground(dark)) / mean))
 
 
-def _ground(dark: Setting | None) -> float:
-    """Variance without light in DN², as far as it is known."""
-    return (dark.read_std_dn**2 if dark else 0.0) + QUANTISATION_VARIANCE_DN2
+def _ground(dark: Setting) -> float:
+    """Variance without light in DN²."""
+    return dark.read_std_dn**2 + QUANTISATION_VARIANCE_DN2
 
 
 def beyond_belief(gain: float, dark: Setting | None, file: Mosaic, iso: float) -> str:
-    """Why no camera has this gain (DN per electron) at this ISO; empty for one that may be."""
+    """Why no camera has this gain (DN per electron) at this ISO, of which `dark` is; empty for one that may be."""
     if not gain > 0:
-        return "they are no noisier than dark frames"
+        return (
+            "they are no noisier than dark frames" if dark else "their noise does not grow with their light"
+        )
     span = file.white - float(np.mean(file.black))
     most, told = SHOT_MAX_PER_ISO * iso, f"they tell {gain:.3g} DN per electron"
     if file.white > DEEP_WHITE_DN and gain / span > most:

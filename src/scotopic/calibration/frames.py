@@ -13,11 +13,15 @@ import numpy as np
 from scotopic.calibration.profile import Floats, serial_of
 from scotopic.errors import DatasetError, ReadError
 from scotopic.frame import Mosaic
+from scotopic.pattern import Cell
 from scotopic.read import read_mosaic
 
 AREA = 16
 """Side in pixels of the areas in which frames are compared: smaller than a leak of light, and of enough pixels that
 neither a hot one nor the noise counts."""
+
+NOISE_SPREADS = np.array([-6.0, 6.0])
+"""What is further off stands out."""
 
 DARK_CUT_MAX = 0.02
 """With more pixels of a dark frame at 0 than this share, the lower half of the noise is missing."""
@@ -46,6 +50,8 @@ class Frame:
     level_dn: float
     """Median above the file's black."""
     spread_dn: float
+    noise_dn: float
+    """Standard deviation but for what stands out; finer than the spread, which of whole DN is coarse."""
     range_dn: float
     clipped: float
     """Share of pixels at saturation."""
@@ -106,6 +112,7 @@ def looked_at(
                 exposure_s=mosaic.exposure_s,
                 level_dn=level,
                 spread_dn=max(spread, 1.0),
+                noise_dn=float(np.clip(above - level, *(max(spread, 1.0) * NOISE_SPREADS)).std()),
                 range_dn=mosaic.white - float(np.mean(mosaic.black)),
                 clipped=float(np.mean(mosaic.data >= mosaic.saturation)),
                 cut=float(np.mean(mosaic.data <= 0)),
@@ -150,11 +157,23 @@ def check_one_camera(frames: list[Frame]) -> None:
     for kind, count in kinds.most_common():
         one = next(f for f in frames if (*f.camera, f.shape, f.cfa) == kind)
         name = " ".join(word for word in one.camera if word) or "an unknown camera"
-        told.append(f"{count} of {name}, {one.shape[1]}x{one.shape[0]} (such as {one.path.name})")
+        told.append(
+            f"{count} of {name}, {one.shape[1]}x{one.shape[0]}, {_pattern_in_words(one.cfa)} (such as {one.path.name})"
+        )
     raise DatasetError(
-        f"the frames are of {len(kinds)} cameras or sizes: {'; '.join(told)}; give those of one camera, "
-        "all at full size"
+        f"the frames are of {len(kinds)} cameras, sizes or colour patterns: {'; '.join(told)}; give those of one "
+        "camera, all at full size"
     )
+
+
+def _pattern_in_words(cfa: Cell) -> str:
+    """Bayer's four letters, or the first row of another cell, by which phases are told apart.
+
+    >>> _pattern_in_words(((1, 2), (0, 1)))
+    'GBRG'
+    """
+    rows = ["".join("RGB"[colour] for colour in row) for row in cfa]
+    return "".join(rows) if len(rows) == 2 else f"cells of {len(rows)}x{len(rows)} from {rows[0]} on"
 
 
 def is_cut(frames: list[Frame]) -> bool:

@@ -39,6 +39,9 @@ CUT_TIMES, CUT_MORE = 4.0, 0.001
 """A frame with more pixels at 0 than so many times the others' share, and so much besides, is damaged: the share
 in the tail of the noise does not vary so from frame to frame."""
 
+NOISE_TIMES = 2.0
+"""Frames of one setting are as noisy as each other to a hundredth; so many times, they are of two settings."""
+
 Reason = Callable[[Frame], str]
 """Why a frame is left out; empty where it is not."""
 
@@ -56,6 +59,13 @@ def dark_ones(frames: list[Frame], notes: list[str]) -> list[Frame]:
                 f"{words_of(group[0])}: up to {max(f.cut for f in good):.0%} of the pixels are at 0: the "
                 "camera cuts off what lies below black; read noise and hot pixels are told, black and dark shading "
                 "cannot be"
+            )
+        quiet, loud = (which(good, key=lambda f: f.noise_dn, default=None) for which in (min, max))
+        if quiet and loud and loud.noise_dn > NOISE_TIMES * quiet.noise_dn:
+            notes.append(
+                f"{words_of(group[0])}: the dark frames' noise is from {quiet.noise_dn:.3g} DN ({quiet.path.name}) to "
+                f"{loud.noise_dn:.3g} DN ({loud.path.name}), and the profile's between: some were taken at another ISO "
+                "than they say, or much warmer; leave them out, or take all again"
             )
         if 2 <= len(good) < FRAMES_ADVISED:
             notes.append(f"{words_of(group[0])}: {len(good)} dark frames; 10 or more tell more")

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from scotopic.calibration.packed import arrays_of, text_of
 from scotopic.errors import SettingsError
+from scotopic.exifsource import BODY_SERIAL
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.libraw import is_black_of_margin
 from scotopic.metadata import camera_in_words
@@ -138,8 +139,11 @@ class CameraProfile:
 
     def matches(self, mosaic: Mosaic) -> bool:
         """Whether the file comes from this camera; serial numbers count where both are known."""
-        serial = serial_of(mosaic)
-        same = (mosaic.make, mosaic.model) == (self.make, self.model)
+        return self.is_of(mosaic.make, mosaic.model, serial_of(mosaic))
+
+    def is_of(self, make: str, model: str, serial: str) -> bool:
+        """The same, of what a file says."""
+        same = (make, model) == (self.make, self.model)
         return same and (not serial or not self.serial or serial == self.serial)
 
     def at(self, iso: float | None, exposure_s: float | None = None) -> tuple[Setting, Pattern]:
@@ -236,18 +240,21 @@ class CameraProfile:
         """Write the profile, whole or not at all. Raises FileExistsRefusal, WriteError."""
         place_bytes(path, self.to_json().encode(), overwrite=overwrite)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """All patterns as the file holds them."""
+        return {
+            f"{name}_{i}": getattr(pattern, name).astype(np.uint16 if name == "hot" else np.float16)
+            for i, pattern in enumerate(self.patterns)
+            for name in ("coarse", "rows", "columns", "hot")
+        }
+
     def to_json(self) -> str:
         """The file's text: figures as JSON, patterns as a compressed .npz in base64."""
         plain = {
             f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("settings", "patterns")
         }
-        arrays = {
-            f"{name}_{i}": getattr(pattern, name).astype(np.uint16 if name == "hot" else np.float16)
-            for i, pattern in enumerate(self.patterns)
-            for name in ("coarse", "rows", "columns", "hot")
-        }
         packed = io.BytesIO()
-        np.savez_compressed(packed, allow_pickle=False, **arrays)
+        np.savez_compressed(packed, allow_pickle=False, **self.arrays())
         whole = {"format": FORMAT, **plain, "settings": [asdict(s) for s in self.settings]}
         whole["patterns"] = base64.b64encode(packed.getvalue()).decode("ascii")
         return json.dumps(whole, indent=1) + "\n"
@@ -255,7 +262,7 @@ class CameraProfile:
 
 def serial_of(mosaic: Mosaic) -> str:
     """The camera body's serial number as EXIF has it, or ''."""
-    value = mosaic.exif.exif.get(0xA431, "")
+    value = mosaic.exif.exif.get(BODY_SERIAL, "")
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
     return text.strip("\0 ")
 

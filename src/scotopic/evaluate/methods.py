@@ -24,7 +24,7 @@ from scotopic.evaluate import external
 from scotopic.evaluate.peers import bm3d_counts
 from scotopic.evaluate.protocols import label
 from scotopic.frame import Mosaic, NoiseProfile
-from scotopic.models import CARD_FORMAT, GRAPH_MAX, OUTPUTS, sha256, values_taken
+from scotopic.models import CARD_FORMAT, GRAPH_MAX, kind_of, sha256, values_taken
 from scotopic.pairs import Pair
 from scotopic.pattern import BAYER, PATTERNS, SensorKind
 from scotopic.run import Model
@@ -101,7 +101,9 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
         return Model(name, device=device)
     if multiple < 1:
         raise SettingsError(f"size multiple {multiple} is out of range: 1 or more")
-    sensor = _sensor_of(path)
+    with path.open("rb") as file:
+        graph = file.read(GRAPH_MAX)
+    sensor = _sensor_of(graph)
     cell = next(p.cell for p in PATTERNS if p.sensor == sensor)
     if multiple % cell:
         raise SettingsError(
@@ -112,7 +114,7 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
         "format": CARD_FORMAT,
         "name": path.stem,
         "version": "a bare file",
-        "kind": "srgb",
+        "kind": kind_of(graph),
         "cfa": sensor,
         "size_multiple": multiple,
         "halo": -(-HALO // multiple) * multiple,
@@ -128,14 +130,12 @@ def open_model(name: str | Path, *, multiple: int = 32, device: str = "auto") ->
             model = Model(folder, device=device)
         except ModelError as error:
             raise ModelError(str(error).replace(str(folder / "model.onnx"), str(path))) from error
-    kind = "linear" if model.gives(OUTPUTS["linear"]) else "srgb"
-    model.card = dataclasses.replace(model.card, folder=path, kind=kind)
+    model.card = dataclasses.replace(model.card, folder=path)
     return model
 
 
-def _sensor_of(graph: Path) -> SensorKind:
-    with graph.open("rb") as file:
-        told = values_taken(file.read(GRAPH_MAX), "black")
+def _sensor_of(graph: bytes) -> SensorKind:
+    told = values_taken(graph, "black")
     return next((p.sensor for p in PATTERNS if len(p.colour_of_plane) == told), BAYER.sensor)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from scotopic.calibration.apply import Profiles, identity
 from scotopic.develop import upright
 from scotopic.enhance import plan
 from scotopic.errors import DatasetError, ScotopicError
@@ -82,12 +83,13 @@ def measure(
     *,
     limit: int | None,
     with_wipes: bool,
+    profiles: Profiles | None = None,
     progress: Progress,
 ) -> Measured:
     """Every method on every pair. One truth and one shot are in memory at a time.
 
-    `facts` open the result. Raises DatasetError that names missing and damaged files before anything
-    is measured.
+    `facts` open the result; `profiles` are as in `plan`. Raises DatasetError that names missing and damaged files
+    before anything is measured.
     """
     check_any(found, str(facts["data"]))
     pairs = sample(found, limit)
@@ -98,6 +100,7 @@ def measure(
     methods = list(chosen.methods)
     decoded: tuple[Path, Truth] | None = None
     odd: list[list[str]] = []
+    plans: list[dict[str, Any]] = []
     for index, pair in enumerate(pairs):
         progress(f"{index + 1}/{len(pairs)} {pair.name}")
         if decoded is None or decoded[0] != pair.long:
@@ -106,9 +109,13 @@ def measure(
             long = read_mosaic(pair.long)
             bright, long_s = glance_at(long), long.exposure_s
             del long
-        shots = take(pair, judge.amplifications)
+        shots = take(pair, judge.amplifications, profiles)
         tally.automatic_ratios.append(shots[0].made.amplified(shots[0].mosaic).exposure.ratio)
         odd.append(_odd(pair, shots[0].mosaic, bright, long_s))
+        served, warning = shots[0].made.profile, shots[0].made.noise.warning
+        plans.append({"profile": served and identity(served), "warning": warning})
+        if profiles is not None and profiles.asked and served is None:
+            progress(f"note: {pair.name}: {warning}")
         for words in odd[-1]:
             progress(f"note: {pair.name}: {words}")
         for shot in shots:
@@ -145,14 +152,15 @@ def measure(
                 "automatic_ratio": automatic,
                 "misaligned": pair.misaligned,
                 "odd": words,
+                **planned,
             }
-            for pair, group, automatic, words in zip(
-                pairs, ratio_labels(pairs), tally.automatic_ratios, odd, strict=True
+            for pair, group, automatic, words, planned in zip(
+                pairs, ratio_labels(pairs), tally.automatic_ratios, odd, plans, strict=True
             )
         ],
         "figures": tally.figures,
     }
-    wipes = _wipes(tally, chosen, judge.amplifications[0], progress) if with_wipes else []
+    wipes = _wipes(tally, chosen, judge.amplifications[0], profiles, progress) if with_wipes else []
     return Measured(result, wipes)
 
 
@@ -162,11 +170,13 @@ def _odd(pair: Pair, short: Mosaic, bright: Glance, long_s: float | None) -> lis
     return [*frames, *odd_times(pair, short.exposure_s, long_s)]
 
 
-def take(pair: Pair, amplifications: Sequence[str] = (TRUE,)) -> list[Shot]:
+def take(
+    pair: Pair, amplifications: Sequence[str] = (TRUE,), profiles: Profiles | None = None
+) -> list[Shot]:
     """The short frame, read and judged once, with each of the amplifications asked for."""
     start = time.perf_counter()
     mosaic = read_mosaic(pair.short)
-    made = plan(mosaic, ratio=pair.ratio)
+    made = plan(mosaic, ratio=pair.ratio, profiles=profiles)
     prepared_s = time.perf_counter() - start
     return [
         Shot(pair, mosaic, made if way == TRUE else made.amplified(mosaic), way, prepared_s)
@@ -227,7 +237,9 @@ def _attempt(method: Method, shot: Shot, tally: Tally) -> npt.NDArray[Any] | Non
     return made
 
 
-def _wipes(tally: Tally, chosen: Chosen, amplification: str, progress: Progress) -> list[Wipe]:
+def _wipes(
+    tally: Tally, chosen: Chosen, amplification: str, profiles: Profiles | None, progress: Progress
+) -> list[Wipe]:
     """The featured method's best, median and worst pair, by the first way; fewer if pairs are.
 
     `amplification` is the first way's.
@@ -246,7 +258,7 @@ def _wipes(tally: Tally, chosen: Chosen, amplification: str, progress: Progress)
         if index in wipes:
             continue
         progress(f"showing the {which}: {pair.name}")
-        (shot,) = take(pair, (amplification,))
+        (shot,) = take(pair, (amplification,), profiles)
         pictures = (
             (f"LibRaw, brightened x{shot.ratio:.3g}", traditional_picture(shot)),
             (chosen.featured, chosen.show(shot)),

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.calibration.apply import Profiles
 from scotopic.errors import DatasetError
 from scotopic.evaluate.figures import ALL, SID_VARIANTS
 from scotopic.evaluate.methods import Chosen, Shot, in_range
@@ -44,12 +45,13 @@ def eld(
     split: Split | None = None,
     limit: int | None = None,
     with_wipes: bool = False,
+    profiles: Profiles | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measured:
     """ELD's protocol on the See-in-the-Dark dataset or on your own pairs, whichever `root` holds.
 
     `chosen` is of `methods.for_mosaics`. `split` None for the dataset's test set, or for all of your own
-    pairs. Raises DatasetError for folders that hold neither, and as `real.sid`.
+    pairs; `profiles` as in `plan`. Raises DatasetError for folders that hold neither, and as `real.sid`.
     """
     of_sid = is_sid(root, camera)
     wanted = split or ("test" if of_sid else None)
@@ -70,6 +72,7 @@ def eld(
         SID_VARIANTS if whole else (ALL,),
         limit=limit,
         with_wipes=with_wipes,
+        profiles=profiles,
         progress=progress,
     )
 

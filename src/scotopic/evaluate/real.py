@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from scotopic.calibration.apply import Profiles
 from scotopic.evaluate.figures import ALL, SID_VARIANTS
 from scotopic.evaluate.methods import Chosen, Shot
 from scotopic.evaluate.metrics import psnr, ssim
@@ -41,12 +42,13 @@ def sid(
     limit: int | None = None,
     ways: Sequence[str] = WAYS,
     with_wipes: bool = False,
+    profiles: Profiles | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measured:
     """The paper's protocol on the dataset below `root`, in every variant that papers use.
 
-    `limit` takes so many pairs (`figures.sample`). Raises DatasetError for a tree that is not the dataset's,
-    and one that names every missing or damaged file, before anything is measured.
+    `limit` takes so many pairs (`figures.sample`), `profiles` are as in `plan`. Raises DatasetError for a
+    tree that is not the dataset's, and one that names every missing or damaged file, before anything is measured.
     """
     found = [pair for pair in find_sid(root, camera) if pair.split == split]
     whole = (camera, split) == ("Sony", "test")
@@ -66,6 +68,7 @@ def sid(
         variants,
         limit=limit,
         with_wipes=with_wipes,
+        profiles=profiles,
         progress=progress,
     )
 
@@ -78,6 +81,7 @@ def own(
     limit: int | None = None,
     ways: Sequence[str] = WAYS,
     with_wipes: bool = False,
+    profiles: Profiles | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measured:
     """The same on your own pairs (`pairs.find_pairs`); `split` None for all of them. Errors as `sid`."""
@@ -91,6 +95,7 @@ def own(
         (ALL,),
         limit=limit,
         with_wipes=with_wipes,
+        profiles=profiles,
         progress=progress,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,11 @@ def notes(result: dict[str, Any]) -> list[str]:
     lines.append("Cost is that of this machine, from file to result, the start of other programs included.")
     for name, why in result["left_out"].items():
         lines.append(f"{name}: SKIPPED, {why}")
+    served = Counter(pair["profile"] for pair in result["pairs"] if pair["profile"])
+    lines += [
+        f"Short frames of {count} pairs were put right by your profile of the {name}."
+        for name, count in served.items()
+    ]
     for pair in result["pairs"]:
         lines += [f"Note: {pair['name']}: {words}." for words in pair["odd"]]
     if any(pair["misaligned"] for pair in result["pairs"]) and len(result["variants"]) == 1:

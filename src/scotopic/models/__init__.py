@@ -232,6 +232,15 @@ def values_taken(graph: bytes, name: str) -> int | None:
         return None
 
 
+def kind_of(graph: bytes) -> str:
+    """The kind of model that an ONNX file's outputs make it, read as there; `srgb` where that is not told."""
+    try:
+        found = {bytes(name).decode() for name in _inside(_inside(_inside([memoryview(graph)], 7), 12), 1)}
+    except (ValueError, IndexError):
+        found = set()
+    return next((kind for kind, outputs in OUTPUTS.items() if found.issuperset(outputs)), "srgb")
+
+
 def _inside(messages: list[memoryview], number: int) -> list[memoryview]:
     """The fields of that number that hold bytes or a message. Raises IndexError and ValueError for what is none."""
     found = []

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.calibration.apply import Profiles
 from scotopic.enhance import plan
 from scotopic.errors import DatasetError, ReadError, unwritten
 from scotopic.folders import making
@@ -34,6 +35,7 @@ from scotopic.pairs_odd import odd_times
 from scotopic.pattern import PATTERNS, Cell, offset
 from scotopic.read import read_mosaic
 from scotopic.traditional import truth_of
+from scotopic.train import profiled
 from scotopic.train.odd import KEPT_EVERY, compare
 from scotopic.write import PARTS, place, place_bytes
 
@@ -109,16 +111,20 @@ class PairCache:
         truth: Truth,
         report: Callable[[str], None] = lambda _: None,
         verify: bool = False,
+        profiles: Profiles | None = None,
+        keep: bool = False,
+        fault: Callable[[Mosaic], str] = lambda _: "",
     ) -> PairCache:
         """The cache of these pairs in `folder`, filled where it is not yet.
 
         Arrays whose source has the size and time it had are kept; others are decoded, and so are damaged
         ones: those of another size or header than the index says, or of another SHA-256, which is compared where
-        the array's own time is another than when it was written, and with `verify` always.
+        the array's own time is another than when it was written, and with `verify` always. So are mosaics of cameras
+        for which `profiles`, as in `plan`, were others, unless `keep`.
         `report` is told in words, from this thread, of what is odd about pairs too. Another process that fills the
         same folder is waited for.
 
-        Raises DatasetError that names all files missing or damaged, before anything is decoded, and for
+        Raises DatasetError that names all files missing, damaged or at `fault`, before anything is decoded, and for
         pairs whose frames do not fit over each other; WriteError when the disk refuses.
         """
         if not pairs:
@@ -127,7 +133,8 @@ class PairCache:
         keys = [(_Task(p.short, "mosaic").key, _Task(p.long, truth).key) for p in pairs]
         try:
             with making(folder), _held(folder, report):
-                index = _filled(folder, list(dict.fromkeys(tasks)), report, verify)
+                known = profiles or Profiles()
+                index = _filled(folder, list(dict.fromkeys(tasks)), report, verify, known, keep, fault)
                 misfits = (_misfit(p, index[s], index[t]) for p, (s, t) in zip(pairs, keys, strict=True))
                 raise_all([words for words in misfits if words], "pairs")
                 compare(folder, pairs, keys, index, report, lambda: _write_index(folder, index))
@@ -137,6 +144,7 @@ class PairCache:
             times = odd_times(pair, *(index[key]["facts"].get("exposure_s") for key in (s, t)))
             for words in (*index[s]["beside"][t]["odd"], *times):
                 report(f"note: {pair.name}: {words}")
+        profiled.tell([index[s] for s in dict.fromkeys(s for s, _ in keys)], known, report)
         entries = [_entry(p, index[s]) for p, (s, _) in zip(pairs, keys, strict=True)]
         return cls(folder, truth, entries, [(folder / s, folder / t) for s, t in keys])
 
@@ -180,7 +188,13 @@ def _cut(path: Path, place: tuple[slice, slice]) -> npt.NDArray[np.uint16]:
 
 
 def _filled(
-    folder: Path, tasks: list[_Task], report: Callable[[str], None], verify: bool
+    folder: Path,
+    tasks: list[_Task],
+    report: Callable[[str], None],
+    verify: bool,
+    profiles: Profiles,
+    keep: bool,
+    fault: Callable[[Mosaic], str],
 ) -> dict[str, dict[str, Any]]:
     """The index once all tasks' arrays are there."""
     for stale in folder.glob(PARTS):
@@ -192,6 +206,13 @@ def _filled(
         record = index.get(task.key)
         if record is not None and not _is_of_source(record, task.source):
             report(f"{task.source.name}: was changed since, decoded again")
+        elif (
+            record is not None
+            and task.kind == "mosaic"
+            and not keep
+            and profiled.is_other(record, profiles)
+        ):
+            report(f"{task.source.name}: its camera's profile is another one now, decoded again")
         elif record is not None and (damage := _damage(folder / task.key, record, verify)):
             report(f"{folder / task.key}: {damage}, decoded again")
         elif record is not None:
@@ -202,9 +223,9 @@ def _filled(
     if not wanted:
         return index
     report(f"checking {len({t.source for t in wanted})} files")
-    check(t.source for t in wanted)
+    check((t.source for t in wanted), fault)
     with ThreadPoolExecutor(WORKERS) as executor:
-        running = {executor.submit(_store, task, folder): task for task in wanted}
+        running = {executor.submit(_store, task, folder, profiles): task for task in wanted}
         try:
             for done, future in enumerate(as_completed(running), start=1):
                 task = running[future]
@@ -220,10 +241,10 @@ def _filled(
     return index
 
 
-def _store(task: _Task, folder: Path) -> dict[str, Any]:
+def _store(task: _Task, folder: Path, profiles: Profiles) -> dict[str, Any]:
     """Decode, write, and say for the index what was written."""
     status = task.source.stat()
-    array, facts = _decoded(task)
+    array, facts, used = _decoded(task, profiles)
     path = folder / task.key
 
     def fill(temporary: Path) -> None:
@@ -241,11 +262,15 @@ def _store(task: _Task, folder: Path) -> dict[str, Any]:
         "mtime_ns": written.st_mtime_ns,
         "sha256": sha256(path),
         "facts": facts,
+        **used,
     }
 
 
-def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
-    """A mosaic or a truth, cut to whole cells that begin with RGGB (or our phase of X-Trans)."""
+def _decoded(
+    task: _Task, profiles: Profiles
+) -> tuple[npt.NDArray[np.uint16], dict[str, Any], dict[str, Any]]:
+    """A mosaic or a truth, cut to whole cells that begin with RGGB (or our phase of X-Trans), what is to be known of
+    it, and which profile put it right."""
     mosaic = read_mosaic(task.source)
     cfa = _pattern(len(mosaic.cfa))
     start = offset(mosaic.cfa, cfa)
@@ -262,12 +287,13 @@ def _decoded(task: _Task) -> tuple[npt.NDArray[np.uint16], dict[str, Any]]:
                 f"{task.source}: LibRaw develops it to {truth.shape[0]}x{truth.shape[1]}, not to the "
                 f"mosaic's {mosaic.data.shape[0]}x{mosaic.data.shape[1]}; such sensors cannot be learnt from"
             )
-        return np.ascontiguousarray(truth[place]), facts
+        return np.ascontiguousarray(truth[place]), facts, {}
     if mosaic.data.dtype != np.uint16:
         raise DatasetError(f"{task.source}: its values are {mosaic.data.dtype}; whole numbers are needed")
-    made = plan(mosaic, ratio=1)
+    made = plan(mosaic, ratio=1, profiles=profiles)
     whole = np.rint(np.maximum(made.mosaic_of(mosaic).data[place], 0))
-    return whole.astype(np.uint16), facts | _facts(mosaic, start, made.noise.profile)
+    facts |= _facts(mosaic, start, made.noise.profile)
+    return whole.astype(np.uint16), facts, profiled.used(mosaic, made, profiles)
 
 
 def _facts(mosaic: Mosaic, start: tuple[int, int], profile: NoiseProfile) -> dict[str, Any]:

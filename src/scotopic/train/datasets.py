@@ -361,15 +361,24 @@ def _check_frames(frames: list[tuple[str, int, int]], crop: int, pattern: Patter
         raise DatasetError(
             f"a crop of {crop} pixels cuts through colour cells: a multiple of {pattern.cell} is needed"
         )
-    if other := [name for name, cell, _ in frames if cell != pattern.cell]:
-        raise DatasetError(
-            f"{few(other)}: of sensors with another colour pattern; this recipe's network is for "
-            f"{pattern.sensor} sensors (--set network=...)"
+    told: dict[str, list[str]] = {}
+    for name, cell, side in frames:
+        told.setdefault(fault(cell, side, crop, pattern), []).append(name)
+    for words, names in sorted(told.items()):
+        if words:
+            raise DatasetError(f"{few(names)}: {words}")
+
+
+def fault(cell: int, side: int, crop: int, pattern: Pattern) -> str:
+    """Why crops do not fit a frame of this side of the colour cell and this smaller side; nothing if they do."""
+    if cell != pattern.cell:
+        return (
+            f"of a sensor with another colour pattern; this recipe's network is for {pattern.sensor} sensors "
+            "(--set network=...)"
         )
-    if small := [name for name, _, side in frames if side < crop]:
-        raise DatasetError(
-            f"{few(small)}: smaller than the crop of {crop} pixels; give a smaller one (--set crop=...)"
-        )
+    if side < crop:
+        return f"smaller than the crop of {crop} pixels; give a smaller one (--set crop=...)"
+    return ""
 
 
 _BY_PLACE = ("black", "white", "wb", "shot", "read")

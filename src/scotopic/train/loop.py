@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from scotopic.calibration.apply import Profiles
 from scotopic.errors import DatasetError, TrainingError
 from scotopic.files import is_there
 from scotopic.train import checkpoint
@@ -69,6 +70,8 @@ class Options:
     """Where pairs are decoded to; `cache` in the run's folder if None."""
     verify_cache: bool = False
     """Compare the checksums of what is decoded already, not only sizes and times."""
+    profiles: Profiles | None = None
+    """Of cameras, which put pairs right as `plan` does."""
     device: str = "auto"
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     board: bool = True
@@ -128,9 +131,7 @@ class _Run:
         self.micro_batches = world.micro_batches(recipe.accumulate)
         state = check_folder(out, recipe, data, options.resume) if world.leads else 0
         resuming = bool(world.agree(state))
-        self.sources = _open_in_turn(
-            data, recipe, options.cache or out / "cache", world, say, options.verify_cache
-        )
+        self.sources = _open_in_turn(data, recipe, options.cache or out / "cache", world, say, options)
         per_step = recipe.batch * recipe.accumulate
         passes = math.ceil(recipe.epochs * self.sources.scenes / per_step)
         self.steps = passes if recipe.epochs else recipe.steps
@@ -394,13 +395,16 @@ class _Objective(nn.Module):
 
 
 def _open_in_turn(
-    data: Data, recipe: Recipe, cache: Path, world: World, say: Callable[[str], None], verify: bool
+    data: Data, recipe: Recipe, cache: Path, world: World, say: Callable[[str], None], options: Options
 ) -> Sources:
     """The first process decodes, or checks, what is to be; the others wait and find it done."""
     quiet = say if world.leads else (lambda _: None)
     if not world.leads:
         world.agree(0.0)
-    opened = open_sources(data, recipe, cache, world.device, quiet, verify=verify and world.leads)
+    verify, keep = options.verify_cache and world.leads, not world.leads
+    opened = open_sources(
+        data, recipe, cache, world.device, quiet, verify=verify, profiles=options.profiles, keep=keep
+    )
     if world.leads:
         world.agree(0.0)
     return opened

@@ -11,6 +11,9 @@ import numpy as np
 from scotopic.pairs import Pair
 from scotopic.pairs_odd import Glance, glance, glance_truth, odd_frames
 
+LOOKED = 2
+"""Raised when there is more to see: pairs are looked at again."""
+
 KEPT_EVERY = 20
 """Pairs after which what was seen is kept: some seconds of work where frames are large."""
 
@@ -30,7 +33,7 @@ def compare(
     """
 
     def of(pair: Pair, long: str) -> dict[str, Any]:
-        return {"sha256": index[long]["sha256"], "ratio": pair.ratio}
+        return {"sha256": index[long]["sha256"], "ratio": pair.ratio, "looked": LOOKED}
 
     new = [
         (pair, short, long)

@@ -17,12 +17,13 @@ from typing import Any, Protocol, TypeVar
 
 import torch
 
+from scotopic.calibration.apply import Profiles
 from scotopic.errors import DatasetError
 from scotopic.files import is_of_photos
 from scotopic.pairs import Camera, Pair, check_folder, find_pairs, find_sid, is_sid, sid_folder
 from scotopic.pattern import SensorKind
 from scotopic.train.cache import PairCache
-from scotopic.train.datasets import CleanPhotos, PairCrops, check_first, find_photos, split
+from scotopic.train.datasets import CleanPhotos, PairCrops, check_first, fault, find_photos, split
 from scotopic.train.recipes import Recipe
 from scotopic.train.simulate import Batch, Simulator
 
@@ -170,8 +171,10 @@ def open_sources(
     report: Callable[[str], None] = lambda _: None,
     *,
     verify: bool = False,
+    profiles: Profiles | None = None,
+    keep: bool = False,
 ) -> Sources:
-    """Open what `data` holds for a recipe; pairs are decoded into the folder `cache`, `verify` as there.
+    """Open what `data` holds for a recipe; pairs are decoded into the folder `cache`, the rest as there.
 
     Raises DatasetError where the recipe has nothing to learn from, or a file is missing or damaged.
     """
@@ -184,7 +187,16 @@ def open_sources(
         pattern = recipe.packing.pattern
         if not (cache / "index.json").exists():
             check_first(pairs, recipe.crop, pattern)
-        opened = PairCache.open(pairs, cache, truth=recipe.kind, report=report, verify=verify)
+        opened = PairCache.open(
+            pairs,
+            cache,
+            truth=recipe.kind,
+            report=report,
+            verify=verify,
+            profiles=profiles,
+            keep=keep,
+            fault=lambda frame: fault(len(frame.cfa), min(frame.data.shape), recipe.crop, pattern),
+        )
         crops = PairCrops(opened, "train", recipe.crop, device, pattern)
         found.append(Real(crops, recipe.batch, recipe.seed))
         scenes += len(crops.scenes)

@@ -151,6 +151,11 @@ def load_start(name: str) -> dict[str, Tensor]:
         return load_run(path)[1].net.state_dict()
     card = _model(name)
     graph = onnx.load_from_string(verified(card)).graph
+    if any(node.op_type == "DequantizeLinear" for node in graph.node):
+        raise DatasetError(
+            f"{name}: is an int8 model, whose weights are rounded for good, and no start: give the folder of the run "
+            "that it was exported from, or the same model in float16 or float32"
+        )
     weights = {
         tensor.name.removeprefix(IN_ONNX).removesuffix(HALF): _float32(tensor)
         for tensor in graph.initializer

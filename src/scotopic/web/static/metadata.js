@@ -24,6 +24,9 @@ const [EXPOSURE_TIME, F_NUMBER, FOCAL_LENGTH, LENS_MODEL] = [0x829a, 0x829d, 0x9
 const [DATE_TIME_ORIGINAL, COLOR_SPACE, PIXEL_X, PIXEL_Y] = [0x9003, 0xa001, 0xa002, 0xa003];
 const COPYRIGHT = 0x8298;
 
+/** BodySerialNumber, and a DNG's CameraSerialNumber, which stands in for it. */
+const [BODY_SERIAL, CAMERA_SERIAL] = [0xa431, 50735];
+
 /** ImageDescription, Make, Model, DateTime, Artist, Rating, Copyright. */
 const MAIN_KEPT = [0x010e, MAKE, MODEL, DATE_TIME, 0x013b, RATING, COPYRIGHT];
 
@@ -50,6 +53,7 @@ export function readExif(bytes) {
   } catch {
     // Go on without.
   }
+  if (found.serial?.type === ASCII && !found.exif.has(BODY_SERIAL)) found.exif.set(BODY_SERIAL, found.serial);
   const { words, enhanced } = parsePacket(packetOf(bytes));
   const stars = found.main.get(RATING)?.values;
   if (stars && !(stars.length === 1 && stars[0] >= 0 && stars[0] <= 5)) found.main.delete(RATING);
@@ -71,6 +75,7 @@ function collect(content, only, found) {
       ];
   for (const [name, page] of directories) {
     for (const code of page?.tags.keys() ?? []) {
+      if (name === "main" && code === CAMERA_SERIAL) found.serial = valueOf(page, code);
       if (name === "main" && !MAIN_KEPT.includes(code)) continue;
       if (name === "exif" && EXIF_DROPPED.includes(code)) continue;
       const value = valueOf(page, code);
