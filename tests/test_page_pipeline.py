@@ -21,6 +21,7 @@ from scotopic.exposure import binned_light
 from scotopic.frame import RGGB, X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.models import find
 from scotopic.noise import from_table
+from scotopic.noise_line import SHOT_LEAST_PER_ISO
 from scotopic.pattern import extended, missing, of_even_black, pattern_of
 from scotopic.read import read
 from scotopic.remosaic import as_mosaic, hardly_noisy
@@ -666,6 +667,21 @@ def test_the_noise_of_a_large_picture_is_read_off_the_same_blocks(node, photo):
     wanted = plan(large, ratio=100).noise.profile
     assert got["shot"] == pytest.approx(wanted.shot, rel=RELATIVE)
     assert got["read"] == pytest.approx(wanted.read, rel=RELATIVE)
+
+
+def test_an_even_sky_has_pythons_shot_noise(node):
+    skies, fits = {}, {}
+    for seed in range(3):
+        sky = expose(
+            np.full((300, 360, 3), 0.3), sony_a7s2(3200), 100, np.random.default_rng(seed), cfa=X_TRANS
+        )
+        skies[str(seed)] = sky.with_changes(make="", model="", iso=3200.0)
+        fits[str(seed)] = plan(skies[str(seed)], ratio=100).noise.profile
+    assert any(fit.shot[1] == 3200 * SHOT_LEAST_PER_ISO for fit in fits.values()), "as told by the ISO"
+    jobs = [{"name": n, "call": "plan", "captured": sky, "ratio": 100} for n, sky in skies.items()]
+    for name, got in node(jobs).items():
+        assert got["noise"]["profile"]["shot"] == pytest.approx(fits[name].shot, rel=RELATIVE)
+        assert got["noise"]["profile"]["read"] == pytest.approx(fits[name].read, rel=RELATIVE)
 
 
 def test_a_picture_and_a_tag_that_both_know_of_no_noise_agree(node, dark):
