@@ -44,7 +44,9 @@ OF_THE_SHOT = {
     0x9207,  # MeteringMode
     0x920A,  # FocalLength
 }
-"""What TIFF/EP (ISO 12234-2), which DNG follows, has in the main directory too: taken for EXIF's where that is silent."""
+"""What TIFF/EP (ISO 12234-2), which DNG follows, has in the main directory too: taken for EXIF's where that is
+silent."""
+
 EXIF_DROPPED = {
     0x927C,  # MakerNote: its offsets hold only inside the file it came from
     WIDTH,  # of the RAW, not of the result
