@@ -18,6 +18,7 @@ from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import _without_voids, enhance, graph_inputs, plan
 from scotopic.exposure import binned_light
+from scotopic.facts import NO_LIGHT, describe
 from scotopic.frame import RGGB, X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.models import find
 from scotopic.noise import from_table
@@ -229,6 +230,7 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         data=(scene / np.array(base.wb) + rng.normal(0, 5e-4, scene.shape)).astype(np.float32),
         noise=NoiseProfile((0.0,) * 3, (2.5e-7,) * 3, "a tag"),
     )
+    found["under a lens cap"] = expose(np.zeros((96, 128, 3)), sony_a7s2(6400), 300, rng)
     found["monochrome"] = linear_of(
         np.repeat(scene[..., 1:2], 3, axis=2), rng, monochrome=True, wb=(1.0, 1.0, 1.0), xyz_to_camera=None
     )
@@ -254,6 +256,8 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
         assert got["exposure"]["ratio"] == pytest.approx(made.exposure.ratio, rel=RELATIVE), name
         hardly = isinstance(picture, Linear) and hardly_noisy(made.noise.profile, made.exposure.ratio)
         assert got["kept"] == hardly == (name == "linear, hardly any noise"), name
+        assert got["dark"] == (NO_LIGHT in (describe(picture, made)["warning"] or "")), name
+        assert got["dark"] == (name == "under a lens cap"), name
         profile = got["noise"]["profile"]
         assert profile["shot"] == pytest.approx(made.noise.profile.shot, rel=RELATIVE), name
         assert profile["read"] == pytest.approx(made.noise.profile.read, rel=RELATIVE), name

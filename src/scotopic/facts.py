@@ -10,6 +10,7 @@ from scotopic.calibration.apply import taken_out
 from scotopic.develop import shown_size
 from scotopic.dng.light import DngWhite, Scaling
 from scotopic.enhance import Plan
+from scotopic.exposure import RATIO_MAX_AUTOMATIC, next_to_no_light
 from scotopic.frame import GREEN, Capture, Captured, Linear, Mosaic
 from scotopic.mend import Replaced
 from scotopic.remosaic import hardly_noisy
@@ -18,6 +19,8 @@ HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they a
 
 
 _ALONE = ", by the same in all frames at this ratio; for a single picture give --dng-white light"
+
+NO_LIGHT = "next to no light is in it: what shows may be the sensor's own"
 
 EV_WORTH_A_WORD = 0.5
 """From so many stops on that an editor shows a DNG too dark, the user is told."""
@@ -53,6 +56,10 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
         noise, ratio = made.noise.profile, made.exposure.ratio
         if enhancing and isinstance(captured, Linear) and hardly_noisy(noise, ratio):
             warnings.append(HARDLY_NOISY)
+        # Where an amplification is told, somebody has looked.
+        at_most = made.exposure.source == "automatic" and ratio >= RATIO_MAX_AUTOMATIC
+        if at_most and isinstance(captured, Mosaic) and next_to_no_light(made.mosaic_of(captured), noise):
+            warnings.append(NO_LIGHT)
         facts |= {
             "ratio": round(ratio, 3),
             "ev": round(made.exposure.stops, 2),

@@ -68,6 +68,8 @@ def constants() -> dict[str, Any]:
             "lampShare": exposure.LAMP_SHARE,
             "floor": exposure.FLOOR,
             "luminance": exposure.LUMINANCE,
+            "darkDn": exposure.DARK_DN,
+            "darkSigmas": exposure.DARK_SIGMAS,
         },
         "noise": {
             "block": noise.BLOCK,
