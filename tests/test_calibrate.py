@@ -407,6 +407,19 @@ def test_a_plan_takes_a_profile_by_itself(made, tmp_path):
     assert "is of another camera" in other.noise.warning
 
 
+def test_a_plan_takes_several_profiles_and_refuses_in_words_what_is_none(made):
+    mosaic = night(camera())
+    stranger = replace(made, model="Another")
+    for several in ([made], (stranger, made), iter([stranger, made])):
+        assert plan_for(mosaic, ratio=8, profiles=several).profile is made
+    assert plan_for(mosaic, ratio=8, profiles=[]).profile is None
+    for none in ("mine.json", [Path("mine.json")], 3, [None]):
+        with pytest.raises(
+            SettingsError, match=r"is no camera profile: give what calibration\.profile\.load"
+        ):
+            plan_for(mosaic, ratio=8, profiles=none)
+
+
 def test_info_names_the_profile_that_is_used(made, tmp_path):
     made.save(tmp_path / "mine.json")
     write_mosaic(tmp_path / "night.dng", night(camera()))

@@ -433,6 +433,7 @@ def test_both_ways_know_x_trans_and_a_bayer_model_says_that_it_does_not(tmp_path
         (["enhance", SAMPLE, "-o", "-"], "do not go to standard output"),
         (["enhance", SAMPLE, "--tier", "best", "--model", "bayer-fast"], "leave one of them out"),
         (["enhance", SAMPLE, "-o", "a.jpg", "--dng-compression", "jxl"], "is for DNGs"),
+        (["enhance", SAMPLE, "-o", "a.jpg", "--dng-white", "sensor"], "is for DNGs"),
         (["simulate", "photo", "a.jpg", "b.jpg"], "ends in .dng"),
         *(
             ([command, "s3://shoot/a.dng"], "s3://shoot/a.dng: is no file or folder of this machine; copy")

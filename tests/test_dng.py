@@ -233,6 +233,48 @@ def test_where_the_sensor_saturated_is_the_white_level_of_every_colour():
     assert scaling_of(light(clip=0.95)).white == round(0.95 * TOP)
 
 
+@pytest.mark.parametrize("ratio", [0.5, 1, 7, 60, 300])
+def test_by_the_sensor_s_white_all_frames_of_one_amplification_are_alike(ratio):
+    def shown(data, clip=ratio):
+        """The light (0.01 of what the sensor can count) as an editor shows it that knows no BaselineExposure."""
+        linear = light(data, ratio=float(ratio), clip=float(clip))
+        scaling = scaling_of(linear, "sensor")
+        values = np.concatenate(list(integers(linear, scaling)))
+        return values[10:50].mean() / scaling.white, scaling, values
+
+    sky = np.full((64, 64, 3), 0.01 * min(ratio, 64))
+    alone, scaling, _ = shown(sky)
+    lit = sky.copy()
+    lit[:4] = 0.8 * ratio
+    assert shown(lit)[1] == scaling, "an aeroplane's lamp"
+    lit[:4] = 0.9 * ratio
+    level, of_short, values = shown(lit, clip=0.9 * ratio)
+    assert level == pytest.approx(alone, rel=2e-3)
+    assert (of_short.halvings, of_short.white) == (scaling.halvings, scaling.white)
+    assert (values[:4] == scaling.white).all(), (
+        "all colours end at once where a frame shows its sensor saturated"
+    )
+    assert scaling.baseline_ev == pytest.approx(np.log2(min(ratio, 64)), abs=1e-4)
+
+
+def test_what_saturates_below_the_white_level_is_stretched_up_to_it_without_a_step():
+    ramp = np.broadcast_to(np.linspace(3, 4, 64, dtype=np.float32)[:, None, None], (64, 64, 3))
+    linear = light(ramp, ratio=4.0, clip=3.6)
+    kept = np.concatenate(list(integers(linear, scaling_of(linear, "sensor"))))[:, 0, 0] / (TOP / 4)
+    below = ramp[:, 0, 0] < 0.95 * 3.6
+    assert np.abs(kept - ramp[:, 0, 0])[below].max() < 1e-4
+    assert (kept[ramp[:, 0, 0] >= 3.6] == 4).all()
+    assert (np.diff(kept) >= 0).all()
+    assert np.diff(kept).max() < 0.1
+
+
+def test_another_white_than_there_is_is_refused(tmp_path):
+    linear = light()
+    with pytest.raises(SettingsError, match="known are light, sensor"):
+        write_linear(tmp_path / "a.dng", linear, develop(linear), white="mean")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_few_specks_do_not_darken_a_picture_but_the_smallest_lamp_counts():
     data = np.full((64, 64, 3), 0.25)
     data.reshape(-1, 3)[: SPECKS * 7 : 7] = 50

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from scotopic import exposure
+from scotopic.enhance import plan
 from scotopic.errors import SettingsError
 from scotopic.evaluate.scenes import WB, load_all
+from scotopic.facts import NO_LIGHT, describe
+from scotopic.frame import RGGB, X_TRANS
 from scotopic.sensor import expose, sony_a7s2
 
 
@@ -89,3 +92,17 @@ def test_gains_count_as_they_are_shown_the_smallest_for_1(dark, factor):
     """Cameras made to see infrared have gains below 1, and `develop` brings the smallest to 1."""
     same = dataclasses.replace(dark, wb=tuple(gain * factor for gain in dark.wb))
     assert exposure.decide(same).ratio == pytest.approx(exposure.decide(dark).ratio)
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS])
+@pytest.mark.parametrize("iso", [100, 3200, 25600])
+def test_a_lens_cap_left_on_is_told_and_a_dark_scene_is_none(photo, cfa, iso):
+    sensor, scene = sony_a7s2(iso), photo[:192, :240]
+    capped = expose(np.zeros(scene.shape), sensor, 300, np.random.default_rng(1), cfa=cfa)
+    assert NO_LIGHT in describe(capped, plan(capped))["warning"]
+    even = capped.with_changes(data=np.full_like(capped.data, round(float(capped.black.mean()))))
+    assert NO_LIGHT in describe(even, plan(even))["warning"]
+    assert NO_LIGHT not in (describe(capped, plan(capped, ratio=300)).get("warning") or ""), "as told"
+    # At ISO 25600 its noise is larger than its light.
+    dark = expose(scene, sensor, 300, np.random.default_rng(1), cfa=cfa)
+    assert NO_LIGHT not in (describe(dark, plan(dark))["warning"] or "")

@@ -131,11 +131,16 @@ def test_who_keeps_a_lamp_is_told_that_some_editors_show_the_picture_dark(tmp_pa
     write_mosaic(source, expose(lamp(30), sony_a7s2(320), RATIO, np.random.default_rng(3), wb=WB))
     words = ["enhance", str(source), "--format", "dng", "--ratio", str(RATIO), "--json"]
     told = json.loads(CliRunner().invoke(app, words).stdout)
+    assert told["baseline_ev"] == 6.0, "as all frames at this ratio"
+    assert "give --dng-white light" in told["warning"]
+    words += ["--overwrite", "--dng-white", "light"]
+    told = json.loads(CliRunner().invoke(app, words).stdout)
     assert told["baseline_ev"] == pytest.approx(np.log2(16.6), abs=0.1)
     assert "raise the exposure" in told["warning"]
+    assert "--dng-white" not in told["warning"]
     assert "darktable shows" not in told["warning"]
     assert told["output"].endswith("lamp-scotopic.dng")
-    told = json.loads(CliRunner().invoke(app, [*words, "--overwrite", "--wb", "0.5,1,2"]).stdout)
+    told = json.loads(CliRunner().invoke(app, [*words, "--wb", "0.5,1,2"]).stdout)
     assert "darktable shows it up to 1.0 stops too dark, besides" in told["warning"]
 
 

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
+import dng_files
 from scotopic import batch
 from scotopic.develop import srgb_profile
 from scotopic.dng.write import write_mosaic
@@ -19,6 +20,7 @@ from scotopic.errors import UnsupportedRawError
 from scotopic.frame import Mosaic, Rendered
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.metadata import XMP, Exif, Words, attach_to_tiff, is_enhanced, read_exif, xmp_packet
+from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sidecars import words_beside
 from scotopic.write import FORMATS, bits_of, write
@@ -353,7 +355,6 @@ def test_what_is_enhanced_already_is_refused_unless_asked(source):
 def test_the_refusal_is_one_of_our_errors():
     from conftest import SAMPLE
     from scotopic.enhance import check_fresh
-    from scotopic.read import read
 
     mosaic = read(SAMPLE)
     check_fresh(mosaic)
@@ -384,6 +385,18 @@ def test_exif_of_fujifilms_files_is_read(tmp_path):
     assert back.main == RICH.main
     assert back.gps == RICH.gps
     assert {t: v for t, v in back.exif.items() if t not in SET_BY_US} == RICH.exif
+
+
+def test_exposure_and_iso_in_the_main_directory_are_read_where_exif_is_silent(tmp_path):
+    """As TIFF/EP has them, which DNG follows."""
+    shot = {33434: 0.125, 34855: 3200}
+    dng_files.write(tmp_path / "a.dng", np.full((64, 96), 700, np.uint16), tags={50717: 16383} | shot)
+    mosaic = read(tmp_path / "a.dng")
+    assert (mosaic.iso, mosaic.exposure_s) == (3200, 0.125)
+    assert mosaic.exif.exif[0x8827] == 3200, "and carried along"
+    attach_to_tiff(tmp_path / "a.dng", *Exif({}, {0x8827: 6400}, {}).directories())
+    told = read(tmp_path / "a.dng")
+    assert (told.iso, told.exposure_s) == (6400, 0.125)
 
 
 def test_exif_of_canons_newer_files_is_read(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scotopic import noise
+from scotopic import noise, noise_line
 from scotopic.evaluate.scenes import WB, load_all
 from scotopic.frame import GREEN, RGGB, X_TRANS, Mosaic, NoiseProfile
 from scotopic.sensor import eld_camera, expose, known_sensor, phone, sony_a7s2
@@ -344,8 +344,24 @@ def test_no_camera_is_taken_for_noisier_than_its_iso_can_be(rng):
     ramp = np.repeat(np.linspace(0.05, 1, 512)[None, :, None], 256, axis=0).repeat(3, axis=2)
     sensor = sony_a7s2(12800)
     mosaic = expose(ramp, sensor, 20, rng).with_changes(make="", model="", noise=None)
-    true, most = sensor.noise_profile().shot[1], 100 * noise.SHOT_MAX_PER_ISO
+    true, most = sensor.noise_profile().shot[1], 100 * noise_line.SHOT_MAX_PER_ISO
     assert true > 2 * most
     assert noise.blind_fit(mosaic.with_changes(iso=100.0)).shot == (most,) * 3
     assert noise.blind_fit(mosaic.with_changes(iso=None)).shot[1] == pytest.approx(true, rel=0.1)
     assert noise.blind_fit(mosaic.with_changes(iso=12800.0)).shot[1] == pytest.approx(true, rel=0.1)
+
+
+@pytest.mark.parametrize(("level", "ratio"), [(0.03, 64), (0.3, 100)])
+def test_an_even_sky_of_x_trans_always_has_shot_noise(level, ratio):
+    """Of levels that are all alike no slope is told; a third of such skies were said to have none."""
+    sensor = sony_a7s2(3200)
+    true, x = sensor.noise_profile(), level / ratio
+    for seed in range(8):
+        sky = np.full((480, 600, 3), level)
+        mosaic = expose(sky, sensor, ratio, np.random.default_rng(seed), cfa=X_TRANS)
+        fit = noise.blind_fit(mosaic.with_changes(make="", model="", noise=None, iso=3200.0))
+        assert fit.shot[1] > 0.6 * true.shot[1]
+        off = (fit.shot[1] * x + fit.read[1]) / (true.shot[1] * x + true.read[1])
+        assert 1 / 1.3 < off < 1.3
+        averaged = mosaic.with_changes(iso=3200.0 * 16)
+        assert noise.blind_fit(averaged).shot[1] * x < 1.3 * (true.shot[1] * x + true.read[1])

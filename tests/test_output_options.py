@@ -6,6 +6,7 @@ import os
 import imagecodecs
 import numpy as np
 import pytest
+import rawpy
 import tifffile
 from typer.testing import CliRunner
 
@@ -16,6 +17,7 @@ from scotopic.errors import SettingsError, WriteError
 from scotopic.icc import profile
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.run import Models
+from scotopic.sensor import expose, sony_a7s2
 from scotopic.write import check_place
 from test_write import icc_of, pixels
 
@@ -54,6 +56,24 @@ def test_a_dng_takes_the_white_balance_too(photo_file):
 
     outcome = treated(photo_file, kind="dng", wb=(2.0, 1.0, 1.5))
     assert read(outcome.job.target).wb == pytest.approx((2.0, 1.0, 1.5), rel=1e-3)
+
+
+def test_dngs_at_a_told_amplification_are_alike_to_editors_whatever_the_brightest_pixel(tmp_path):
+    """One scene, once with an aeroplane in it, each as LibRaw shows it without BaselineExposure."""
+    shown = []
+    for name, lamp in (("a", 0.0), ("b", 20.0)):
+        scene = np.full((96, 128, 3), 0.4)
+        scene[8:24, 8:24] += lamp
+        dark = expose(scene, sony_a7s2(400), 50, np.random.default_rng(3))
+        write_mosaic(tmp_path / f"{name}.dng", dark)
+        outcome = treated(tmp_path / f"{name}.dng", kind="dng")
+        assert outcome.facts["baseline_ev"] == pytest.approx(np.log2(50), abs=1e-3)
+        with rawpy.imread(str(outcome.job.target)) as raw:
+            picture = raw.postprocess(use_camera_wb=True, no_auto_bright=True, gamma=(1, 1), output_bps=16)
+        shown.append(picture[48:].mean())
+    assert shown[0] == pytest.approx(shown[1], rel=0.01)
+    single = treated(tmp_path / "a.dng", kind="dng", dng_white="light", overwrite=True)
+    assert single.facts["baseline_ev"] < 2, "as bright as it can be, where that is asked for"
 
 
 @pytest.mark.parametrize(

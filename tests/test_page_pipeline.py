@@ -18,9 +18,11 @@ from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import _without_voids, enhance, graph_inputs, plan
 from scotopic.exposure import binned_light
+from scotopic.facts import NO_LIGHT, describe
 from scotopic.frame import RGGB, X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.models import find
 from scotopic.noise import from_table
+from scotopic.noise_line import SHOT_LEAST_PER_ISO
 from scotopic.pattern import extended, missing, of_even_black, pattern_of
 from scotopic.read import read
 from scotopic.remosaic import as_mosaic, hardly_noisy
@@ -228,6 +230,7 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         data=(scene / np.array(base.wb) + rng.normal(0, 5e-4, scene.shape)).astype(np.float32),
         noise=NoiseProfile((0.0,) * 3, (2.5e-7,) * 3, "a tag"),
     )
+    found["under a lens cap"] = expose(np.zeros((96, 128, 3)), sony_a7s2(6400), 300, rng)
     found["monochrome"] = linear_of(
         np.repeat(scene[..., 1:2], 3, axis=2), rng, monochrome=True, wb=(1.0, 1.0, 1.0), xyz_to_camera=None
     )
@@ -253,6 +256,8 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
         assert got["exposure"]["ratio"] == pytest.approx(made.exposure.ratio, rel=RELATIVE), name
         hardly = isinstance(picture, Linear) and hardly_noisy(made.noise.profile, made.exposure.ratio)
         assert got["kept"] == hardly == (name == "linear, hardly any noise"), name
+        assert got["dark"] == (NO_LIGHT in (describe(picture, made)["warning"] or "")), name
+        assert got["dark"] == (name == "under a lens cap"), name
         profile = got["noise"]["profile"]
         assert profile["shot"] == pytest.approx(made.noise.profile.shot, rel=RELATIVE), name
         assert profile["read"] == pytest.approx(made.noise.profile.read, rel=RELATIVE), name
@@ -666,6 +671,21 @@ def test_the_noise_of_a_large_picture_is_read_off_the_same_blocks(node, photo):
     wanted = plan(large, ratio=100).noise.profile
     assert got["shot"] == pytest.approx(wanted.shot, rel=RELATIVE)
     assert got["read"] == pytest.approx(wanted.read, rel=RELATIVE)
+
+
+def test_an_even_sky_has_pythons_shot_noise(node):
+    skies, fits = {}, {}
+    for seed in range(3):
+        sky = expose(
+            np.full((300, 360, 3), 0.3), sony_a7s2(3200), 100, np.random.default_rng(seed), cfa=X_TRANS
+        )
+        skies[str(seed)] = sky.with_changes(make="", model="", iso=3200.0)
+        fits[str(seed)] = plan(skies[str(seed)], ratio=100).noise.profile
+    assert any(fit.shot[1] == 3200 * SHOT_LEAST_PER_ISO for fit in fits.values()), "as told by the ISO"
+    jobs = [{"name": n, "call": "plan", "captured": sky, "ratio": 100} for n, sky in skies.items()]
+    for name, got in node(jobs).items():
+        assert got["noise"]["profile"]["shot"] == pytest.approx(fits[name].shot, rel=RELATIVE)
+        assert got["noise"]["profile"]["read"] == pytest.approx(fits[name].read, rel=RELATIVE)
 
 
 def test_a_picture_and_a_tag_that_both_know_of_no_noise_agree(node, dark):

@@ -155,6 +155,7 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "noise profile of one": lambda p: write(p, MOSAIC, tags=LEVELS | {51041: (1e-4, 1e-6)}),
     "noise profile of no sense": lambda p: write(p, MOSAIC, tags=LEVELS | {51041: (1e-4, 3.0)}),
     "wide pixels, upside down": lambda p: write(p, MOSAIC, tags=LEVELS | {50718: (2.0, 1.0), 274: 3}),
+    "the shot in the main directory": lambda p: write(p, MOSAIC, tags=LEVELS | {33434: 1 / 8, 34855: 3200}),
     "12 bits packed": lambda p: write(p, counts((64, 96), 4096), bitspersample=12),
     "14 bits packed, BigTIFF": lambda p: write(p, MOSAIC, bitspersample=14, bigtiff=True),
     "10 bits packed, odd": lambda p: write(

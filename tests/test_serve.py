@@ -514,6 +514,8 @@ def test_a_thumbnail_fails_as_too_small(server, tmp_path):
         {"quality": "0"},
         {"quality": "101"},
         {"format": "png", "quality": "90"},
+        {"format": "png", "dng_white": "sensor"},
+        {"format": "dng", "dng_white": "mean"},
         {"output": "/etc/passwd"},
     ],
     ids=str,

@@ -14,6 +14,7 @@ from scotopic.balance import Balance, balanced
 from scotopic.calibration.apply import Profiles
 from scotopic.develop import ColourSpace, Look, default_look, develop
 from scotopic.develop import check_output as check_rendering
+from scotopic.dng.light import DngWhite
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import Compression, write_linear
 from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
@@ -70,6 +71,9 @@ class Settings:
     quality: int | None = None
     """Of a JPEG, 1 to 100; None for the usual one."""
     dng_compression: Compression = "none"
+    dng_white: DngWhite | None = None
+    """What a DNG's WhiteLevel stands for; None for the sensor's where the amplification is told, as frames of one
+    sequence are to be alike then, else the light's."""
     way: Way = "scotopic"
     overwrite: bool = False
     skip_existing: bool = False
@@ -168,6 +172,8 @@ def check_output(settings: Settings) -> None:
     if settings.kind != "dng":
         if settings.dng_compression != "none":
             raise SettingsError("--dng-compression is for DNGs: leave it out or choose --format dng")
+        if settings.dng_white is not None:
+            raise SettingsError("--dng-white is for DNGs: leave it out or choose --format dng")
         look = settings.look or default_look(settings.space)
         check_space(settings.kind, settings.space, look)
         check_rendering(look, settings.space, _bits(settings))
@@ -374,18 +380,21 @@ def _write_dng(
     )
     _check_unchanged(job, state)
     _make_folder(job)
+    told = settings.ratio is not None or settings.ev is not None
+    white = settings.dng_white or ("sensor" if told else "light")
     scaling = write_linear(
         job.target,
         linear,
         develop(linear, look=settings.look or "natural"),
         compression=settings.dng_compression,
         strength=settings.strength,
+        white=white,
         origin=origin,
         overwrite=settings.overwrite,
         replaces=job.replaces,
     )
     facts["baseline_ev"] = round(scaling.baseline_ev, 3)
-    if words := "; ".join(filter(None, [facts.get("warning"), *editor_words(linear, scaling)])):
+    if words := "; ".join(filter(None, [facts.get("warning"), *editor_words(linear, scaling, white)])):
         facts["warning"] = words
 
 

@@ -9,6 +9,7 @@ import typer
 
 from scotopic.batch import Kind
 from scotopic.develop import ColourSpace, Look
+from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
 from scotopic.errors import SettingsError
 from scotopic.models import Tier
@@ -105,6 +106,15 @@ DngCompression = Annotated[
         "--dng-compression",
         help="How a DNG is stored, always without loss: none opens everywhere, lossless-jpeg nearly so, jxl is "
         "smallest and needs editors that know DNG 1.7.",
+    ),
+]
+DngWhiteOption = Annotated[
+    DngWhite | None,
+    typer.Option(
+        "--dng-white",
+        help="What a DNG's WhiteLevel stands for: the brightest light of each picture, or the sensor's saturation, "
+        "the same for all frames at one --ratio. Default: sensor with --ratio or --ev, else light.",
+        show_default=False,
     ),
 ]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass by files whose result exists.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scotopic import exposure, frame, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
 from scotopic.balance import given as given_balance
-from scotopic.calibration.apply import Profiles, alone, calibrated, corrected
+from scotopic.calibration.apply import Profiles, among, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
@@ -78,22 +78,22 @@ def plan(
     *,
     ratio: float | None = None,
     ev: float | None = None,
-    profiles: Profiles | CameraProfile | None = None,
+    profiles: Profiles | CameraProfile | Iterable[CameraProfile] | None = None,
 ) -> Plan:
     """Decide on amplification and noise; of `profiles`, be it a single one, the one of this camera is used.
 
-    Raises SettingsError for an amplification out of range, for values that are no numbers, and for less than a cell.
+    Raises SettingsError for an amplification out of range, for profiles that are none, for values that are no numbers,
+    and for less than a cell.
     """
     exposure.check(ratio, ev)
     frame.check_light(captured)
-    if isinstance(profiles, CameraProfile):
-        profiles = alone(profiles)
+    known = among(profiles)
     mosaic = as_mosaic(captured)
     # Finished colours have lost their sensor's pattern: no profile is for them.
-    usable = profiles if profiles is not None and isinstance(captured, Mosaic) else Profiles()
+    usable = known if isinstance(captured, Mosaic) else Profiles()
     found = calibrated(usable, mosaic)
     note = found.note
-    if profiles is not None and profiles.asked and not isinstance(captured, Mosaic):
+    if known.asked and not isinstance(captured, Mosaic):
         note = "the profile is not used: this file holds finished colours, whose pattern is no longer the sensor's"
     estimate = noise.estimate(mosaic, found.noise, note)
     put_right, lines = Mended(found.mosaic), []

@@ -18,6 +18,7 @@ from scotopic.exiftags import (
     COPYRIGHT,
     EXIF_DROPPED,
     MAIN_KEPT,
+    OF_THE_SHOT,
     RATING,
     iso_of,
     with_iso,
@@ -88,12 +89,14 @@ def directories_of(path: Path) -> tuple[Tags, Tags, Tags] | None:
     main: Tags = _ciff_names(content)
     exif: Tags = {}
     gps: Tags = {}
+    shot: Tags = {}
     for section, tag in found:
         number = getattr(tag, "tag", None)
         if section == "Image" and number == CAMERA_SERIAL:
             serial = _plain(tag)
         kept = (
             (section == "Image" and number in MAIN_KEPT, main),
+            (section == "Image" and number in OF_THE_SHOT, shot),
             (section == "EXIF" and number not in EXIF_DROPPED, exif),
             (section == "GPS", gps),
         )
@@ -109,6 +112,7 @@ def directories_of(path: Path) -> tuple[Tags, Tags, Tags] | None:
         exif.setdefault(BODY_SERIAL, serial)
     if main.get(RATING) not in range(6):
         main.pop(RATING, None)
+    exif = shot | exif
     return main, with_iso(exif, iso_of(exif)), gps
 
 

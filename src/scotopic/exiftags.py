@@ -34,6 +34,19 @@ MAIN_KEPT = {
     RATING,
     COPYRIGHT,
 }
+OF_THE_SHOT = {
+    EXPOSURE_TIME,
+    0x829D,  # FNumber
+    0x8822,  # ExposureProgram
+    ISO,
+    0x9003,  # DateTimeOriginal
+    0x9204,  # ExposureBiasValue
+    0x9207,  # MeteringMode
+    0x920A,  # FocalLength
+}
+"""What TIFF/EP (ISO 12234-2), which DNG follows, has in the main directory too: taken for EXIF's where that is
+silent."""
+
 EXIF_DROPPED = {
     0x927C,  # MakerNote: its offsets hold only inside the file it came from
     WIDTH,  # of the RAW, not of the result

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import SettingsError
-from scotopic.frame import Mosaic
+from scotopic.frame import Mosaic, NoiseProfile
 
 BLOCKS_ALONG = 40
 """The picture's long side is cut into so many blocks, whatever its size; their means are all but free of
@@ -42,6 +42,10 @@ last share of them: what is larger is what the picture is of (experiments.md, 20
 
 FLOOR = 1e-7
 """No light is taken for darker than this share of the sensor's range."""
+
+DARK_DN, DARK_SIGMAS = 1.0, 5.0
+"""There may be no light where no block is above an error of black of so many DN and so many times the noise of its
+mean: black that is measured is off by up to half a DN (chosen: no photo at x300 is taken for one of no light)."""
 
 LUMINANCE = (0.3, 0.6, 0.1)
 """Weights of R, G, B in the light that is judged, of any camera."""
@@ -113,13 +117,9 @@ def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
 
     As it is shown: `develop` takes the smallest gain for 1.
     """
-    size = len(mosaic.cfa)
-    side = max(BLOCK_MIN, max(mosaic.data.shape) // BLOCKS_ALONG)
-    cells = max(1, side // size)
     sums: npt.NDArray[np.float64] | None = None
-    counts = [sum(row.count(c) for row in mosaic.cfa) for c in range(3)]
-    whole = [n // size for n in mosaic.data.shape]
-    block = min(cells, *whole)
+    counts, block = _counts(mosaic), _cells_along(mosaic)
+    whole = [n // len(mosaic.cfa) for n in mosaic.data.shape]
     height, width = (n - n % block for n in whole)
     for colour, plane in mosaic.colour_planes():
         cut = plane[:height, :width].reshape(height // block, block, width // block, block)
@@ -129,6 +129,34 @@ def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
     if sums is None:
         return np.empty(0)
     return np.maximum(sums.ravel(), 0)
+
+
+def next_to_no_light(mosaic: Mosaic, noise: NoiseProfile) -> bool:
+    """Whether black's error and noise explain all the light there is, as under a lens cap.
+
+    >>> from scotopic.sensor import expose, sony_a7s2
+    >>> sensor = sony_a7s2(3200)
+    >>> capped, lit = (expose(np.full((64, 64, 3), x), sensor, 300, np.random.default_rng(0)) for x in (0, 0.5))
+    >>> [next_to_no_light(mosaic, sensor.noise_profile()) for mosaic in (capped, lit)]
+    [True, False]
+    """
+    gains = [LUMINANCE[c] * mosaic.wb[c] / min(mosaic.wb) for c in range(3)]
+    parts = zip(gains, noise.read, _counts(mosaic), strict=True)
+    sigma = math.sqrt(sum(gain**2 * read / count for gain, read, count in parts)) / _cells_along(mosaic)
+    error = sum(gains) * DARK_DN / (mosaic.white - float(np.mean(mosaic.black)))
+    return float(binned_light(mosaic).max()) <= error + DARK_SIGMAS * sigma
+
+
+def _counts(mosaic: Mosaic) -> list[int]:
+    """How often each colour stands in a cell."""
+    return [sum(row.count(c) for row in mosaic.cfa) for c in range(3)]
+
+
+def _cells_along(mosaic: Mosaic) -> int:
+    """Of a block."""
+    size = len(mosaic.cfa)
+    side = max(BLOCK_MIN, max(mosaic.data.shape) // BLOCKS_ALONG)
+    return min(max(1, side // size), *(n // size for n in mosaic.data.shape))
 
 
 def _without_lamps(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

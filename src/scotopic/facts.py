@@ -8,14 +8,19 @@ from typing import Any
 from scotopic.balance import Balance, rebalanced
 from scotopic.calibration.apply import taken_out
 from scotopic.develop import shown_size
-from scotopic.dng.light import Scaling
+from scotopic.dng.light import DngWhite, Scaling
 from scotopic.enhance import Plan
+from scotopic.exposure import RATIO_MAX_AUTOMATIC, next_to_no_light
 from scotopic.frame import GREEN, Capture, Captured, Linear, Mosaic
 from scotopic.mend import Replaced
 from scotopic.remosaic import hardly_noisy
 
 HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they are kept nearly as they are"
 
+
+_ALONE = ", by the same in all frames at this ratio; for a single picture give --dng-white light"
+
+NO_LIGHT = "next to no light is in it: what shows may be the sensor's own"
 
 EV_WORTH_A_WORD = 0.5
 """From so many stops on that an editor shows a DNG too dark, the user is told."""
@@ -51,6 +56,10 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
         noise, ratio = made.noise.profile, made.exposure.ratio
         if enhancing and isinstance(captured, Linear) and hardly_noisy(noise, ratio):
             warnings.append(HARDLY_NOISY)
+        # Where an amplification is told, somebody has looked.
+        at_most = made.exposure.source == "automatic" and ratio >= RATIO_MAX_AUTOMATIC
+        if at_most and isinstance(captured, Mosaic) and next_to_no_light(made.mosaic_of(captured), noise):
+            warnings.append(NO_LIGHT)
         facts |= {
             "ratio": round(ratio, 3),
             "ev": round(made.exposure.stops, 2),
@@ -89,14 +98,14 @@ def balance_to_come(captured: Captured, choice: Balance) -> dict[str, Any]:
     return balance_facts(rebalanced(captured, choice))
 
 
-def editor_words(linear: Linear, scaling: Scaling) -> list[str]:
+def editor_words(linear: Linear, scaling: Scaling, white: DngWhite) -> list[str]:
     """On a DNG of this light, for editors that do not show it as bright as it is."""
     words = []
     if scaling.baseline_ev >= EV_WORTH_A_WORD:
         words.append(
             f"light up to {2**scaling.baseline_ev:.3g} times white is kept; editors that ignore "
             f"BaselineExposure, as RawTherapee and darktable do, show it {scaling.baseline_ev:.1f} stops too "
-            "dark: raise the exposure there"
+            f"dark: raise the exposure there{_ALONE if white == 'sensor' else ''}"
         )
     green_ev = math.log2(linear.wb[GREEN] / min(linear.wb))
     if green_ev >= EV_WORTH_A_WORD:

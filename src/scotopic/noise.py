@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
+from scotopic.noise_line import DEEP_WHITE_DN, SHOT_MAX_PER_ISO, SHOT_MIN, fit_line, with_least_shot
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 from scotopic.smoothed import SLOW_SHARE, smoothing
 
@@ -53,9 +54,6 @@ BLOCKS_MIN = 8
 BINS = 12
 """Groups of like brightness into which the blocks are sorted."""
 
-SHOT_MIN = 1e-7
-"""No sensor holds ten million electrons a pixel."""
-
 SHOWN_LEAST = 1e-6
 """A share of the stated variance that is as good as none."""
 
@@ -66,18 +64,6 @@ TEXTURE_SPREAD = 1.35
 """Of blocks of like brightness, the 6% quantile of the variance over the 2% one. Flat blocks lie close
 together (99% of noisy pictures: below 1.27), texture is as various as the world: above this, much variance
 is no word against a stated profile. Experiments.md, 2026-11-22."""
-
-FIT_ROUNDS = 16
-
-ABOVE_WEIGHT = 0.1
-"""Weight, in the fit, of a group above the line against one below: texture only ever adds."""
-
-SHOT_MAX_PER_ISO = 1.5e-6
-"""No camera with 14 bits or more has fewer than 6,700 electrons at ISO 100: one-inch sensors are said to
-have 9,000 or more, the worst of the published calibrations (calibrations.toml) has 32,000."""
-
-DEEP_WHITE_DN = 8192
-"""A white level above this is of 14 bits or more."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -181,9 +167,12 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     if mean.size < BLOCKS_MIN:
         return _profile(1 / _span(mosaic), quantum)
     told = max(1.0, SLOW_SHARE * smoothing(mosaic))
-    shot, read = (told * value for value in _fit_line(*_flat_points(mean, variance)))
-    if mosaic.iso is not None and mosaic.white > DEEP_WHITE_DN:
-        shot = min(shot, SHOT_MAX_PER_ISO * mosaic.iso)
+    levels, variances, weights = _flat_points(mean, variance)
+    shot, read = (told * value for value in fit_line(levels, variances, weights))
+    if mosaic.iso is not None:
+        shot, read = with_least_shot(levels, shot, read, mosaic.iso)
+        if mosaic.white > DEEP_WHITE_DN:
+            shot = min(shot, SHOT_MAX_PER_ISO * mosaic.iso)
     return _profile(max(shot, SHOT_MIN), max(read, quantum))
 
 
@@ -379,22 +368,6 @@ def _flat_points(mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats
 def _groups(mean: Floats) -> list[npt.NDArray[np.intp]]:
     """The places of blocks, in groups of like brightness."""
     return np.array_split(np.argsort(mean), max(2, min(BINS, mean.size // 12)))
-
-
-def _fit_line(x: Floats, v: Floats, weight: Floats) -> tuple[float, float]:
-    """Non-negative weighted least squares of v = shot * x + read in relative error, near the lower edge."""
-    x = np.maximum(x, 0)
-    shot, read = 0.0, float(np.median(v))
-    for _ in range(FIT_ROUNDS):
-        line = np.maximum(shot * x + read, 1e-14)
-        w = weight * np.where(v > line, ABOVE_WEIGHT**0.5, 1.0) / line
-        design = np.stack([x * w, w], axis=1)
-        (shot, read), *_ = np.linalg.lstsq(design, v * w, rcond=None)
-        if shot < 0:
-            shot, read = 0.0, float(np.average(v * w, weights=w) / np.average(w, weights=w))
-        if read < 0:
-            shot, read = float(np.sum(v * x * w * w) / np.sum(x * x * w * w)), 0.0
-    return float(shot), float(read)
 
 
 def _flat_factor(share: float = QUIET_ROWS) -> float:

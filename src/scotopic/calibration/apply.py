@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import sha256
@@ -72,12 +72,23 @@ class Profiles:
 
 def chosen(path: Path | None) -> Profiles:
     """The profile that the user named, or those installed. Raises SettingsError for a file that is none."""
-    return installed() if path is None else alone(load(path))
+    return installed() if path is None else among(load(path))
 
 
-def alone(profile: CameraProfile) -> Profiles:
-    """A profile that the user named, and no other."""
-    return Profiles((profile,), asked=True)
+def among(profiles: Profiles | CameraProfile | Iterable[CameraProfile] | None) -> Profiles:
+    """The profile that the user named, or several to choose from. Raises SettingsError for what is none."""
+    if profiles is None or isinstance(profiles, Profiles):
+        return profiles or Profiles()
+    known = (
+        tuple(profiles) if isinstance(profiles, Iterable) and not isinstance(profiles, str) else (profiles,)
+    )
+    for profile in known:
+        if not isinstance(profile, CameraProfile):
+            raise SettingsError(
+                f"{profile!r} is no camera profile: give what calibration.profile.load reads of its file, several "
+                "of them, or calibration.apply.installed()"
+            )
+    return Profiles(known, asked=len(known) == 1)
 
 
 def calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:

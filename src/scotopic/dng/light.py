@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import Linear
+
+DngWhite = Literal["light", "sensor"]
+DNG_WHITES: tuple[DngWhite, ...] = get_args(DngWhite)
+"""What WhiteLevel stands for: the brightest light of the picture, or where the sensor saturates, whatever it saw."""
 
 TOP = 65535
 """The largest value of a 16-bit integer, which stands for display white where no light exceeds it."""
@@ -23,6 +28,10 @@ SPECKS = 8
 SPECK_ABOVE = 2.0
 """Specks are so many times brighter than the brightest pixel after them."""
 
+SATURATING = 0.95
+"""Where WhiteLevel lies above the light at which the sensor stopped counting, light from this share of it on is
+stretched up to WhiteLevel."""
+
 ROWS = 256
 """Rows converted at a time: memory stays bounded. Also the strip's height, and the tile's side."""
 
@@ -33,6 +42,8 @@ class Scaling:
 
     halvings: int
     white: int
+    clip: float = np.inf
+    """Light that is stored as `white`, since the sensor saturated there."""
 
     @property
     def baseline_ev(self) -> float:
@@ -44,16 +55,22 @@ class Scaling:
         return float(np.log2(self.white / TOP)) + self.halvings
 
 
-def scaling_of(linear: Linear) -> Scaling:
-    """The least scaling down into which the light fits; a few specks aside.
+def scaling_of(linear: Linear, white: DngWhite = "light") -> Scaling:
+    """The least scaling down into which the light fits, or, for "sensor", any light at this amplification.
 
-    `white` is no higher than the light there is, since some editors show it as white and know no
-    BaselineExposure, and no higher than where the sensor saturated: there all colours end at once, which
-    editors take for neutral as in any other RAW file.
+    Of "light" `white` is no higher than the light there is, a few specks aside, since some editors show it as white
+    and know no BaselineExposure, and no higher than where the sensor saturated: there all colours end at once, which
+    editors take for neutral as in any other RAW file. Of "sensor" it tells of the amplification alone, so that the
+    frames of a sequence are alike: where a frame shows that its sensor stops counting below the level that its file
+    states, colours are made to end at once.
     """
-    top = min(_brightest(linear.data), linear.clip, 2.0**HALVINGS_MAX)
+    most = 2.0**HALVINGS_MAX
+    if white == "sensor":
+        top, clip = min(max(linear.ratio, linear.clip), most), linear.clip
+    else:
+        top, clip = min(_brightest(linear.data), linear.clip, most), np.inf
     halvings = max(0, int(np.ceil(np.log2(top))))
-    return Scaling(halvings, max(round(top / 2**halvings * TOP), 1))
+    return Scaling(halvings, max(round(top / 2**halvings * TOP), 1), clip if clip < top else np.inf)
 
 
 def _brightest(data: npt.NDArray[np.float32]) -> float:
@@ -79,6 +96,8 @@ def integers(linear: Linear, scaling: Scaling) -> Iterator[npt.NDArray[np.uint16
     scale = np.float32(TOP / 2**scaling.halvings)
     for top, rows in _bands(linear.data):
         values = rows * scale
+        if scaling.clip < np.inf:
+            _stretch(values, scaling.clip * float(scale), scaling.white)
         if scaling.halvings:
             values += np.random.default_rng(top).random(values.shape, np.float32)
             np.floor(values, out=values)
@@ -86,6 +105,13 @@ def integers(linear: Linear, scaling: Scaling) -> Iterator[npt.NDArray[np.uint16
             np.rint(values, out=values)
         np.clip(values, 0, scaling.white, out=values)
         yield values.astype(np.uint16)
+
+
+def _stretch(values: npt.NDArray[np.float32], clip: float, white: int) -> None:
+    """Bring what lies at `clip` to `white`, and what lies near below it in between, in place."""
+    low = SATURATING * clip
+    high = values > low
+    values[high] = low + (values[high] - low) * ((white - low) / (clip - low))
 
 
 def _bands(data: npt.NDArray[np.float32]) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:

@@ -18,7 +18,7 @@ from PIL import Image
 from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.cores import usable_cores
 from scotopic.develop import shown_size, turned, turned_back
-from scotopic.dng.light import ROWS, Scaling, integers, scaling_of
+from scotopic.dng.light import DNG_WHITES, ROWS, DngWhite, Scaling, integers, scaling_of
 from scotopic.dng.origin import COLOR_MATRIX_1, OPCODE_LIST_3, UNIQUE_CAMERA_MODEL, Origin, Tag
 from scotopic.dng.tags import BASELINE_EXPOSURE
 from scotopic.errors import SettingsError, WriteError
@@ -55,6 +55,7 @@ def write_linear(
     *,
     compression: Compression = "none",
     strength: float = 1.0,
+    white: DngWhite = "light",
     origin: Origin | None = None,
     overwrite: bool = False,
     replaces: State | None = None,
@@ -62,19 +63,22 @@ def write_linear(
     """Write a LinearRaw DNG: camera RGB before white balance, 16-bit integers, black 0.
 
     `preview` is the same picture rendered, sRGB, 8 bit, upright; `origin` what the source hands on;
-    `strength` how much of its noise was removed (0..1). The data stay in the sensor's orientation.
-    Returns how the light was scaled. The file appears under its name only when it is complete. Raises
+    `strength` how much of its noise was removed (0..1), `white` what WhiteLevel stands for: the brightest "light" there
+    is, or where the "sensor" saturates, the same for all frames of one amplification. The data stay in the sensor's
+    orientation. Returns how the light was scaled. The file appears under its name only when it is complete. Raises
     FileExistsRefusal if it is there already, unless `overwrite` is set or it is as `replaces` says, WriteError when the
-    disk refuses, SettingsError for another compression or preview, for a strength out of range, and for light that is
-    no number.
+    disk refuses, SettingsError for another compression, white or preview, for a strength out of range, and for light
+    that is no number.
     """
     path = Path(path)
     if compression not in COMPRESSIONS:
         raise SettingsError(f"no DNG compression called {compression}: known are {', '.join(COMPRESSIONS)}")
+    if white not in DNG_WHITES:
+        raise SettingsError(f"no white of a DNG called {white}: known are {', '.join(DNG_WHITES)}")
     check_strength(strength)
     _check_preview(linear, preview)
     check_light(linear)
-    scaling = scaling_of(linear)
+    scaling = scaling_of(linear, white)
     lying = Rendered(
         data=turned(preview.data, turned_back(linear.orientation)),
         icc=preview.icc,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scotopic import batch
 from scotopic.balance import parse
 from scotopic.develop import ColourSpace, Look
+from scotopic.dng.light import DngWhite
 from scotopic.enhance import check_settings
 from scotopic.exposure import EV_RANGE, check
 from scotopic.models import DEFAULTS, Tier, available, default_for, find
@@ -66,6 +67,13 @@ class Choices(BaseModel):
         Field(max_length=80, description="camera, auto, daylight, or gains for red, green, blue: 2,1,1.5."),
     ] = "camera"
     colour_space: Annotated[ColourSpace, Field(description="rec2020-linear: png, tiff or jxl.")] = "srgb"
+    dng_white: Annotated[
+        DngWhite | None,
+        Field(
+            description="Of a DNG: its WhiteLevel is the brightest light there is (light, which it is without), or "
+            "where the sensor saturates, the same for all frames at one ratio (sensor)."
+        ),
+    ] = None
     quality: Annotated[
         int | None, Field(ge=1, le=100, description="Of a JPEG, which alone has one; without it 95.")
     ] = None
@@ -88,6 +96,8 @@ class Choices(BaseModel):
             wb=balance,
             space=self.colour_space,
             kind=self.format,
+            # An amplification is told for a single picture here.
+            dng_white=self.dng_white or ("light" if self.format == "dng" else None),
             quality=self.quality,
             strip_gps=self.strip_gps,
             again=self.again,

@@ -1,7 +1,7 @@
 // The recipe: amplify, then denoise and demosaic in one network, and hand on light.
 
 import { ScotopicError } from "./errors.js";
-import { decide } from "./exposure.js";
+import { decide, nextToNoLight } from "./exposure.js";
 import { narrow, widened } from "./half.js";
 import { linesOff } from "./lines.js";
 import { mended, withoutLines } from "./mend.js";
@@ -14,7 +14,8 @@ import { evenedMosaic } from "./shading.js";
 
 /**
  * What will be done to a picture: {mosaic, replaced: {hot, lines}, exposure: {ratio, source}, noise: {profile, warning},
- * kept}; hot pixels and lines that are off are replaced, `kept` says that finished colours hold hardly any noise and will be kept nearly as they are.
+ * kept, dark}; hot pixels and lines that are off are replaced, `kept` says that finished colours hold hardly any noise and will be kept nearly as they are,
+ * `dark` that there is next to no light.
  */
 export function plan(captured, constants, ratio = null) {
   const counted = asMosaic(captured, constants);
@@ -30,7 +31,9 @@ export function plan(captured, constants, ratio = null) {
   const seen = asSeen ? { ...mosaic, data: evenedMosaic(mosaic, { whole: true }) } : mosaic;
   const exposure = decide(seen, constants, ratio);
   const kept = captured.kind === "linear" && hardlyNoisy(noise.profile, exposure.ratio, constants);
-  return { mosaic, replaced: { hot, lines }, exposure, noise, kept };
+  const atMost = exposure.source === "automatic" && exposure.ratio >= constants.exposure.ratioMaxAutomatic;
+  const dark = atMost && ofSensor && nextToNoLight(mosaic, noise.profile, constants);
+  return { mosaic, replaced: { hot, lines }, exposure, noise, kept, dark };
 }
 
 /** The name of the model that a mosaic's pattern is for. */

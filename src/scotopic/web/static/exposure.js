@@ -1,7 +1,7 @@
 // How much to amplify: from the user's word, or from the picture's own brightness.
 
 import { ScotopicError } from "./errors.js";
-import { quantile } from "./statistics.js";
+import { meanOf, quantile } from "./statistics.js";
 
 /** {ratio, source}: as told (long over short exposure), else automatic. */
 export function decide(mosaic, constants, ratio = null) {
@@ -47,14 +47,13 @@ export function binnedLight(mosaic, constants) {
   const k = constants.exposure;
   const { data, width, cfa, wb } = mosaic;
   const size = cfa.length;
-  const side = Math.max(k.blockMin, Math.floor(Math.max(mosaic.height, width) / k.blocksAlong));
   const whole = [Math.floor(mosaic.height / size), Math.floor(width / size)];
-  const block = Math.min(Math.max(1, Math.floor(side / size)), ...whole);
+  const block = cellsAlong(mosaic, k);
   if (!block) return new Float64Array(0);
   const rows = Math.floor(whole[0] / block);
   const columns = Math.floor(whole[1] / block);
   const light = new Float64Array(rows * columns);
-  const counts = [0, 1, 2].map((c) => cfa.flat().filter((v) => v === c).length);
+  const counts = countsOf(cfa);
   for (let dy = 0; dy < size; dy++)
     for (let dx = 0; dx < size; dx++) {
       const colour = cfa[dy][dx];
@@ -73,6 +72,28 @@ export function binnedLight(mosaic, constants) {
     }
   for (let i = 0; i < light.length; i++) light[i] = Math.max(light[i], 0);
   return light;
+}
+
+/** How often each colour stands in a cell. */
+const countsOf = (cfa) => [0, 1, 2].map((c) => cfa.flat().filter((v) => v === c).length);
+
+/** Cells along a block. */
+function cellsAlong({ cfa, height, width }, { blockMin, blocksAlong }) {
+  const side = Math.max(blockMin, Math.floor(Math.max(height, width) / blocksAlong));
+  const whole = [height, width].map((n) => Math.floor(n / cfa.length));
+  return Math.min(Math.max(1, Math.floor(side / cfa.length)), ...whole);
+}
+
+/** Whether black's error and noise explain all the light there is, as under a lens cap. */
+export function nextToNoLight(mosaic, noise, constants) {
+  const k = constants.exposure;
+  const { cfa, wb, white, black } = mosaic;
+  const counts = countsOf(cfa);
+  const gains = k.luminance.map((weight, c) => (weight * wb[c]) / Math.min(...wb));
+  const variance = gains.reduce((sum, gain, c) => sum + (gain ** 2 * noise.read[c]) / counts[c], 0);
+  const error = (gains.reduce((a, b) => a + b) * k.darkDn) / (white - meanOf(black.flat()));
+  const most = binnedLight(mosaic, constants).reduce((a, b) => Math.max(a, b), 0);
+  return most <= error + (k.darkSigmas * Math.sqrt(variance)) / cellsAlong(mosaic, k);
 }
 
 /** The stops after which the mean of the light, clipped at 1, is `target`. */

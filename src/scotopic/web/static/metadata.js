@@ -5,6 +5,7 @@ import {
   EXIF_VERSION,
   FLASHPIX,
   FLASHPIX_VERSION,
+  ISO,
   OF_JPEG,
   following,
   isoOf,
@@ -33,6 +34,9 @@ const MAIN_KEPT = [0x010e, MAKE, MODEL, DATE_TIME, 0x013b, RATING, COPYRIGHT];
 /** MakerNote and UserComment, the sizes and the colour space (set anew), what belongs to a JPEG inside the RAW. */
 const EXIF_DROPPED = [0x927c, 0x9286, 0x02bc, PIXEL_X, PIXEL_Y, COLOR_SPACE, 0xa005, 0xa500, 0x9101, 0x9102];
 
+/** What TIFF/EP, which DNG follows, has in the main directory too: taken for EXIF's where that is silent. */
+const OF_THE_SHOT = [EXPOSURE_TIME, F_NUMBER, 0x8822, ISO, DATE_TIME_ORIGINAL, 0x9204, 0x9207, FOCAL_LENGTH];
+
 /** Characters of a text carried along, IPTC's limit; and values of any other tag. */
 const LONGEST_TEXT = 2000;
 const VALUES_MAX = 999;
@@ -46,7 +50,7 @@ const UNCALIBRATED = 0xffff;
  * A broken directory gives an empty one: the photo is worth more than its tags. Fractions by zero are as the file has
  * them, until `filledIn`. */
 export function readExif(bytes) {
-  const found = { main: new Map(), exif: new Map(), gps: new Map(), words: {}, enhanced: false };
+  const found = { main: new Map(), exif: new Map(), gps: new Map(), shot: new Map(), words: {}, enhanced: false };
   for (const name of ciffNames(bytes)) found.main.set(...name);
   try {
     for (const { content, only } of exifPlaces(bytes)) collect(content, only, found);
@@ -57,8 +61,10 @@ export function readExif(bytes) {
   const { words, enhanced } = parsePacket(packetOf(bytes));
   const stars = found.main.get(RATING)?.values;
   if (stars && !(stars.length === 1 && stars[0] >= 0 && stars[0] <= 5)) found.main.delete(RATING);
-  const exif = withIso(found.exif, isoOf(found.exif));
-  return summary({ ...found, main: following(found.main, words, LONGEST_TEXT), exif, words, enhanced });
+  const { shot, ...rest } = found;
+  const own = new Map([...shot, ...found.exif]);
+  const exif = withIso(own, isoOf(own));
+  return summary({ ...rest, main: following(found.main, words, LONGEST_TEXT), exif, words, enhanced });
 }
 
 /** `only` names the directory where the content is a single one. */
@@ -76,11 +82,12 @@ function collect(content, only, found) {
   for (const [name, page] of directories) {
     for (const code of page?.tags.keys() ?? []) {
       if (name === "main" && code === CAMERA_SERIAL) found.serial = valueOf(page, code);
-      if (name === "main" && !MAIN_KEPT.includes(code)) continue;
+      const ofShot = name === "main" && OF_THE_SHOT.includes(code);
+      if (name === "main" && !ofShot && !MAIN_KEPT.includes(code)) continue;
       if (name === "exif" && EXIF_DROPPED.includes(code)) continue;
       const value = valueOf(page, code);
       const written = value && typed(code, value);
-      if (written) found[name].set(code, written);
+      if (written) found[ofShot ? "shot" : name].set(code, written);
     }
   }
 }

@@ -49,8 +49,12 @@ export function blindFit(mosaic, blocks, constants) {
   const source = "measured on the picture";
   if (blocks.mean.length < k.blocksMin) return profile(1 / spanOf(mosaic), quantum, source);
   const told = Math.max(1, constants.smoothed.slowShare * blocks.smoothed);
-  let [shot, read] = fitLine(...flatPoints(blocks, k), k).map((value) => told * value);
-  if (mosaic.iso && mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
+  const [levels, variances, weights] = flatPoints(blocks, k);
+  let [shot, read] = fitLine(levels, variances, weights, k).map((value) => told * value);
+  if (mosaic.iso) {
+    [shot, read] = withLeastShot(levels, shot, read, mosaic.iso, k);
+    if (mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
+  }
   return profile(Math.max(shot, k.shotMin), Math.max(read, quantum), source);
 }
 
@@ -288,6 +292,18 @@ function fitLine(means, v, weight, { fitRounds, aboveWeight }) {
     if (read < 0) [shot, read] = [lone, 0];
   }
   return [shot, read];
+}
+
+/**
+ * The same line, but in an even picture, where levels are too much alike to tell its slope, no flatter than sensors are;
+ * its variance at the picture's own level, which is known, stays.
+ */
+function withLeastShot(levels, shot, read, iso, { shotLeastPerIso, even }) {
+  const [quarter, middle, threeQuarters] = [1, 2, 3].map((n) => levels[Math.floor((n * levels.length) / 4)]);
+  if (!(threeQuarters > 0 && threeQuarters <= even * quarter)) return [shot, read];
+  const variance = shot * middle + read;
+  const least = Math.min(shotLeastPerIso * iso, variance / middle);
+  return shot >= least ? [shot, read] : [least, variance - least * middle];
 }
 
 /** A value at `at` on straight lines in logarithms through the points. */

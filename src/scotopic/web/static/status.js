@@ -33,13 +33,14 @@ export function takenLine(info) {
   return parts.join(" · ");
 }
 
-/** By how much it was brightened, and whether that is nearly all that happens to it. */
+/** By how much it was brightened, and whether that is nearly all that happens to it, or there was nothing to brighten. */
 export function planLine({ info }) {
   if (!(info?.ratio > 0)) return "";
   const { ratio } = info;
   const stops = number(Math.log2(ratio), 1, { signDisplay: "exceptZero" });
   const brightened = say("amplified", { ratio: number(ratio, ratio < 10 ? 1 : 0), ev: stops });
-  return info.kept ? `${brightened}. ${say("kept")}` : brightened;
+  const words = info.kept ? say("kept") : info.dark ? say("dark") : "";
+  return words ? `${brightened}. ${words}` : brightened;
 }
 
 const RETRY = ["memory", "engine", "internal", "network", "busy", "download", "foreign", "unreadable"];

@@ -328,6 +328,7 @@ function infoOf(picture) {
     noiseSource: made.noise.profile.source,
     warning: made.noise.warning,
     kept: made.kept,
+    dark: made.dark,
     sensor: captured.kind === "linear" ? "linear" : captured.cfa.length > 2 ? "xtrans" : "bayer",
     megapixels: (width * height) / 1e6,
     wb: described(captured.wb, captured, "camera"),
