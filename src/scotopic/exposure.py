@@ -157,7 +157,8 @@ def _cells_along(mosaic: Mosaic) -> int:
     size = len(mosaic.cfa)
     side = max(BLOCK_MIN, max(mosaic.data.shape) // BLOCKS_ALONG)
     height, width = (n // size for n in mosaic.data.shape)
-    return min(max(1, side // size), height, width)
+    along: int = min(max(1, side // size), height, width)
+    return along
 
 
 def _without_lamps(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
