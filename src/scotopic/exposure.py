@@ -156,7 +156,9 @@ def _cells_along(mosaic: Mosaic) -> int:
     """Of a block."""
     size = len(mosaic.cfa)
     side = max(BLOCK_MIN, max(mosaic.data.shape) // BLOCKS_ALONG)
-    return min(max(1, side // size), *(n // size for n in mosaic.data.shape))
+    height, width = (n // size for n in mosaic.data.shape)
+    along: int = min(max(1, side // size), height, width)
+    return along
 
 
 def _without_lamps(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
