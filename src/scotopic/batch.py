@@ -71,9 +71,8 @@ class Settings:
     quality: int | None = None
     """Of a JPEG, 1 to 100; None for the usual one."""
     dng_compression: Compression = "none"
-    dng_white: DngWhite | None = None
-    """What a DNG's WhiteLevel stands for; None for the sensor's where the amplification is told, as frames of one
-    sequence are to be alike then, else the light's."""
+    dng_white: DngWhite = "light"
+    """What a DNG's WhiteLevel stands for: "sensor" for frames of one sequence, which are to be alike."""
     way: Way = "scotopic"
     overwrite: bool = False
     skip_existing: bool = False
@@ -172,7 +171,7 @@ def check_output(settings: Settings) -> None:
     if settings.kind != "dng":
         if settings.dng_compression != "none":
             raise SettingsError("--dng-compression is for DNGs: leave it out or choose --format dng")
-        if settings.dng_white is not None:
+        if settings.dng_white != "light":
             raise SettingsError("--dng-white is for DNGs: leave it out or choose --format dng")
         look = settings.look or default_look(settings.space)
         check_space(settings.kind, settings.space, look)
@@ -380,21 +379,21 @@ def _write_dng(
     )
     _check_unchanged(job, state)
     _make_folder(job)
-    told = settings.ratio is not None or settings.ev is not None
-    white = settings.dng_white or ("sensor" if told else "light")
     scaling = write_linear(
         job.target,
         linear,
         develop(linear, look=settings.look or "natural"),
         compression=settings.dng_compression,
         strength=settings.strength,
-        white=white,
+        white=settings.dng_white,
         origin=origin,
         overwrite=settings.overwrite,
         replaces=job.replaces,
     )
     facts["baseline_ev"] = round(scaling.baseline_ev, 3)
-    if words := "; ".join(filter(None, [facts.get("warning"), *editor_words(linear, scaling, white)])):
+    if words := "; ".join(
+        filter(None, [facts.get("warning"), *editor_words(linear, scaling, settings.dng_white)])
+    ):
         facts["warning"] = words
 
 

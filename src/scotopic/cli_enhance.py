@@ -57,7 +57,7 @@ def enhance_command(
     wb: BalanceOption = "camera",
     colour_space: ColourSpaceOption = "srgb",
     dng_compression: DngCompression = "none",
-    dng_white: DngWhiteOption = None,
+    dng_white: DngWhiteOption = "light",
     device: Device = DeviceName.auto,
     profile: ProfileOption = None,
     overwrite: Overwrite = False,

@@ -109,12 +109,10 @@ DngCompression = Annotated[
     ),
 ]
 DngWhiteOption = Annotated[
-    DngWhite | None,
+    DngWhite,
     typer.Option(
-        "--dng-white",
         help="What a DNG's WhiteLevel stands for: the brightest light of each picture, or the sensor's saturation, "
-        "the same for all frames at one --ratio. Default: sensor with --ratio or --ev, else light.",
-        show_default=False,
+        "the same for all frames of a sequence at one --ratio.",
     ),
 ]
 SkipExisting = Annotated[bool, typer.Option("--skip-existing", help="Pass by files whose result exists.")]

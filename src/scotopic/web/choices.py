@@ -68,12 +68,12 @@ class Choices(BaseModel):
     ] = "camera"
     colour_space: Annotated[ColourSpace, Field(description="rec2020-linear: png, tiff or jxl.")] = "srgb"
     dng_white: Annotated[
-        DngWhite | None,
+        DngWhite,
         Field(
-            description="Of a DNG: its WhiteLevel is the brightest light there is (light, which it is without), or "
-            "where the sensor saturates, the same for all frames at one ratio (sensor)."
+            description="Of a DNG: its WhiteLevel is the brightest light there is (light), or where the sensor "
+            "saturates, the same for all frames at one ratio (sensor)."
         ),
-    ] = None
+    ] = "light"
     quality: Annotated[
         int | None, Field(ge=1, le=100, description="Of a JPEG, which alone has one; without it 95.")
     ] = None
@@ -96,8 +96,7 @@ class Choices(BaseModel):
             wb=balance,
             space=self.colour_space,
             kind=self.format,
-            # An amplification is told for a single picture here.
-            dng_white=self.dng_white or ("light" if self.format == "dng" else None),
+            dng_white=self.dng_white,
             quality=self.quality,
             strip_gps=self.strip_gps,
             again=self.again,
