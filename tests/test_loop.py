@@ -701,7 +701,7 @@ def test_what_is_no_start_and_no_model_is_sent_the_right_way(run, tmp_path):
     onnx.save(whole, folder / "model.onnx")
     card = json.loads((folder / "card.json").read_text()) | {"sha256": sha256(folder / "model.onnx")}
     (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(DatasetError, match="is an int8 model.*and no start: give the folder of the run"):
+    with pytest.raises(DatasetError, match=r"is an int8 model.*and no start: give the folder of the run"):
         load_start(str(folder))
     with pytest.raises(UnknownModelError, match=f"models export {run} FOLDER"):
         find(run)
