@@ -19,6 +19,7 @@ from scotopic.errors import WriteError
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.past import Past, Photo
 from scotopic.jobs.session import Session
+from scotopic.jobs.worker import host as here
 
 SETTINGS = {"kind": "jpg"}
 
@@ -173,7 +174,7 @@ def killed(place: Path, process: int, settings: dict[str, str] = SETTINGS, host:
     part = place.with_name(f".scotopic-{process}-0123456789abcdef.part")
     part.touch()
     with Journal(place, settings) as journal:
-        facts = {"process": process, "host": host or platform.node()}
+        facts = {"process": process, "host": host or here()}
         journal.note("started", "/a.arw", str(place.with_name("a.jpg")), **facts)
     return part
 
@@ -217,4 +218,12 @@ def test_what_others_may_be_writing_stays(place, gone, whose, monkeypatch):
 def test_a_run_notes_which_process_of_which_machine_is_at_a_file(place):
     with Journal(place, SETTINGS) as journal:
         Session(journal, Settings())._begin(Job(place.with_name("a.dng"), place.with_name("a.jpg")), 4711)
-    assert [lines(place)[1][name] for name in ("process", "host")] == [4711, platform.node()]
+    assert [lines(place)[1][name] for name in ("process", "host")] == [4711, here()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no namespaces")
+def test_a_container_is_a_host_of_its_own_though_it_bears_the_same_name(monkeypatch):
+    assert here().startswith(f"{platform.node()} pid:[")
+    own = here()
+    monkeypatch.setattr("scotopic.jobs.worker.os.readlink", lambda _place: "pid:[1]")
+    assert own != here() == f"{platform.node()} pid:[1]"
