@@ -63,9 +63,22 @@ def test_a_run_that_left_nothing_leaves_the_lines_of_another_where_there_are_no_
         with pytest.raises(WriteError, match="no room"), Journal(place, SETTINGS):
             raise WriteError("no room")
         winner.note("done", "/b.arw", "/o/b.jpg")
-    assert statuses(place)[-7:] == ["begins", "begins", "done", "failed", "finished", "begins", "done"]
+    assert statuses(place)[-7:] == [
+        *("begins", "done", "failed", "finished"),
+        *("begins", "finished", "done"),
+    ]
     with Journal(place, SETTINGS, resume=True) as journal:
         assert set(journal.ended) == {"/o/a.jpg", "/o/b.jpg"}
+
+
+@pytest.mark.parametrize("locks", [False, True])
+def test_a_run_that_began_nothing_asks_no_later_one_for_its_settings(place, locks, request):
+    if not locks:
+        request.getfixturevalue("without_locks")
+    with pytest.raises(WriteError, match="no cluster"), Journal(place, {"kind": "dng"}):
+        raise WriteError("no cluster")
+    with Journal(place, SETTINGS, resume=True) as journal:
+        assert not journal.interrupted
 
 
 def test_lines_that_came_in_spite_of_a_lock_are_kept(place):
@@ -225,5 +238,5 @@ def test_a_run_notes_which_process_of_which_machine_is_at_a_file(place):
 def test_a_container_is_a_host_of_its_own_though_it_bears_the_same_name(monkeypatch):
     assert here().startswith(f"{platform.node()} pid:[")
     own = here()
-    monkeypatch.setattr("scotopic.jobs.worker.os.readlink", lambda _place: "pid:[1]")
+    monkeypatch.setattr("scotopic.jobs.worker.Path.readlink", lambda _place: "pid:[1]")
     assert own != here() == f"{platform.node()} pid:[1]"

@@ -185,7 +185,7 @@ def host() -> str:
     """
     words = [platform.node()]
     with contextlib.suppress(OSError):
-        words.append(os.readlink("/proc/self/ns/pid"))
+        words.append(str(Path("/proc/self/ns/pid").readlink()))
     return " ".join(words)
 
 
