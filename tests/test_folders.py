@@ -17,7 +17,7 @@ from scotopic.folders import make_folder, making, remove_empty
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.locks import is_still, locked
 from scotopic.miniature import write_miniature
-from scotopic.scratch import scratch, sweep
+from scotopic.scratch import of_this_host, scratch, sweep
 from scotopic.web import site
 from scotopic.web.workplace import workplace
 from scotopic.write import place_bytes
@@ -240,6 +240,17 @@ def test_copies_of_a_killed_process_are_swept_up_and_those_of_the_living_stay(tm
     living.communicate()
     assert living.returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_machines_of_other_names_have_in_a_shared_folder_is_not_swept_up(tmp_path, monkeypatch):
+    places = []
+    for name in ("a", "a-b"):
+        monkeypatch.setattr("platform.node", lambda name=name: name)
+        places.append(tmp_path / f"{of_this_host('scotopic-copies-')}left")
+        places[-1].mkdir()
+    monkeypatch.setattr("platform.node", lambda: "a")
+    sweep(tmp_path, of_this_host("scotopic-copies-"))
+    assert [place.exists() for place in places] == [False, True]
 
 
 def test_a_folder_that_is_swept_up_before_it_is_locked_is_made_anew(tmp_path, monkeypatch):

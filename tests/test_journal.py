@@ -19,6 +19,7 @@ from scotopic.errors import WriteError
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.past import Past, Photo
 from scotopic.jobs.session import Session
+from scotopic.jobs.worker import host as here
 
 SETTINGS = {"kind": "jpg"}
 
@@ -62,9 +63,22 @@ def test_a_run_that_left_nothing_leaves_the_lines_of_another_where_there_are_no_
         with pytest.raises(WriteError, match="no room"), Journal(place, SETTINGS):
             raise WriteError("no room")
         winner.note("done", "/b.arw", "/o/b.jpg")
-    assert statuses(place)[-7:] == ["begins", "begins", "done", "failed", "finished", "begins", "done"]
+    assert statuses(place)[-7:] == [
+        *("begins", "done", "failed", "finished"),
+        *("begins", "finished", "done"),
+    ]
     with Journal(place, SETTINGS, resume=True) as journal:
         assert set(journal.ended) == {"/o/a.jpg", "/o/b.jpg"}
+
+
+@pytest.mark.parametrize("locks", [False, True])
+def test_a_run_that_began_nothing_asks_no_later_one_for_its_settings(place, locks, request):
+    if not locks:
+        request.getfixturevalue("without_locks")
+    with pytest.raises(WriteError, match="no cluster"), Journal(place, {"kind": "dng"}):
+        raise WriteError("no cluster")
+    with Journal(place, SETTINGS, resume=True) as journal:
+        assert not journal.interrupted
 
 
 def test_lines_that_came_in_spite_of_a_lock_are_kept(place):
@@ -173,7 +187,7 @@ def killed(place: Path, process: int, settings: dict[str, str] = SETTINGS, host:
     part = place.with_name(f".scotopic-{process}-0123456789abcdef.part")
     part.touch()
     with Journal(place, settings) as journal:
-        facts = {"process": process, "host": host or platform.node()}
+        facts = {"process": process, "host": host or here()}
         journal.note("started", "/a.arw", str(place.with_name("a.jpg")), **facts)
     return part
 
@@ -217,4 +231,12 @@ def test_what_others_may_be_writing_stays(place, gone, whose, monkeypatch):
 def test_a_run_notes_which_process_of_which_machine_is_at_a_file(place):
     with Journal(place, SETTINGS) as journal:
         Session(journal, Settings())._begin(Job(place.with_name("a.dng"), place.with_name("a.jpg")), 4711)
-    assert [lines(place)[1][name] for name in ("process", "host")] == [4711, platform.node()]
+    assert [lines(place)[1][name] for name in ("process", "host")] == [4711, here()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="has no namespaces")
+def test_a_container_is_a_host_of_its_own_though_it_bears_the_same_name(monkeypatch):
+    assert here().startswith(f"{platform.node()} pid:[")
+    own = here()
+    monkeypatch.setattr("scotopic.jobs.worker.Path.readlink", lambda _place: "pid:[1]")
+    assert own != here() == f"{platform.node()} pid:[1]"

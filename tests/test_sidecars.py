@@ -10,7 +10,7 @@ import pytest
 from scotopic.dng.write import write_mosaic
 from scotopic.frame import Mosaic
 from scotopic.sandbox import read_sandboxed
-from scotopic.sidecars import Beside, sidecars, words_beside
+from scotopic.sidecars import Beside, keep, sidecars, words_beside
 from scotopic.xmp import Words, build
 
 
@@ -23,6 +23,7 @@ from scotopic.xmp import Words, build
         (["img_1.xmp", "Img_1.xmp", "IMG_1.Xmp"], ["IMG_1.Xmp"]),
         (["img_1.xmp", "Img_1.xmp"], ["Img_1.xmp"]),
         (["img_1.xmp", "img_1.NEF"], []),
+        (["img_1.xmp", "img_1.jpg"], []),
         (["img_1.tif.xmp", "img_1.jpg"], ["img_1.tif.xmp"]),
         (["IMG_10.xmp", "IMG_1.jpg.xmp", "IMG_1xmp", ".xmp"], []),
     ],
@@ -32,7 +33,7 @@ def test_a_sidecar_is_known_however_it_is_spelt_but_not_another_photos(tmp_path,
     for name in ("IMG_1.tif", *names):
         (tmp_path / name).touch()
     if len(list(tmp_path.iterdir())) == len(names) + 1:
-        assert [path.name for path in sidecars(tmp_path / "IMG_1.tif")] == found
+        assert [path.name for path in sidecars(tmp_path / "IMG_1.tif") if path.exists()] == found
 
 
 def test_accents_of_a_sidecar_may_be_written_the_other_way():
@@ -67,4 +68,26 @@ def test_of_a_folder_that_may_not_be_listed_the_usual_names_are_tried(tmp_path, 
 
     monkeypatch.setattr("scotopic.sidecars.os.listdir", shut)
     (tmp_path / "IMG_1.XMP").write_bytes(build(Words(rating=3), enhanced=False))
+    assert words_beside(tmp_path / "IMG_1.dng").rating == 3
+
+
+def test_what_has_come_while_the_folders_time_stood_still_is_found_where_it_is_spelt_as_usual(tmp_path):
+    (tmp_path / "IMG_1.dng").touch()
+    os.utime(tmp_path, (1, 1))
+    assert words_beside(tmp_path / "IMG_1.dng").rating is None
+    (tmp_path / "IMG_1.xmp").write_bytes(build(Words(rating=3), enhanced=False))
+    os.utime(tmp_path, (1, 1))
+    assert words_beside(tmp_path / "IMG_1.dng").rating == 3
+
+
+def test_what_was_found_before_a_process_was_confined_is_found_by_it(tmp_path, monkeypatch):
+    (tmp_path / "img_1.Xmp").write_bytes(build(Words(rating=3), enhanced=False))
+    monkeypatch.setattr("scotopic.sidecars._kept", {})
+    keep(tmp_path / "IMG_1.dng")
+
+    def shut(_folder: Path) -> list[str]:
+        raise PermissionError
+
+    monkeypatch.setattr("scotopic.sidecars.os.listdir", shut)
+    os.utime(tmp_path, (1, 1))
     assert words_beside(tmp_path / "IMG_1.dng").rating == 3

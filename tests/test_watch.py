@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scotopic.batch import Outcome, Settings, treated
+from scotopic.batch import Job, Outcome, Settings, treated
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
+from scotopic.files import state_of
 from scotopic.jobs import watch as module
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import Names
-from scotopic.jobs.past import Past
+from scotopic.jobs.past import Line, Past, line_of, taken
 from scotopic.jobs.watch import EMPTY_S, SETTLED_S, Watch
 from scotopic.metadata import Exif
 from scotopic.sensor import expose, sony_a7s2
@@ -232,9 +233,95 @@ def test_what_stays_empty_and_links_to_nowhere_are_told_once_each_and_again_when
     assert [(one.job.name, one.error) for one in told] == [
         (name, "enhancing needs a model") for name in ("IMG_0.dng", "IMG_1.dng")
     ]
-    # As a disk that is pulled out leaves them: what has a result needs nothing.
-    for one in told:
-        one.job.target.parent.mkdir(exist_ok=True)
-        one.job.target.write_bytes(b"a picture")
-    (watched.parent / "later.dng").unlink()
-    assert told_after(4 * EMPTY_S) == []
+
+
+class Known:
+    """A watch whose jobs somebody does, and learns; what is no whole photo fails."""
+
+    def __init__(self, watched: Path, monkeypatch: pytest.MonkeyPatch, whole: bytes) -> None:
+        self._clock = Clock()
+        monkeypatch.setattr(module, "time", self._clock)
+        self._watched, self._whole = watched, whole
+        self.out = watched.parent / "out"
+        self.out.mkdir()
+        self._lines: list[Line] = []
+        self.words: list[str] = []
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew, with what the journal has."""
+        names = Names(self.out, "jpg", "scotopic", Past([dict(line) for line in self._lines]))
+        self._watch = Watch(
+            [self._watched], names, enhanced=False, settings=SETTINGS, tell=self.words.append
+        )
+        self._jobs = iter(self._watch)
+
+    def after(self, seconds: float) -> list[tuple[str, str]]:
+        """What becomes of which file when so much time has passed."""
+        told = []
+        for _ in range(2):
+            self._clock.now += seconds / 2
+            while (job := next(self._jobs)) is not None:
+                done = job.source.exists() and job.source.read_bytes() == self._whole
+                if done:
+                    self._make(job)
+                outcome = Outcome(job, "done" if done else "failed", 0.0)
+                self._watch.note(outcome)
+                told.append((job.name, outcome.status))
+        return told
+
+    def _make(self, job: Job) -> None:
+        job.target.write_bytes(b"a picture")
+        state = state_of(job.source)
+        line = line_of("done", job.source, job.target, state) | taken(job.source, state)
+        self._lines.append(line | {"result": state_of(job.target), "settings": SETTINGS})
+        self._watch.learn(self._lines[-1])
+
+    @property
+    def results(self) -> list[str]:
+        return sorted(path.name for path in self.out.iterdir())
+
+
+SETTINGS = {"kind": "jpg"}
+
+
+@pytest.fixture
+def dated(tmp_path, rng) -> bytes:
+    """A photo that tells when it was taken."""
+    frame = expose(rng.uniform(0.1, 0.6, (64, 64, 3)), sony_a7s2(800), 20, rng)
+    write_mosaic(
+        tmp_path / "dated.dng", frame.with_changes(exif=Exif({}, {0x9003: "2026:05:01 21:00:00"}, {}))
+    )
+    return (tmp_path / "dated.dng").read_bytes()
+
+
+@pytest.mark.parametrize("anew", [False, True], ids=["same watch", "another watch"])
+def test_a_photo_that_was_empty_or_away_for_a_while_keeps_its_result(watched, dated, monkeypatch, anew):
+    disk, known = watched.parent / "disk", Known(watched, monkeypatch, dated)
+    disk.mkdir()
+    (disk / "a.dng").write_bytes(dated)
+    (watched / "IMG_0.dng").write_bytes(dated)
+    (watched / "IMG_1.dng").symlink_to(disk / "a.dng")
+    names = ("IMG_0.dng", "IMG_1.dng")
+    assert known.after(3 * SETTLED_S) == [(name, "done") for name in names]
+    disk.rename(watched.parent / "gone")
+    (watched / "IMG_0.dng").write_bytes(b"")
+    if anew:
+        known.begin()
+    assert known.after(3 * EMPTY_S) == [(name, "failed") for name in names if anew]
+    (watched.parent / "gone").rename(disk)
+    (watched / "IMG_0.dng").write_bytes(dated)
+    assert known.after(3 * SETTLED_S) == [("IMG_0.dng", "done")]
+    assert known.results == ["IMG_0-scotopic.jpg", "IMG_1-scotopic.jpg"]
+
+
+def test_of_what_has_a_result_and_is_empty_none_is_made_anew(watched, dated, monkeypatch):
+    known, source = Known(watched, monkeypatch, dated), watched / "IMG_0.dng"
+    source.write_bytes(dated)
+    assert known.after(3 * SETTLED_S) == [("IMG_0.dng", "done")]
+    source.write_bytes(dated + b"half an edit")
+    assert known.after(3 * SETTLED_S) == [("IMG_0.dng", "failed")]
+    known.words.clear()
+    source.write_bytes(b"")
+    assert known.after(3 * EMPTY_S) == []
+    assert known.words == []

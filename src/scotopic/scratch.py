@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import platform
 import shutil
 import stat
 import sys
@@ -14,6 +16,14 @@ from pathlib import Path
 
 from scotopic.files import is_there
 from scotopic.locks import is_still, locked
+
+
+def of_this_host(prefix: str) -> str:
+    """A prefix that machines with other names have not: they may share the folder above, and locks may be each one's.
+
+    All are as long as each other, so that none begins another's.
+    """
+    return f"{prefix}{hashlib.sha256(os.fsencode(platform.node())).hexdigest()[:8]}-"
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -39,5 +40,7 @@ def end_at_once() -> None:
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:
-    os.write(2, b"stopped; nothing was begun\n")
+    # Who reads it may have gone.
+    with contextlib.suppress(OSError):
+        os.write(2, b"stopped; nothing was begun\n")
     os._exit(STOPPED)

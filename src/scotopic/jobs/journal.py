@@ -70,8 +70,8 @@ class Journal:
     With `resume`, `ended` has by result the last line of what runs with the same settings ended, `begun` that of what
     an interrupted one had only begun; both are empty for a new run. Raises WriteError where the journal cannot be
     written (`otherwise` says what to do then) or another run holds it, SettingsError where only runs with other
-    settings were interrupted. A run that an error ends before it has noted anything leaves no trace, nor does one whose
-    journal cannot be begun.
+    settings were interrupted. A run that an error ends before it has noted anything leaves no trace, or without a lock
+    its beginning and its end; nor does one whose journal cannot be begun.
     """
 
     def __init__(
@@ -291,10 +291,10 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with contextlib.suppress(OSError):
-            if error is not None and self._is_empty:
+        with contextlib.suppress(OSError, WriteError):
+            if error is not None and self._is_empty and not self.forget():
                 # No cluster, no memory for a process: nothing was begun that one could go on with.
-                self.forget()
+                self.finish()
         with contextlib.suppress(OSError):
             self._file.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,7 +16,7 @@ from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Line, is_made, line_of, taken
 from scotopic.jobs.refused import Refused
 from scotopic.jobs.resume import Item, course_of
-from scotopic.jobs.worker import ModelChoice, is_alive, remove_parts
+from scotopic.jobs.worker import ModelChoice, host, is_alive, remove_parts
 from scotopic.jobs.workers import Workers
 
 
@@ -111,7 +110,7 @@ class Session:
                 "go on with --resume"
             )
         self._states[job.source] = state_of(job.source)
-        facts = {"process": process, "host": platform.node(), "was_there": is_made(job.target)}
+        facts = {"process": process, "host": host(), "was_there": is_made(job.target)}
         self._note(self._line("started", job, **facts))
 
     def _noted(self, outcome: Outcome) -> Outcome:
@@ -140,11 +139,7 @@ class Session:
 
 
 def _tidy(left: list[Line]) -> None:
-    """Remove what processes of this machine were writing when a run was killed, where they are no more."""
-    here = [
-        line
-        for line in left
-        if line.get("host") == platform.node() and isinstance(line.get("process"), int)
-    ]
+    """Remove what processes of this host were writing when a run was killed, where they are no more."""
+    here = [line for line in left if line.get("host") == host() and isinstance(line.get("process"), int)]
     gone = {line["process"] for line in here if not is_alive(line["process"])}
     remove_parts(gone, {Path(line["output"]).parent for line in here if "output" in line})

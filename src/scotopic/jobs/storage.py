@@ -18,14 +18,14 @@ from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.layout import Names, check_apart, find_files, is_one_picture, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
 from scotopic.jobs.resume import Item
-from scotopic.scratch import scratch
+from scotopic.scratch import of_this_host, scratch
 from scotopic.sidecars import Beside
 from scotopic.write import OR_SKIP, refusal
 
 CHUNK_BYTES = 1 << 20
 """What of a file is in memory while it is copied."""
 
-COPIES = "scotopic-copies-"
+COPIES = of_this_host("scotopic-copies-")
 """How the folders begin in which a machine has what lies elsewhere."""
 
 

@@ -64,6 +64,8 @@ class Watch:
         self._given: dict[Path, State] = {}
         self._failed: set[Path] = set()
         self._done: set[Path] = set()
+        self._hollow: set[Path] = set()
+        """Given while nothing was in them: whose photo it will be nobody knows yet."""
         self._ready: list[Job] = []
         self._next_look = float("-inf")
 
@@ -127,9 +129,14 @@ class Watch:
         return source not in self._failed and source not in self._done
 
     def _take(self, source: Path, base: Path, state: State) -> None:
-        if source in self._done or source not in self._jobs:
+        empty = _is_empty(source)
+        if empty and source in self._done:
+            # As a disk that is pulled out leaves it: once it is back the photo is known by what it was.
+            return
+        if source in self._done or source in self._hollow or source not in self._jobs:
             # What was done and has changed may be another photo: another card at the same place.
             self._jobs[source] = self._names.job(source, base)
+        (self._hollow.add if empty else self._hollow.discard)(source)
         self._given[source] = state
         self._failed.discard(source)
         self._done.discard(source)

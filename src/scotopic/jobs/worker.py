@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import pickle
+import platform
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -177,8 +178,19 @@ def remove_parts(processes: set[int], folders: set[Path]) -> None:
                     part.unlink(missing_ok=True)
 
 
+def host() -> str:
+    """Where numbers of processes mean what they mean here: this machine, and on it this container.
+
+    Containers may bear one host's name, and each counts its processes anew.
+    """
+    words = [platform.node()]
+    with contextlib.suppress(OSError):
+        words.append(str(Path("/proc/self/ns/pid").readlink()))
+    return " ".join(words)
+
+
 def is_alive(process: int) -> bool:
-    """Whether another process of this machine has that number, be it one that was given it later.
+    """Whether another process of this `host` has that number, be it one that was given it later.
 
     Windows is not asked: there nobody removes what a process has open.
     """

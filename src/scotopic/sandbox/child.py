@@ -17,7 +17,7 @@ from scotopic.read import libraw_develop, read
 from scotopic.sandbox import wire
 from scotopic.sandbox.kernel import confine, libraries
 from scotopic.sandbox.limits import Limits, bind
-from scotopic.sidecars import sidecars
+from scotopic.sidecars import keep
 
 READY = b"R"
 """Sent first: from here on the file is to blame."""
@@ -31,7 +31,7 @@ def main() -> None:
     task: dict[str, Any] = json.loads(sys.stdin.buffer.readline())
     path = Path(os.fsdecode(bytes.fromhex(task["path"])))
     bind(Limits(**task["limits"]), task["parent"])
-    confine([*libraries(), path, *sidecars(path)])
+    confine([*libraries(), path, *keep(path)])
     _send(answers.fileno(), READY)
     data: Any = None
     try:
