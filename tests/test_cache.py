@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import BAYER_PHASES, camera_profile
-from scotopic.calibration.apply import Profiles, alone, identity
+from scotopic.calibration.apply import Profiles, among, identity
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import graph_inputs, plan
@@ -229,6 +229,22 @@ def test_short_frames_are_put_right_by_their_camera_s_profile_and_again_where_it
     assert np.array_equal(opened(None), bare)
 
 
+def test_what_a_profile_lifts_above_16_bits_stays_white(tmp_path):
+    pair = pair_in(tmp_path, ratio=2, sensor=replace(sony_a7s2(100), white_dn=65535))
+    photo = read(pair.short)
+    pair.short.unlink()
+    data = np.full_like(photo.data, 65535)
+    data[:32] = 65532
+    write_mosaic(pair.short, photo.with_changes(data=data))
+    profile = camera_profile(
+        (photo.iso,), shape=photo.data.shape, black=-6.0, camera=(photo.make, photo.model)
+    )
+    profile = replace(profile, white_dn=65535.0)
+    cache = PairCache.open([pair], tmp_path / "cache", truth="linear", profiles=Profiles((profile,)))
+    mosaic, _ = cache.crop(0, 0, 0, 32, 32)
+    assert mosaic.min() == 65535
+
+
 def test_a_profile_that_was_named_and_serves_no_pair_is_told(tmp_path):
     said: list[str] = []
     PairCache.open(
@@ -236,7 +252,7 @@ def test_a_profile_that_was_named_and_serves_no_pair_is_told(tmp_path):
         tmp_path / "cache",
         truth="linear",
         report=said.append,
-        profiles=alone(camera_profile()),
+        profiles=among(camera_profile()),
     )
     assert any("profile is of another camera (Simulated One)" in words for words in said)
 

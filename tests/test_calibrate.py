@@ -445,11 +445,14 @@ def test_exposures_far_from_the_calibrated_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("known_s", "taken_s", "current", "words"),
     [
-        (30, 15, 4, "so up to 2 DN of dark current too much are taken out"),
-        (0.4, 0.1, 4, "so up to 3 DN of dark current too much are taken out"),
-        (0.1, 0.4, 4, "so up to 12 DN of dark current stay"),
-        (0.4, 0.3, 4, ""),
-        (0.4, 0.1, 0.1, ""),
+        (30, 15, 5, "so up to 2 DN of dark current too much are taken out"),
+        (0.4, 0.1, 5, "so up to 3 DN of dark current too much are taken out"),
+        (10, 30, 5, "so up to 8 DN of dark current stay"),
+        (0.4, 0.3, 5, ""),
+        # Half a DN is black that is rounded, and what short frames show may be there at any exposure.
+        (0.4, 0.1, 0.5, ""),
+        (0.004, 0.9, 0.5, ""),
+        (0.004, 0.9, 5, ""),
     ],
 )
 def test_dark_current_of_another_exposure_is_told_where_it_counts(
@@ -466,6 +469,14 @@ def test_dark_current_of_another_exposure_is_told_where_it_counts(
     assert found.profile is made
     assert (words in found.note) if words else (found.note == "")
     assert calibrated(Profiles((made,)), bright).note == ""
+
+
+def test_between_two_isos_of_unlike_exposures_that_of_the_nearer_counts():
+    short = of_two_exposures().settings[0]
+    low, high = (replace(short, iso=iso, exposure_s=time) for iso, time in ((800, 0.1), (3200, 30)))
+    pattern = of_two_exposures().patterns[0]
+    made = replace(of_two_exposures(), settings=(low, high), patterns=(pattern, pattern))
+    assert [made.at(iso, 1.0)[0].exposure_s for iso in (1000, 3000)] == [0.1, 30]
 
 
 def test_a_camera_that_cuts_off_below_black_keeps_its_counts(tmp_path):

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import Mosaic
-from scotopic.pairs import Pair, parse_sid_name
+from scotopic.pairs import RATIO_MAX, Pair, parse_sid_name
 
 BLOCKS_MAX, BLOCK_MIN = 256, 8
 """Blocks along the longer side, at most, and pixels of one, at least."""
@@ -171,7 +171,9 @@ def odd_frames(pair: Pair, short: Glance, long: Glance) -> list[str]:
 
 
 def _told(pair: Pair) -> float:
-    """How many times as bright the long frame is said to be: the dataset's ratio is cut at 300."""
+    """How many times as bright the long frame is said to be: a ratio of the dataset's own that is cut, by its names."""
+    if pair.ratio != RATIO_MAX:
+        return pair.ratio
     names = [parse_sid_name(path.name) for path in (pair.short, pair.long)]
     times = [name.exposure_s for name in names if name is not None]
     return times[1] / times[0] if len(times) == 2 else pair.ratio

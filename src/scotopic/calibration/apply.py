@@ -46,6 +46,10 @@ COUNTS = 0.1
 """What would be taken out wrongly counts from this share of the read noise, and of the picture's median light, on."""
 
 
+STATIC_DN = 1.0
+"""Black is stated in whole DN, and shading is there at any exposure: so much is no dark current."""
+
+
 @dataclass(frozen=True, eq=False)
 class Calibrated:
     """A mosaic as its camera's profile corrects it; as it was, and `profile` None, where none serves it."""
@@ -143,7 +147,7 @@ def _by(profile: CameraProfile, mosaic: Mosaic) -> Calibrated:
         )
     setting, pattern = profile.for_mosaic(mosaic)
     off = _off_by_time(setting, pattern, mosaic)
-    counts = abs(off) > COUNTS * max(setting.read_std_dn, _median_light(mended) - off)
+    counts = abs(off) > COUNTS * max(setting.read_std_dn, _median_light(mended) - min(off, 0.0))
     if _is_far(setting, mosaic) or counts:
         words = f", so up to {abs(off):.2g} DN of dark current {'stay' if off > 0 else 'too much are taken out'}"
         notes.append(
@@ -166,13 +170,15 @@ def _off_by_time(setting: Setting, pattern: Pattern, mosaic: Mosaic) -> float:
     """How much dark current stays, in DN, as the dark frames' exposure was a shorter one; below 0 where it was longer.
 
     Dark current only adds, to all places of the cell alike, and glow is uneven. What else the frames show, black that
-    differs by place or lies too low, rows and columns, is there at any exposure.
+    differs by place or lies too low, rows and columns, is there at any exposure, and so is STATIC_DN of the rest. What
+    frames of less than LONG_S show of it says nothing of longer ones.
     """
     known, taken = setting.exposure_s, mosaic.exposure_s
-    if not known or not taken or 1 / UNLIKE <= known / taken <= UNLIKE:
+    if not known or not taken or 1 / UNLIKE <= known / taken <= UNLIKE or known < min(taken, LONG_S):
         return 0.0
     low, high = np.quantile(pattern.coarse, (0.05, 0.95))
-    return (max(min(setting.black_error_dn), 0.0) + float(high - low)) * (taken / known - 1)
+    current = max(min(setting.black_error_dn), 0.0) + float(high - low) - STATIC_DN
+    return max(current, 0.0) * (taken / known - 1)
 
 
 def _median_light(mosaic: Mosaic) -> float:

@@ -349,6 +349,7 @@ def _between(low: Setting, high: Setting, share: float, linear: float, iso: floa
     return replace(
         low,
         iso=iso,
+        exposure_s=(low, high)[linear > 0.5].exposure_s,
         read_std_dn=log_mean(low.read_std_dn, high.read_std_dn),
         row_std_dn=log_mean(low.row_std_dn, high.row_std_dn),
         black_error_dn=tuple(

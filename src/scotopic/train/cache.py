@@ -291,7 +291,7 @@ def _decoded(
     if mosaic.data.dtype != np.uint16:
         raise DatasetError(f"{task.source}: its values are {mosaic.data.dtype}; whole numbers are needed")
     made = plan(mosaic, ratio=1, profiles=profiles)
-    whole = np.rint(np.maximum(made.mosaic_of(mosaic).data[place], 0))
+    whole = np.rint(np.clip(made.mosaic_of(mosaic).data[place], 0, np.iinfo(np.uint16).max))
     facts |= _facts(mosaic, start, made.noise.profile)
     return whole.astype(np.uint16), facts, profiled.used(mosaic, made, profiles)
 
