@@ -45,7 +45,6 @@ UNLIKE = 1.5
 COUNTS = 0.1
 """What would be taken out wrongly counts from this share of the read noise, and of the picture's median light, on."""
 
-
 STATIC_DN = 1.0
 """Black is stated in whole DN, and shading is there at any exposure: so much is no dark current."""
 
@@ -147,7 +146,9 @@ def _by(profile: CameraProfile, mosaic: Mosaic) -> Calibrated:
         )
     setting, pattern = profile.for_mosaic(mosaic)
     off = _off_by_time(setting, pattern, mosaic)
-    counts = abs(off) > COUNTS * max(setting.read_std_dn, _median_light(mended) - min(off, 0.0))
+    counts = off != 0 and abs(off) > COUNTS * max(
+        setting.read_std_dn, _median_light(mended) - min(off, 0.0)
+    )
     if _is_far(setting, mosaic) or counts:
         words = f", so up to {abs(off):.2g} DN of dark current {'stay' if off > 0 else 'too much are taken out'}"
         notes.append(
