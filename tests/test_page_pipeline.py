@@ -16,10 +16,11 @@ from conftest import BAYER_PHASES, MORE_DATA, ROOT, SAMPLE
 from scotopic.balance import balanced, daylight, of_the_brightest
 from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
-from scotopic.enhance import _without_voids, enhance, graph_inputs, plan
+from scotopic.enhance import enhance, graph_inputs, plan
 from scotopic.exposure import binned_light
 from scotopic.facts import NO_LIGHT, describe
 from scotopic.frame import RGGB, X_TRANS, Linear, Mosaic, NoiseProfile
+from scotopic.mend import without_voids
 from scotopic.models import find
 from scotopic.noise import from_table
 from scotopic.noise_line import SHOT_LEAST_PER_ISO
@@ -325,7 +326,11 @@ def test_the_mosaic_goes_into_the_graph_as_pythons_does(node, pictures):
         if isinstance(pictures[name], Mosaic):
             assert (mosaic.data.min() < 0) == name.startswith("cut at black"), name
         pattern, (top, left) = pattern_of(mosaic.cfa), missing(mosaic.cfa)
-        data = extended(of_even_black(_without_voids(mosaic, made)), [(top, 0), (left, 0)], pattern.cell)
+        data = extended(
+            of_even_black(without_voids(mosaic, made.noise.profile, made.exposure.ratio)),
+            [(top, 0), (left, 0)],
+            pattern.cell,
+        )
         wanted = extended(data, [(0, -n % multiple[pattern.sensor]) for n in data.shape], pattern.cell)
         got = results[name]
         assert (got["height"], got["width"], got["top"], got["left"]) == (*wanted.shape, top, left), name

@@ -62,6 +62,7 @@ class Settings:
     ratio: float | None = None
     ev: float | None = None
     strength: float = 1.0
+    passes: int = 1
     look: Look | None = None
     wb: Balance = "camera"
     space: ColourSpace = "srgb"
@@ -290,7 +291,7 @@ def _treat(
             held.enter_context(turn)
         # Where threads share the models, only the one whose turn it is opens them.
         model = models.open(sensor)
-        facts["model"] = f"{model.card.name} {model.card.version}"
+        facts |= {"model": f"{model.card.name} {model.card.version}", "passes": settings.passes}
         ended = held.close if captured.data[..., :1].size <= OVERLAPPED_PIXELS else _nothing
         if settings.kind == "dng":
             check_kind("dng", settings.way, model.card)
@@ -308,19 +309,27 @@ def _treat(
             picture = finished(
                 captured,
                 model,
-                plan_made=made,
-                strength=settings.strength,
-                again=settings.again,
                 look=settings.look,
                 wb=settings.wb,
                 space=settings.space,
                 bits=bits,
-                tile=settings.tile,
-                progress=tell,
+                **_as_told(settings, made, tell),
             )
             ended()
         _write_picture(job, settings, picture, facts)
     return "done"
+
+
+def _as_told(settings: Settings, made: Plan, tell: Callable[[float], None]) -> dict[str, Any]:
+    """What `enhance` and `finished` both take."""
+    return {
+        "plan_made": made,
+        "strength": settings.strength,
+        "passes": settings.passes,
+        "again": settings.again,
+        "tile": settings.tile,
+        "progress": tell,
+    }
 
 
 def _nothing() -> None:
@@ -342,15 +351,7 @@ def _linear(
     ended: Callable[[], None],
 ) -> Linear:
     """The enhanced light, balanced as the settings say; the facts learn how. `ended` is called after the network."""
-    light = enhance(
-        captured,
-        model,
-        plan_made=made,
-        strength=settings.strength,
-        again=settings.again,
-        tile=settings.tile,
-        progress=tell,
-    )
+    light = enhance(captured, model, **_as_told(settings, made, tell))
     ended()
     linear = balanced(light, settings.wb)
     facts |= balance_facts(linear)

@@ -25,6 +25,7 @@ from scotopic.cli_options import (
     Json,
     LookOption,
     ModelOption,
+    PassesOption,
     Ratio,
     Results,
     Resume,
@@ -53,6 +54,7 @@ def enhance_command(
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="0: only demosaiced. 1: the full effect.")
     ] = 1.0,
+    passes: PassesOption = 1,
     look: LookOption = None,
     wb: BalanceOption = "camera",
     colour_space: ColourSpaceOption = "srgb",
@@ -103,6 +105,7 @@ def enhance_command(
             ratio=ratio,
             ev=ev,
             strength=strength,
+            passes=passes,
             look=look,
             wb=balance,
             space=colour_space,

@@ -14,6 +14,7 @@ from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, tol
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
 from scotopic.pairs import Camera, Split
+from scotopic.views import PASSES_MAX
 
 evaluate_app = typer.Typer(
     help="Measure models and the traditional ways against known truth.",
@@ -33,6 +34,17 @@ class RatiosName(StrEnum):
     def ways(self) -> tuple[str, ...]:
         """As the protocols name them."""
         return ("true ratio", "automatic ratio") if self == "both" else (f"{self.value} ratio",)
+
+
+EvaluatedPasses = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--passes",
+        min=1,
+        max=PASSES_MAX,
+        help="How often models look at each picture, as for enhance; may be repeated. Default: once.",
+    ),
+]
 
 
 @evaluate_app.command("synthetic")
@@ -66,6 +78,7 @@ def evaluate_synthetic(
     variants: Annotated[
         bool, typer.Option("--variants", help="Models also with true noise, and with automatic ratio.")
     ] = False,
+    passes: EvaluatedPasses = None,
     no_peers: Annotated[bool, typer.Option("--no-peers", help="The same as --method none.")] = False,
     multiple: Annotated[int, typer.Option(min=1, help="Size multiple of a bare ONNX file.")] = 32,
     device: Device = DeviceName.auto,
@@ -89,6 +102,7 @@ def evaluate_synthetic(
             conditions=conditions_named(conditions or ["sony"]),
             methods=protocols.methods_named(["none"] if no_peers else methods or []),
             variants=variants,
+            passes=tuple(dict.fromkeys(passes or [1])),
             progress=lambda words: errors.print(words),
         )
         _tell_figures(result, output, overwrite)
@@ -122,6 +136,7 @@ def evaluate_sid(
     split: Annotated[Split, typer.Option(help="Which part of the dataset.")] = "test",
     ratios: Ratios = RatiosName.both,
     limit: Limit = None,
+    passes: EvaluatedPasses = None,
     multiple: Multiple = 32,
     profile: ProfileOption = None,
     output: JsonOutput = None,
@@ -140,7 +155,9 @@ def evaluate_sid(
 
         measured = real.sid(
             folder,
-            ways.for_pictures(_opened(models, multiple, camera), methods or ()),
+            ways.for_pictures(
+                _opened(models, multiple, camera), methods or (), tuple(dict.fromkeys(passes or [1]))
+            ),
             camera=camera,
             split=split,
             limit=limit,
@@ -160,6 +177,7 @@ def evaluate_pairs(
     split: Annotated[Split | None, typer.Option(help="Only this part. Default: all pairs.")] = None,
     ratios: Ratios = RatiosName.both,
     limit: Limit = None,
+    passes: EvaluatedPasses = None,
     multiple: Multiple = 32,
     profile: ProfileOption = None,
     output: JsonOutput = None,
@@ -178,7 +196,9 @@ def evaluate_pairs(
 
         measured = real.own(
             folder,
-            ways.for_pictures(_opened(models, multiple), methods or ()),
+            ways.for_pictures(
+                _opened(models, multiple), methods or (), tuple(dict.fromkeys(passes or [1]))
+            ),
             split=split,
             limit=limit,
             ways=ratios.ways,
@@ -199,6 +219,7 @@ def evaluate_raw(
         Split | None, typer.Option(help="Only this part. Default: test, or all of your own pairs.")
     ] = None,
     limit: Limit = None,
+    passes: EvaluatedPasses = None,
     multiple: Multiple = 32,
     profile: ProfileOption = None,
     output: JsonOutput = None,
@@ -217,7 +238,7 @@ def evaluate_raw(
 
         measured = raw.eld(
             folder,
-            ways.for_mosaics(_opened(models, multiple), methods or ()),
+            ways.for_mosaics(_opened(models, multiple), methods or (), tuple(dict.fromkeys(passes or [1]))),
             camera=camera,
             split=split,
             limit=limit,

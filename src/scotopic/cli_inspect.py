@@ -15,6 +15,7 @@ from scotopic.cli_options import (
     Json,
     LookOption,
     ModelOption,
+    PassesOption,
     Ratio,
     ResultsFolder,
     Sandbox,
@@ -84,6 +85,7 @@ def compare_command(
     ev: Ev = None,
     tier: TierOption = "fast",
     model: ModelOption = None,
+    passes: PassesOption = 1,
     look: LookOption = None,
     wb: BalanceOption = "camera",
     profile: ProfileOption = None,
@@ -126,7 +128,9 @@ def compare_command(
             opened = models.open(sensor)
             made = plan(captured, ratio=ratio, ev=ev, profiles=chosen(profile))
             before = develop_traditional(path, captured, ratio=made.exposure.ratio)
-            after = finished(captured, opened, plan_made=made, again=again, look=look, wb=balance)
+            after = finished(
+                captured, opened, plan_made=made, passes=passes, again=again, look=look, wb=balance
+            )
             labels = (f"LibRaw, brightened x{made.exposure.ratio:.3g}", "scotopic")
             compare.write_picture(picture, before, after, labels, overwrite=overwrite)
             compare.write_page(page, before, after, labels, path.name, overwrite=overwrite)

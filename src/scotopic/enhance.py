@@ -18,21 +18,14 @@ from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_lo
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
 from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
 from scotopic.lines import lines_off
-from scotopic.mend import Mended, Replaced, mended, without_lines
+from scotopic.mend import Mended, Replaced, mended, without_lines, without_voids
 from scotopic.models import Card, check_fits
 from scotopic.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
 from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.sensor import believable
 from scotopic.shading import evened, evened_mosaic
-
-NO_LIGHT_SIGMAS, NO_LIGHT = 6.0, 0.05
-"""A value further below black than so many times the read noise, and than this share of display white once
-amplified, is no count of light: a dead row, a border of zeros, what lies outside a fisheye's circle. The
-networks have never seen such values, make lamps of them, and give NaN for the strongest; from six sigmas on they
-brighten what is black, while of calibrated cameras' noise at most one value in a thousand lies so low, and black in its
-place costs nothing (experiments.md). The second number stands in where the read noise of a bright picture is told too
-low (docs/noise.md)."""
+from scotopic.views import check_passes
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +137,7 @@ def enhance(
     ev: float | None = None,
     plan_made: Plan | None = None,
     strength: float = 1.0,
+    passes: int = 1,
     again: bool = False,
     tile: int = DEFAULT_TILE,
     progress: Callable[[float], None] = lambda _: None,
@@ -151,13 +145,15 @@ def enhance(
     """Give the picture that a longer exposure would have given, as linear camera RGB.
 
     `strength` 0..1 blends from the plain demosaic to the full effect; what came with finished colours keeps
-    its own in place of the plain demosaic, and all that noise does not explain (`with_noise_taken`). The result has the
-    picture's height and width. `ratio` and `ev` are for what is not planned yet. Raises EnhancedAlreadyError for what
-    scotopic has enhanced, unless it is wanted `again`, SettingsError for settings out of range and what `plan` refuses,
-    UnsupportedRawError for patterns that no model knows, ModelError for a model of another sensor's kind, or of kind
-    `srgb`, which knows no linear light.
+    its own in place of the plain demosaic, and all that noise does not explain (`with_noise_taken`). The network looks
+    at the picture in so many `passes` (1 to 4), each turned otherwise, and their mean is nearer to the truth (`views`).
+    The result has the picture's height and width. `ratio` and `ev` are for what is not planned yet. Raises
+    EnhancedAlreadyError for what scotopic has enhanced, unless it is wanted `again`, SettingsError for settings out of
+    range and what `plan` refuses, UnsupportedRawError for patterns that no model knows, ModelError for a model of
+    another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
     check_settings(model.card, strength, None)
+    check_passes(passes)
     if model.card.kind != "linear":
         raise ModelError(
             f"{model.card.name}: gives finished sRGB pictures, no linear light; use a model of kind linear"
@@ -180,6 +176,7 @@ def enhance(
             data,
             inputs,
             multiply=_unbalancing(mosaic),
+            passes=passes,
             before=before,
             tile=tile,
             progress=progress,
@@ -268,6 +265,7 @@ def finished(
     ev: float | None = None,
     plan_made: Plan | None = None,
     strength: float = 1.0,
+    passes: int = 1,
     again: bool = False,
     look: Look | None = None,
     wb: Balance = "camera",
@@ -283,21 +281,31 @@ def finished(
     """
     wb = given_balance(wb)
     check_settings(model.card, strength, look, wb, space)
+    check_passes(passes)
     check_output(look or default_look(space), space, bits)
     made = _planned(captured, plan_made, ratio, ev, again)
     if model.card.kind == "linear":
         by_network = isinstance(captured, Mosaic) or strength > 0
         if by_network and captured.shading is None and wb != "auto":
-            return _finished_at_once(captured, model, made, strength, look, wb, space, bits, tile, progress)
+            return _finished_at_once(
+                captured, model, made, strength, passes, look, wb, space, bits, tile, progress
+            )
         linear = enhance(
-            captured, model, plan_made=made, strength=strength, again=again, tile=tile, progress=progress
+            captured,
+            model,
+            plan_made=made,
+            strength=strength,
+            passes=passes,
+            again=again,
+            tile=tile,
+            progress=progress,
         )
         return develop(balanced(linear, wb), look=look, space=space, bits=bits)
     mosaic = made.mosaic_of(captured)
     if isinstance(captured, Mosaic):
         mosaic = _evened(mosaic, whole=True)
     data, inputs, before = _fed(mosaic, model, made)
-    rgb = model.run(data, inputs, before=before, tile=tile, progress=progress)
+    rgb = model.run(data, inputs, passes=passes, before=before, tile=tile, progress=progress)
     top = 2**bits - 1
     shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
     return upright(shown, captured.with_changes(exif=captured.exif.marked()))
@@ -308,6 +316,7 @@ def _finished_at_once(
     model: Model,
     made: Plan,
     strength: float,
+    passes: int,
     look: Look | None,
     wb: FixedBalance,
     space: ColourSpace,
@@ -336,6 +345,7 @@ def _finished_at_once(
         canvas.put,
         data,
         inputs,
+        passes=passes,
         multiply=plain if as_given else _unbalancing(mosaic),
         before=before,
         tile=tile,
@@ -356,34 +366,8 @@ def _fed(mosaic: Mosaic, model: Model, made: Plan) -> tuple[Counts, GraphInputs,
     counts turn their phase into the one that the model knows."""
     check_fits(model.card, pattern_of(mosaic.cfa).sensor)
     before = missing(mosaic.cfa)
-    return of_even_black(_without_voids(mosaic, made)), graph_inputs(mosaic, made, before), before
-
-
-def _without_voids(mosaic: Mosaic, made: Plan) -> Mosaic:
-    """The mosaic with black where its values are too far below black to be counts of light."""
-    size = len(mosaic.cfa)
-    lowest = np.empty((size, size))
-    for y in range(size):
-        for x in range(size):
-            colour, black = mosaic.cfa[y][x], float(mosaic.black[y, x])
-            reach = max(
-                NO_LIGHT_SIGMAS * made.noise.profile.read[colour] ** 0.5,
-                NO_LIGHT / (made.exposure.ratio * mosaic.wb[colour]),
-            )
-            lowest[y, x] = black - reach * (mosaic.white - black)
-    if mosaic.data.min() >= lowest.max():
-        # As good as always, and told in a tenth of the time.
-        return mosaic
-    data: Counts | None = None
-    for y in range(size):
-        for x in range(size):
-            black = float(mosaic.black[y, x])
-            counted = mosaic.data[y::size, x::size]
-            void = counted < lowest[y, x]
-            if void.any():
-                data = mosaic.data.copy() if data is None else data
-                data[y::size, x::size][void] = max(round(black), 0)
-    return mosaic if data is None else mosaic.with_changes(data=data)
+    counted = without_voids(mosaic, made.noise.profile, made.exposure.ratio)
+    return of_even_black(counted), graph_inputs(mosaic, made, before), before
 
 
 def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -> GraphInputs:

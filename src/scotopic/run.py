@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
@@ -34,9 +34,10 @@ from scotopic.models import (
     with_optional,
 )
 from scotopic.pattern import PATTERNS, Pattern, SensorKind, extended
-from scotopic.runtime import Feed, Lane, Trim
+from scotopic.runtime import Feed, Lane
 from scotopic.sandbox import try_graph
-from scotopic.tiles import Span, spans
+from scotopic.tiles import Span, spans, trimmed
+from scotopic.views import View, views
 
 DEFAULT_TILE = 1152
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
@@ -104,6 +105,7 @@ class Model:
         inputs: GraphInputs,
         *,
         strength: float = 1.0,
+        passes: int = 1,
         multiply: tuple[float, float, float] = (1.0, 1.0, 1.0),
         before: tuple[int, int] = (0, 0),
         tile: int = DEFAULT_TILE,
@@ -117,9 +119,10 @@ class Model:
 
         From a model of kind `srgb`: display sRGB, 0..1, and no strength but 1.
 
-        `strength` blends from the plain demosaic (0) to the model's result (1); `multiply` scales the
-        three colours of the result. `halo` is the card's unless given; `change` and `margin` are those of
-        `run_into`. `progress` is told the share done, 0..1. Raises ModelError where the model gives no numbers.
+        `strength` blends from the plain demosaic (0) to the model's result (1). The result is the mean of so many
+        `passes` (1 to 4), each of another look at the mosaic (`views`). `multiply` scales its three colours. `halo` is
+        the card's unless given; `change` and `margin` are those of `run_into`. `progress` is told the share done, 0..1.
+        Raises ModelError where the model gives no numbers, SettingsError for settings out of range.
         """
         # Planes one after the other in memory: what the graph gives and what development reads.
         planes = np.empty((3, *mosaic.shape), np.float32)
@@ -133,6 +136,7 @@ class Model:
             mosaic,
             inputs,
             strength=strength,
+            passes=passes,
             multiply=multiply,
             before=before,
             tile=tile,
@@ -150,6 +154,7 @@ class Model:
         inputs: GraphInputs,
         *,
         strength: float = 1.0,
+        passes: int = 1,
         multiply: tuple[float, float, float] = (1.0, 1.0, 1.0),
         before: tuple[int, int] = (0, 0),
         tile: int = DEFAULT_TILE,
@@ -168,11 +173,13 @@ class Model:
         if tile < multiple or tile % multiple or halo < 0 or halo % multiple:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
         halo = max(halo, margin + -margin % multiple)
+        # The plain demosaic is the same however it is looked at.
+        looks = views(self.pattern.sensor, passes if strength else 1)
         lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
         # The largest first, so that the lanes end at about the same time.
         places = sorted(product(rows, columns), key=_pixels_read, reverse=True)
-        largest = _pixels_read(places[0])
+        largest = _pixels_seen(places[0], multiple if len(looks) > 1 else 0)
         count = min(self._runtime.lanes, len(places))
         idle: SimpleQueue[Lane] = SimpleQueue()
         for _ in range(count):
@@ -183,13 +190,8 @@ class Model:
             try:
                 keep, top, own_rows = row.kept(lengths[0], before[0], margin)
                 cut, left, own_columns = column.kept(lengths[1], before[1], margin)
-                trim = row.trimmed(keep, self.card.edge), column.trimmed(cut, self.card.edge)
-                tiles = self._tile(lane, self._piece(mosaic, row, column, before, multiple), trim)
-                keep, cut = (
-                    slice(s.start - ahead, s.stop - ahead)
-                    for s, (ahead, _) in zip((keep, cut), trim, strict=True)
-                )
-                light = {name: values[:, keep, cut] for name, values in tiles.items()}
+                piece = self._piece(mosaic, row, column, before, multiple)
+                light = self._mean(lane, piece, (keep, cut), looks, halo)
 
                 def hand_on(start: int, stop: int) -> None:
                     begin, end = max(0, start - margin), stop + margin
@@ -268,12 +270,39 @@ class Model:
             )
         return blend
 
-    def _tile(self, lane: Lane, piece: Counts, trim: Trim) -> dict[str, Linear32]:
-        """One tile's outputs (3, h, w), which lie in the lane's memory until its next."""
+    def _mean(
+        self, lane: Lane, piece: Counts, kept: tuple[slice, slice], looks: Sequence[View], halo: int
+    ) -> dict[str, Linear32]:
+        """The outputs (3, h, w) for what is kept of a piece, averaged over the looks. Of a single look they lie in the
+        lane's memory until its next."""
+        means: dict[str, Linear32] = {}
+        for look in looks:
+            rows, columns = look.steps
+            seen = self._seen(lane, *look.of(piece, kept, self.pattern, self.card.size_multiple, halo))
+            turned = {name: values[:, rows, columns] for name, values in seen.items()}
+            if len(looks) == 1:
+                return turned
+            if not means:
+                means = {name: values.copy() for name, values in turned.items()}
+            else:
+                for name, values in turned.items():
+                    means[name] += values
+        for values in means.values():
+            values *= np.float32(1 / len(looks))
+        return means
+
+    def _seen(self, lane: Lane, piece: Counts, kept: tuple[slice, slice]) -> dict[str, Linear32]:
+        """The outputs for what is kept of a piece, in the lane's memory."""
+        (height, width), edge = piece.shape, self.card.edge
+        trim = trimmed(kept[0], height, edge), trimmed(kept[1], width, edge)
         try:
-            return lane.run(piece, trim)
+            given = lane.run(piece, trim)
         except Exception as error:
             raise ModelError(f"{self.card.name}: failed on {self.device} ({error})") from error
+        rows, columns = (
+            slice(own.start - ahead, own.stop - ahead) for own, (ahead, _) in zip(kept, trim, strict=True)
+        )
+        return {name: values[:, rows, columns] for name, values in given.items()}
 
     def gives(self, outputs: Iterable[str]) -> bool:
         """Whether the graph has outputs of all these names."""
@@ -371,8 +400,13 @@ class Models:
 
 
 def _pixels_read(place: tuple[Span, Span]) -> int:
+    return _pixels_seen(place, 0)
+
+
+def _pixels_seen(place: tuple[Span, Span], more: int) -> int:
+    """Of a tile, with so many rows and columns more."""
     row, column = place
-    return row.read_length * column.read_length
+    return (row.read_length + more) * (column.read_length + more)
 
 
 def _outputs_for(strength: float) -> list[str]:

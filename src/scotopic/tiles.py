@@ -29,12 +29,13 @@ class Span:
         kept = slice(begin - self.read_start, min(stop + margin, length) - self.read_start)
         return kept, begin - first, slice(start - begin, stop - begin)
 
-    def trimmed(self, kept: slice, edge: int) -> tuple[int, int]:
-        """How much of what was read the graph can leave out at either end, where so much is kept and its card tells
-        that `edge`."""
-        ends = kept.start, self.read_length - kept.stop
-        ahead, after = (max(0, n // edge - 1) * edge if edge else 0 for n in ends)
-        return ahead, after
+
+def trimmed(kept: slice, length: int, edge: int) -> tuple[int, int]:
+    """How much of so many rows or columns read the graph can leave out at either end, where so much is kept and its
+    card tells that `edge`."""
+    ends = kept.start, length - kept.stop
+    ahead, after = (max(0, n // edge - 1) * edge if edge else 0 for n in ends)
+    return ahead, after
 
 
 def spans(length: int, tile: int, halo: int, multiple: int) -> Iterator[Span]:

@@ -139,8 +139,10 @@ def _sensor_of(graph: bytes) -> SensorKind:
     return next((p.sensor for p in PATTERNS if len(p.colour_of_plane) == told), BAYER.sensor)
 
 
-def for_pictures(models: Sequence[Model], peers: Sequence[str] = ()) -> Chosen:
-    """Models and other ways for protocols that compare developed pictures.
+def for_pictures(
+    models: Sequence[Model], peers: Sequence[str] = (), passes: Sequence[int] = (1,)
+) -> Chosen:
+    """Models, each with so many passes, and other ways for protocols that compare developed pictures.
 
     `peers` are names of PICTURE_PEERS, or "all", or "none"; empty for those that are quick. Programs that
     are not installed and ways that were not asked for stand in `left_out`. Raises SettingsError for a name
@@ -153,12 +155,11 @@ def for_pictures(models: Sequence[Model], peers: Sequence[str] = ()) -> Chosen:
             left_out[external.PROGRAMS[name]] = why
             continue
         methods.append(_picture_peer(name, models))
-    ours = [Method(label(m, list(models)), _picture_of(m)) for m in models]
-    return _chosen(methods, ours, left_out, models)
+    return _chosen(methods, _picture_of, left_out, models, passes)
 
 
-def for_mosaics(models: Sequence[Model], peers: Sequence[str] = ()) -> Chosen:
-    """Models and other ways for the raw protocol; `peers` are names of MOSAIC_PEERS, as above.
+def for_mosaics(models: Sequence[Model], peers: Sequence[str] = (), passes: Sequence[int] = (1,)) -> Chosen:
+    """Models, each with so many passes, and other ways for the raw protocol; `peers` are of MOSAIC_PEERS, as above.
 
     Raises SettingsError for a model of kind `srgb`, beside what `for_pictures` raises.
     """
@@ -177,8 +178,7 @@ def for_mosaics(models: Sequence[Model], peers: Sequence[str] = ()) -> Chosen:
         methods.append(
             Method("BM3D, calibrated noise", lambda s: _bm3d_mosaic(s, calibrated(s.mosaic)), optional=True)
         )
-    ours = [Method(label(m, list(models)), _mosaic_of(m)) for m in models]
-    return _chosen(methods, ours, left_out, models)
+    return _chosen(methods, _mosaic_of, left_out, models, passes)
 
 
 def in_range(mosaic: Mosaic, ratio: float = 1.0) -> npt.NDArray[np.float32]:
@@ -227,8 +227,14 @@ def _wanted(peers: Sequence[str], known: tuple[str, ...]) -> tuple[list[str], di
 
 
 def _chosen(
-    peers: list[Method], ours: list[Method], left_out: dict[str, str], models: Sequence[Model]
+    peers: list[Method],
+    run_by: Callable[[Model, int], Callable[[Shot], npt.NDArray[Any]]],
+    left_out: dict[str, str],
+    models: Sequence[Model],
+    passes: Sequence[int],
 ) -> Chosen:
+    named = {label(model, models, n): (model, n) for model in models for n in passes}
+    ours = [Method(name, run_by(*way)) for name, way in named.items()]
     methods = (*peers, *ours)
     if not methods:
         words = "; ".join(f"{name}: {why}" for name, why in left_out.items())
@@ -236,9 +242,9 @@ def _chosen(
     return Chosen(
         methods=methods,
         left_out=left_out,
-        models={method.name: model.card.sha256 for method, model in zip(ours, models, strict=True)},
+        models={name: model.card.sha256 for name, (model, _) in named.items()},
         featured=ours[0].name if ours else methods[0].name,
-        show=_picture_of(models[0]) if models else traditional_picture,
+        show=_picture_of(*next(iter(named.values()))) if named else traditional_picture,
     )
 
 
@@ -267,19 +273,20 @@ def _elsewhere(name: str) -> Callable[[Shot], Picture]:
     return lambda shot: external.develop_elsewhere(name, shot.mosaic, shot.ratio, shot.made.noise.profile)
 
 
-def _picture_of(model: Model) -> Callable[[Shot], Picture]:
+def _picture_of(model: Model, passes: int) -> Callable[[Shot], Picture]:
     look: Literal["libraw"] | None = "libraw" if model.card.kind == "linear" else None
 
     def picture(shot: Shot) -> Picture:
-        return np.asarray(finished(shot.mosaic, model, plan_made=shot.made, look=look).data, np.uint8)
+        shown = finished(shot.mosaic, model, plan_made=shot.made, passes=passes, look=look)
+        return np.asarray(shown.data, np.uint8)
 
     return picture
 
 
-def _mosaic_of(model: Model) -> Callable[[Shot], npt.NDArray[np.float32]]:
+def _mosaic_of(model: Model, passes: int) -> Callable[[Shot], npt.NDArray[np.float32]]:
     def mosaiced(shot: Shot) -> npt.NDArray[np.float32]:
         # Before white balance and amplified: the domain of the long exposure's counts.
-        linear = enhance(shot.mosaic, model, plan_made=shot.made)
+        linear = enhance(shot.mosaic, model, plan_made=shot.made, passes=passes)
         light = np.empty(shot.mosaic.data.shape, np.float32)
         for dy, row in enumerate(shot.mosaic.cfa):
             for dx, colour in enumerate(row):

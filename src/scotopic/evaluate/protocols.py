@@ -7,6 +7,7 @@ import hashlib
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +62,18 @@ def synthetic(
     conditions: tuple[Condition, ...] = SONY,
     methods: Sequence[str] = QUICK,
     variants: bool = False,
+    passes: Sequence[int] = (1,),
     progress: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Every method on every scene under every condition; models work with blind noise and the true ratio.
 
-    With `variants` models also work with true noise, and with the automatic ratio. Returns plain values for
-    JSON: for each condition and method PSNR, SSIM and brightness of each scene with their medians, the bias
-    by brightness, the error of the automatic ratio in stops, and a SHA-256 of all mosaics, by which another
-    machine knows that it measures the same. The noise of a scene depends on its name and the condition
-    alone. All `models` must be of kind linear and of one kind of sensor, which the scenes are then taken with: Bayer's
-    where there are none. Raises SettingsError for others, and where nothing is left to measure.
+    Models make so many passes, each number of `passes` in turn. With `variants` they also work with true noise, and
+    with the automatic ratio. Returns plain values for JSON: for each condition and method PSNR, SSIM and brightness of
+    each scene with their medians, the bias by brightness, the error of the automatic ratio in stops, and a SHA-256 of
+    all mosaics, by which another machine knows that it measures the same. The noise of a scene depends on its name and
+    the condition alone. All `models` must be of kind linear and of one kind of sensor, which the scenes are then taken
+    with: Bayer's where there are none. Raises
+    SettingsError for others, and where nothing is left to measure.
     """
     if not models and not methods:
         raise SettingsError("nothing is left to measure: give a model or a method")
@@ -92,7 +95,7 @@ def synthetic(
         "protocol": "synthetic",
         "version": __version__,
         "sensor": seen.sensor,
-        "models": {label(m, models): m.card.sha256 for m in models},
+        "models": {label(m, models, n): m.card.sha256 for m in models for n in passes},
         "scenes": [s.name for s in loaded],
         "settings": [],
     }
@@ -105,7 +108,7 @@ def synthetic(
             dark = take(scene, condition, seen)
             mosaics.update(dark.mosaic.data.tobytes())
             stops_off.append(float(np.log2(dark.automatic.exposure.ratio / condition.ratio)))
-            for name, picture, bias in _pictures(dark, models, methods, variants, plain):
+            for name, picture, bias in _pictures(dark, models, methods, variants, passes, plain):
                 rows.setdefault(name, _Row()).add(picture, dark.truth, bias, SQUARE[seen.sensor])
         result["settings"].append(
             {
@@ -182,21 +185,28 @@ def take(scene: Scene, condition: Condition, pattern: Pattern = BAYER) -> _Dark:
     return _Dark(scene, scene.shown(), mosaic, sensor.noise_profile(), made, made.amplified(mosaic))
 
 
-def label(model: Model, models: list[Model]) -> str:
-    """A model's name; with its folder where another one measured beside it bears the same."""
+def label(model: Model, models: Sequence[Model], passes: int = 1) -> str:
+    """A model's name; with its folder where another one measured beside it bears the same, and with its passes where it
+    makes several."""
     alike = [m for m in models if m.card.name == model.card.name]
-    return model.card.name if len(alike) == 1 else f"{model.card.name} ({model.card.folder})"
+    name = model.card.name if len(alike) == 1 else f"{model.card.name} ({model.card.folder})"
+    return name if passes == 1 else f"{name}, {passes} passes"
 
 
 def _pictures(
-    dark: _Dark, models: list[Model], methods: Sequence[str], variants: bool, plain: Model
+    dark: _Dark,
+    models: list[Model],
+    methods: Sequence[str],
+    variants: bool,
+    passes: Sequence[int],
+    plain: Model,
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8], list[float] | None]]:
     """Each method's name and picture, and for models the bias by brightness; `plain` demosaics for the others."""
     for method in PEERS:
         if method in methods and (picture := _peer(method, dark, plain)) is not None:
             yield NAMES[method], picture, None
-    for model in models:
-        name = label(model, models)
+    for model, n in product(models, passes):
+        name = label(model, models, n)
         ways = {name: dark.made}
         if variants:
             true = NoiseEstimate(dark.true_noise)
@@ -204,7 +214,7 @@ def _pictures(
             ways[f"{name}, true noise"] = dataclasses.replace(dark.made, noise=true, prepared=None)
             ways[f"{name}, automatic ratio"] = dark.automatic
         for way, made in ways.items():
-            light = peers.balanced(enhance(dark.mosaic, model, plan_made=made))
+            light = peers.balanced(enhance(dark.mosaic, model, plan_made=made, passes=n))
             yield way, render(light), bias_by_decile(light, dark.scene.camera)
 
 

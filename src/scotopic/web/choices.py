@@ -15,6 +15,7 @@ from scotopic.dng.light import DngWhite
 from scotopic.enhance import check_settings
 from scotopic.exposure import EV_RANGE, check
 from scotopic.models import DEFAULTS, Tier, available, default_for, find
+from scotopic.views import PASSES_MAX
 
 MEDIA_TYPES: dict[str, str] = {
     "jpg": "image/jpeg",
@@ -61,6 +62,15 @@ class Choices(BaseModel):
     strength: Annotated[float, Field(ge=0, le=1, description="0: only demosaiced. 1: the full effect.")] = (
         1.0
     )
+    passes: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=PASSES_MAX,
+            description="How often the network looks at the picture, each time turned otherwise: in so many times the "
+            "time.",
+        ),
+    ] = 1
     look: Annotated[Look | None, Field(description="linear: png, tiff or jxl.")] = None
     wb: Annotated[
         str,
@@ -92,6 +102,7 @@ class Choices(BaseModel):
             ratio=self.ratio,
             ev=self.ev,
             strength=self.strength,
+            passes=self.passes,
             look=self.look,
             wb=balance,
             space=self.colour_space,

@@ -28,7 +28,6 @@ from scotopic import (
     smoothed,
 )
 from scotopic.develop import LIGHT_MAX, SHOULDER_SIZE, TABLE_SIZE, curve_table, srgb_profile
-from scotopic.enhance import NO_LIGHT, NO_LIGHT_SIGMAS
 from scotopic.version import __version__
 
 ISO_STEPS_PER_STOP = 4
@@ -115,8 +114,8 @@ def constants() -> dict[str, Any]:
             "slowShare": smoothed.SLOW_SHARE,
         },
         "enhance": {
-            "noLightSigmas": NO_LIGHT_SIGMAS,
-            "noLight": NO_LIGHT,
+            "noLightSigmas": mend.NO_LIGHT_SIGMAS,
+            "noLight": mend.NO_LIGHT,
             "readElectronsMax": sensor.READ_ELECTRONS_MAX,
         },
         "mend": {
