@@ -278,7 +278,7 @@ class Model:
         means: dict[str, Linear32] = {}
         for look in looks:
             rows, columns = look.steps
-            seen = self._seen(lane, *look.of(piece, kept, self.pattern, self.card.size_multiple, halo))
+            seen = self._tile(lane, *look.of(piece, kept, self.pattern, self.card.size_multiple, halo))
             turned = {name: values[:, rows, columns] for name, values in seen.items()}
             if len(looks) == 1:
                 return turned
@@ -291,7 +291,7 @@ class Model:
             values *= np.float32(1 / len(looks))
         return means
 
-    def _seen(self, lane: Lane, piece: Counts, kept: tuple[slice, slice]) -> dict[str, Linear32]:
+    def _tile(self, lane: Lane, piece: Counts, kept: tuple[slice, slice]) -> dict[str, Linear32]:
         """The outputs for what is kept of a piece, in the lane's memory."""
         (height, width), edge = piece.shape, self.card.edge
         trim = trimmed(kept[0], height, edge), trimmed(kept[1], width, edge)
