@@ -204,6 +204,10 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         found[f"lines off{name}"] = whole.with_changes(data=with_lines_off(whole.data))
     tall = np.tile(photo, (4, 1, 1))
     found["weak lines, X-Trans"] = expose(tall, weak_lines(tall.shape[:2]), 100, rng, cfa=X_TRANS)
+    dark = expose(np.tile(photo, (2, 2, 1)), sony_a7s2(3200), 100, rng, cfa=BAYER_PHASES[3])
+    found["black stated too high"] = dark.with_changes(
+        black=dark.black + np.array([[4.0, 3.0], [6.0, 9.0]])
+    )
     torn = base.data.copy()
     torn[:, :40] = 0
     torn[100] = 3
@@ -259,6 +263,7 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
         assert got["kept"] == hardly == (name == "linear, hardly any noise"), name
         assert got["dark"] == (NO_LIGHT in (describe(picture, made)["warning"] or "")), name
         assert got["dark"] == (name == "under a lens cap"), name
+        assert (made.black_lowered is not None) == (name == "black stated too high"), name
         profile = got["noise"]["profile"]
         assert profile["shot"] == pytest.approx(made.noise.profile.shot, rel=RELATIVE), name
         assert profile["read"] == pytest.approx(made.noise.profile.read, rel=RELATIVE), name

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from scotopic import exposure, frame, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
 from scotopic.balance import given as given_balance
+from scotopic.black import lowered as black_lowered
+from scotopic.black import with_black_lowered
 from scotopic.calibration.apply import Profiles, among, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
@@ -46,6 +48,8 @@ class Plan:
     profile: CameraProfile | None = None
     """The user's profile of the camera, whose black error and dark shading are taken out."""
     replaced: Replaced = field(default_factory=Replaced)
+    black_lowered: npt.NDArray[np.float64] | None = field(default=None, compare=False)
+    """DN by which black lies below the one stated at each place of the cell, as the picture proves; None: nowhere."""
     prepared: Prepared | None = field(default=None, repr=False, compare=False)
     """Kept so that it is not made again."""
 
@@ -53,12 +57,12 @@ class Plan:
         """The mosaic to work on. Made anew where `captured` is not what was planned for."""
         if self.prepared is not None and self.prepared.of is captured.data:
             known = captured if isinstance(captured, Mosaic) else self.prepared.mosaic
-            return known.with_changes(data=self.prepared.mosaic.data)
+            return known.with_changes(data=self.prepared.mosaic.data, black=self.prepared.mosaic.black)
         frame.check_light(captured)
         mosaic = as_mosaic(captured)
         if self.profile is not None:
             mosaic = corrected(self.profile, mosaic)
-        sound = without_lines(mosaic, self.replaced.lines)
+        sound = with_black_lowered(without_lines(mosaic, self.replaced.lines), self.black_lowered)
         return mended(sound, self.noise.profile).mosaic if isinstance(captured, Mosaic) else mosaic
 
     def amplified(self, captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
@@ -89,19 +93,24 @@ def plan(
     if known.asked and not isinstance(captured, Mosaic):
         note = "the profile is not used: this file holds finished colours, whose pattern is no longer the sensor's"
     estimate = noise.estimate(mosaic, found.noise, note)
-    put_right, lines = Mended(found.mosaic), []
+    put_right, lines, by = Mended(found.mosaic), [], None
     if isinstance(captured, Mosaic):
-        sound = found.mosaic
+        sound, as_read = found.mosaic, mosaic
         if lines := lines_off(found.mosaic, estimate.profile):
             sound = without_lines(found.mosaic, lines)
-            # They pass for noise, so it is told again without them.
             as_read = sound if found.mosaic is mosaic else without_lines(mosaic, lines)
+        # A profile's dark frames have told black.
+        if found.profile is None and (off := black_lowered(sound, estimate.profile)).any():
+            by = off
+            sound = as_read = with_black_lowered(sound, by)
+        if as_read is not mosaic:
+            # Both pass for noise, so it is told again without them.
             estimate = noise.estimate(as_read, found.noise, note)
         put_right = mended(sound, estimate.profile)
     ready = put_right.mosaic
     amplification = _amplification(captured, ready, ratio, ev)
     replaced = Replaced(put_right.hot, tuple(lines))
-    return Plan(amplification, estimate, found.profile, replaced, Prepared(captured.data, ready))
+    return Plan(amplification, estimate, found.profile, replaced, by, Prepared(captured.data, ready))
 
 
 def _amplification(

@@ -14,6 +14,7 @@ import numpy as np
 
 from scotopic import (
     balance,
+    black,
     colour,
     exposure,
     frame,
@@ -112,6 +113,18 @@ def constants() -> dict[str, Any]:
             "spreadMax": smoothed.SPREAD_MAX,
             "rounded": smoothed.ROUNDED,
             "slowShare": smoothed.SLOW_SHARE,
+        },
+        "black": {
+            "block": black.BLOCK,
+            "linesLeast": black.LINES_LEAST,
+            "values": black.VALUES,
+            "stepMax": black.STEP_MAX,
+            "darkShare": black.DARK_SHARE,
+            "errors": black.ERRORS,
+            "leastSigmas": black.LEAST_SIGMAS,
+            "voidSigmas": black.VOID_SIGMAS,
+            "errorOfMedian": black.ERROR_OF_MEDIAN,
+            "leastOfNormal": black.least_of_normal(),
         },
         "enhance": {
             "noLightSigmas": mend.NO_LIGHT_SIGMAS,

@@ -1,5 +1,6 @@
 // The recipe: amplify, then denoise and demosaic in one network, and hand on light.
 
+import { blackLowered, withBlackLowered } from "./black.js";
 import { ScotopicError } from "./errors.js";
 import { decide, nextToNoLight } from "./exposure.js";
 import { narrow, widened } from "./half.js";
@@ -22,9 +23,10 @@ export function plan(captured, constants, ratio = null) {
   const ofSensor = captured.kind === "mosaic";
   const first = estimate(counted, constants);
   const lines = ofSensor ? linesOff(counted, first.profile, constants) : [];
-  const sound = withoutLines(counted, lines);
-  // Lines that are off pass for noise, so it is told again without them.
-  const noise = lines.length ? estimate(sound, constants) : first;
+  const whole = withoutLines(counted, lines);
+  const sound = ofSensor ? withBlackLowered(whole, blackLowered(whole, first.profile, constants)) : whole;
+  // Lines and black that are off pass for noise, so it is told again without them.
+  const noise = sound !== counted ? estimate(sound, constants) : first;
   const { mosaic, hot } = ofSensor ? mended(sound, noise.profile, constants) : { mosaic: counted, hot: 0 };
   // How bright the picture is to be is judged as it will be seen, behind a lens without shading.
   const asSeen = ratio === null && ofSensor && mosaic.shading;
@@ -226,7 +228,7 @@ export function reduced(captured, made, factor) {
 /** A quick picture of the whole, of at most about `most` pixels: the same recipe on means of the mosaic. */
 export async function preview(captured, made, network, { constants, most, ...rest }) {
   const factor = Math.max(1, Math.ceil(Math.sqrt((captured.height * captured.width) / most)));
-  const counted = captured.kind === "mosaic" ? { ...captured, data: made.mosaic.data } : captured;
+  const counted = captured.kind === "mosaic" ? { ...captured, data: made.mosaic.data, black: made.mosaic.black } : captured;
   const small = reduced(counted, made, factor);
   const mosaic = asMosaic(small.captured, constants);
   if (Math.min(mosaic.height, mosaic.width) < 2 * mosaic.cfa.length) return null;
