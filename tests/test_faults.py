@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scotopic.batch import Job, Settings, treated
+from scotopic.batch import Job, treated
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import finished
 from scotopic.errors import WriteError
@@ -28,6 +28,7 @@ from scotopic.jobs.refused import Refused
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.settings import Settings
 
 PATIENCE_S = 120
 SMALL, LARGE = (96, 128), (256, 320)
