@@ -19,7 +19,7 @@ from PIL import Image
 
 from scotopic.batch import Job, treated
 from scotopic.dng.write import write_mosaic
-from scotopic.enhance import finished
+from scotopic.enhance import picture_of
 from scotopic.errors import WriteError
 from scotopic.files import identity_of
 from scotopic.jobs.journal import NAME
@@ -274,9 +274,9 @@ def test_what_lies_below_a_mount_point_gets_no_result_when_that_is_unmounted(tmp
     def unmounted_meanwhile(*words: object, **more: object) -> object:
         out.rename(tmp_path / "disk")
         out.mkdir()
-        return finished(*words, **more)
+        return picture_of(*words, **more)
 
-    monkeypatch.setattr("scotopic.batch.finished", unmounted_meanwhile)
+    monkeypatch.setattr("scotopic.batch.picture_of", unmounted_meanwhile)
     made = treated(job, Settings(), Models())
     assert made.fault == "WriteError"
     assert "has vanished while scotopic was at work" in made.error
