@@ -25,10 +25,11 @@ import onnxruntime as ort
 from frames import HEIGHT, RATIO, WIDTH, export_paper, make_raw
 from results import told
 
-from scotopic.batch import Job, Settings
+from scotopic.batch import Job
 from scotopic.cores import usable_cores
 from scotopic.jobs.worker import ModelChoice
 from scotopic.jobs.workers import Workers
+from scotopic.settings import Settings
 
 WAYS = {
     "one after the other": (1, 1),

@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 
 pytest.importorskip("fsspec", reason="fsspec is not installed (pip install '.[ray]')")
 
-from scotopic.batch import Settings
 from scotopic.cli import app
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.jobs import actor, nodes, storage
@@ -29,6 +28,7 @@ from scotopic.jobs.joined import SILENCE_S, Head, unanswered
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.storage import RemoteJob, address, local_path
 from scotopic.models import find
+from scotopic.settings import Settings
 
 
 class RayError(Exception):

@@ -11,12 +11,13 @@ import tifffile
 from PIL import Image, ImageCms
 
 from scotopic import colour
-from scotopic.develop import COLOUR_SPACES, LOOKS, check_output, develop
+from scotopic.develop import COLOUR_SPACES, LOOKS, Rendering, develop
 from scotopic.errors import SettingsError
+from scotopic.formats import FORMATS
 from scotopic.frame import Linear, Rendered
 from scotopic.icc import profile
 from scotopic.metadata import EXIF_IFD, Exif
-from scotopic.write import FORMATS, bits_of, check_space, write
+from scotopic.write import bits_of, check_space, write
 from test_write import icc_of
 
 KNOWN = np.array(
@@ -173,7 +174,7 @@ def test_the_file_says_which_space_it_is_in(tmp_path):
 )
 def test_what_does_not_go_together_is_refused(look, space, bits, words):
     with pytest.raises(SettingsError, match=words):
-        check_output(look, space, bits)
+        Rendering(look, space, bits)
 
 
 STRONG = np.array(

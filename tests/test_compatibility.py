@@ -25,6 +25,7 @@ from scotopic.frame import X_TRANS, Linear
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sensor import eld_camera, expose, phone, sony_a7s2
+from scotopic.settings import Settings
 from test_shading import flat_file
 
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -113,7 +114,7 @@ def row(name: str, source: Path, folder: Path, models: Models) -> Row:
             cells.append("not tried")
             continue
         job = batch.Job(source, folder / f"out.{kind}")
-        outcome = batch.treated(job, batch.Settings(kind=kind, ratio=8.0), models)
+        outcome = batch.treated(job, Settings(kind=kind, ratio=8.0), models)
         if outcome.status == "failed":
             assert not job.target.exists()
             assert "fault in scotopic" not in outcome.error, outcome.error

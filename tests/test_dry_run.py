@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from scotopic import batch, devices
-from scotopic.batch import Job, Outcome, Settings
+from scotopic.batch import Job, Outcome
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.frame import X_TRANS, Mosaic
@@ -19,6 +19,7 @@ from scotopic.models import find
 from scotopic.run import Models
 from scotopic.runtime import CPU, PROVIDERS
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.settings import Settings
 
 
 @pytest.fixture

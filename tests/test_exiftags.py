@@ -22,11 +22,12 @@ from scotopic import xmp
 from scotopic.develop import develop
 from scotopic.dng.write import write_linear, write_mosaic
 from scotopic.exiftags import iso_of, packed_size, turned, version_for, with_iso, writes
+from scotopic.formats import FORMATS
 from scotopic.frame import Linear, Mosaic
 from scotopic.metadata import Exif, Words, attach_to_tiff, filled_in, read_exif, read_tags, xmp_packet
 from scotopic.read import read
 from scotopic.sandbox import read_sandboxed
-from scotopic.write import FORMATS, encode, write
+from scotopic.write import encode, write
 from scotopic.xmp import build, parse
 from test_metadata import FOREIGN, RICH, shown, tiff_with
 

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scotopic.batch import Job, Settings, treated
+from scotopic.batch import Job, treated
 from scotopic.dng.write import write_mosaic
-from scotopic.enhance import finished
+from scotopic.enhance import picture_of
 from scotopic.errors import WriteError
 from scotopic.files import identity_of
 from scotopic.jobs.journal import NAME
@@ -28,6 +28,7 @@ from scotopic.jobs.refused import Refused
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.settings import Settings
 
 PATIENCE_S = 120
 SMALL, LARGE = (96, 128), (256, 320)
@@ -273,9 +274,9 @@ def test_what_lies_below_a_mount_point_gets_no_result_when_that_is_unmounted(tmp
     def unmounted_meanwhile(*words: object, **more: object) -> object:
         out.rename(tmp_path / "disk")
         out.mkdir()
-        return finished(*words, **more)
+        return picture_of(*words, **more)
 
-    monkeypatch.setattr("scotopic.batch.finished", unmounted_meanwhile)
+    monkeypatch.setattr("scotopic.batch.picture_of", unmounted_meanwhile)
     made = treated(job, Settings(), Models())
     assert made.fault == "WriteError"
     assert "has vanished while scotopic was at work" in made.error

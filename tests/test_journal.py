@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from scotopic import locks
-from scotopic.batch import Job, Settings
+from scotopic.batch import Job
 from scotopic.errors import WriteError
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.past import Past, Photo
 from scotopic.jobs.session import Session
 from scotopic.jobs.worker import host as here
+from scotopic.settings import Settings
 
 SETTINGS = {"kind": "jpg"}
 

@@ -14,7 +14,6 @@ import pytest
 
 pytest.importorskip("fsspec", reason="fsspec is not installed (pip install '.[ray]')")
 
-from scotopic.batch import Settings
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import DiskFullError, NotAllowedError, ScotopicError, WriteError
 from scotopic.jobs import actor
@@ -25,6 +24,7 @@ from scotopic.jobs.storage import RemoteJob, address
 from scotopic.jobs.worker import ModelChoice
 from scotopic.models import find
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.settings import Settings
 
 
 @pytest.fixture(autouse=True)

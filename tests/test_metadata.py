@@ -17,13 +17,15 @@ from scotopic import batch
 from scotopic.develop import srgb_profile
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import UnsupportedRawError
+from scotopic.formats import FORMATS
 from scotopic.frame import Mosaic, Rendered
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.metadata import XMP, Exif, Words, attach_to_tiff, is_enhanced, read_exif, xmp_packet
 from scotopic.read import read
 from scotopic.run import Models
+from scotopic.settings import Settings
 from scotopic.sidecars import words_beside
-from scotopic.write import FORMATS, bits_of, write
+from scotopic.write import bits_of, write
 from scotopic.xmp import build, parse
 from test_write import pillow_exif
 
@@ -304,7 +306,7 @@ def source(tmp_path, dark: Mosaic):
 
 def treated(source, kind, **settings) -> batch.Outcome:
     (job,), chosen = lay_out(find_files([source]), None, kind)
-    made = batch.Settings(ratio=50, kind=chosen, overwrite=True, **settings)
+    made = Settings(ratio=50, kind=chosen, overwrite=True, **settings)
     return batch.treated(job, made, Models(None, device="cpu"))
 
 

@@ -18,6 +18,7 @@ from scotopic.icc import profile
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.run import Models
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.settings import Settings, check_output
 from scotopic.write import check_place
 from test_write import icc_of, pixels
 
@@ -30,8 +31,8 @@ def photo_file(tmp_path, dark):
 
 def treated(source, **settings) -> batch.Outcome:
     (job,), kind = lay_out(find_files([source]), None, settings.pop("kind", "jpg"))
-    made = batch.Settings(ratio=50, kind=kind, **settings)
-    batch.check_output(made)
+    made = Settings(ratio=50, kind=kind, **settings)
+    check_output(made)
     outcome = batch.treated(job, made, Models(None, device="cpu"))
     assert outcome.status == "done", outcome.error
     return outcome
@@ -110,6 +111,19 @@ def test_bits_can_be_asked_for_on_the_command_line(photo_file):
     assert "8 or 16 bits" in told.output
 
 
+@pytest.mark.parametrize("command", ["enhance", "develop"])
+def test_a_quality_can_be_asked_for_on_the_command_line(photo_file, command):
+    sizes = []
+    for more in ([], ["--quality", "95"], ["--quality", "60"]):
+        words = [command, str(photo_file), "--ratio", "50", "--overwrite", *more]
+        assert CliRunner().invoke(app, words).exit_code == 0
+        (made,) = photo_file.parent.glob("a-*.jpg")
+        sizes.append(made.stat().st_size)
+    assert sizes[0] == sizes[1] > sizes[2]
+    for more in (["--quality", "101"], ["--quality", "60", "--format", "png"]):
+        assert CliRunner().invoke(app, [command, str(photo_file), *more]).exit_code == 2
+
+
 @pytest.mark.parametrize("kind", ["jpg", "png", "avif", "tiff"])
 def test_display_p3_is_written_in_every_format_with_a_profile(photo_file, kind):
     assert icc_of(treated(photo_file, kind=kind, space="p3").job.target) == profile("p3")
@@ -118,20 +132,20 @@ def test_display_p3_is_written_in_every_format_with_a_profile(photo_file, kind):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"kind": "jpg", "space": "rec2020-linear"}, "colour space rec2020-linear needs 16 bits"),
-        ({"kind": "jpg", "look": "linear"}, "look linear needs 16 bits"),
+        ({"kind": "jpg", "space": "rec2020-linear"}, "JPEG holds at most 8 bits"),
+        ({"kind": "jpg", "look": "linear"}, "choose PNG, TIFF or JPEG XL"),
         ({"kind": "png", "look": "linear", "bits": 8}, "look linear needs 16 bits"),
         ({"kind": "avif", "space": "rec2020-linear", "bits": 10}, "at most 10 bits"),
         ({"kind": "jpg", "bits": 16}, "jpg is written with 8 bits a colour, not 16"),
         ({"kind": "dng", "bits": 8}, "leave --bits out"),
-        ({"kind": "avif", "look": "linear"}, "choose TIFF"),
+        ({"kind": "avif", "look": "linear"}, "choose PNG, TIFF or JPEG XL"),
         ({"kind": "dng", "space": "p3"}, "camera's own colours"),
         ({"kind": "dng", "look": "linear"}, "camera's own colours"),
     ],
 )
 def test_what_does_not_go_together_is_said_before_any_work(settings, words):
     with pytest.raises(SettingsError, match=words):
-        batch.check_output(batch.Settings(**settings))
+        check_output(Settings(**settings))
 
 
 @pytest.mark.parametrize("kind", ["dng", "jpg"])
@@ -164,7 +178,7 @@ def test_a_folder_may_have_a_dot_however_many_photos_there_are(photo_file, tmp_p
 
 def test_a_place_that_cannot_be_written_is_said_before_any_work(photo_file):
     target = photo_file / "sub" / "a.jpg"
-    outcome = batch.treated(batch.Job(photo_file, target), batch.Settings(dry_run=True), None)
+    outcome = batch.treated(batch.Job(photo_file, target), Settings(dry_run=True), None)
     assert outcome.status == "failed"
     assert "no folder" in outcome.error
 

@@ -5,24 +5,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from scotopic.batch import Job, Outcome, Settings, treated
+from scotopic.batch import Job, Outcome, treated
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, WriteError
 from scotopic.files import state_of
-from scotopic.jobs.journal import NAME, Journal
+from scotopic.jobs.journal import NAME, Journal, settings_in_words
 from scotopic.jobs.layout import Names, find_files
 from scotopic.jobs.past import Past
 from scotopic.jobs.session import Session
 from scotopic.jobs.watch import Watch
 from scotopic.jobs.worker import ModelChoice
 from scotopic.metadata import Exif
+from scotopic.models import find
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.settings import Settings
 
 MORNING, EVENING = "2026:05:01 09:00:00", "2026:05:01 21:00:00"
 
@@ -164,6 +167,42 @@ def test_after_a_finished_run_others_may_go_on_and_after_an_interrupted_one_not(
         pass
     with pytest.raises(SettingsError, match=r"kind was dng, now png.*with --overwrite for the results"):
         Journal(place, {"kind": "png"}, resume=True)
+
+
+WITHOUT_PASSES = {
+    **{"ratio": "20.0", "ev": "None", "strength": "1.0", "look": "None", "wb": "camera", "space": "srgb"},
+    **{"kind": "jpg", "bits": "None", "dng_compression": "none", "way": "scotopic", "strip_gps": "False"},
+    "again": "False",
+}
+"""What a journal said of a run when there were neither passes nor a DNG's white level to choose."""
+
+
+@pytest.mark.parametrize(
+    ("now", "version", "words"),
+    [
+        (Settings(ratio=20.0), "1", ""),
+        (Settings(ratio=20.0, passes=2), "1", "passes was 1, now 2"),
+        (Settings(ratio=20.0), "2", "model was"),
+    ],
+)
+def test_a_run_is_gone_on_with_though_there_are_settings_now_that_it_did_not_know(
+    tmp_path, now, version, words
+):
+    card = find("bayer-fast")
+    model = settings_in_words(now, replace(card, version="1"))["model"]
+    head = {"scotopic": "0.2.0", "journal": 3, "began": "", "settings": {**WITHOUT_PASSES, "model": model}}
+    done = {"status": "done", "file": "a.arw", "output": "a.jpg", "size": 1, "mtime_ns": 1}
+    place = tmp_path / NAME
+    place.write_text(f"{json.dumps(head)}\n{json.dumps(done)}\n")
+    settings = settings_in_words(now, replace(card, version=version))
+    if words:
+        with pytest.raises(SettingsError, match=rf"other settings \({words}[^;]*\)"):
+            Journal(place, settings, resume=True)
+        return
+    with Journal(place, settings, resume=True) as journal:
+        assert set(journal.ended) == {str(tmp_path / "a.jpg")}
+        journal.finish()
+    assert not Journal(place, settings).interrupted
 
 
 def test_a_result_made_anew_with_other_settings_is_not_done_with_the_first(tmp_path):
@@ -410,15 +449,18 @@ def test_a_result_that_somebody_has_changed_is_kept_though_its_source_changes(tm
     assert len(watched.words) == 1
 
 
-@pytest.mark.parametrize("by_watch", [True, False])
+@pytest.mark.parametrize(("by_watch", "old"), [(True, False), (True, True), (False, False)])
 def test_a_later_watch_makes_anew_what_an_earlier_one_made_and_no_other_run(
-    tmp_path, out, rng, at_once, by_watch
+    tmp_path, out, rng, at_once, by_watch, old
 ):
     source = taken(tmp_path / "card" / "DSC1.dng", MORNING, rng)
     assert enhance(source.parent, "-o", out)[0] == 0
     result = out / "DSC1-scotopic.jpg"
     lines = [json.loads(line) for line in (out / NAME).read_text().splitlines()]
-    settings = lines[0]["settings"]
+    settings = dict(lines[0]["settings"])
+    if old:
+        # As it was written when there were no passes.
+        del lines[0]["settings"]["passes"]
     if by_watch:
         made = {"result": state_of(result)}
         lines = [line | made if line.get("status") == "done" else line for line in lines]

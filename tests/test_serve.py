@@ -29,14 +29,13 @@ pytest.importorskip("fastapi", reason="the web extra is not installed")
 
 import dng_files
 from conftest import ROOT
-from scotopic.batch import Kind
 from scotopic.calibration.apply import profiles_folder
 from scotopic.calibration.calibrate import calibrate
 from scotopic.devices import check_device
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
+from scotopic.formats import FACTS, Kind
 from scotopic.sensor import expose, sony_a7s2
-from scotopic.web.choices import MEDIA_TYPES
 from scotopic.web.refusal import STATUS_OF
 from scotopic.web.site import NEEDED, STATIC
 from scotopic.web.work import FAULTS, code_of
@@ -407,12 +406,12 @@ def test_which_formats_hold_linear_light_is_as_described(server, raw, kind):
 
 @pytest.mark.parametrize("kind", ["dng", "jxl"])
 def test_other_formats_come_with_their_types(server, raw, kind):
-    assert set(server.ask("/api/status").json["formats"]) == set(MEDIA_TYPES) == set(get_args(Kind))
+    assert set(server.ask("/api/status").json["formats"]) == set(FACTS) == set(get_args(Kind))
     sent = server.send(raw, format=kind)
     done = server.finished(sent.json["id"])
     assert done["state"] == "done", done["error"]
     result = server.ask(f"/{done['result']['url']}")
-    assert result.headers["Content-Type"] == MEDIA_TYPES[kind]
+    assert result.headers["Content-Type"] == FACTS[kind].media_type
     assert done["result"]["name"] == f"IMG_1-scotopic.{kind}"
     server.ask(f"/api/jobs/{sent.json['id']}", "DELETE")
 
@@ -514,6 +513,11 @@ def test_a_thumbnail_fails_as_too_small(server, tmp_path):
         {"quality": "0"},
         {"quality": "101"},
         {"format": "png", "quality": "90"},
+        {"bits": "16"},
+        {"format": "png", "bits": "10"},
+        {"format": "avif", "bits": "11.5"},
+        {"dng_compression": "jxl"},
+        {"format": "dng", "dng_compression": "zip"},
         {"format": "png", "dng_white": "sensor"},
         {"format": "dng", "dng_white": "mean"},
         {"output": "/etc/passwd"},
@@ -983,8 +987,9 @@ def test_what_every_good_answer_holds_and_which_headers_answers_have_is_describe
         accepted = answers[path, "202"]
         assert accepted["content"]["application/json"]["schema"] == job
         assert set(accepted["headers"]) == {"Location"}
-    assert set(MEDIA_TYPES.values()) == set(answers[result, "200"]["content"])
-    assert set(answers[result, "206"]["content"]) - set(MEDIA_TYPES.values()) == {"multipart/byteranges"}
+    types = {facts.media_type for facts in FACTS.values()}
+    assert types == set(answers[result, "200"]["content"])
+    assert set(answers[result, "206"]["content"]) - types == {"multipart/byteranges"}
     assert set(answers[result, "200"]["headers"]) == {"Content-Disposition", "Accept-Ranges"}
     assert "Content-Range" in answers[result, "206"]["headers"]
     assert "Content-Range" in answers[result, "416"]["headers"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scotopic.batch import Job, Outcome, Settings, treated
+from scotopic.batch import Job, Outcome, treated
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
 from scotopic.files import state_of
@@ -25,6 +25,7 @@ from scotopic.jobs.past import Line, Past, line_of, taken
 from scotopic.jobs.watch import EMPTY_S, SETTLED_S, Watch
 from scotopic.metadata import Exif
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.settings import Settings
 
 PATIENCE_S = 120
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scotopic.batch import Job, Outcome, Settings
+from scotopic.batch import Job, Outcome
 from scotopic.calibration.apply import Profiles
 from scotopic.calibration.profile import CameraProfile
 from scotopic.dng.write import write_mosaic
@@ -23,6 +23,7 @@ from scotopic.frame import RGGB
 from scotopic.jobs import workers
 from scotopic.jobs.journal import NAME, settings_in_words
 from scotopic.sensor import expose, sony_a7s2
+from scotopic.settings import Settings
 
 COUNT = 6
 ALL = [f"IMG_{i}-scotopic.jpg" for i in range(COUNT)]

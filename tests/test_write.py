@@ -16,9 +16,10 @@ from scotopic import avif, jpeg, jxl
 from scotopic.develop import srgb_profile
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
 from scotopic.files import state_of
+from scotopic.formats import FACTS, FORMATS
 from scotopic.frame import Rendered
 from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, is_enhanced, read_exif
-from scotopic.write import DEPTHS, FORMATS, bits_of, check_place, encode, place, write
+from scotopic.write import bits_of, check_place, encode, place, write
 
 EXIF = Exif(
     {0x010F: "SONY", 0x0110: "ILCE-7SM2", 0x0132: "2026:11:22 01:02:03", 0x8298: "me"},
@@ -90,7 +91,7 @@ def pillow_exif(path):
         return dict(exif), exif.get_ifd(EXIF_IFD), exif.get_ifd(GPS_IFD)
 
 
-EVERY = [(kind, bits) for kind in FORMATS for bits in DEPTHS[kind]]
+EVERY = [(kind, bits) for kind in FORMATS for bits in FACTS[kind].depths]
 
 
 def test_a_name_may_be_text(tmp_path):

@@ -10,82 +10,28 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from scotopic.balance import Balance, balanced
-from scotopic.calibration.apply import Profiles
-from scotopic.develop import ColourSpace, Look, default_look, develop
-from scotopic.develop import check_output as check_rendering
-from scotopic.dng.light import DngWhite
+from scotopic.balance import balanced
+from scotopic.develop import developed
 from scotopic.dng.origin import read_origin
-from scotopic.dng.write import Compression, write_linear
-from scotopic.enhance import Plan, check_fresh, enhance, finished, plan, sensor_of
+from scotopic.dng.write import write_linear
+from scotopic.enhance import Effort, check_fresh, enhanced, picture_of, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, naming
 from scotopic.facts import balance_facts, balance_to_come, describe, editor_words, size_facts
 from scotopic.files import Identity, State, identity_of, state_of
 from scotopic.folders import ANOTHER_RESULTS, make_folder
 from scotopic.frame import Captured, Linear, Rendered
-from scotopic.models import Card
 from scotopic.read import read
-from scotopic.run import DEFAULT_TILE, Model, Models
+from scotopic.run import Models
 from scotopic.sandbox import read_origin_sandboxed, read_sandboxed
+from scotopic.settings import Settings, check_kind, rendering_of
 from scotopic.traditional import develop_traditional
-from scotopic.write import (
-    OR_SKIP,
-    SUFFIXES,
-    Format,
-    bits_of,
-    check_place,
-    check_quality,
-    check_space,
-    may_replace,
-    refusal,
-    write,
-)
+from scotopic.write import OR_SKIP, check_place, may_replace, refusal, write
 
 OVERLAPPED_PIXELS = 64_000_000
 """Pictures above this go through one at a time from the network to the disk, that memory stays bounded."""
 
-Way = Literal["scotopic", "traditional"]
-
 Status = Literal["done", "planned", "skipped", "failed"]
 """What becomes of a file."""
-
-Kind = Literal[Format, "dng"]
-"""Formats of results: finished pictures, or light to go on editing."""
-
-ENDINGS: dict[str, Kind] = {**SUFFIXES, ".dng": "dng"}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the files of one run are treated."""
-
-    ratio: float | None = None
-    ev: float | None = None
-    strength: float = 1.0
-    passes: int = 1
-    look: Look | None = None
-    wb: Balance = "camera"
-    space: ColourSpace = "srgb"
-    kind: Kind = "jpg"
-    bits: int | None = None
-    """Bits a colour; None for what the format is usually written with."""
-    quality: int | None = None
-    """Of a JPEG, 1 to 100; None for the usual one."""
-    dng_compression: Compression = "none"
-    dng_white: DngWhite = "light"
-    """What a DNG's WhiteLevel stands for: "sensor" for frames of one sequence, which are to be alike."""
-    way: Way = "scotopic"
-    overwrite: bool = False
-    skip_existing: bool = False
-    strip_gps: bool = False
-    again: bool = False
-    """Enhance even what has been enhanced."""
-    dry_run: bool = False
-    sandbox: bool = False
-    """Decode files in a child of limited means: they are of strangers."""
-    tile: int = DEFAULT_TILE
-    profiles: Profiles | None = None
-    """Of the user's own cameras."""
 
 
 @dataclass(frozen=True)
@@ -146,51 +92,6 @@ class OutcomeOf(Generic[AnyJob]):
 
 class Outcome(OutcomeOf[Job]):
     """What became of one file of this machine."""
-
-
-def check_kind(kind: Kind, way: Way, card: Card | None) -> None:
-    """Raise SettingsError where a linear DNG is wanted of what gives finished pictures only."""
-    if kind != "dng":
-        return
-    if way == "traditional":
-        raise SettingsError(
-            "a linear DNG holds light before development, and develop gives finished pictures: use "
-            "enhance --format dng, or another format"
-        )
-    if card is not None and card.kind != "linear":
-        raise SettingsError(
-            f"{card.name} goes from RAW straight to sRGB and knows no linear light, which a DNG holds: use "
-            "another format or a model of kind linear"
-        )
-
-
-def check_output(settings: Settings) -> None:
-    """Raise SettingsError for a look, a colour space, a quality or a compression that does not go with the format."""
-    if settings.quality is not None and settings.kind != "jpg":
-        raise SettingsError("a quality is for JPEGs: leave it out or choose jpg")
-    check_quality(settings.quality)
-    if settings.kind != "dng":
-        if settings.dng_compression != "none":
-            raise SettingsError("--dng-compression is for DNGs: leave it out or choose --format dng")
-        if settings.dng_white != "light":
-            raise SettingsError("--dng-white is for DNGs: leave it out or choose --format dng")
-        look = settings.look or default_look(settings.space)
-        check_space(settings.kind, settings.space, look)
-        check_rendering(look, settings.space, _bits(settings))
-    elif settings.bits not in (None, 16):
-        raise SettingsError(f"a DNG has 16 bits a colour, not {settings.bits}: leave --bits out")
-    elif settings.space != "srgb" or settings.look == "linear":
-        raise SettingsError(
-            "a DNG holds light in the camera's own colours, and its look is that of the preview in it: leave "
-            "--colour-space and --look linear out, or choose TIFF (--format tiff)"
-        )
-
-
-def _bits(settings: Settings) -> Literal[8, 16]:
-    """The depth in which a finished picture is developed. Raises SettingsError as `bits_of`."""
-    assert settings.kind != "dng"
-    look = settings.look or default_look(settings.space)
-    return bits_of(settings.kind, settings.bits, linear="linear" in (look, default_look(settings.space)))
 
 
 def treated(
@@ -276,7 +177,7 @@ def _treat(
             job.source,
             captured,
             ratio=made.exposure.ratio,
-            bits=_bits(settings),
+            bits=rendering_of(settings).bits,
             sandboxed=settings.sandbox,
         )
         _write_picture(job, settings, picture, facts)
@@ -293,43 +194,25 @@ def _treat(
         model = models.open(sensor)
         facts |= {"model": f"{model.card.name} {model.card.version}", "passes": settings.passes}
         ended = held.close if captured.data[..., :1].size <= OVERLAPPED_PIXELS else _nothing
-        if settings.kind == "dng":
-            check_kind("dng", settings.way, model.card)
-            linear = _linear(captured, model, made, settings, facts, tell, ended)
-            del captured, made  # of finished colours as large as the light
-            _write_dng(job, settings, linear, state, facts)
-            return "done"
-        bits = _bits(settings)
-        if settings.wb == "auto":
-            # Judged from the whole picture of light; else there is none, each piece is developed at once.
-            linear = _linear(captured, model, made, settings, facts, tell, ended)
-            del captured, made
-            picture = develop(linear, look=settings.look, space=settings.space, bits=bits)
-        else:
-            picture = finished(
-                captured,
-                model,
-                look=settings.look,
-                wb=settings.wb,
-                space=settings.space,
-                bits=bits,
-                **_as_told(settings, made, tell),
-            )
+        effort = Effort(settings.strength, settings.passes, settings.tile, tell)
+        check_kind(settings.kind, settings.way, model.card)
+        if settings.kind != "dng" and settings.wb != "auto":
+            picture = picture_of(captured, model, made, effort, settings.wb, rendering_of(settings))
             ended()
-        _write_picture(job, settings, picture, facts)
+            _write_picture(job, settings, picture, facts)
+            return "done"
+        # A DNG holds the whole picture of light, and "auto" is judged from it; else there is none.
+        light = enhanced(captured, model, made, effort)
+        ended()
+        del captured, made  # of finished colours as large as the light
+        linear = balanced(light, settings.wb)
+        del light
+        facts |= balance_facts(linear)
+        if settings.kind == "dng":
+            _write_dng(job, settings, linear, state, facts)
+        else:
+            _write_picture(job, settings, developed(linear, rendering_of(settings)), facts)
     return "done"
-
-
-def _as_told(settings: Settings, made: Plan, tell: Callable[[float], None]) -> dict[str, Any]:
-    """What `enhance` and `finished` both take."""
-    return {
-        "plan_made": made,
-        "strength": settings.strength,
-        "passes": settings.passes,
-        "again": settings.again,
-        "tile": settings.tile,
-        "progress": tell,
-    }
 
 
 def _nothing() -> None:
@@ -339,23 +222,6 @@ def _nothing() -> None:
 def _read(source: Path, settings: Settings) -> Captured:
     """The one place where a file of a batch is decoded."""
     return read_sandboxed(source) if settings.sandbox else read(source)
-
-
-def _linear(
-    captured: Captured,
-    model: Model,
-    made: Plan,
-    settings: Settings,
-    facts: dict[str, Any],
-    tell: Callable[[float], None],
-    ended: Callable[[], None],
-) -> Linear:
-    """The enhanced light, balanced as the settings say; the facts learn how. `ended` is called after the network."""
-    light = enhance(captured, model, **_as_told(settings, made, tell))
-    ended()
-    linear = balanced(light, settings.wb)
-    facts |= balance_facts(linear)
-    return linear
 
 
 def _write_picture(job: Job, settings: Settings, picture: Rendered, facts: dict[str, Any]) -> None:
@@ -383,7 +249,7 @@ def _write_dng(
     scaling = write_linear(
         job.target,
         linear,
-        develop(linear, look=settings.look or "natural"),
+        developed(linear, rendering_of(settings)),
         compression=settings.dng_compression,
         strength=settings.strength,
         white=settings.dng_white,

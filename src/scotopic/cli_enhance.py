@@ -26,6 +26,7 @@ from scotopic.cli_options import (
     LookOption,
     ModelOption,
     PassesOption,
+    QualityOption,
     Ratio,
     Results,
     Resume,
@@ -49,6 +50,7 @@ def enhance_command(
     ev: Ev = None,
     format: FormatOption = None,
     bits: BitsOption = None,
+    quality: QualityOption = None,
     tier: TierOption = "fast",
     model: ModelOption = None,
     strength: Annotated[
@@ -85,6 +87,7 @@ def enhance_command(
     from scotopic.calibration.apply import chosen
     from scotopic.enhance import check_settings
     from scotopic.jobs.worker import ModelChoice
+    from scotopic.settings import Settings
 
     with told():
         balance = parse(wb)
@@ -101,24 +104,26 @@ def enhance_command(
             format,
             choice,
             options,
-            way="scotopic",
-            ratio=ratio,
-            ev=ev,
-            strength=strength,
-            passes=passes,
-            look=look,
-            wb=balance,
-            space=colour_space,
-            bits=bits,
-            dng_compression=dng_compression,
-            dng_white=dng_white,
-            overwrite=overwrite,
-            skip_existing=skip_existing,
-            dry_run=dry_run,
-            strip_gps=strip_gps,
-            sandbox=sandbox,
-            again=again,
-            profiles=chosen(profile),
+            Settings(
+                ratio=ratio,
+                ev=ev,
+                strength=strength,
+                passes=passes,
+                look=look,
+                wb=balance,
+                space=colour_space,
+                bits=bits,
+                quality=quality,
+                dng_compression=dng_compression,
+                dng_white=dng_white,
+                overwrite=overwrite,
+                skip_existing=skip_existing,
+                dry_run=dry_run,
+                strip_gps=strip_gps,
+                sandbox=sandbox,
+                again=again,
+                profiles=chosen(profile),
+            ),
         )
 
 
@@ -129,6 +134,7 @@ def develop_command(
     ev: Ev = None,
     format: FinishedOption = None,
     bits: BitsOption = None,
+    quality: QualityOption = None,
     overwrite: Overwrite = False,
     skip_existing: SkipExisting = False,
     dry_run: DryRun = False,
@@ -143,6 +149,8 @@ def develop_command(
 
     IMG_1.ARW becomes IMG_1-traditional.jpg. Give --ratio 1 for no brightening.
     """
+    from scotopic.settings import Settings
+
     with told():
         check_here(*paths)
         check_here(output, otherwise="give another with -o")
@@ -153,13 +161,16 @@ def develop_command(
             format,
             None,
             options,
-            way="traditional",
-            bits=bits,
-            ratio=ratio,
-            ev=ev,
-            overwrite=overwrite,
-            skip_existing=skip_existing,
-            dry_run=dry_run,
-            strip_gps=strip_gps,
-            sandbox=sandbox,
+            Settings(
+                way="traditional",
+                bits=bits,
+                quality=quality,
+                ratio=ratio,
+                ev=ev,
+                overwrite=overwrite,
+                skip_existing=skip_existing,
+                dry_run=dry_run,
+                strip_gps=strip_gps,
+                sandbox=sandbox,
+            ),
         )

@@ -23,6 +23,7 @@ from scotopic.folders import ANOTHER_RESULTS, making
 
 if TYPE_CHECKING:
     from scotopic import batch
+    from scotopic.formats import Kind
     from scotopic.jobs.cluster import RemoteOutcome
     from scotopic.jobs.journal import Journal
     from scotopic.jobs.layout import Names
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from scotopic.jobs.session import Session
     from scotopic.jobs.worker import ModelChoice
     from scotopic.models import Card
+    from scotopic.settings import Settings
 
 
 FAILED_NAMED = 10
@@ -76,28 +78,32 @@ class RunOptions:
 def run_files(
     paths: list[Path],
     output: Path | None,
-    kind: batch.Kind | None,
+    kind: Kind | None,
     choice: ModelChoice | None,
     options: RunOptions,
-    **choices: Any,
+    settings: Settings,
 ) -> None:
-    """Lay out the jobs, run them, report each, and leave with 1 if any failed."""
+    """Lay out the jobs, run them, report each, and leave with 1 if any failed.
+
+    The settings' format is filled in: `kind`, or where that is None what `output` says.
+    """
     from scotopic import batch
     from scotopic.exposure import check
     from scotopic.jobs.layout import Names, find_files, is_one_picture, lay_out
     from scotopic.jobs.past import Past
+    from scotopic.settings import check_kind, check_output
 
-    if choices["overwrite"] and choices["skip_existing"]:
+    if settings.overwrite and settings.skip_existing:
         raise SettingsError("--overwrite and --skip-existing contradict each other: give one")
-    check(choices["ratio"], choices["ev"])
+    check(settings.ratio, settings.ev)
     models = choice.models() if choice is not None else None
     card = models.card() if models is not None else None
     # Results of an earlier run beside the RAW files are no pictures to enhance; nor would they be replaced.
-    enhanced = choices["way"] != "scotopic" or choices["again"]
+    enhanced = settings.way != "scotopic" or settings.again
     jobs: list[batch.Job] = []
     _check_places([*paths, output], options)
     if options.engine == "ray":
-        _on_cluster(list(map(str, paths)), str(output), kind, choices, choice, options, enhanced)
+        _on_cluster(list(map(str, paths)), str(output), kind, settings, choice, options, enhanced)
         return
     if models is not None:
         models.check_device()
@@ -105,19 +111,19 @@ def run_files(
     journal = options.journal or journal_place(paths, home)
     past = Past.read(journal)
     if options.watch:
-        _check_watch(output, choices)
+        _check_watch(output, settings)
         chosen = kind or "jpg"
     else:
-        jobs, chosen = lay_out(find_files(paths, enhanced=enhanced), output, kind, choices["way"], past)
-    batch.check_kind(chosen, choices["way"], card)
-    settings = batch.Settings(kind=chosen, **choices)
-    batch.check_output(settings)
+        jobs, chosen = lay_out(find_files(paths, enhanced=enhanced), output, kind, settings.way, past)
+    check_kind(chosen, settings.way, card)
+    settings = replace(settings, kind=chosen)
+    check_output(settings)
     if len(jobs) == 1 and not is_folder(paths[0]) and options == RunOptions(as_json=options.as_json):
         with progress_of(1, options.as_json) as screen:
             alone = (batch.treated(job, settings, models, partial(screen.tell, job)) for job in jobs)
             tally = _report(alone, options, screen)
     elif options.watch:
-        names = Names(output, chosen, choices["way"], past)
+        names = Names(output, chosen, settings.way, past)
         _watch(paths, output, journal, names, settings, choice, options, enhanced)
         return
     else:
@@ -149,32 +155,32 @@ def _check_places(places: list[Any], options: RunOptions) -> None:
 def _on_cluster(
     sources: list[str],
     output: str,
-    kind: batch.Kind | None,
-    choices: dict[str, Any],
+    kind: Kind | None,
+    settings: Settings,
     choice: ModelChoice | None,
     options: RunOptions,
     enhanced: bool,
 ) -> None:
     """The same on a Ray cluster."""
-    from scotopic import batch
     from scotopic.jobs import storage
     from scotopic.jobs.cluster import treat_remote
     from scotopic.jobs.past import Past
+    from scotopic.settings import check_kind, check_output
 
-    if choices["dry_run"]:
+    if settings.dry_run:
         raise SettingsError("--dry-run is for this machine's files: leave --engine ray out")
     need(("ray", "fsspec"), "ray")
     card = choice.models().card() if choice is not None else None
     output = storage.address(output)
     storage.check_places([*sources, output])
     place, folder = (options.journal, None) if options.journal else _cluster_journal(output)
-    way, past = choices["way"], Past.read(place)
-    jobs, chosen = storage.lay_out(sources, output, kind, way, past, enhanced=enhanced)
+    past = Past.read(place)
+    jobs, chosen = storage.lay_out(sources, output, kind, settings.way, past, enhanced=enhanced)
     # Of a million files it holds gigabytes.
     del past
-    batch.check_kind(chosen, way, card)
-    settings = batch.Settings(kind=chosen, **choices)
-    batch.check_output(settings)
+    check_kind(chosen, settings.way, card)
+    settings = replace(settings, kind=chosen)
+    check_output(settings)
     with (
         _journal(place, folder, settings, card, options, "place with --journal") as journal,
         progress_of(len(jobs), options.as_json) as screen,
@@ -226,10 +232,10 @@ def _cluster_journal(output: str) -> tuple[Path, Path | None]:
     return folder / NAME, folder
 
 
-def _check_watch(output: Path | None, choices: dict[str, Any]) -> None:
-    from scotopic.batch import ENDINGS
+def _check_watch(output: Path | None, settings: Settings) -> None:
+    from scotopic.formats import ENDINGS
 
-    if choices["dry_run"] or choices["overwrite"]:
+    if settings.dry_run or settings.overwrite:
         raise SettingsError("--watch treats each new file once: leave --dry-run and --overwrite out")
     if (
         output is not None
@@ -244,7 +250,7 @@ def _watch(
     output: Path | None,
     journal: Path,
     names: Names,
-    settings: batch.Settings,
+    settings: Settings,
     choice: ModelChoice | None,
     options: RunOptions,
     enhanced: bool,
@@ -286,7 +292,7 @@ def journal_place(paths: list[Path], home: Path | None) -> Path:
 def _session(
     journal_at: Path,
     home: Path | None,
-    settings: batch.Settings,
+    settings: Settings,
     card: Card | None,
     options: RunOptions,
     learn: Callable[[Line], None] | None = None,
@@ -306,7 +312,7 @@ def _session(
 def _journal(
     place: Path,
     home: Path | None,
-    settings: batch.Settings,
+    settings: Settings,
     card: Card | None,
     options: RunOptions,
     otherwise: str,

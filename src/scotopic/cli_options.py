@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from scotopic.batch import Kind
 from scotopic.develop import ColourSpace, Look
 from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
 from scotopic.errors import SettingsError
+from scotopic.formats import BITS, FORMATS, LINEAR, Kind, by_depth, in_words
 from scotopic.models import Tier
 from scotopic.views import PASSES_MAX
+from scotopic.write import JPEG_QUALITY, QUALITIES
 
 Engine = Literal["local", "ray"]
 """What runs many files: this machine, or a cluster."""
@@ -81,23 +82,33 @@ FormatOption = Annotated[
     Kind | None,
     typer.Option(
         "--format",
-        help="jpg, png or avif (8 bit), tiff or jxl (16 bit), dng (linear light). Default: as -o says, else jpg.",
+        help=f"{by_depth()}, dng (linear light). Default: as -o says, else jpg.",
     ),
 ]
 FinishedOption = Annotated[
     Kind | None,
     typer.Option(
         "--format",
-        metavar="jpg|png|tiff|avif|jxl",
-        help="jpg, png or avif (8 bit), tiff or jxl (16 bit). Default: as -o says, else jpg.",
+        metavar="|".join(FORMATS),
+        help=f"{by_depth()}. Default: as -o says, else jpg.",
     ),
 ]
 BitsOption = Annotated[
     int | None,
     typer.Option(
         "--bits",
-        metavar="8|10|16",
+        metavar="|".join(map(str, BITS)),
         help="Bits a colour: 16 for deep PNG, 10 for deep AVIF. Default: the format's usual ones.",
+        show_default=False,
+    ),
+]
+QualityOption = Annotated[
+    int | None,
+    typer.Option(
+        "--quality",
+        min=QUALITIES[0],
+        max=QUALITIES[-1],
+        help=f"Of a JPEG, which alone has one. Default: {JPEG_QUALITY}.",
         show_default=False,
     ),
 ]
@@ -165,7 +176,7 @@ LookOption = Annotated[
     Look | None,
     typer.Option(
         help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve. "
-        "linear: light as it is (tiff, png and jxl, of 16 bits)."
+        f"linear: light as it is ({in_words(LINEAR, 'and')}, of 16 bits)."
     ),
 ]
 BalanceOption = Annotated[
@@ -181,7 +192,7 @@ ColourSpaceOption = Annotated[
     typer.Option(
         "--colour-space",
         "--color-space",
-        help="Not for dng. rec2020-linear: tiff, png and jxl, of 16 bits.",
+        help=f"Not for dng. rec2020-linear: {in_words(LINEAR, 'and')}, of 16 bits.",
     ),
 ]
 Sandbox = Annotated[

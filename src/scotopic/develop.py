@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from scotopic.colour import (
 )
 from scotopic.cores import STRIP_PIXELS, usable_cores
 from scotopic.errors import SettingsError
+from scotopic.formats import LINEAR_NAMES
 from scotopic.frame import Capture, Captured, Linear, Rendered, Shown, check_light
 from scotopic.icc import profile
 
@@ -32,6 +34,9 @@ LOOKS: tuple[Look, ...] = ("natural", "libraw", "linear")
 
 ColourSpace = Literal["srgb", "p3", "rec2020-linear"]
 COLOUR_SPACES: tuple[ColourSpace, ...] = ("srgb", "p3", "rec2020-linear")
+
+Curve = Literal["shown", "light", "linear"]
+"""Light becomes values by a display's curve, in proportion to what a display makes of those, or as it is."""
 
 DEPTHS = (8, 16)
 """Bits a colour that a picture is developed with."""
@@ -57,31 +62,67 @@ def turned_back(orientation: int) -> int:
     return {6: 8, 8: 6}.get(orientation, orientation)
 
 
-def check_output(look: Look, space: ColourSpace, bits: int) -> None:
-    """Raise SettingsError for a look, colour space or depth that there is not, and for light kept in 8 bits."""
-    if look not in LOOKS:
-        raise SettingsError(f"no look called {look}: known are {', '.join(LOOKS)}")
-    if space not in COLOUR_SPACES:
-        raise SettingsError(f"no colour space called {space}: known are {', '.join(COLOUR_SPACES)}")
-    if bits not in DEPTHS:
-        raise SettingsError(
-            f"pictures are developed with 8 or 16 bits a colour, not {bits}; AVIF of 10 is written of 16"
-        )
-    for name, linear in ((f"colour space {space}", _is_linear(space)), (f"look {look}", look == "linear")):
-        if linear and bits != 16:
-            raise SettingsError(
-                f"{name} needs 16 bits a colour, as 8 would show steps in the shadows: choose TIFF "
-                "(--format tiff), PNG or JPEG XL, and no bits but 16"
-            )
-
-
 def default_look(space: ColourSpace) -> Look:
     """The look where none is asked for: plain light for the space that is made for it."""
     return "linear" if _is_linear(space) else "natural"
 
 
 def _is_linear(space: ColourSpace) -> bool:
-    return space == "rec2020-linear"
+    match space:
+        case "rec2020-linear":
+            return True
+        case "srgb" | "p3":
+            return False
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """How light is shown: by which look, in which colour space, with how many bits a colour.
+
+    Raises SettingsError for what there is not, and for light kept in 8 bits.
+    """
+
+    look: Look | None = None
+    """None for "linear" in the linear colour space and "natural" in all others."""
+    space: ColourSpace = "srgb"
+    bits: Literal[8, 16] = 8
+
+    def __post_init__(self) -> None:
+        if self.look is not None and self.look not in LOOKS:
+            raise SettingsError(f"no look called {self.look}: known are {', '.join(LOOKS)}")
+        if self.space not in COLOUR_SPACES:
+            raise SettingsError(
+                f"no colour space called {self.space}: known are {', '.join(COLOUR_SPACES)}"
+            )
+        if self.bits not in DEPTHS:
+            raise SettingsError(
+                f"pictures are developed with 8 or 16 bits a colour, not {self.bits}; AVIF of 10 is written of 16"
+            )
+        for name, linear in (
+            (f"colour space {self.space}", _is_linear(self.space)),
+            (f"look {self.look}", self.look == "linear"),
+        ):
+            if linear and self.bits != 16:
+                raise SettingsError(
+                    f"{name} needs 16 bits a colour, as 8 would show steps in the shadows: choose {LINEAR_NAMES} "
+                    "(--format tiff), and no bits but 16"
+                )
+
+    @property
+    def has_shoulder(self) -> bool:
+        """Whether highlights are rolled off."""
+        match self.look or default_look(self.space):
+            case "natural":
+                return True
+            case "libraw" | "linear":
+                return False
+
+    @property
+    def curve(self) -> Curve:
+        """By which light becomes values."""
+        if (self.look or default_look(self.space)) == "linear":
+            return "linear"
+        return "light" if _is_linear(self.space) else "shown"
 
 
 def develop(
@@ -96,8 +137,13 @@ def develop(
     Raises SettingsError for a look, space or depth that there is not, for linear ones in 8 bits, and for light
     that is no number.
     """
+    return developed(linear, Rendering(look, space, bits))
+
+
+def developed(linear: Linear, rendering: Rendering) -> Rendered:
+    """The same. Raises SettingsError for light that is no number."""
     height, width, _ = linear.data.shape
-    canvas = Canvas(linear, (height, width), linear.clip, look=look, space=space, bits=bits)
+    canvas = Canvas(linear, (height, width), linear.clip, rendering)
     check_light(linear)
     rows = max(1, STRIP_PIXELS // width)
 
@@ -113,8 +159,7 @@ class Canvas:
     """A picture that is developed piece by piece, in any order and by several threads at once.
 
     `capture` says how it was taken; `size` is its height and width as the sensor has it, `clip` the light
-    at which the sensor saturated; `given` the gains by which the light put is balanced already. The other
-    settings and errors are those of `develop`.
+    at which the sensor saturated; `given` the gains by which the light put is balanced already.
     """
 
     def __init__(
@@ -122,31 +167,27 @@ class Canvas:
         capture: Capture,
         size: tuple[int, int],
         clip: float,
+        rendering: Rendering,
         *,
         given: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        look: Look | None = None,
-        space: ColourSpace = "srgb",
-        bits: Literal[8, 16] = 8,
     ) -> None:
-        look = look or default_look(space)
-        check_output(look, space, bits)
+        primaries = _PRIMARIES[rendering.space]
         self._capture = capture
-        self._natural = look == "natural"
-        plain = look == "linear"
-        self._icc = profile(_PRIMARIES[space], linear=plain or _is_linear(space))
+        self._rolls_off = rendering.has_shoulder
+        self._icc = profile(primaries, linear=rendering.curve != "shown")
         # LibRaw scales so that the smallest gain is 1: the sensor's white is then white in every colour.
         gains = np.array(capture.wb) / min(capture.wb) / np.array(given)
         matrix = camera_to_srgb(capture.xyz_to_camera) if capture.xyz_to_camera is not None else np.eye(3)
-        to_shown = srgb_to(_PRIMARIES[space]) @ matrix * gains
+        to_shown = srgb_to(primaries) @ matrix * gains
         self._matrix = (to_shown * _TABLE_WHITE).astype(np.float32)
         # A saturated pixel counts the same in all colours; balanced it would be violet. What all
         # colours can reach is neutral.
-        ceiling = clip if self._natural else min(1.0, clip)
+        ceiling = clip if self._rolls_off else min(1.0, clip)
         self._ceilings = np.array(ceiling / gains, np.float32)[:, None, None]
         # The shoulder ends where the sensor does: what it could not count more of is white.
         # In quarters of a stop, rounded down, so that few tables serve and the sensor's end is wholly white.
         self._brightest = min(LIGHT_MAX, 2 ** (math.floor(4 * math.log2(max(clip, 1.0))) / 4))
-        self._table = curve_table("linear" if plain else "light" if _is_linear(space) else "shown", bits)
+        self._table = curve_table(rendering.curve, rendering.bits)
         shape = (*size, 3)
         self._standing: Shown | None = None
         if _square(capture.pixel_aspect):
@@ -170,7 +211,7 @@ class Canvas:
         for start in range(0, height * width, PRODUCT_PIXELS):
             few = slice(start, start + PRODUCT_PIXELS)
             np.matmul(self._matrix, planes[:, few], out=shown[:, few])
-        if self._natural:
+        if self._rolls_off:
             _roll_off(shown, self._brightest)
         np.clip(shown, 0, _TABLE_WHITE, out=shown)
         np.sqrt(shown, out=shown)
@@ -251,7 +292,7 @@ def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rend
 
 
 @cache
-def curve_table(curve: Literal["shown", "light", "linear"], bits: int) -> Shown:
+def curve_table(curve: Curve, bits: int) -> Shown:
     """Values written, by the square root of light in 0..1, which spends its entries on the shadows; each stands for
     what lies between its place and the next.
 
@@ -260,9 +301,15 @@ def curve_table(curve: Literal["shown", "light", "linear"], bits: int) -> Shown:
     """
     places = (np.arange(TABLE_SIZE) + 0.5) / (TABLE_SIZE - 1)
     light: FloatArray = np.minimum(places, 1) ** 2
-    shown = light if curve == "linear" else bt709_curve(light)
-    if curve == "light":
-        shown = srgb_to_linear(shown)
+    match curve:
+        case "shown":
+            shown = bt709_curve(light)
+        case "light":
+            shown = srgb_to_linear(bt709_curve(light))
+        case "linear":
+            shown = light
+        case _:
+            assert_never(curve)
     top = 2**bits - 1
     table: Shown = np.rint(shown * top).astype(np.uint8 if bits == 8 else np.uint16)
     return table

@@ -16,9 +16,9 @@ from scotopic.black import lowered as black_lowered
 from scotopic.black import with_black_lowered
 from scotopic.calibration.apply import Profiles, among, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
-from scotopic.develop import Canvas, ColourSpace, Look, check_output, default_look, develop, upright
+from scotopic.develop import Canvas, ColourSpace, Look, Rendering, developed, upright
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
-from scotopic.frame import Capture, Captured, Counts, Linear, Linear32, Mosaic, Rendered
+from scotopic.frame import Capture, Captured, Linear, Linear32, Mosaic, Rendered
 from scotopic.lines import lines_off
 from scotopic.mend import Mended, Replaced, mended, without_lines, without_voids
 from scotopic.models import Card, check_fits
@@ -68,6 +68,20 @@ class Plan:
     def amplified(self, captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
         """The same with another amplification: nothing else is decided again. Raises as `plan`."""
         return replace(self, exposure=_amplification(captured, self.mosaic_of(captured), ratio, ev))
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How the network works on a picture, as `enhance` says. Raises SettingsError for what is out of range."""
+
+    strength: float = 1.0
+    passes: int = 1
+    tile: int = DEFAULT_TILE
+    progress: Callable[[float], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        frame.check_strength(self.strength)
+        check_passes(self.passes)
 
 
 def plan(
@@ -161,13 +175,14 @@ def enhance(
     range and what `plan` refuses, UnsupportedRawError for patterns that no model knows, ModelError for a model of
     another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
-    check_settings(model.card, strength, None)
-    check_passes(passes)
-    if model.card.kind != "linear":
-        raise ModelError(
-            f"{model.card.name}: gives finished sRGB pictures, no linear light; use a model of kind linear"
-        )
-    made = _planned(captured, plan_made, ratio, ev, again)
+    effort = Effort(strength, passes, tile, progress)
+    _check_linear(model.card)
+    return enhanced(captured, model, _planned(captured, plan_made, ratio, ev, again), effort)
+
+
+def enhanced(captured: Captured, model: Model, made: Plan, effort: Effort) -> Linear:
+    """The same of what is planned, be it enhanced already."""
+    _check_linear(model.card)
     mosaic = made.mosaic_of(captured)
     amplification, clip = made.exposure.ratio, _clip(mosaic, made)
     capture = {f: getattr(mosaic, f) for f in Capture.__dataclass_fields__}
@@ -176,20 +191,14 @@ def enhance(
     # the two greens apart comes before it, as that would be taken for a pattern.
     shading, capture["shading"] = mosaic.shading, None
     own = captured if isinstance(captured, Linear) else None
-    if own is not None and strength == 0:
+    if own is not None and effort.strength == 0:
         light = own.data * np.float32(amplification / own.ratio)
     else:
         ready = mosaic if own is not None else _evened(mosaic, whole=False)
-        data, inputs, before = _fed(ready, model, made)
         light = model.run(
-            data,
-            inputs,
             multiply=_unbalancing(mosaic),
-            passes=passes,
-            before=before,
-            tile=tile,
-            progress=progress,
-            **_effect(captured, made, strength),
+            **_told(ready, model, made, effort),
+            **_effect(captured, made, effort.strength),
         )
     return Linear(
         data=evened(light, shading),
@@ -198,6 +207,13 @@ def enhance(
         monochrome=own is not None and own.monochrome,
         **capture,
     )
+
+
+def _check_linear(card: Card) -> None:
+    if card.kind != "linear":
+        raise ModelError(
+            f"{card.name}: gives finished sRGB pictures, no linear light; use a model of kind linear"
+        )
 
 
 def _planned(
@@ -288,54 +304,38 @@ def finished(
     Raises SettingsError, beside what `enhance` raises, for a strength, look, white balance or colour
     space with a model of kind `srgb`: such a network has blended and developed already.
     """
+    rendering, effort = Rendering(look, space, bits), Effort(strength, passes, tile, progress)
     wb = given_balance(wb)
     check_settings(model.card, strength, look, wb, space)
-    check_passes(passes)
-    check_output(look or default_look(space), space, bits)
     made = _planned(captured, plan_made, ratio, ev, again)
+    return picture_of(captured, model, made, effort, wb, rendering)
+
+
+def picture_of(
+    captured: Captured, model: Model, made: Plan, effort: Effort, wb: Balance, rendering: Rendering
+) -> Rendered:
+    """The same of what is planned, be it enhanced already."""
+    check_settings(model.card, effort.strength, rendering.look, wb, rendering.space)
     if model.card.kind == "linear":
-        by_network = isinstance(captured, Mosaic) or strength > 0
+        by_network = isinstance(captured, Mosaic) or effort.strength > 0
         if by_network and captured.shading is None and wb != "auto":
-            return _finished_at_once(
-                captured, model, made, strength, passes, look, wb, space, bits, tile, progress
-            )
-        linear = enhance(
-            captured,
-            model,
-            plan_made=made,
-            strength=strength,
-            passes=passes,
-            again=again,
-            tile=tile,
-            progress=progress,
-        )
-        return develop(balanced(linear, wb), look=look, space=space, bits=bits)
+            return _picture_at_once(captured, model, made, effort, wb, rendering)
+        return developed(balanced(enhanced(captured, model, made, effort), wb), rendering)
     mosaic = made.mosaic_of(captured)
     if isinstance(captured, Mosaic):
         mosaic = _evened(mosaic, whole=True)
-    data, inputs, before = _fed(mosaic, model, made)
-    rgb = model.run(data, inputs, passes=passes, before=before, tile=tile, progress=progress)
-    top = 2**bits - 1
-    shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if bits == 8 else np.uint16)
+    rgb = model.run(**_told(mosaic, model, made, effort))
+    top = 2**rendering.bits - 1
+    shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if rendering.bits == 8 else np.uint16)
     return upright(shown, captured.with_changes(exif=captured.exif.marked()))
 
 
-def _finished_at_once(
-    captured: Captured,
-    model: Model,
-    made: Plan,
-    strength: float,
-    passes: int,
-    look: Look | None,
-    wb: FixedBalance,
-    space: ColourSpace,
-    bits: Literal[8, 16],
-    tile: int,
-    progress: Callable[[float], None],
+def _picture_at_once(
+    captured: Captured, model: Model, made: Plan, effort: Effort, wb: FixedBalance, rendering: Rendering
 ) -> Rendered:
     """Each piece is developed as soon as the network gives it: no whole picture of light is kept.
 
-    The same as `develop(balanced(enhance(captured, ...), wb), ...)` but for the last bit of a float.
+    The same as `developed(balanced(enhanced(captured, ...), wb), rendering)` but for the last bit of a float.
     """
     mosaic = made.mosaic_of(captured)
     # A mosaic's light is put balanced, as the model gives it; finished colours are those of the camera.
@@ -344,22 +344,14 @@ def _finished_at_once(
         rebalanced(captured, wb).with_changes(exif=captured.exif.marked()),
         mosaic.data.shape,
         _clip(mosaic, made),
+        rendering,
         given=captured.wb if as_given else plain,
-        look=look,
-        space=space,
-        bits=bits,
     )
-    data, inputs, before = _fed(mosaic, model, made)
     model.run_into(
         canvas.put,
-        data,
-        inputs,
-        passes=passes,
         multiply=plain if as_given else _unbalancing(mosaic),
-        before=before,
-        tile=tile,
-        progress=progress,
-        **_effect(captured, made, strength),
+        **_told(mosaic, model, made, effort),
+        **_effect(captured, made, effort.strength),
     )
     return canvas.rendered()
 
@@ -370,13 +362,20 @@ def _clip(mosaic: Mosaic, made: Plan) -> float:
     return made.exposure.ratio * (mosaic.saturation - mean_black) / (mosaic.white - mean_black)
 
 
-def _fed(mosaic: Mosaic, model: Model, made: Plan) -> tuple[Counts, GraphInputs, tuple[int, int]]:
-    """What the model is fed: counts, the graph's other inputs, and how many rows and columns before the
-    counts turn their phase into the one that the model knows."""
+def _told(mosaic: Mosaic, model: Model, made: Plan, effort: Effort) -> dict[str, Any]:
+    """What the model is told of a picture and of how to work, as arguments of `Model.run`."""
     check_fits(model.card, pattern_of(mosaic.cfa).sensor)
     before = missing(mosaic.cfa)
     counted = without_voids(mosaic, made.noise.profile, made.exposure.ratio)
-    return of_even_black(counted), graph_inputs(mosaic, made, before), before
+    return {
+        "mosaic": of_even_black(counted),
+        "inputs": graph_inputs(mosaic, made, before),
+        # So many rows and columns before the counts turn their phase into the one that the model knows.
+        "before": before,
+        "passes": effort.passes,
+        "tile": effort.tile,
+        "progress": effort.progress,
+    }
 
 
 def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -> GraphInputs:

@@ -8,7 +8,7 @@ import secrets
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import numpy as np
 import tifffile
@@ -16,39 +16,21 @@ from PIL import features
 
 from scotopic import avif, jpeg, jxl, png
 from scotopic.errors import FileExistsRefusal, NotAllowedError, SettingsError, WriteError, unwritten
-from scotopic.exiftags import MOST
 from scotopic.files import State, is_folder, is_there, state_of, why_impossible
 from scotopic.folders import ANOTHER
+from scotopic.formats import FACTS, FORMATS, LINEAR_NAMES, SUFFIXES, Format, in_words
 from scotopic.frame import Rendered
 from scotopic.icc import profile, space_of
 from scotopic.metadata import ORIENTATION, RATING, XMP, attach_to_tiff, xmp_packet
 from scotopic.version import SOFTWARE
 
-Format = Literal["jpg", "png", "tiff", "avif", "jxl"]
-SUFFIXES: dict[str, Format] = {
-    ".jpg": "jpg",
-    ".jpeg": "jpg",
-    ".png": "png",
-    ".tif": "tiff",
-    ".tiff": "tiff",
-    ".avif": "avif",
-    ".jxl": "jxl",
-}
-FORMATS: tuple[Format, ...] = ("jpg", "png", "tiff", "avif", "jxl")
-
 JPEG_QUALITY = 95
+
+InMemory = Literal["jpg", "png", "avif", "jxl"]
+"""Formats that are encoded in memory; a TIFF is written into its file."""
 
 QUALITIES = range(1, 101)
 """Of a JPEG, that can be asked for."""
-
-DEPTHS: dict[Format, tuple[int, ...]] = {
-    "jpg": (8,),
-    "png": (8, 16),
-    "tiff": (16,),
-    "avif": (8, avif.DEEP),
-    "jxl": (16,),
-}
-"""Bits a colour that a format is written with, the usual one first."""
 
 
 def bits_of(kind: Format, asked: int | None = None, *, linear: bool = False) -> Literal[8, 16]:
@@ -57,11 +39,11 @@ def bits_of(kind: Format, asked: int | None = None, *, linear: bool = False) -> 
     Light without a curve takes the deepest there is, as 8 bits would show steps. AVIF of 10 bits is made
     of a picture of 16. Raises SettingsError for a depth that the format is not written with.
     """
-    depths = DEPTHS[kind]
+    depths = FACTS[kind].depths
     if asked is not None and asked not in depths:
         raise SettingsError(
-            f"{kind} is written with {' or '.join(map(str, depths))} bits a colour, not {asked}; leave --bits "
-            "out or choose another format"
+            f"{kind} is written with {in_words(map(str, depths))} bits a colour, not {asked}; leave --bits out or "
+            "choose another format"
         )
     bits = asked or (max(depths) if linear and 16 in depths else depths[0])
     return 8 if bits == 8 else 16
@@ -132,13 +114,13 @@ def check_format(kind: Format, picture: Rendered) -> None:
     """Raise SettingsError where a picture does not fit a format."""
     if kind not in FORMATS:
         raise SettingsError(f"no picture format called {kind}: known are {', '.join(FORMATS)}")
-    depths = DEPTHS[kind]
+    depths = FACTS[kind].depths
     fits = (8 in depths and picture.data.dtype == np.uint8) or (
         max(depths) > 8 and picture.data.dtype == np.uint16
     )
     if not fits:
         raise SettingsError(
-            f"{kind} is written with {' or '.join(map(str, depths))} bits a colour; got {picture.data.dtype}: develop "
+            f"{kind} is written with {in_words(map(str, depths))} bits a colour; got {picture.data.dtype}: develop "
             f"with bits={bits_of(kind, None, linear=False)}"
         )
     if kind == "jxl" and space_of(picture.icc) is None:
@@ -152,10 +134,11 @@ def check_space(kind: Format, space: str, look: str = "natural") -> None:
     """Raise SettingsError for a format that cannot be written here, or not as light without a curve."""
     if kind == "avif" and not features.check("avif"):
         raise SettingsError("AVIF needs Pillow 11.3 or later, built with libavif; choose another format")
-    if kind == "avif" and (look == "linear" or space == "rec2020-linear"):
+    facts = FACTS[kind]
+    if not facts.holds_linear and (look == "linear" or space == "rec2020-linear"):
         raise SettingsError(
-            "AVIF holds at most 10 bits a colour here, which would show steps in linear light: choose TIFF, "
-            "PNG or JPEG XL (--format tiff)"
+            f"{facts.name} holds at most {max(facts.depths)} bits a colour here, which would show steps in linear "
+            f"light: choose {LINEAR_NAMES} (--format tiff)"
         )
 
 
@@ -283,14 +266,14 @@ def _check_name(path: Path) -> None:
             )
 
 
-def _encoded(picture: Rendered, kind: Format, quality: int | None) -> bytes:
+def _encoded(picture: Rendered, kind: InMemory, quality: int | None) -> bytes:
     try:
         return _coded(picture, kind, JPEG_QUALITY if quality is None else quality)
     except (ValueError, OSError, RuntimeError) as error:
         raise WriteError(f"could not be encoded ({error})") from error
 
 
-def _coded(picture: Rendered, kind: Format, quality: int) -> bytes:
+def _coded(picture: Rendered, kind: InMemory, quality: int) -> bytes:
     height, width, _ = picture.data.shape
     exif = picture.exif.to_bytes(
         width,
@@ -300,17 +283,21 @@ def _coded(picture: Rendered, kind: Format, quality: int) -> bytes:
         # Pillow would move an orientation into AVIF's own property, and spoil accents on the way.
         oriented=kind != "avif",
         jpeg=kind == "jpg",
-        at_most=jpeg.EXIF_MAX if kind == "jpg" else MOST,
+        at_most=FACTS[kind].exif_max,
     )
-    packet = xmp_packet(picture.exif, at_most=jpeg.PACKET_MAX if kind == "jpg" else None)
+    packet = xmp_packet(picture.exif, at_most=FACTS[kind].packet_max)
     match kind:
+        case "jpg":
+            data = np.asarray(picture.data, np.uint8)
+            return jpeg.encode(data, quality, exif=exif, icc=picture.icc, xmp=packet)
         case "png":
             return png.encode(picture, exif, packet)
         case "avif":
             return avif.encode(picture, exif, packet)
         case "jxl":
             return jxl.encode(picture, exif, packet)
-    return jpeg.encode(np.asarray(picture.data, np.uint8), quality, exif=exif, icc=picture.icc, xmp=packet)
+        case _:
+            assert_never(kind)
 
 
 def _write_tiff(path: Path, picture: Rendered) -> None:

@@ -13,7 +13,7 @@ import mmap
 import re
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 from xml.etree import ElementTree
 
 from scotopic.exifplaces import BYTE_ORDERS, tag_bytes
@@ -344,11 +344,13 @@ def _written(wanted: Property, value: Any) -> str:
             inner = "".join(
                 f"<{wanted.prefix}:{name}>{text}</{wanted.prefix}:{name}>" for name, text in parts
             )
-        case form:
+        case "alt" | "bag" | "seq" as form:
             language = ' xml:lang="x-default"' if form == "alt" else ""
             items = (value,) if isinstance(value, str) else value
             inner = "".join(f"<rdf:li{language}>{_escaped(item)}</rdf:li>" for item in items if item)
             inner = f"<rdf:{form.capitalize()}>{inner}</rdf:{form.capitalize()}>"
+        case _:
+            assert_never(wanted.form)
     opened_by = f"{wanted.prefix}:{wanted.name}"
     resource = ' rdf:parseType="Resource"' if wanted.form == "structure" else ""
     return f"   <{opened_by}{resource}>{inner}</{opened_by}>\n"

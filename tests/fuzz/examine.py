@@ -18,6 +18,7 @@ from scotopic.metadata import is_enhanced, read_exif, xmp_packet
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sandbox import wire
+from scotopic.settings import Settings
 
 WORDS_MAX = 1000
 
@@ -79,7 +80,7 @@ def _check_result(path: Path, models: Models, out: Path, verdict: str) -> None:
     """A whole picture or none, and nothing beside it."""
     for kind in ("jpg", "dng"):
         target = out / f"{path.stem}.{kind}"
-        settings = batch.Settings(kind=kind)  # type: ignore[arg-type]
+        settings = Settings(kind=kind)  # type: ignore[arg-type]
         outcome = batch.treated(batch.Job(path, target), settings, models)
         left = sorted(p.name for p in out.iterdir())
         if "fault in scotopic" in outcome.error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, assert_never, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -65,10 +65,13 @@ def scaling_of(linear: Linear, white: DngWhite = "light") -> Scaling:
     states, colours are made to end at once.
     """
     most = 2.0**HALVINGS_MAX
-    if white == "sensor":
-        top, clip = min(max(linear.ratio, linear.clip), most), linear.clip
-    else:
-        top, clip = min(_brightest(linear.data), linear.clip, most), np.inf
+    match white:
+        case "sensor":
+            top, clip = min(max(linear.ratio, linear.clip), most), linear.clip
+        case "light":
+            top, clip = min(_brightest(linear.data), linear.clip, most), np.inf
+        case _:
+            assert_never(white)
     halvings = max(0, int(np.ceil(np.log2(top))))
     return Scaling(halvings, max(round(top / 2**halvings * TOP), 1), clip if clip < top else np.inf)
 

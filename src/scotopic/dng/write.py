@@ -6,8 +6,9 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, assert_never, get_args
 
 import imagecodecs
 import numpy as np
@@ -271,16 +272,19 @@ def _segments(linear: Linear, scaling: Scaling, compression: Compression) -> Ite
             missing = ((0, -len(band) % ROWS), (0, -width % ROWS), (0, 0))
             whole = np.pad(band, missing, mode="edge")
             tiles = [np.ascontiguousarray(whole[:, left : left + ROWS]) for left in range(0, width, ROWS)]
-            yield from threads.map(_tile_encoded, tiles, [compression] * len(tiles))
+            yield from threads.map(partial(_tile_encoded, compression=compression), tiles)
 
 
-def _tile_encoded(tile: npt.NDArray[np.uint16], compression: Compression) -> bytes:
-    if compression == "jxl":
-        encoded = imagecodecs.jpegxl_encode(
-            tile, lossless=True, effort=3, photometric="rgb", usecontainer=False, numthreads=1
-        )
-    else:
-        encoded = imagecodecs.jpeg8_encode(tile, lossless=True, predictor=1, bitspersample=16)
+def _tile_encoded(tile: npt.NDArray[np.uint16], compression: Literal["lossless-jpeg", "jxl"]) -> bytes:
+    match compression:
+        case "jxl":
+            encoded = imagecodecs.jpegxl_encode(
+                tile, lossless=True, effort=3, photometric="rgb", usecontainer=False, numthreads=1
+            )
+        case "lossless-jpeg":
+            encoded = imagecodecs.jpeg8_encode(tile, lossless=True, predictor=1, bitspersample=16)
+        case _:
+            assert_never(compression)
     return bytes(encoded)
 
 

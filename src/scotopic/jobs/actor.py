@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal
 
-from scotopic.batch import Job, Outcome, Settings, Status, failed, treated
+from scotopic.batch import Job, Outcome, Status, failed, treated
 from scotopic.errors import (
     NO_ROOM,
     DiskFullError,
@@ -33,6 +33,7 @@ from scotopic.jobs import storage
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice
 from scotopic.scratch import sweep
+from scotopic.settings import Settings
 from scotopic.version import __version__
 
 SEEN_S = 5.0

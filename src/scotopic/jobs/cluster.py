@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-from scotopic.batch import OutcomeOf, Settings
+from scotopic.batch import OutcomeOf
 from scotopic.errors import NotAllowedError
 from scotopic.folders import ANOTHER_RESULTS, making
 from scotopic.jobs import storage
@@ -28,6 +28,7 @@ from scotopic.jobs.resume import course_of
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice, remove_parts
 from scotopic.jobs.workers import AT_ONCE
+from scotopic.settings import Settings
 
 TRIES = 3
 """How often a file may be in hand when an actor dies. From the second time on it is alone there. Machines that go

@@ -21,11 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from scotopic.batch import Settings
 from scotopic.errors import SettingsError, WriteError
 from scotopic.files import is_there, kind_of
 from scotopic.locks import TRIES, is_still, locked
 from scotopic.models import Card
+from scotopic.settings import Settings
 from scotopic.version import __version__
 
 NAME = ".scotopic-journal.jsonl"
@@ -51,17 +51,29 @@ def settings_in_words(settings: Settings, card: Card | None) -> dict[str, str]:
 
     Installed camera profiles do not belong to it: they come and go, and what is done stays as it is.
     """
-    words = {
-        field.name: str(getattr(settings, field.name))
-        for field in dataclasses.fields(settings)
-        # A quality is the API's to choose, which keeps no journal.
-        if field.name not in (*_NOT_OF_THE_PICTURES, "profiles", "quality")
-    }
+    words = _in_words(settings)
     if settings.profiles is not None and settings.profiles.asked:
         (profile,) = settings.profiles.known
         digest = hashlib.sha256(pickle.dumps(profile)).hexdigest()[:16]
         words["profile"] = f"{profile.name} ({digest})"
     return words | {"model": f"{card.name} {card.version} {card.sha256[:16]}" if card is not None else ""}
+
+
+def _in_words(settings: Settings) -> dict[str, str]:
+    return {
+        field.name: str(getattr(settings, field.name))
+        for field in dataclasses.fields(settings)
+        if field.name not in (*_NOT_OF_THE_PICTURES, "profiles")
+    }
+
+
+def _filled(words: Any) -> Any:
+    """Settings as a journal has them, with those besides that there were not yet when it was written.
+
+    A new setting's default is what was done before; where a default is changed later, what it was has to be said here.
+    The model is none of them: another one, or another version, made other pictures.
+    """
+    return _in_words(Settings()) | words if isinstance(words, dict) else words
 
 
 class Journal:
@@ -133,6 +145,7 @@ class Journal:
         return file, held
 
     def _begin(self, settings: dict[str, str], resume: bool, otherwise: str) -> None:
+        settings = _filled(settings)
         entries, rest = read_entries(self._file)
         self._length = self._size = self._file.tell()
         self._read(entries, settings, resume)
@@ -300,7 +313,8 @@ class Journal:
 
 
 def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bytes]:
-    """The lines of an open journal that are whole, their paths too, and the last as it is where nothing ends it.
+    """The lines of an open journal that are whole, their paths and settings too, and the last as it is where nothing
+    ends it.
 
     Raises WriteError for no journal.
     """
@@ -315,6 +329,8 @@ def read_entries(file: BinaryIO) -> tuple[list[dict[str, Any]], bytes]:
     folder = _folder_of(Path(file.name))
     for line in content.splitlines():
         entry = _entry(line)
+        if entry is not None and "settings" in entry:
+            entry["settings"] = _filled(entry["settings"])
         if entry is not None:
             entries.append(entry | {name: _whole(entry[name], folder) for name in _PLACES if name in entry})
     return entries, content[content.rfind(b"\n") + 1 :]

@@ -9,12 +9,14 @@ from itertools import count
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
-from scotopic.batch import ENDINGS, Job, Kind, Way
+from scotopic.batch import Job
 from scotopic.errors import ReadError, SettingsError
 from scotopic.files import alike, is_folder, is_of_photos, is_there
+from scotopic.formats import ENDINGS, Kind
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.past import Line, Past, Photo, absolute, is_elsewhere
 from scotopic.metadata import is_enhanced
+from scotopic.settings import Way
 
 
 class Found(NamedTuple):

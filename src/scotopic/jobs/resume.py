@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from scotopic.batch import Job, Settings
+from scotopic.batch import Job
 from scotopic.errors import FileExistsRefusal
 from scotopic.files import state_of
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Line, Photo, absolute, taken
+from scotopic.settings import Settings
 from scotopic.write import OR_SKIP, refusal
 
 

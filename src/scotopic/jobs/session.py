@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from scotopic.batch import Job, Outcome, Settings
+from scotopic.batch import Job, Outcome
 from scotopic.errors import WriteError
 from scotopic.files import State, identity_of, state_of
 from scotopic.jobs.journal import Journal
@@ -18,6 +18,7 @@ from scotopic.jobs.refused import Refused
 from scotopic.jobs.resume import Item, course_of
 from scotopic.jobs.worker import ModelChoice, host, is_alive, remove_parts
 from scotopic.jobs.workers import Workers
+from scotopic.settings import Settings
 
 
 class Session:

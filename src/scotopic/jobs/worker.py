@@ -22,9 +22,10 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any, get_args
 
-from scotopic.batch import Job, Outcome, Settings, Status, treated
+from scotopic.batch import Job, Outcome, Status, treated
 from scotopic.models import Tier, is_packaged
 from scotopic.run import Models
+from scotopic.settings import Settings
 from scotopic.write import PARTS, process_of
 
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from scotopic.batch import Job, Outcome, Settings
+from scotopic.batch import Job, Outcome
 from scotopic.cores import usable_cores
 from scotopic.errors import ScotopicError, SettingsError
 from scotopic.files import is_there
 from scotopic.jobs.worker import Message, ModelChoice, Start, Ticket, remove_parts
+from scotopic.settings import Settings
 
 _CHILD = (sys.executable, "-P", "-m", "scotopic.jobs.worker")
 

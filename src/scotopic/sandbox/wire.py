@@ -10,7 +10,7 @@ import base64
 import json
 import math
 from dataclasses import asdict
-from typing import Any, NoReturn
+from typing import Any, NoReturn, assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -297,8 +297,10 @@ def _words(stated: dict[str, Any]) -> Words:
                 words[name] = _text(stated[name])
             case "structure":
                 words[name] = tuple((_text(part), _text(text)) for part, text in _list(stated[name]))
-            case _:
+            case "bag" | "seq":
                 words[name] = tuple(map(_text, _list(stated[name])))
+            case _:
+                assert_never(wanted.form)
     if not all(PART.fullmatch(part) for part, _ in words["contact"]):
         raise WireError("a contact that is none")
     return Words(rating=rating, **words)

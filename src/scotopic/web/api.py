@@ -11,10 +11,11 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from pydantic import BaseModel, Field
 
 from scotopic.errors import ScotopicError
+from scotopic.formats import FACTS
 from scotopic.models import Tier
 from scotopic.version import __version__
 from scotopic.web.apipage import api_page
-from scotopic.web.choices import MEDIA_TYPES, Choices, Upload, tiers
+from scotopic.web.choices import Choices, Upload, tiers
 from scotopic.web.download import Download
 from scotopic.web.job import GoneError, Job, State
 from scotopic.web.line import Line
@@ -85,7 +86,7 @@ _EVENTS: dict[int | str, dict[str, Any]] = {
         "content": {"text/event-stream": {"schema": _EVENT}},
     }
 }
-_KINDS = dict.fromkeys(MEDIA_TYPES.values(), _BYTES)
+_KINDS = dict.fromkeys((facts.media_type for facts in FACTS.values()), _BYTES)
 _KEPT = {
     **header("Content-Disposition", "What to call the file: `name` of the result."),
     **header("Accept-Ranges", "bytes"),
@@ -129,7 +130,7 @@ def api_routes(line: Line) -> APIRouter:
             waiting=line.waiting,
             waiting_max=line.limits.waiting,
             upload_max_bytes=line.limits.upload_bytes,
-            formats=list(MEDIA_TYPES),
+            formats=list(FACTS),
             tiers=tiers(),
         )
 
@@ -190,7 +191,7 @@ def api_routes(line: Line) -> APIRouter:
             raise RefusalError("not-done", f"{found.name} is {found.state}: there is no result yet")
         if not found.result.exists():
             raise GoneError("the picture was removed here: send it again")
-        return Download(found, MEDIA_TYPES[found.choices.format])
+        return Download(found, FACTS[found.choices.format].media_type)
 
     @router.delete(
         "/jobs/{id}", status_code=204, responses=errors(404), summary="Cancel it, and forget its files"
@@ -220,7 +221,7 @@ def told(job: Job, line: Line) -> JobAnswer:
     result = Result(
         name=job.result_name,
         bytes=job.result.stat().st_size if done else 0,
-        type=MEDIA_TYPES[job.choices.format],
+        type=FACTS[job.choices.format].media_type,
         url=f"api/jobs/{job.id}/result",
     )
     return JobAnswer(

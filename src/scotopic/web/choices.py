@@ -8,24 +8,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from scotopic import batch
 from scotopic.balance import parse
 from scotopic.develop import ColourSpace, Look
 from scotopic.dng.light import DngWhite
+from scotopic.dng.write import Compression
 from scotopic.enhance import check_settings
 from scotopic.exposure import EV_RANGE, check
+from scotopic.formats import BITS, LINEAR, Kind, in_words
 from scotopic.models import DEFAULTS, Tier, available, default_for, find
+from scotopic.settings import Settings, check_kind, check_output
 from scotopic.views import PASSES_MAX
-
-MEDIA_TYPES: dict[str, str] = {
-    "jpg": "image/jpeg",
-    "png": "image/png",
-    "tiff": "image/tiff",
-    "avif": "image/avif",
-    "jxl": "image/jxl",
-    "dng": "image/x-adobe-dng",
-}
-"""By format."""
+from scotopic.write import JPEG_QUALITY, QUALITIES
 
 NAME_MAX = 200
 """Characters of a file's name; on disk it is as many bytes at most, below what file systems hold."""
@@ -43,9 +36,7 @@ class Choices(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    format: Annotated[batch.Kind, Field(description="Of the result; dng is light to go on editing.")] = (
-        "jpg"
-    )
+    format: Annotated[Kind, Field(description="Of the result; dng is light to go on editing.")] = "jpg"
     ratio: Annotated[
         float | None,
         Field(
@@ -71,12 +62,26 @@ class Choices(BaseModel):
             "time.",
         ),
     ] = 1
-    look: Annotated[Look | None, Field(description="linear: png, tiff or jxl.")] = None
+    look: Annotated[Look | None, Field(description=f"linear: {in_words(LINEAR)}.")] = None
     wb: Annotated[
         str,
         Field(max_length=80, description="camera, auto, daylight, or gains for red, green, blue: 2,1,1.5."),
     ] = "camera"
-    colour_space: Annotated[ColourSpace, Field(description="rec2020-linear: png, tiff or jxl.")] = "srgb"
+    colour_space: Annotated[ColourSpace, Field(description=f"rec2020-linear: {in_words(LINEAR)}.")] = "srgb"
+    bits: Annotated[
+        int | None,
+        Field(
+            ge=min(BITS),
+            le=max(BITS),
+            description="Bits a colour: 16 for deep PNG, 10 for deep AVIF; without it the format's usual ones.",
+        ),
+    ] = None
+    dng_compression: Annotated[
+        Compression,
+        Field(
+            description="How a DNG is stored, always without loss: none opens everywhere, jxl is smallest."
+        ),
+    ] = "none"
     dng_white: Annotated[
         DngWhite,
         Field(
@@ -85,37 +90,40 @@ class Choices(BaseModel):
         ),
     ] = "light"
     quality: Annotated[
-        int | None, Field(ge=1, le=100, description="Of a JPEG, which alone has one; without it 95.")
+        int | None,
+        Field(
+            ge=QUALITIES[0],
+            le=QUALITIES[-1],
+            description=f"Of a JPEG, which alone has one; without it {JPEG_QUALITY}.",
+        ),
     ] = None
     strip_gps: Annotated[bool, Field(description="Leave the place out of the result.")] = False
     again: Annotated[bool, Field(description="Enhance even what scotopic has enhanced already.")] = False
 
-    def settings(self) -> batch.Settings:
+    def settings(self) -> Settings:
         """For the pipeline. Raises SettingsError for choices that do not go together."""
         check(self.ratio, self.ev)
         balance = parse(self.wb)
         for sensor in ("bayer", "xtrans") if ("xtrans", self.tier) in DEFAULTS else ("bayer",):
             card = find(default_for(sensor, self.tier))
             check_settings(card, self.strength, self.look, balance, self.colour_space)
-            batch.check_kind(self.format, "scotopic", card)
-        settings = batch.Settings(
-            ratio=self.ratio,
-            ev=self.ev,
-            strength=self.strength,
-            passes=self.passes,
-            look=self.look,
-            wb=balance,
-            space=self.colour_space,
+            check_kind(self.format, "scotopic", card)
+        same = {name: getattr(self, name) for name in Choices.model_fields if name not in _OTHERWISE}
+        settings = Settings(
+            **same,
             kind=self.format,
-            dng_white=self.dng_white,
-            quality=self.quality,
-            strip_gps=self.strip_gps,
-            again=self.again,
+            space=self.colour_space,
+            wb=balance,
             # Whoever sends a file is a stranger; Windows knows no such limits.
             sandbox=os.name == "posix",
         )
-        batch.check_output(settings)
+        check_output(settings)
         return settings
+
+
+_OTHERWISE = ("format", "colour_space", "wb", "tier")
+"""Choices that are settings under another name or in another form, or choose the model; all others are settings of the
+same name."""
 
 
 class Upload(Choices):
