@@ -195,6 +195,7 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         )
     grey = expose(photo, sony_a7s2(3200), 100, rng)
     found["smoothed by its camera"] = smoothed_by_camera(grey, 0.8).with_changes(make="", model="")
+    found["an ISO of 1"] = grey.with_changes(make="", model="", iso=1.0)
     for name in ("GRBG", "x-trans moved"):
         data = found[name].data.copy()
         data[rng.random(data.shape) < 0.002] = 9000

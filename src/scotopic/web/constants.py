@@ -89,6 +89,7 @@ def constants() -> dict[str, Any]:
             "aboveWeight": noise_line.ABOVE_WEIGHT,
             "shotMaxPerIso": noise_line.SHOT_MAX_PER_ISO,
             "shotLeastPerIso": noise_line.SHOT_LEAST_PER_ISO,
+            "isoLeast": noise_line.ISO_LEAST,
             "even": noise_line.EVEN,
             "deepWhiteDn": noise_line.DEEP_WHITE_DN,
             "quietRows": noise.QUIET_ROWS,
