@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
-from scotopic.noise_line import DEEP_WHITE_DN, ISO_LEAST, SHOT_MAX_PER_ISO, SHOT_MIN, fit_line, with_least_shot
+from scotopic.noise_line import (
+    DEEP_WHITE_DN,
+    ISO_LEAST,
+    SHOT_MAX_PER_ISO,
+    SHOT_MIN,
+    fit_line,
+    with_least_shot,
+)
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 from scotopic.smoothed import SLOW_SHARE, smoothing
 
