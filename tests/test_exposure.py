@@ -9,7 +9,7 @@ from scotopic import exposure
 from scotopic.enhance import plan
 from scotopic.errors import SettingsError
 from scotopic.evaluate.scenes import WB, load_all
-from scotopic.facts import NO_LIGHT, describe
+from scotopic.facts import NO_BLACK, NO_LIGHT, describe
 from scotopic.frame import RGGB, X_TRANS
 from scotopic.sensor import expose, sony_a7s2
 
@@ -106,3 +106,26 @@ def test_a_lens_cap_left_on_is_told_and_a_dark_scene_is_none(photo, cfa, iso):
     # At ISO 25600 its noise is larger than its light.
     dark = expose(scene, sensor, 300, np.random.default_rng(1), cfa=cfa)
     assert NO_LIGHT not in (describe(dark, plan(dark))["warning"] or "")
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS])
+@pytest.mark.parametrize(("iso", "ratio"), [(100, 4), (3200, 100), (25600, 300)])
+def test_a_file_without_its_black_level_is_told(photo, cfa, iso, ratio):
+    """It came out white without a word; no more than a word, as it may be right."""
+    mosaic = expose(photo[:192, :240], sony_a7s2(iso), ratio, np.random.default_rng(1), cfa=cfa)
+    assert NO_BLACK not in (describe(mosaic, plan(mosaic))["warning"] or "")
+    size = len(cfa)
+    unstated = mosaic.with_changes(black=np.zeros((size, size)))
+    unstated.data[40, 50] = 0  # a dead pixel
+    assert NO_BLACK in describe(unstated, plan(unstated))["warning"]
+    assert NO_BLACK in describe(unstated, None)["warning"], "though nothing is planned"
+
+
+@pytest.mark.parametrize("fog", [0, 0.02, 0.1, 0.3, 2])
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS])
+def test_bright_pictures_and_fog_are_not_said_to_lack_black(photo, cfa, fog):
+    """Where black is 0 indeed. Fog is grey in the balanced picture, and so in none that is not."""
+    sensor = dataclasses.replace(sony_a7s2(100), black_dn=(0.0,) * 4)
+    seen = expose(photo[:192, :240] + fog, sensor, 1, np.random.default_rng(1), cfa=cfa)
+    assert seen.black.max() == 0
+    assert NO_BLACK not in (describe(seen, plan(seen))["warning"] or "")

@@ -401,6 +401,18 @@ def test_exposure_and_iso_in_the_main_directory_are_read_where_exif_is_silent(tm
     assert (told.iso, told.exposure_s) == (6400, 0.125)
 
 
+@pytest.mark.parametrize("nothing", [IFDRational(0, 1), IFDRational(1, 0)])
+def test_a_zero_in_exif_hides_nothing_of_the_main_directory(tmp_path, nothing):
+    """But an exposure bias of 0 is one."""
+    shot = {33434: 0.125, 34855: 3200, 0x9204: 1.0}
+    dng_files.write(tmp_path / "a.dng", np.full((64, 96), 700, np.uint16), tags={50717: 16383} | shot)
+    exif = {33434: nothing, 0x8827: 0, 0x9003: "0000:00:00 00:00:00", 0x9204: IFDRational(0, 1)}
+    attach_to_tiff(tmp_path / "a.dng", *Exif({}, exif, {}).directories())
+    told = read(tmp_path / "a.dng")
+    assert (told.iso, told.exposure_s) == (3200, 0.125)
+    assert told.exif.exif[0x9204] == 0
+
+
 def test_exif_of_canons_newer_files_is_read(tmp_path):
     canon = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
     blocks = box(b"CMT1", directory(RICH.main)) + box(b"CMT2", directory(RICH.exif))

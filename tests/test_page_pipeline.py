@@ -18,7 +18,7 @@ from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, graph_inputs, plan
 from scotopic.exposure import binned_light
-from scotopic.facts import NO_LIGHT, describe
+from scotopic.facts import NO_BLACK, NO_LIGHT, describe
 from scotopic.frame import RGGB, X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.mend import without_voids
 from scotopic.models import find
@@ -195,6 +195,7 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         )
     grey = expose(photo, sony_a7s2(3200), 100, rng)
     found["smoothed by its camera"] = smoothed_by_camera(grey, 0.8).with_changes(make="", model="")
+    found["an ISO of 1"] = grey.with_changes(make="", model="", iso=1.0)
     for name in ("GRBG", "x-trans moved"):
         data = found[name].data.copy()
         data[rng.random(data.shape) < 0.002] = 9000
@@ -235,6 +236,8 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         data=(scene / np.array(base.wb) + rng.normal(0, 5e-4, scene.shape)).astype(np.float32),
         noise=NoiseProfile((0.0,) * 3, (2.5e-7,) * 3, "a tag"),
     )
+    found["no black level"] = base.with_changes(black=np.zeros((2, 2)))
+    found["no black level, floats"] = found["floats"].with_changes(black=np.zeros((2, 2)))
     found["under a lens cap"] = expose(np.zeros((96, 128, 3)), sony_a7s2(6400), 300, rng)
     found["monochrome"] = linear_of(
         np.repeat(scene[..., 1:2], 3, axis=2), rng, monochrome=True, wb=(1.0, 1.0, 1.0), xyz_to_camera=None
@@ -264,6 +267,8 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
         assert got["dark"] == (NO_LIGHT in (describe(picture, made)["warning"] or "")), name
         assert got["dark"] == (name == "under a lens cap"), name
         assert (made.black_lowered is not None) == (name == "black stated too high"), name
+        assert got["pale"] == (NO_BLACK in (describe(picture, made)["warning"] or "")), name
+        assert got["pale"] == ("no black level" in name), name
         profile = got["noise"]["profile"]
         assert profile["shot"] == pytest.approx(made.noise.profile.shot, rel=RELATIVE), name
         assert profile["read"] == pytest.approx(made.noise.profile.read, rel=RELATIVE), name

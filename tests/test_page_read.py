@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL.TiffImagePlugin import IFDRational
 
 import dng_files
 from conftest import BAYER_PHASES, SAMPLE
@@ -17,6 +18,7 @@ from dng_files import write
 from node_page import STATIC, read_all, run
 from scotopic.errors import DamagedFileError, NotRawError, ReadError, TooSmallError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Captured, Linear, Mosaic
+from scotopic.metadata import Exif, attach_to_tiff
 from scotopic.read import read
 from scotopic.shading import evened, evened_mosaic
 
@@ -125,6 +127,13 @@ MOSAIC, RGB = counts((64, 96)), counts((64, 96, 3))
 FLOATS = np.random.default_rng(2).random((64, 96, 3)).astype(np.float32)
 TABLE = (65535 * (np.arange(256) / 255) ** 2.2).astype(np.uint16)
 
+
+def with_exif(path: Path, tags: dict[int, Any]) -> Path:
+    """The file with an EXIF directory of these tags."""
+    attach_to_tiff(path, *Exif({}, tags, {}).directories())
+    return path
+
+
 KINDS: dict[str, Callable[[Path], Path]] = {
     "every place has its black": lambda p: write(
         p, MOSAIC, tags=LEVELS | {50713: (2, 2), 50714: (9, 8, 7, 6)}
@@ -156,6 +165,10 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "noise profile of no sense": lambda p: write(p, MOSAIC, tags=LEVELS | {51041: (1e-4, 3.0)}),
     "wide pixels, upside down": lambda p: write(p, MOSAIC, tags=LEVELS | {50718: (2.0, 1.0), 274: 3}),
     "the shot in the main directory": lambda p: write(p, MOSAIC, tags=LEVELS | {33434: 1 / 8, 34855: 3200}),
+    "zeros in EXIF before the shot in the main directory": lambda p: with_exif(
+        write(p, MOSAIC, tags=LEVELS | {33434: 1 / 8, 34855: 3200, 37380: 1.0}),
+        {33434: IFDRational(0, 1), 34855: 0, 37380: IFDRational(0, 1)},
+    ),
     "12 bits packed": lambda p: write(p, counts((64, 96), 4096), bitspersample=12),
     "14 bits packed, BigTIFF": lambda p: write(p, MOSAIC, bitspersample=14, bigtiff=True),
     "10 bits packed, odd": lambda p: write(

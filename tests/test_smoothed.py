@@ -21,6 +21,11 @@ SENSORS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def scenes() -> list[np.ndarray]:
+    return [scene.camera for scene in load_all()]
+
+
 def smoothed_by_camera(mosaic: Mosaic, sigma: float) -> Mosaic:
     """With values of one colour smoothed by a Gaussian, as cameras do that reduce noise in their RAW files."""
     counted = mosaic.data.astype(np.float64)
@@ -79,8 +84,27 @@ def test_a_large_picture_is_looked_at_everywhere(photo, rng):
     assert smoothing(loud.with_changes(data=columns)) == pytest.approx(known, rel=0.4)
 
 
-def test_texture_rounding_and_too_little_of_a_picture_are_no_smoothing(photo, rng):
-    scenes = [scene.camera for scene in load_all()]
+def test_smoothed_noise_is_known_though_all_of_the_picture_is_texture(scenes, rng):
+    """Smoothing scatters the variances of blocks, as texture does: half of these were passed by for that."""
+    weights, known = [0.25, 0.5, 0.25], 0
+    for scene in scenes[::3]:
+        mosaic = expose(scene, sony_a7s2(6400), 30, rng)
+        counted = ndimage.convolve1d(mosaic.data.astype(np.float64), np.insert(weights, [1, 2], 0), axis=1)
+        known += smoothing(mosaic.with_changes(data=np.rint(counted).astype(np.uint16))) > 5
+    assert known >= 5
+
+
+@pytest.mark.parametrize("colour", [(1.0, 1.0, 1.0), (1.0, 0.1, 0.05), (0.05, 0.2, 1.0)])
+@pytest.mark.parametrize("sigma", [0.7, 1.0, 1.5])
+def test_fine_texture_that_a_lens_has_blurred_is_no_smoothed_noise(rng, sigma, colour):
+    """As even as noise is, and red for the same reason; but seen by all colours."""
+    grain = ndimage.gaussian_filter(rng.normal(size=(512, 512)), sigma)
+    ramp = np.linspace(0.2, 0.6, 512)
+    even = ramp * (1 + 0.1 * grain / grain.std())
+    assert smoothing(expose(even[..., np.newaxis] * np.array(colour), sony_a7s2(100), 1, rng)) == 1
+
+
+def test_texture_rounding_and_too_little_of_a_picture_are_no_smoothing(photo, scenes, rng):
     assert [smoothing(expose(s, sony_a7s2(100), 1, rng)) for s in scenes] == [1.0] * len(scenes)
     quiet = smoothed_by_camera(expose(photo, phone(50), 300, rng), 1.5)
     assert smoothing(quiet) == 1  # hardly a DN of it is left

@@ -21,6 +21,7 @@ from scotopic.exiftags import (
     OF_THE_SHOT,
     RATING,
     iso_of,
+    of_shot,
     with_iso,
     writes,
 )
@@ -112,7 +113,7 @@ def directories_of(path: Path) -> tuple[Tags, Tags, Tags] | None:
         exif.setdefault(BODY_SERIAL, serial)
     if main.get(RATING) not in range(6):
         main.pop(RATING, None)
-    exif = shot | exif
+    exif = of_shot(exif, shot)
     return main, with_iso(exif, iso_of(exif)), gps
 
 

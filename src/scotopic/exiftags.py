@@ -16,7 +16,7 @@ EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 ORIENTATION, SOFTWARE, EXPOSURE_TIME, RATING = 0x0112, 0x0131, 0x829A, 0x4746
 DESCRIPTION, ARTIST, COPYRIGHT = 0x010E, 0x013B, 0x8298
 EXIF_VERSION, FLASHPIX_VERSION, COLOR_SPACE, WIDTH, HEIGHT = 0x9000, 0xA000, 0xA001, 0xA002, 0xA003
-ISO = 0x8827
+ISO, EXPOSURE_BIAS = 0x8827, 0x9204
 
 _SENSITIVITY_TYPE, _OUTPUT_SENSITIVITY, _EXPOSURE_INDEX, _ISO_SPEED = 0x8830, 0x8831, 0x8832, 0x8833
 _RECOMMENDED = 2
@@ -40,7 +40,7 @@ OF_THE_SHOT = {
     0x8822,  # ExposureProgram
     ISO,
     0x9003,  # DateTimeOriginal
-    0x9204,  # ExposureBiasValue
+    EXPOSURE_BIAS,
     0x9207,  # MeteringMode
     0x920A,  # FocalLength
 }
@@ -120,6 +120,23 @@ def sound(tags: dict[int, Any], *, gps: bool = False) -> dict[int, Any]:
     left = {tag: value for tag, value in tags.items() if tag not in broken}
     # The version of a directory of which nothing else is left.
     return {} if gps and set(left) == {0} else left
+
+
+def of_shot(exif: dict[int, Any], main: dict[int, Any]) -> dict[int, Any]:
+    """The EXIF directory with what the main directory has OF_THE_SHOT, where it is silent or says nothing.
+
+    >>> of_shot({ISO: 0, EXPOSURE_BIAS: 0}, {ISO: 3200, EXPOSURE_BIAS: 1, EXPOSURE_TIME: 0.125})
+    {34855: 3200, 37380: 0, 33434: 0.125}
+    """
+    return exif | {tag: value for tag, value in main.items() if tag not in exif or _unsaid(tag, exif[tag])}
+
+
+def _unsaid(tag: int, value: Any) -> bool:
+    """Whether a value of the shot is none: zero, where that is no setting, or a date without a number."""
+    if isinstance(value, str):
+        return not any(letter in "123456789" for letter in value)
+    values = value if isinstance(value, tuple) else (value,)
+    return _divides_by_zero(value) or (tag != EXPOSURE_BIAS and not any(values))
 
 
 def _divides_by_zero(value: Any) -> bool:

@@ -12,6 +12,7 @@ from scotopic.dng.light import DngWhite, Scaling
 from scotopic.enhance import Plan
 from scotopic.exposure import RATIO_MAX_AUTOMATIC, next_to_no_light
 from scotopic.frame import GREEN, Capture, Captured, Linear, Mosaic
+from scotopic.levels import raised
 from scotopic.mend import Replaced
 from scotopic.remosaic import hardly_noisy
 
@@ -19,6 +20,8 @@ HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they a
 
 
 _ALONE = ", by the same in all frames at this ratio; for a single picture give --dng-white light"
+
+NO_BLACK = "its black level is stated as 0 or not at all, but nothing in it is darker than"
 
 NO_LIGHT = "next to no light is in it: what shows may be the sensor's own"
 
@@ -52,6 +55,8 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
     else:
         facts["cfa"] = "none (monochrome)" if captured.monochrome else "none (finished colours)"
     warnings = [made.noise.warning if made is not None else "", *captured.notes]
+    if isinstance(captured, Mosaic):
+        warnings += _black_words(captured)
     if made is not None:
         noise, ratio = made.noise.profile, made.exposure.ratio
         if enhancing and isinstance(captured, Linear) and hardly_noisy(noise, ratio):
@@ -81,9 +86,20 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
             else [],
             "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
         }
-    if made is not None or captured.notes:
+    if made is not None or any(warnings):
         facts["warning"] = "; ".join(filter(None, warnings)) or None
     return facts
+
+
+def _black_words(mosaic: Mosaic) -> list[str]:
+    """On black that is not where the file says it is."""
+    low = raised(mosaic.data, mosaic.cfa, mosaic.black, mosaic.white)
+    if low is None:
+        return []
+    return [
+        f"{NO_BLACK} {low:g} of {mosaic.white:g}: where it comes out pale though there was no fog, give the file the "
+        "BlackLevel that the camera's others have (exiftool can)"
+    ]
 
 
 def size_facts(height: int, width: int) -> dict[str, Any]:

@@ -35,6 +35,19 @@ MASKED_ABOVE_STATED = (-0.5, 1.5)
 MASKED_APART = 0.5
 """DN by which the left and the right half of them may differ: light that falls on some does that."""
 
+RAISED_FROM, RAISED_TO = 0.01, 0.125
+"""Shares of white between which cameras' black levels lie."""
+
+RAISED_ALIKE = 1.15
+"""So alike are the darkest values of all colours where black alone is in them. Of fog they lie as far apart as the
+gains of the white balance."""
+
+DARKEST_SHARE = 1e-4
+"""Of a colour's values, so many may be darker: dead pixels."""
+
+DARKEST_OF = 1_000_000
+"""About so many values show it."""
+
 GREY_WORLD = "grey world (the file gives none)"
 """Where a white balance comes from that the picture had to tell."""
 
@@ -105,6 +118,37 @@ def black_of_margin(
     above = measured - black
     agrees = above.min() >= least and above.max() <= most and measured.max() < white
     return measured if agrees else black
+
+
+def raised(
+    data: Counts,
+    cfa: tuple[tuple[int, ...], ...],
+    black: npt.NDArray[np.float64],
+    white: float,
+) -> float | None:
+    """The DN from which the values of a file begin that states no black, where that seems to be its black; else None.
+
+    Experiments.md, 2026-11-30.
+
+    >>> counts = np.random.default_rng(0).normal(520, 4, (200, 300)).astype(np.uint16)
+    >>> raised(counts, ((0, 1), (1, 2)), np.zeros((2, 2)), 16383)
+    504.0
+    >>> raised(counts, ((0, 1), (1, 2)), np.full((2, 2), 512.0), 16383) is None
+    True
+    """
+    size = len(cfa)
+    if black.max() > 0 or min(data.shape) < size:
+        return None
+    step = size * max(1, data.size // DARKEST_OF)
+    lows = []
+    for colour in (RED, GREEN, BLUE):
+        places = np.argwhere(np.array(cfa) == colour)
+        values = np.concatenate([data[y::step, x::size].ravel() for y, x in places])
+        at = int(DARKEST_SHARE * values.size)
+        lows.append(float(np.partition(values, at)[at]))
+    low, high = min(lows), max(lows)
+    alike = high <= RAISED_ALIKE * low
+    return low if alike and RAISED_FROM * white <= low <= RAISED_TO * white else None
 
 
 def grey_world(

@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
-from scotopic.noise_line import DEEP_WHITE_DN, SHOT_MAX_PER_ISO, SHOT_MIN, fit_line, with_least_shot
+from scotopic.noise_line import (
+    DEEP_WHITE_DN,
+    ISO_LEAST,
+    SHOT_MAX_PER_ISO,
+    SHOT_MIN,
+    fit_line,
+    with_least_shot,
+)
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 from scotopic.smoothed import SLOW_SHARE, smoothing
 
@@ -169,7 +176,7 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     told = max(1.0, SLOW_SHARE * smoothing(mosaic))
     levels, variances, weights = _flat_points(mean, variance)
     shot, read = (told * value for value in fit_line(levels, variances, weights))
-    if mosaic.iso is not None:
+    if mosaic.iso is not None and mosaic.iso >= ISO_LEAST:
         shot, read = with_least_shot(levels, shot, read, mosaic.iso)
         if mosaic.white > DEEP_WHITE_DN:
             shot = min(shot, SHOT_MAX_PER_ISO * mosaic.iso)

@@ -14,6 +14,9 @@ SHOT_MAX_PER_ISO = 1.5e-6
 """No camera with 14 bits or more has fewer than 6,700 electrons at ISO 100: one-inch sensors are said to
 have 9,000 or more, the worst of the published calibrations (calibrations.toml) has 32,000."""
 
+ISO_LEAST = 25
+"""Cameras' own scales begin here or higher; a lower one, such as 1, is a gain or nothing, and tells no noise."""
+
 DEEP_WHITE_DN = 8192
 """A white level above this is of 14 bits or more."""
 

@@ -2,7 +2,8 @@
 
 Values smoothed with their neighbours of the same colour differ little from these, and noise that is looked for in such
 differences seems less than a network finds: its slow part is as strong as ever. White noise varies alike whatever
-the distance of what is compared; smoothed noise varies more over three values than over one.
+the distance of what is compared; smoothed noise varies more over three values than over one. So does texture, but that
+is seen by all colours, and noise by each alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ BINS = 5
 """Groups of like brightness into which they are sorted."""
 
 NOISY_LEAST = 2
-"""Of these, such as show noise rather than texture; one may be a wall of even texture."""
+"""Of these, such as show noise rather than texture; one may be of what one colour alone shows."""
 
 LAGS = (1, 2, 3, 5)
 """Distances, in values of one colour along a row, over which second differences are taken."""
@@ -43,8 +44,15 @@ flat blocks: experiments.md, 2026-11-30."""
 LEVEL_MAX = 1.3
 """Noise does not vary so much more over five values than over three, as texture does."""
 
-SPREAD_MAX = 1.5
-"""Of the blocks' variances, the median over the flat ones': more is texture, which varies from place to place."""
+QUIET_SHARE = 0.2
+"""Share of blocks of like brightness, those that vary least, that tell whether they show texture."""
+
+SHARED_MAX = 0.15
+"""Correlation of what places of the cell show, from which on it is texture, slightly blurred: experiments.md,
+2026-11-30."""
+
+SHARED_LAG = 3
+"""Distance over which that is asked: what smoothing leaves of noise is strongest there, and texture as well."""
 
 ROUNDED = 6 * QUANTISATION_VARIANCE_DN2
 """Mean square of second differences, in DN², below which rounding to whole DN leaves no noise to look at."""
@@ -71,13 +79,14 @@ def smoothing(mosaic: Mosaic) -> float:
     """
     if len(mosaic.cfa) > 2:
         return 1.0
-    mean, squares = _blocks(mosaic)
+    mean, squares, shared = _blocks(mosaic)
     if mean.size < BLOCKS_MIN:
         return 1.0
     noisy = []
     for group in np.array_split(np.argsort(mean, kind="stable"), BINS):
-        low, middle = np.quantile(squares[:, group], (FLAT_QUANTILE, 0.5), axis=1)
-        if low[0] >= ROUNDED and middle[0] <= SPREAD_MAX * low[0]:
+        low = np.quantile(squares[:, group], FLAT_QUANTILE, axis=1)
+        quiet = squares[0, group] <= np.quantile(squares[0, group], QUIET_SHARE)
+        if low[0] >= ROUNDED and shared[group][quiet].mean() <= SHARED_MAX:
             noisy.append(low)
     if len(noisy) < NOISY_LEAST:
         return 1.0
@@ -101,26 +110,37 @@ def _slow_part(near: float, farther: float, far: float) -> float:
     return float(far / near * along**2)
 
 
-def _blocks(mosaic: Mosaic) -> tuple[Floats, Floats]:
-    """Mean above black (N,), and by lag the mean square of second differences (lags, N), of blocks cut nowhere."""
+def _blocks(mosaic: Mosaic) -> tuple[Floats, Floats, Floats]:
+    """Of blocks of single colours, cut nowhere: mean above black (N,), by lag the mean square of second differences
+    (lags, N), and their mean correlation with those of the other places of the cell (N,).
+    """
     size = len(mosaic.cfa)
     step = max(1, round(math.sqrt(mosaic.data.size / BLOCK**2 / BLOCKS_MAX)))
-    means, squares = [np.empty(0)], [np.empty((len(LAGS), 0))]
+    down, across = (n // size // BLOCK for n in mosaic.data.shape)
+    values = []
     for dy in range(size):
         for dx in range(size):
-            plane = mosaic.data[dy::size, dx::size]
-            height, width = (n - n % BLOCK for n in plane.shape)
-            cut = plane[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
+            plane = mosaic.data[dy::size, dx::size][: down * BLOCK, : across * BLOCK]
+            cut = plane.reshape(down, BLOCK, across, BLOCK)
             blocks = cut[::step, :, ::step].swapaxes(1, 2)
-            whole = ~((blocks <= 0) | (blocks >= mosaic.saturation)).any(axis=(2, 3))
-            values = blocks[whole].astype(np.float32)
-            means.append(values.mean(axis=(1, 2), dtype=np.float64) - float(mosaic.black[dy, dx]))
-            squares.append(np.array([_second(values, lag) for lag in LAGS]))
-    return np.concatenate(means), np.concatenate(squares, axis=1)
+            values.append(blocks.reshape(-1, BLOCK, BLOCK).astype(np.float32))
+    places = np.array(values)
+    whole = ~((places <= 0) | (places >= mosaic.saturation)).any(axis=(2, 3))
+    # What is cut in one place is left out in all, so that they can be held against each other.
+    places = places[:, whole.all(axis=0)]
+    means = places.mean(axis=(2, 3), dtype=np.float64) - mosaic.black.reshape(-1, 1)
+    squares = np.array(
+        [np.square(_second(places, lag)).mean(axis=(2, 3), dtype=np.float64) for lag in LAGS]
+    )
+    over = _second(places, SHARED_LAG)
+    over /= np.sqrt(np.square(over).mean(axis=(2, 3), keepdims=True) + np.float32(1e-9))
+    others = (over.sum(axis=0) - over) / (len(places) - 1)
+    shared = (over * others).mean(axis=(2, 3), dtype=np.float64)
+    return means.ravel(), squares.reshape(len(LAGS), -1), shared.ravel()
 
 
-def _second(values: npt.NDArray[np.float32], lag: int) -> Floats:
-    """Mean square of second differences along the rows of blocks (N, BLOCK, BLOCK)."""
-    found = values[..., 2 * lag :] - 2 * values[..., lag:-lag] + values[..., : -2 * lag]
-    mean: Floats = np.square(found).mean(axis=(1, 2), dtype=np.float64)
-    return mean
+def _second(values: npt.NDArray[np.float32], lag: int) -> npt.NDArray[np.float32]:
+    """Second differences along rows, the last axis."""
+    found: npt.NDArray[np.float32] = values[..., 2 * lag :] - 2 * values[..., lag:-lag]
+    found += values[..., : -2 * lag]
+    return found

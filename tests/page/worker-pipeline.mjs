@@ -49,8 +49,9 @@ const calls = {
     const picture = await captured(job.captured);
     const made = plan(picture, constants, job.ratio ?? null);
     const light = [...binnedLight(made.mosaic, constants)];
-    const { exposure, noise, kept, dark, replaced, mosaic } = made;
-    return { replaced, exposure, noise, kept, dark, inputs: graphInputs(made, constants), cfa: mosaic.cfa, light };
+    const { exposure, noise, kept, dark, pale, replaced, mosaic } = made;
+    const inputs = graphInputs(made, constants);
+    return { replaced, exposure, noise, kept, dark, pale, inputs, cfa: mosaic.cfa, light };
   },
   async prepared(job) {
     const made = plan(await captured(job.captured), constants, job.ratio);

@@ -4,6 +4,7 @@ import { blackLowered, withBlackLowered } from "./black.js";
 import { ScotopicError } from "./errors.js";
 import { decide, nextToNoLight } from "./exposure.js";
 import { narrow, widened } from "./half.js";
+import { raised } from "./levels.js";
 import { linesOff } from "./lines.js";
 import { mended, withoutLines } from "./mend.js";
 import { estimate } from "./noise.js";
@@ -15,8 +16,8 @@ import { evenedMosaic } from "./shading.js";
 
 /**
  * What will be done to a picture: {mosaic, replaced: {hot, lines}, exposure: {ratio, source}, noise: {profile, warning},
- * kept, dark}; hot pixels and lines that are off are replaced, `kept` says that finished colours hold hardly any noise and will be kept nearly as they are,
- * `dark` that there is next to no light.
+ * kept, dark, pale}; hot pixels and lines that are off are replaced, `kept` says that finished colours hold hardly any noise and will be kept nearly as they are,
+ * `dark` that there is next to no light, `pale` that black is not where the file says.
  */
 export function plan(captured, constants, ratio = null) {
   const counted = asMosaic(captured, constants);
@@ -35,7 +36,8 @@ export function plan(captured, constants, ratio = null) {
   const kept = captured.kind === "linear" && hardlyNoisy(noise.profile, exposure.ratio, constants);
   const atMost = exposure.source === "automatic" && exposure.ratio >= constants.exposure.ratioMaxAutomatic;
   const dark = atMost && ofSensor && nextToNoLight(mosaic, noise.profile, constants);
-  return { mosaic, replaced: { hot, lines }, exposure, noise, kept, dark };
+  const pale = ofSensor && raised(captured) !== null;
+  return { mosaic, replaced: { hot, lines }, exposure, noise, kept, dark, pale };
 }
 
 /** The name of the model that a mosaic's pattern is for. */

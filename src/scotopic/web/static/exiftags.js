@@ -5,6 +5,7 @@
 import { ASCII, BYTE, DOUBLE, LONG, RATIONAL, SHORT, SRATIONAL, UNDEFINED } from "./tiff.js";
 
 export const ISO = 0x8827;
+export const EXPOSURE_BIAS = 0x9204;
 export const EXIF_VERSION = 0x9000;
 export const FLASHPIX_VERSION = 0xa000;
 const [SENSITIVITY_TYPE, OUTPUT_SENSITIVITY, EXPOSURE_INDEX, ISO_SPEED] = [0x8830, 0x8831, 0x8832, 0x8833];
@@ -145,10 +146,21 @@ export function versionFor(exif) {
   return undefinedBytes([/^\d{4}$/.test(text) ? text : USUAL_VERSION, ...needed].sort().at(-1));
 }
 
+/** The EXIF directory with what the main directory has of the shot, where it is silent or says nothing. */
+export const ofShot = (exif, main) =>
+  new Map([...exif, ...[...main].filter(([code]) => !exif.has(code) || isUnsaid(code, exif.get(code)))]);
+
+/** Whether a value of the shot is none: zero, where that is no setting, or a date without a number. */
+function isUnsaid(code, { type, values }) {
+  if (typeof values === "string") return !/[1-9]/.test(values);
+  return dividesByZero({ type, values }) || (code !== EXPOSURE_BIAS && values.every((v) => !(v[0] ?? v)));
+}
+
+const dividesByZero = ({ type, values }) =>
+  (type === RATIONAL || type === SRATIONAL) && values.some(([, under]) => under === 0);
+
 /** The tags whose fractions are numbers; of a place, nothing where a part of it is none. */
 export function sound(tags, isGps = false) {
-  const dividesByZero = ({ type, values }) =>
-    (type === RATIONAL || type === SRATIONAL) && values.some(([, under]) => under === 0);
   const broken = new Set(
     [...tags].filter(([code, tag]) => !UNKNOWN_ALLOWED.includes(code) && dividesByZero(tag)).map(([code]) => code),
   );

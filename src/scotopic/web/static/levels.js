@@ -12,6 +12,9 @@ const MASKED_ROWS_LEAST = 100;
 const MASKED_ABOVE_STATED = [-0.5, 1.5];
 const MASKED_APART = 0.5;
 const FLOAT_STEPS = 2047;
+const [RAISED_FROM, RAISED_TO, RAISED_ALIKE] = [0.01, 0.125, 1.15];
+const DARKEST_SHARE = 1e-4;
+const DARKEST_OF = 1_000_000;
 const GREEN = 1;
 
 /** Where this sensor stops counting, in DN: the pile of equal values near the top, else `white`.
@@ -141,4 +144,23 @@ export function greyWorldOfLight(light) {
   }
   if (!fits || sums.some((v) => v <= 0)) return [1, 1, 1];
   return [sums[1] / sums[0], 1, sums[1] / sums[2]];
+}
+
+/** The DN from which the values of a mosaic begin that states no black, where that seems to be its black; else null. */
+export function raised({ data, width, height, cfa, black, white }) {
+  const size = cfa.length;
+  if (black.flat().some((level) => level > 0) || Math.min(height, width) < size) return null;
+  const step = size * Math.max(1, Math.floor(data.length / DARKEST_OF));
+  const lows = [0, 1, 2].map((colour) => {
+    const places = cfa.flatMap((row, y) => row.flatMap((c, x) => (c === colour ? [[y, x]] : [])));
+    const values = new data.constructor(places.length * Math.ceil(height / step) * Math.ceil(width / size));
+    let count = 0;
+    for (const [dy, dx] of places)
+      for (let y = dy; y < height; y += step)
+        for (let x = dx; x < width; x += size) values[count++] = data[y * width + x];
+    return values.subarray(0, count).sort()[Math.floor(DARKEST_SHARE * count)];
+  });
+  const [low, high] = [Math.min(...lows), Math.max(...lows)];
+  const isAlike = high <= RAISED_ALIKE * low;
+  return isAlike && low >= RAISED_FROM * white && low <= RAISED_TO * white ? low : null;
 }

@@ -3,12 +3,14 @@
 import { exifPlaces } from "./exifplaces.js";
 import {
   EXIF_VERSION,
+  EXPOSURE_BIAS,
   FLASHPIX,
   FLASHPIX_VERSION,
   ISO,
   OF_JPEG,
   following,
   isoOf,
+  ofShot,
   sound,
   turnedTags,
   typed,
@@ -35,7 +37,7 @@ const MAIN_KEPT = [0x010e, MAKE, MODEL, DATE_TIME, 0x013b, RATING, COPYRIGHT];
 const EXIF_DROPPED = [0x927c, 0x9286, 0x02bc, PIXEL_X, PIXEL_Y, COLOR_SPACE, 0xa005, 0xa500, 0x9101, 0x9102];
 
 /** What TIFF/EP, which DNG follows, has in the main directory too: taken for EXIF's where that is silent. */
-const OF_THE_SHOT = [EXPOSURE_TIME, F_NUMBER, 0x8822, ISO, DATE_TIME_ORIGINAL, 0x9204, 0x9207, FOCAL_LENGTH];
+const OF_THE_SHOT = [EXPOSURE_TIME, F_NUMBER, 0x8822, ISO, DATE_TIME_ORIGINAL, EXPOSURE_BIAS, 0x9207, FOCAL_LENGTH];
 
 /** Characters of a text carried along, IPTC's limit; and values of any other tag. */
 const LONGEST_TEXT = 2000;
@@ -62,7 +64,7 @@ export function readExif(bytes) {
   const stars = found.main.get(RATING)?.values;
   if (stars && !(stars.length === 1 && stars[0] >= 0 && stars[0] <= 5)) found.main.delete(RATING);
   const { shot, ...rest } = found;
-  const own = new Map([...shot, ...found.exif]);
+  const own = ofShot(found.exif, shot);
   const exif = withIso(own, isoOf(own));
   return summary({ ...rest, main: following(found.main, words, LONGEST_TEXT), exif, words, enhanced });
 }

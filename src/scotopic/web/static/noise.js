@@ -51,7 +51,7 @@ export function blindFit(mosaic, blocks, constants) {
   const told = Math.max(1, constants.smoothed.slowShare * blocks.smoothed);
   const [levels, variances, weights] = flatPoints(blocks, k);
   let [shot, read] = fitLine(levels, variances, weights, k).map((value) => told * value);
-  if (mosaic.iso) {
+  if (mosaic.iso >= k.isoLeast) {
     [shot, read] = withLeastShot(levels, shot, read, mosaic.iso, k);
     if (mosaic.white > k.deepWhiteDn) shot = Math.min(shot, k.shotMaxPerIso * mosaic.iso);
   }

@@ -9,13 +9,15 @@ import { groups, meanOf, quantile, rint } from "./statistics.js";
 export function smoothing(mosaic, constants) {
   const k = constants.smoothed;
   if (mosaic.cfa.length > 2) return 1;
-  const { mean, squares } = blocksOf(mosaic, k);
+  const { mean, squares, shared } = blocksOf(mosaic, k);
   if (mean.length < k.blocksMin) return 1;
   const noisy = [];
   for (const group of groups(mean, k.bins)) {
     const sorted = squares.map((of) => group.map((i) => of[i]).sort());
     const low = sorted.map((values) => quantile(values, k.flatQuantile));
-    if (low[0] >= k.rounded && quantile(sorted[0], 0.5) <= k.spreadMax * low[0]) noisy.push(low);
+    const still = quantile(sorted[0], k.quietShare);
+    const quiet = group.filter((i) => squares[0][i] <= still);
+    if (low[0] >= k.rounded && meanOf(quiet.map((i) => shared[i])) <= k.sharedMax) noisy.push(low);
   }
   if (noisy.length < k.noisyLeast) return 1;
   // Texture makes red what is white, and never the other way: the group that is least so counts.
@@ -33,38 +35,54 @@ function slowPart(near, farther, far) {
   return (far / near) * along ** 2;
 }
 
-/** Of blocks cut nowhere the mean above black and, by lag, the mean square of second differences along rows. */
-function blocksOf(mosaic, { block, blocksMax, lags }) {
+/**
+ * Of blocks of single colours, cut nowhere: the mean above black, by lag the mean square of second differences along
+ * rows, and their mean correlation with those of the other places of the cell.
+ */
+function blocksOf(mosaic, { block, blocksMax, lags, sharedLag }) {
   const { data, width, height, cfa, saturation } = mosaic;
   const size = cfa.length;
   const step = Math.max(1, rint(Math.sqrt(data.length / (block * block) / blocksMax)));
-  const mean = [];
+  const [rows, columns] = [height, width].map((length) => Math.floor(Math.floor(length / size) / block));
+  const [mean, shared] = [[], []];
   const squares = lags.map(() => []);
-  const values = new Float64Array(block * block);
-  for (let dy = 0; dy < size; dy++)
-    for (let dx = 0; dx < size; dx++) {
-      const rows = Math.floor(Math.ceil((height - dy) / size) / block);
-      const columns = Math.floor(Math.ceil((width - dx) / size) / block);
-      for (let row = 0; row < rows; row += step)
-        for (let column = 0; column < columns; column += step) {
-          for (let y = 0; y < block; y++)
-            for (let x = 0; x < block; x++) {
-              const at = ((row * block + y) * size + dy) * width + (column * block + x) * size + dx;
-              values[y * block + x] = data[at];
-            }
-          if (values.some((value) => value <= 0 || value >= saturation)) continue;
-          mean.push(meanOf(values) - mosaic.black[dy][dx]);
-          lags.forEach((lag, n) => squares[n].push(secondOver(values, block, lag)));
-        }
+  const places = Array.from({ length: size * size }, () => new Float64Array(block * block));
+  const isCut = (values) => values.some((value) => value <= 0 || value >= saturation);
+  for (let row = 0; row < rows; row += step)
+    for (let column = 0; column < columns; column += step) {
+      places.forEach((values, place) => {
+        const [dy, dx] = [Math.floor(place / size), place % size];
+        for (let y = 0; y < block; y++)
+          for (let x = 0; x < block; x++) {
+            const at = ((row * block + y) * size + dy) * width + (column * block + x) * size + dx;
+            values[y * block + x] = data[at];
+          }
+      });
+      // What is cut in one place is left out in all, so that they can be held against each other.
+      if (places.some(isCut)) continue;
+      const over = places.map((values) => {
+        const found = secondOver(values, block, sharedLag);
+        const root = Math.sqrt(meanSquare(found) + 1e-9);
+        return found.map((value) => value / root);
+      });
+      const sums = over[0].map((_, i) => over.reduce((sum, found) => sum + found[i], 0));
+      places.forEach((values, place) => {
+        mean.push(meanOf(values) - mosaic.black[Math.floor(place / size)][place % size]);
+        lags.forEach((lag, n) => squares[n].push(meanSquare(secondOver(values, block, lag))));
+        shared.push(meanOf(over[place].map((value, i) => (value * (sums[i] - value)) / (places.length - 1))));
+      });
     }
-  return { mean: Float64Array.from(mean), squares: squares.map((found) => Float64Array.from(found)) };
+  return { mean: Float64Array.from(mean), squares: squares.map((found) => Float64Array.from(found)), shared };
 }
 
-/** Mean square of second differences over `lag` values along the rows of a block. */
+const meanSquare = (values) => values.reduce((sum, value) => sum + value * value, 0) / values.length;
+
+/** Second differences over `lag` values along the rows of a block. */
 function secondOver(values, block, lag) {
-  let sum = 0;
+  const found = new Float64Array(block * (block - 2 * lag));
+  let at = 0;
   for (let y = 0; y < block; y++)
     for (let x = y * block + lag; x < (y + 1) * block - lag; x++)
-      sum += (values[x + lag] - 2 * values[x] + values[x - lag]) ** 2;
-  return sum / (block * (block - 2 * lag));
+      found[at++] = values[x + lag] - 2 * values[x] + values[x - lag];
+  return found;
 }

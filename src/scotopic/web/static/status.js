@@ -33,13 +33,14 @@ export function takenLine(info) {
   return parts.join(" · ");
 }
 
-/** By how much it was brightened, and whether that is nearly all that happens to it, or there was nothing to brighten. */
+/** By how much it was brightened, and whether that is nearly all that happens to it, or there was nothing to brighten, or too much. */
 export function planLine({ info }) {
   if (!(info?.ratio > 0)) return "";
   const { ratio } = info;
   const stops = number(Math.log2(ratio), 1, { signDisplay: "exceptZero" });
   const brightened = say("amplified", { ratio: number(ratio, ratio < 10 ? 1 : 0), ev: stops });
-  const words = info.kept ? say("kept") : info.dark ? say("dark") : "";
+  const told = ["kept", "pale", "dark"].find((key) => info[key]);
+  const words = told ? say(told) : "";
   return words ? `${brightened}. ${words}` : brightened;
 }
 

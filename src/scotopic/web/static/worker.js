@@ -329,6 +329,7 @@ function infoOf(picture) {
     warning: made.noise.warning,
     kept: made.kept,
     dark: made.dark,
+    pale: made.pale,
     sensor: captured.kind === "linear" ? "linear" : captured.cfa.length > 2 ? "xtrans" : "bayer",
     megapixels: (width * height) / 1e6,
     wb: described(captured.wb, captured, "camera"),

@@ -58,6 +58,7 @@ export default {
   megapixels: "{count} MP",
   amplified: "{ratio}-fach aufgehellt, {ev} Blendenstufen",
   kept: "Fertige Farben mit kaum Rauschen: sie bleiben fast, wie sie sind",
+  pale: "Die Datei nennt keinen Schwarzwert, und nichts darin ist dunkel: Wird das Bild blass, liegt es daran. Programme wie exiftool können BlackLevel ergänzen",
   dark: "Es ist so gut wie kein Licht darin: Was zu sehen ist, kann vom Sensor selbst kommen",
   doneIn: "Fertig in {seconds} s",
   drawFailed: "Diese Ansicht ließ sich nicht zeichnen: {words}",

@@ -58,6 +58,7 @@ export default {
   megapixels: "{count} MP",
   amplified: "Brightened {ratio} times, {ev} stops",
   kept: "Finished colours with hardly any noise: kept nearly as they are",
+  pale: "Its file states no black level, and nothing in it is dark: if it comes out pale, that is why. A program such as exiftool can add BlackLevel",
   dark: "Next to no light is in it: what shows may be the sensor’s own",
   doneIn: "Done in {seconds} s",
   drawFailed: "This view could not be drawn: {words}",
