@@ -440,7 +440,13 @@ def enhanced(node, pictures, files, reddish) -> dict[str, Any]:
         for n, s in SETTINGS.items()
     ]
     jobs += [
-        {"name": f"{n}, {p} passes", "call": "enhance", "captured": pictures[n], "passes": p, "pixels": LOOKED[n]}
+        {
+            "name": f"{n}, {p} passes",
+            "call": "enhance",
+            "captured": pictures[n],
+            "passes": p,
+            "pixels": LOOKED[n],
+        }
         for n, p in product(LOOKED, PASSES)
     ]
     jobs += [{"name": n, "call": "enhance", "captured": {"file": str(f)}} for n, f in files.items()]
