@@ -10,6 +10,12 @@ const { START } = await import("../../src/scotopic/web/static/choices.js");
 const { Computer } = await import("../../src/scotopic/web/static/computer.js");
 
 const soon = () => new Promise((go) => setTimeout(go, 5));
+const until = async (so) => {
+  for (let turns = 0; !so(); turns++) {
+    assert.ok(turns < 400, `never came: ${so}`);
+    await soon();
+  }
+};
 const job = { id: "j", state: "done", name: "a.ARW", seconds: 1, facts: { ratio: 2 }, result: { name: "a.jpg" } };
 const forgotten = []; // What answers the DELETEs that are under way.
 
@@ -49,10 +55,10 @@ test("a picture that is opened anew before the computer has forgotten it stays o
   const computer = new Computer({ heard: (message) => told.push(message), quality: () => 95 });
   const file = new File(["raw"], "a.ARW");
   computer.ask({ type: "open", id: 1, file });
-  while (!told.some(({ type }) => type === "opened")) await soon();
+  await until(() => told.some(({ type }) => type === "opened"));
   computer.ask({ type: "close", id: 1 });
   computer.ask({ type: "open", id: 1, file });
-  while (told.filter(({ type }) => type === "opened").length < 2) await soon();
+  await until(() => told.filter(({ type }) => type === "opened").length >= 2);
   assert.equal(forgotten.length, 1);
   forgotten[0]();
   await soon();
@@ -67,7 +73,7 @@ test("every setting is asked of the computer, at once or for what is open, and t
   const told = [];
   const computer = new Computer({ heard: (message) => told.push(message), quality: () => 95 });
   const answers = async (type, count) => {
-    while (told.filter((message) => message.type === type).length < count) await soon();
+    await until(() => told.filter((message) => message.type === type).length >= count);
   };
   asked.length = 0;
   computer.ask({ type: "open", id: 1, file: new File(["raw"], "a.ARW"), settings: { ...START, passes: 4 } });
@@ -98,12 +104,12 @@ test("what is done anew can be stopped, and is done when it is asked again", asy
   const told = [];
   const computer = new Computer({ heard: (message) => told.push(message.type), quality: () => 95 });
   computer.ask({ type: "open", id: 1, file: new File(["raw"], "a.ARW"), settings: START });
-  while (!told.includes("opened")) await soon();
+  await until(() => told.includes("opened"));
   computer.ask({ type: "enhance", id: 1, settings: { ...START, passes: 2 } });
   computer.ask({ type: "cancel", id: 1 });
-  while (!told.includes("cancelled")) await soon();
+  await until(() => told.includes("cancelled"));
   assert.ok(!told.includes("enhanced"));
   computer.ask({ type: "enhance", id: 1, settings: { ...START, passes: 2 } });
-  while (!told.includes("enhanced")) await soon();
+  await until(() => told.includes("enhanced"));
   assert.ok(!told.includes("failed"));
 });
