@@ -1,6 +1,6 @@
 """Seconds and memory of the page for one picture in headless Chromium, by engine; JSON on standard output.
 
-    python benchmarks/page.py [--megapixels 12] [--runs 3] [--engines wasm wasm-single]
+    python benchmarks/page.py [--megapixels 12] [--runs 3] [--passes 1] [--engines wasm wasm-single]
 
 The worker is asked as the page asks it: open, enhance, draw, save. Memory is the proportional share (PSS) of the
 process that holds the page, its worker and the network's, at its most; `browser` that of all of Chromium's.
@@ -111,10 +111,10 @@ def pss(pid: int) -> float:
     return int(found[1]) * 1024.0 if found else 0.0
 
 
-def measure(url: str, path: Path, engine: str, runs: int) -> dict[str, Any]:
+def measure(url: str, path: Path, engine: str, runs: int, passes: int) -> dict[str, Any]:
     """One engine: medians of its seconds, and its memory."""
     node = subprocess.Popen(
-        ["node", DRIVER, url, path, engine, str(runs)], stdout=subprocess.PIPE, text=True
+        ["node", DRIVER, url, path, engine, str(runs), str(passes)], stdout=subprocess.PIPE, text=True
     )
     memory = Memory(node.pid)
     memory.start()
@@ -146,6 +146,7 @@ def main() -> None:
     )
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--passes", type=int, default=1)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=["wasm", "wasm-single"])
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="scotopic-page-") as folder:
@@ -155,7 +156,7 @@ def main() -> None:
         server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         try:
             url = address(server)
-            engines = [measure(url, path, engine, asked.runs) for engine in asked.engines]
+            engines = [measure(url, path, engine, asked.runs, asked.passes) for engine in asked.engines]
         finally:
             server.terminate()
             server.wait()

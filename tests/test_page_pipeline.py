@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -394,6 +395,11 @@ def test_tiles_cover_the_picture_once_with_their_halo_and_never_read_more_than_i
     assert results["tight"]["rows"] > 1, "what cannot be met is met as nearly as it can be"
 
 
+PASSES = (1, 2, 4)
+
+LOOKED = {"GRBG": 30_000, "x-trans moved": 60_000, "odd": 1e9, "linear": 1e9}
+"""What is looked at in several passes, in tiles of so many pixels."""
+
 QUICK = ("RGGB", "BGGR", "x-trans", "linear", "monochrome")
 """Of these the quick picture is looked at."""
 
@@ -443,6 +449,16 @@ def enhanced(node, pictures, files, reddish) -> dict[str, Any]:
         {"name": n, "call": "enhance", "captured": pictures["RGGB"], "settings": s, "ratio": 100}
         for n, s in SETTINGS.items()
     ]
+    jobs += [
+        {
+            "name": f"{n}, {p} passes",
+            "call": "enhance",
+            "captured": pictures[n],
+            "passes": p,
+            "pixels": LOOKED[n],
+        }
+        for n, p in product(LOOKED, PASSES)
+    ]
     jobs += [{"name": n, "call": "enhance", "captured": {"file": str(f)}} for n, f in files.items()]
     jobs += [
         {
@@ -474,6 +490,26 @@ def test_every_kind_of_picture_is_enhanced_as_by_python(node, pictures, enhanced
             check_same(shown(node, name, got), develop(linear).data)
         except AssertionError as error:
             raise AssertionError(f"{name}: {error}") from error
+
+
+def test_several_passes_give_pythons_mean(node, pictures, enhanced, model):
+    models = {"bayer": model, "xtrans": Model("xtrans-fast", device="cpu")}
+    for name in LOOKED:
+        picture = pictures[name]
+        mosaic = as_mosaic(picture)
+        found = []
+        for passes in PASSES:
+            got = enhanced[f"{name}, {passes} passes"]
+            assert len(got["shares"]) % passes == 0
+            assert (np.diff([0, *got["shares"]]) > 0).all()
+            assert got["shares"][-1] == 1
+            linear = enhance(
+                picture, models[pattern_of(mosaic.cfa).sensor], ratio=got["ratio"], passes=passes
+            )
+            found.append(shown(node, f"{name}, {passes} passes", got))
+            check_same(found[-1], develop(linear).data)
+            assert np.abs(found[-1].astype(int) - found[0]).mean() < 4, "turned back to where it was"
+        assert len({picture.tobytes() for picture in found}) == len(PASSES), name
 
 
 def test_the_quick_picture_has_the_light_of_the_whole(enhanced):

@@ -173,7 +173,7 @@ class Model:
         if tile < multiple or tile % multiple or halo < 0 or halo % multiple:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
         halo = max(halo, margin + -margin % multiple)
-        # The plain demosaic is the same however it is looked at.
+        # The plain demosaic is the first look's.
         looks = views(self.pattern.sensor, passes if strength else 1)
         lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
@@ -273,23 +273,24 @@ class Model:
     def _mean(
         self, lane: Lane, piece: Counts, kept: tuple[slice, slice], looks: Sequence[View], halo: int
     ) -> dict[str, Linear32]:
-        """The outputs (3, h, w) for what is kept of a piece, averaged over the looks. Of a single look they lie in the
-        lane's memory until its next."""
-        means: dict[str, Linear32] = {}
-        for look in looks:
-            rows, columns = look.steps
-            seen = self._tile(lane, *look.of(piece, kept, self.pattern, self.card.size_multiple, halo))
-            turned = {name: values[:, rows, columns] for name, values in seen.items()}
-            if len(looks) == 1:
-                return turned
-            if not means:
-                means = {name: values.copy() for name, values in turned.items()}
-            else:
-                for name, values in turned.items():
-                    means[name] += values
-        for values in means.values():
-            values *= np.float32(1 / len(looks))
-        return means
+        """The outputs (3, h, w) for what is kept of a piece: the mean of what the network makes of all looks, and the
+        plain demosaic of the first. Of a single look they lie in the lane's memory until its next."""
+        first, *others = looks
+        outputs = self._looked(lane, first, piece, kept, halo)
+        if others:
+            outputs = {name: values.copy() for name, values in outputs.items()}
+            for look in others:
+                outputs["rgb"] += self._looked(lane, look, piece, kept, halo)["rgb"]
+            outputs["rgb"] *= np.float32(1 / len(looks))
+        return outputs
+
+    def _looked(
+        self, lane: Lane, look: View, piece: Counts, kept: tuple[slice, slice], halo: int
+    ) -> dict[str, Linear32]:
+        """What one look gives, turned back."""
+        rows, columns = look.steps
+        seen = self._tile(lane, *look.of(piece, kept, self.pattern, self.card.size_multiple, halo))
+        return {name: values[:, rows, columns] for name, values in seen.items()}
 
     def _tile(self, lane: Lane, piece: Counts, kept: tuple[slice, slice]) -> dict[str, Linear32]:
         """The outputs for what is kept of a piece, in the lane's memory."""

@@ -260,6 +260,42 @@ visiting("work is cancelled half way and taken up again", {}, async ({ page }) =
   assert.equal(await page.isEnabled("#save"), true);
 });
 
+visiting("more passes work on the picture anew, as by Python, hold for the next one, and on the computer", {}, async ({ page }) => {
+  await page.setInputFiles("#file", files.small);
+  await settled(page);
+  await agree(page, "small", SMALL);
+  await page.focus('input[name="passes"][value="1"]');
+  await page.keyboard.press("ArrowRight");
+  assert.notEqual(await page.getAttribute("#stage", "data-state"), "done", "it is worked on anew");
+  assert.equal(await page.evaluate(() => document.activeElement.value), "2", "the keyboard stays where it was");
+  assert.equal(await page.isEnabled("#save"), false);
+  await settled(page);
+  await agree(page, "small-twice", SMALL);
+  const once = await pictures("compare", join(folder, "small-twice-seen.png"), join(folder, "small.png"));
+  assert.ok(once.mean > 0.1, JSON.stringify(once));
+  await page.click("#reset");
+  assert.equal(await page.isChecked('input[name="passes"][value="2"]'), true);
+  assert.equal(await page.getAttribute("#stage", "data-state"), "done", "that is not begun anew by the way");
+
+  await page.click("#settings-open");
+  await page.check('input[name="place"][value="computer"]');
+  await page.keyboard.press("Escape");
+  page.on("dialog", (dialog) => dialog.accept());
+  await page.reload();
+  await ready(page);
+  const asked = [];
+  page.on("request", (request) => request.method() === "POST" && asked.push(new URL(request.url())));
+  await page.setInputFiles("#file", files.small);
+  assert.equal(await page.isChecked('input[name="passes"][value="2"]'), true);
+  await settled(page);
+  await page.check('input[name="passes"][value="1"]');
+  assert.equal(await page.isEnabled("#ev"), false, "what is on the screen is what was");
+  await settled(page);
+  assert.equal(await page.isEnabled("#ev"), true);
+  const queries = asked.map(({ pathname, searchParams }) => [pathname.split("/").at(-1), searchParams.get("look"), searchParams.get("passes")]);
+  assert.deepEqual(queries.filter(([, look]) => !look).map(([call, , passes]) => [call, passes]), [["enhance", "2"], ["again", "1"]]);
+});
+
 visiting("two files in a row are both done, and both saved", {}, async ({ page }) => {
   await page.setInputFiles("#file", [files.small, files.turned]);
   await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');

@@ -59,6 +59,8 @@ def make(folder: Path) -> dict[str, str]:
     for path in (small, turned, whole):
         linear = scotopic.enhance(scotopic.read(path), model)
         scotopic.write(path.with_suffix(".png"), scotopic.develop(linear), "png")
+    twice = scotopic.enhance(scotopic.read(small), model, passes=2)
+    scotopic.write(folder / "small-twice.png", scotopic.develop(twice), "png")
     # As iOS does: a developed picture under the name of the RAW.
     Image.open(small.with_suffix(".png")).save(folder / "IMG_0001.DNG", "JPEG")
     write_linear(folder / "again.dng", linear, scotopic.develop(linear))

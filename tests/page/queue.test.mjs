@@ -12,8 +12,12 @@ URL.revokeObjectURL = () => {};
 const later = globalThis.setTimeout;
 globalThis.setTimeout = (call, ms, ...rest) => (ms > 1000 ? later(call, ms, ...rest).unref() : later(call, ms, ...rest));
 
+import { OTHER } from "./other-settings.mjs";
+
 const STATIC = "../../src/scotopic/web/static";
+const { keyOf, START } = await import(`${STATIC}/choices.js`);
 const { Queue } = await import(`${STATIC}/queue.js`);
+const { Renders } = await import(`${STATIC}/render.js`);
 const { Saving } = await import(`${STATIC}/saving.js`);
 
 const tick = (ms = 10) => new Promise((heard) => setTimeout(heard, ms));
@@ -101,6 +105,8 @@ test("saving all goes on while a picture that fills the memory is looked at", as
 
 /** A phone's queue of pictures of these megapixels (0 is no photo), and a worker that answers at once, in turn. */
 function phone(...sizes) {
+  const place = sizes.includes("computer") ? "computer" : "device";
+  sizes = sizes.filter((size) => size !== "computer");
   const asked = [];
   const open = new Map();
   const cancelled = new Set();
@@ -113,14 +119,16 @@ function phone(...sizes) {
       return [{ type: "opened", info: { megapixels: file.megapixels } }, { type: "preview", image: {} }];
     },
     enhance: ({ id }) => {
-      if (cancelled.delete(id)) return [{ type: "cancelled", during: "enhance" }];
+      if (cancelled.delete(id) || !open.has(id)) return [{ type: "cancelled", during: "enhance" }];
       told.most = Math.max(told.most, [...open.values()].reduce((sum, megapixels) => sum + megapixels));
       return [{ type: "enhanced", seconds: 1 }];
     },
     rest: ({ id }) => open.delete(id) && [{ type: "rested" }],
   };
   const ask = (message) => {
-    asked.push(`${message.type} ${queue.find(message.id).name}`);
+    const picture = queue.find(message.id);
+    asked.push(`${message.type} ${picture.name}${message.type === "enhance" ? ` ${message.settings.passes}` : ""}`);
+    picture.by = place;
     if (message.type === "close") open.delete(message.id);
     else if (message.type === "cancel") cancelled.add(message.id);
     else turn = turn.then(() => answers[message.type](message).forEach((answer) => queue.heard({ id: message.id, ...answer })));
@@ -189,4 +197,87 @@ test("a picture that waits for a file to be written goes on when it was", async 
   queue.unwant(a);
   await tick();
   assert.deepEqual(states(), ["done", "done", "done"]);
+});
+
+test("for another number of passes the picture on the screen is worked on anew, by whoever has its file", async () => {
+  for (const [place, wanted] of [["device", ["close a", "open a", "enhance a 2"]], ["computer", ["enhance a 2"]]]) {
+    const { queue, states, asked } = phone(0.4, 0.4, 0, ...[place].filter((name) => name === "computer"));
+    const [a, b] = queue.pictures;
+    await tick();
+    asked.length = 0;
+    queue.look(2);
+    assert.equal(a.state === "done" || a.drawable, false, "there is nothing to draw before the light comes");
+    await tick();
+    assert.deepEqual(asked, wanted);
+    assert.deepEqual(states(), ["done", "done", "failed"]);
+    assert.ok(a.drawable);
+    assert.equal(b.settings.passes, 1, "what is done stays as it is");
+  }
+});
+
+test("another number of passes holds for those that wait, and for one that is under way on the screen", async () => {
+  const { queue, asked } = phone(0.4, 0.4);
+  const [a, b] = queue.pictures;
+  await once(() => a.state === "enhancing", () => queue.look(4));
+  await tick();
+  assert.deepEqual([a, b].map(({ state, settings }) => [state, settings.passes]), [["done", 4], ["done", 4]]);
+  assert.deepEqual(asked.filter((words) => words.startsWith("enhance")).slice(-2), ["enhance a 4", "enhance b 4"]);
+});
+
+test("work that was stopped begins again with another number of passes, and what failed does not", async () => {
+  const { queue, states, asked } = phone(0.4, 0);
+  const [a, failed] = queue.pictures;
+  await once(() => a.state === "enhancing", () => queue.cancel(a));
+  await tick();
+  assert.equal(a.state, "cancelled");
+  queue.look(2);
+  await tick();
+  assert.equal(a.state, "done");
+  assert.equal(asked.filter((words) => words === "open a").length, 1, "the file lies there still");
+  queue.select(failed);
+  queue.look(4);
+  await tick();
+  assert.deepEqual(states(), ["done", "failed"]);
+});
+
+test("pictures are begun with as many passes as are wished, which is nothing to save", async () => {
+  const queue = new Queue({ ask() {}, changed() {}, chosen() {}, passes: () => 4, budget: 16 });
+  queue.add([{ name: "a", size: 1 }]);
+  assert.equal(queue.selected.settings.passes, 4);
+  assert.equal(queue.selected.unsaved, false);
+  queue.selected.kept = keyOf("enhanced", START);
+  assert.equal(queue.selected.unsaved, true, "the file has fewer");
+});
+
+test("no setting is forgotten by those who keep, draw or write a picture", async () => {
+  const { saving, opened, done, pictures: [picture] } = world(1);
+  opened(picture);
+  done(picture);
+  const drawn = [];
+  const whole = { x: 0, y: 0, width: 4, height: 3, outWidth: 4, outHeight: 3 };
+  const view = { whole, zoomed: false, lay() {}, dropDetail() {} };
+  const renders = new Renders(view, (message) => drawn.push(message), { laid() {}, turned() {} });
+  const draw = () => {
+    renders.wish();
+    for (const message of drawn.splice(0)) renders.rendered({ ...message, image: {} });
+  };
+  picture.drawable = true;
+  renders.take(picture);
+  draw();
+  for (const [name, value] of Object.entries(OTHER)) {
+    picture.settings = { ...START };
+    picture.kept = keyOf("enhanced", picture.settings);
+    assert.equal(picture.unsaved, false);
+    draw();
+    const file = await saving.written(picture);
+    picture.settings = { ...START, [name]: value };
+    assert.equal(picture.unsaved, true, name);
+    assert.notEqual((await saving.written(picture)).key, file.key, name);
+    renders.wish();
+    assert.ok(drawn.some(({ which, settings }) => which === "enhanced" && settings[name] === value), name);
+    const ofBoth = keyOf("traditional", picture.settings) !== keyOf("traditional", START);
+    assert.equal(drawn.some(({ which }) => which === "traditional"), ofBoth, name);
+    assert.equal(ofBoth, !["strength", "passes"].includes(name), name);
+    draw();
+  }
 });

@@ -34,6 +34,14 @@ test("every sentence that the page and its modules name is there", () => {
   for (const [, key] of named) assert.ok(key in languages.en, key);
 });
 
+test("every setting of a picture has what sets it", async () => {
+  const { START, PASSES } = await import(new URL("choices.js", folder));
+  const form = page.slice(page.indexOf('<form id="controls"'), page.indexOf("</form>"));
+  for (const name of Object.keys(START)) assert.match(form, new RegExp(` name="${name}"`), name);
+  const offered = [...form.matchAll(/name="passes" value="(\d)"/g)].map(([, value]) => Number(value));
+  assert.deepEqual(offered, PASSES);
+});
+
 test("every failure that the worker and the API know has words of its own", async () => {
   for (const code of ["jpeg", "too-large", "not-raw", "truncated", "unsupported", "memory", "engine", "internal", "network", "busy", "enhanced", "too-small", "not-here", "download", "foreign", "unreadable", "lacking", "forbidden"]) {
     const name = `failed${code[0].toUpperCase()}${code.slice(1)}`;

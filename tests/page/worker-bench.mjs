@@ -1,8 +1,8 @@
-// One engine's laps for benchmarks/page.py: worker-bench.mjs URL FILE ENGINE LAPS, JSON out.
+// One engine's laps for benchmarks/page.py: worker-bench.mjs URL FILE ENGINE LAPS PASSES, JSON out.
 
 import { launchFor, startWorker } from "./worker-driver.mjs";
 
-const [url, path, engine, laps] = process.argv.slice(2);
+const [url, path, engine, laps, passes] = process.argv.slice(2);
 const SCREEN = [1200, 800];
 const PATIENCE_MS = 1_800_000;
 
@@ -20,13 +20,13 @@ async function lap(message, type, id) {
   return [(found.at - start) / 1000, found];
 }
 
+const settings = { ev: 0, strength: 1, wb: "camera", passes: Number(passes) };
 for (let id = 1; id <= Number(laps); id++) {
   const [opened, { info }] = await lap(() => worker.open(id, path), "opened", id);
   const [quick] = await lap(() => {}, "preview", id);
-  const [enhanced] = await lap({ type: "enhance", id }, "enhanced", id);
+  const [enhanced] = await lap({ type: "enhance", id, settings }, "enhanced", id);
   const view = { x: 0, y: 0, width: info.width, height: info.height };
   const render = { type: "render", id, which: "enhanced", view, outWidth: SCREEN[0], outHeight: SCREEN[1], serial: 1 };
-  const settings = { ev: 0, strength: 1, wb: "camera" };
   const [first] = await lap({ ...render, settings }, "rendered", id);
   const [slider] = await lap({ ...render, settings: { ...settings, ev: 0.5 } }, "rendered", id);
   const [strength] = await lap({ ...render, settings: { ...settings, strength: 0.5 } }, "rendered", id);

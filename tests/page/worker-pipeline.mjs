@@ -39,6 +39,7 @@ async function enhanced(job) {
   const light = await enhance(picture, made, network, {
     constants,
     pixels: job.pixels ?? 1e9,
+    passes: job.passes,
     progress: (share) => shares.push(share),
   });
   return { picture, made, light, shares };
@@ -56,7 +57,7 @@ const calls = {
   async prepared(job) {
     const made = plan(await captured(job.captured), constants, job.ratio);
     const source = prepared(made, job.multiple, constants);
-    const whole = (length) => ({ readStart: 0, readStop: length });
+    const whole = (length) => Array.from({ length }, (_, i) => i);
     const piece = source.piece(whole(source.height), whole(source.width));
     await writeFile(join(folder, `${job.name}.out`), piece);
     return { height: source.height, width: source.width, top: source.top, left: source.left };

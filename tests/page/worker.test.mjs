@@ -95,6 +95,12 @@ test("a picture is opened, shown at once, enhanced as by Python, and saved", asy
   assertSame(await apart(await worker.bytes(), file.rgb));
   await whole(worker, 1, file, "traditional");
   assertSame(await apart(await worker.bytes(), file.plain));
+  const balanced = [];
+  for (const strength of [1, 0]) {
+    await whole(worker, 1, file, "traditional", { wb: "auto", strength });
+    balanced.push(await worker.bytes());
+  }
+  assert.deepEqual(...balanced, "the traditional one is the same whatever the strength");
   const brighter = await whole(worker, 1, file, "enhanced", { ev: 1, wb: { temperature_k: 4000, tint: 10 } });
   assert.ok(Math.abs(brighter.wb.temperature_k - 4000) < 40);
   await worker.ask({ type: "enhance", id: 1 });

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from scotopic import (
     remosaic,
     sensor,
     smoothed,
+    views,
 )
 from scotopic.develop import LIGHT_MAX, SHOULDER_SIZE, TABLE_SIZE, curve_table, srgb_profile
 from scotopic.version import __version__
@@ -199,6 +201,7 @@ def constants() -> dict[str, Any]:
             "shownFrom": _shown_from(),
             "profile": base64.b64encode(srgb_profile()).decode("ascii"),
         },
+        "views": {sensor: [asdict(view) for view in looks] for sensor, looks in views.VIEWS.items()},
         "models": _models(),
     }
 

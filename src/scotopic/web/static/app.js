@@ -2,6 +2,7 @@
 // is seen (view.js, render.js) and what the user sets (controls.js, dialogs.js).
 
 import { keepAwake } from "./awake.js";
+import { START } from "./choices.js";
 import { Computer, findComputer } from "./computer.js";
 import { Controls } from "./controls.js";
 import { Device } from "./device.js";
@@ -12,7 +13,7 @@ import { listen, takeShared } from "./incoming.js";
 import { begun, isolateOnce, register, stored } from "./offline.js";
 import { canShare } from "./outgoing.js";
 import { Places } from "./places.js";
-import { Queue, START } from "./queue.js";
+import { Queue } from "./queue.js";
 import { Renders } from "./render.js";
 import { Saving } from "./saving.js";
 import { applyTheme, keep, load } from "./settings.js";
@@ -29,7 +30,7 @@ const SLOW_MS = 700; // What takes longer than this to be drawn is said to be un
 let slow = null;
 
 // Files may come before it is known who is to work on them, as from the system's "Open with": begin asks again.
-const queue = new Queue({ ask, changed, chosen });
+const queue = new Queue({ ask, changed, chosen, passes: () => Number(settings.passes) });
 const view = new View(
   { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
   { changed: () => renders?.wish(), wiped: (at) => $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) })) },
@@ -40,8 +41,14 @@ const strip = new Strip($("strip"), $("strip-list"), queue);
 const controls = new Controls($("controls"), (chosenNow, moving) => {
   const picture = queue.selected;
   if (!picture) return;
+  const { passes } = picture.settings;
   picture.settings = chosenNow;
-  renders.wish({ moving });
+  if (chosenNow.passes === passes) renders.wish({ moving });
+  else {
+    set({ passes: String(chosenNow.passes) });
+    if (saving.busy(picture)) saving.cancel(picture);
+    queue.look(chosenNow.passes);
+  }
 });
 
 // ---- who works

@@ -1,6 +1,7 @@
 // The computer that serves the page does the work, over its HTTP API. Speaks the worker's protocol, so that
 // the rest of the page need not know who works: 'open' sends the file and answers when the picture is done.
 
+import { keyOf, START } from "./choices.js";
 import { readable } from "./file.js";
 
 const OVER = ["done", "failed", "cancelled"];
@@ -50,7 +51,7 @@ export class Computer {
     }
   }
 
-  async open({ id, file }) {
+  async open({ id, file, settings }) {
     const picture = { results: {}, jobs: new Set(), ev: 0 };
     this.pictures.set(id, picture);
     const go = () => {
@@ -59,7 +60,8 @@ export class Computer {
     await readable(file.slice(0, 1)); // Of a file that is gone the upload would say that the computer is.
     go();
     const quality = this.quality();
-    const query = new URLSearchParams({ name: file.name, format: "jpg", quality });
+    const { passes } = { ...START, ...settings };
+    const query = new URLSearchParams({ name: file.name, format: "jpg", quality, passes });
     const job = await this.upload(`api/enhance?${query}`, file, picture, (share) => {
       this.heard({ type: "progress", id, share, stage: "upload" });
     });
@@ -70,7 +72,7 @@ export class Computer {
     go();
     const result = await this.fetched(done);
     go();
-    picture.results.enhanced = { ...result, quality, key: keyOf("enhanced", { ev: 0, strength: 1, wb: "camera" }) };
+    picture.results.enhanced = { ...result, quality, key: keyOf("enhanced", { passes }) };
     const { width, height } = result.bitmap;
     picture.opened = true;
     this.heard({
@@ -80,12 +82,14 @@ export class Computer {
         width, height, ratio: facts.ratio, ev: picture.ev, megapixels: (width * height) / 1e6, dng: true,
       },
     });
-    picture.seconds = done.seconds;
   }
 
-  async enhance({ id }) {
-    const { seconds } = this.pictures.get(id);
-    this.heard({ type: "enhanced", id, engine: "computer", seconds });
+  async enhance({ id, settings }) {
+    const picture = this.pictures.get(id);
+    picture.writing = new AbortController();
+    const how = { told: (job) => this.tell(id, job), signal: picture.writing.signal };
+    const { seconds } = await this.result(picture, "enhanced", settings, how);
+    if (this.pictures.get(id) === picture) this.heard({ type: "enhanced", id, engine: "computer", seconds });
   }
 
   async render({ id, which, settings, view, outWidth, outHeight, serial }) {
@@ -115,7 +119,7 @@ export class Computer {
     this.heard({ type: "saved", id, blob, name });
   }
 
-  /** Of a picture that is open the file that is being written is given up, and nothing else. */
+  /** Of a picture that is open what is done anew, or the file that is being written, is given up, and nothing else. */
   async cancel({ id }) {
     const picture = this.pictures.get(id);
     if (picture?.opened) picture.writing?.abort();
@@ -235,7 +239,7 @@ export class Computer {
 
   async fetched(done) {
     const { blob, name } = await this.downloaded(done);
-    return { blob, name, bitmap: await createImageBitmap(blob) };
+    return { blob, name, bitmap: await createImageBitmap(blob), seconds: done.seconds };
   }
 }
 
@@ -262,16 +266,14 @@ async function checked(answer) {
   return body;
 }
 
-function keyOf(which, { ev, strength, wb }) {
-  return JSON.stringify(which === "enhanced" ? [ev, strength, wb] : [ev, wb]);
-}
-
-function queryOf(picture, which, { ev, strength, wb }, format) {
+function queryOf(picture, which, settings, format) {
+  const { ev, strength, wb, passes } = { ...START, ...settings };
   const query = new URLSearchParams({ format, ev: String(picture.ev + ev) });
   // Of an own balance the computer takes the gains that this device worked out.
   query.set("wb", wb.gains ? wb.gains.map((gain) => gain.toPrecision(9)).join() : wb);
   // The plain demosaic in LibRaw's curve is what a traditional development shows, at the same brightness.
   if (which === "traditional") query.set("look", "libraw");
   query.set("strength", which === "traditional" ? "0" : String(strength));
+  if (which === "enhanced") query.set("passes", passes);
   return query;
 }

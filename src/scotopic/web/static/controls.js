@@ -1,8 +1,8 @@
-// The sliders of one picture: exposure, strength, white balance. Every move is told at once.
+// What is chosen for one picture: exposure, strength, white balance, passes. Every move is told at once.
 
 import { TEMPERATURES } from "./balance.js";
+import { START } from "./choices.js";
 import { number, say } from "./i18n.js";
-import { START } from "./queue.js";
 
 // The temperature's slider runs evenly in mired (a million by kelvin), as the eye does.
 const [MIRED_WARMEST_LIGHT, MIRED_COOLEST_LIGHT] = TEMPERATURES.map((kelvin) => 1e6 / kelvin);
@@ -24,6 +24,29 @@ export function placeOf(kelvin) {
   return Math.min(Math.max(place, 0), 1);
 }
 
+const SIGNED = { signDisplay: "exceptZero" };
+
+/**
+ * The sliders and the words beside them, by the value or by the own balance. Those of the balance have their part of it,
+ * and their place for it; each of the others is a setting of its own.
+ */
+const SLIDERS = {
+  ev: { words: (value) => say("stops", { ev: number(value, 2, SIGNED) }) },
+  strength: { words: (value) => number(value, 0, { style: "percent" }) },
+  temperature: {
+    part: (value) => ({ temperature_k: kelvinAt(value) }),
+    place: ({ temperature_k }) => placeOf(temperature_k),
+    words: (_, own) => (own ? say("kelvin", { kelvin: rounded(own.temperature_k) }) : ""),
+  },
+  tint: {
+    part: (value) => ({ tint: value }),
+    place: ({ tint }) => tint,
+    words: (_, own) => (own ? number(own.tint, 0, SIGNED) : ""),
+  },
+};
+
+const OF_BALANCE = Object.keys(SLIDERS).filter((name) => SLIDERS[name].part);
+
 export class Controls {
   /** `changed(settings, moving)` hears of every move. */
   constructor(form, changed) {
@@ -35,29 +58,31 @@ export class Controls {
     this.coloursKnown = true;
     this.drawable = false;
     this.ownOffered = true;
-    const { ev, strength, temperature, tint } = form.elements;
-    for (const slider of [ev, strength]) slider.addEventListener("input", () => this.moved(true));
-    // The slider that is moved replaces its part alone; the other may stand beyond its end.
-    const takes = (slider, part) => slider.addEventListener("input", () => {
-      const { temperature_k, tint: off } = this.own;
-      this.own = { temperature_k, tint: off, ...part() };
-      form.elements.wb.value = "custom";
-      this.moved(true);
-    });
-    takes(temperature, () => ({ temperature_k: kelvinAt(Number(temperature.value)) }));
-    takes(tint, () => ({ tint: Number(tint.value) }));
-    for (const slider of [ev, strength, temperature, tint]) this.leaveToScrolling(slider);
-    for (const radio of form.elements.wb) radio.addEventListener("change", () => this.moved(false));
-    // A slider goes back to where it began by a double click, as in other editors.
-    for (const [slider, value] of [[ev, START.ev], [strength, START.strength]]) {
+    const { elements } = form;
+    for (const [name, { part }] of Object.entries(SLIDERS)) {
+      const slider = elements[name];
+      slider.addEventListener("input", () => {
+        if (part) {
+          // The slider that is moved replaces its part alone; the other may stand beyond its end.
+          const { temperature_k, tint } = this.own;
+          this.own = { temperature_k, tint, ...part(Number(slider.value)) };
+          elements.wb.value = "custom";
+        }
+        this.moved(true);
+      });
+      this.leaveToScrolling(slider);
+      if (part) continue;
+      // A slider goes back to where it began by a double click, as in other editors.
       slider.addEventListener("dblclick", () => {
-        slider.value = value;
+        slider.value = START[name];
         this.moved(false);
       });
     }
+    for (const radio of [...elements.wb, ...elements.passes]) radio.addEventListener("change", () => this.moved(false));
     form.querySelector("#reset").addEventListener("click", () => {
       const { camera } = this;
-      this.put(START);
+      // Not how often the network looks: that is work, and is chosen for other pictures too.
+      this.put({ ...START, passes: this.settings.passes });
       if (camera) this.showBalance(camera);
       this.changed(this.settings, false);
     });
@@ -85,21 +110,20 @@ export class Controls {
   }
 
   get settings() {
-    const { ev, strength, wb } = this.form.elements;
-    return {
-      ev: Number(ev.value),
-      strength: Number(strength.value),
-      wb: wb.value === "custom" ? this.own : wb.value,
+    const chosen = ([name, begins]) => {
+      const { value } = this.form.elements[name];
+      return [name, typeof begins === "number" ? Number(value) : value === "custom" ? this.own : value];
     };
+    return Object.fromEntries(Object.entries(START).map(chosen));
   }
 
   /** Show a picture's settings. */
-  put({ ev, strength, wb }) {
-    const { elements } = this.form;
-    elements.ev.value = ev;
-    elements.strength.value = strength;
-    elements.wb.value = typeof wb === "string" ? wb : "custom";
-    this.stand(typeof wb === "string" ? null : wb);
+  put(settings) {
+    for (const name of Object.keys(START)) {
+      const value = settings[name];
+      this.form.elements[name].value = typeof value === "object" ? "custom" : value;
+    }
+    this.stand(typeof settings.wb === "string" ? null : settings.wb);
     this.camera = null;
     this.coloursKnown = true;
     this.enable(this.drawable);
@@ -116,20 +140,17 @@ export class Controls {
 
   stand(own) {
     this.own = own;
-    if (own) {
-      this.form.elements.temperature.value = placeOf(own.temperature_k);
-      this.form.elements.tint.value = own.tint;
-    }
+    if (own) for (const name of OF_BALANCE) this.form.elements[name].value = SLIDERS[name].place(own);
     this.words();
   }
 
-  /** Let hands on what does something: nothing before there is light to draw from. */
+  /** Let hands on what does something: before there is light to draw from nothing but what the work goes by. */
   enable(drawable) {
     this.drawable = drawable;
     const { elements } = this.form;
-    for (const element of elements) element.disabled = !drawable;
+    for (const element of elements) element.disabled = !drawable && !element.closest("[data-always]");
     const custom = [...elements.wb].find(({ value }) => value === "custom");
-    for (const element of [custom, elements.temperature, elements.tint]) element.disabled ||= !this.own;
+    for (const element of [custom, ...OF_BALANCE.map((name) => elements[name])]) element.disabled ||= !this.own;
     [...elements.wb].find(({ value }) => value === "daylight").disabled ||= !this.coloursKnown;
     this.form.querySelector("#wb-unknown").hidden = this.coloursKnown;
     custom.closest("label").hidden = !this.ownOffered && !this.own;
@@ -137,26 +158,21 @@ export class Controls {
 
   /** Write the values beside the sliders, and where screen readers look. */
   words() {
-    const { ev, strength, temperature, tint } = this.form.elements;
-    const signed = { signDisplay: "exceptZero" };
-    this.write("ev", ev, say("stops", { ev: number(Number(ev.value), 2, signed) }));
-    this.write("strength", strength, number(Number(strength.value), 0, { style: "percent" }));
-    this.write("temperature", temperature, this.own ? say("kelvin", { kelvin: rounded(this.own.temperature_k) }) : "");
-    this.write("tint", tint, this.own ? number(this.own.tint, 0, signed) : "");
-  }
-
-  write(name, slider, words) {
-    this.form.querySelector(`#${name}-now`).textContent = words;
-    slider.setAttribute("aria-valuetext", words);
-    const { min, max, value } = slider;
-    slider.style.setProperty("--at", `${((value - min) / (max - min)) * 100}%`);
+    for (const [name, { words }] of Object.entries(SLIDERS)) {
+      const slider = this.form.elements[name];
+      const { min, max, value } = slider;
+      const told = words(Number(value), this.own);
+      this.form.querySelector(`#${name}-now`).textContent = told;
+      slider.setAttribute("aria-valuetext", told);
+      slider.style.setProperty("--at", `${((value - min) / (max - min)) * 100}%`);
+    }
   }
 
   /** Some engines know less: hide what they cannot do. An own balance that is there already stays. */
   offer({ ownBalance }) {
     this.ownOffered = ownBalance;
     this.enable(this.drawable);
-    for (const name of ["temperature", "tint"]) {
+    for (const name of OF_BALANCE) {
       this.form.elements[name].closest(".control").hidden = !ownBalance;
     }
   }

@@ -20,7 +20,8 @@ export function settingsDialog(dialog, settings, { set, engine, computer, stored
     new Option(say("languageAuto"), "auto"),
     ...Object.entries(LANGUAGES).map(([tag, words]) => new Option(words.languageName, tag)),
   );
-  for (const [name, value] of Object.entries(settings)) form.elements[name].value = value;
+  // Some are chosen elsewhere.
+  for (const [name, value] of Object.entries(settings)) if (name in form.elements) form.elements[name].value = value;
   dialog.querySelector("#place-choice").hidden = !computer;
   dialog.querySelector("#engine-now").textContent = [
     engine?.threads ? say("engineWords", { engine: engine.engine, threads: engine.threads }) : "",

@@ -13,6 +13,7 @@ import { reused } from "./release.js";
 import { asMosaic, hardlyNoisy, takeNoise } from "./remosaic.js";
 import { tiling } from "./run.js";
 import { evenedMosaic } from "./shading.js";
+import { Mean, seen, views } from "./views.js";
 
 /**
  * What will be done to a picture: {mosaic, replaced: {hot, lines}, exposure: {ratio, source}, noise: {profile, warning},
@@ -83,7 +84,8 @@ function believable(shot, read, x, most) {
 }
 
 /**
- * The mosaic as the graph wants it, piece by piece: (rows, columns) spans to a Float32Array, in a spare one's memory.
+ * The mosaic as the graph wants it, piece by piece: numbers of rows and of columns, in any order, to a Float32Array, in a
+ * spare one's memory.
  *
  * The picture begins with the models' phase, is as large as the size multiple wants, has one black level a
  * plane, and black where a value is too far below black to be a count of light.
@@ -115,13 +117,12 @@ export function prepared(made, multiple, constants) {
   }
   const placeOf = columnOf.map((x) => x % size);
   const piece = (rows, columns, spare = null) => {
-    const [height, length] = [rows.readStop - rows.readStart, columns.readStop - columns.readStart];
-    const out = reused(Float32Array, spare, height * length);
+    const out = reused(Float32Array, spare, rows.length * columns.length);
     let at = 0;
-    for (let row = rows.readStart; row < rows.readStop; row++) {
+    for (const row of rows) {
       const start = rowOf[row] * width;
       const first = (rowOf[row] % size) * size;
-      for (let column = columns.readStart; column < columns.readStop; column++) {
+      for (const column of columns) {
         const place = first + placeOf[column];
         const value = data[start + columnOf[column]];
         out[at++] = (value < lowest[place] ? fill[place] : value) - shift[place];
@@ -137,9 +138,10 @@ export function prepared(made, multiple, constants) {
  *
  * {height, width, rgb, plain, wb, clip, ratio, xyzToCamera, orientation}; `rgb` is the network's, `plain` what
  * there is without it, both Uint16Array of three planes. `network.tile` runs the model on one tile;
- * `pixels` bounds it; `progress` is told the share done after each; `go` throws where the work is to stop.
+ * `pixels` bounds it; it looks at each in so many `passes`, and `rgb` is their mean; `progress` is told the share done
+ * after each; `go` throws where the work is to stop.
  */
-export async function enhance(captured, plan, network, { constants, pixels, progress = () => {}, go = () => {} }) {
+export async function enhance(captured, plan, network, { constants, pixels, passes = 1, progress = () => {}, go = () => {} }) {
   const made = captured.kind === "mosaic" ? { ...plan, mosaic: ofEvenGreens(plan.mosaic) } : plan;
   const { mosaic, exposure } = made;
   const { height, width } = mosaic;
@@ -153,32 +155,42 @@ export async function enhance(captured, plan, network, { constants, pixels, prog
   const rgb = new Uint16Array(3 * height * width);
   const plain = ofMosaic ? new Uint16Array(3 * height * width) : own(captured, exposure.ratio);
   const { rows, columns } = tiling(source.height, source.width, card, pixels);
+  const pattern = patternOf(mosaic.cfa, constants);
+  const looks = views(pattern.sensor, passes, constants);
+  const mean = looks.length > 1 ? new Mean(looks) : null;
   let done = 0;
   let finite = true;
   let tile = null;
   for (const row of rows)
     for (const column of columns) {
-      go();
       const cut = {
         top: Math.max(row.start, source.top) - row.readStart,
         left: Math.max(column.start, source.left) - column.readStart,
         bottom: Math.min(row.stop, source.top + height) - row.readStart,
         right: Math.min(column.stop, source.left + width) - column.readStart,
       };
-      const size = [row.readStop - row.readStart, column.readStop - column.readStart];
-      const counts = source.piece(row, column, tile?.mosaic);
-      tile = await network.tile(name, counts, size, inputs, cut, captured.monochrome, tile);
-      finite &&= tile.finite;
       const place = {
         top: cut.top + row.readStart - source.top,
         left: cut.left + column.readStart - source.left,
         height: cut.bottom - cut.top,
         width: cut.right - cut.left,
       };
+      mean?.begin(place);
+      for (const look of looks) {
+        go();
+        const turned = seen(look, [row, column], cut, pattern.cfa.length, card);
+        const size = [turned.rows.length, turned.columns.length];
+        const counts = source.piece(turned.rows, turned.columns, tile?.mosaic);
+        tile = await network.tile(name, counts, size, inputs, turned.cut, captured.monochrome, tile);
+        finite &&= tile.finite;
+        mean?.add(look, tile.rgb, place);
+        if (ofMosaic && look === looks[0]) put(tile.plain, place, plain, height, width);
+        progress(++done / (rows.length * columns.length * looks.length));
+      }
+      mean?.into(tile.rgb);
       put(tile.rgb, place, rgb, height, width);
-      if (ofMosaic) put(tile.plain, place, plain, height, width);
-      progress(++done / (rows.length * columns.length));
     }
+  mean?.end();
   go();
   if (!finite)
     throw new ScotopicError(

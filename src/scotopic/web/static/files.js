@@ -2,6 +2,7 @@
 // when it is first needed: by then a newer version of the page may have taken the place of this one.
 
 import { gainsFor } from "./balance.js";
+import { START } from "./choices.js";
 import { developed, developer, uprightSize } from "./develop.js";
 import { linearDng } from "./dng/write.js";
 import { unsupported } from "./errors.js";
@@ -23,7 +24,7 @@ const FORMATS = { jpg: "image/jpeg", dng: "image/x-adobe-dng" };
 export async function fileOf(picture, { settings = {}, format = "jpg", quality }, { constants, go, onRow }) {
   if (!(format in FORMATS)) throw unsupported(format, `the page writes JPEG and DNG; ${format} is written by the computer`);
   const { light, file } = picture;
-  const { wb = "camera", strength = 1, ev = 0 } = settings;
+  const { wb, strength, ev } = { ...START, ...settings };
   const [gains, gain] = [gainsFor(wb, light, constants, strength), 2 ** ev];
   const develop = developer(light, { gains, gain }, constants);
   let rested = performance.now();

@@ -1,6 +1,6 @@
 // Several pictures, one after another: which is open, which waits, which gives up its memory for the next.
 
-export const START = { ev: 0, strength: 1, wb: "camera" };
+import { keyOf, START } from "./choices.js";
 
 // What may stay open at a time, in megapixels: a picture holds some 30 bytes a pixel in the worker. Beside the picture
 // on the screen, whatever its size, one more may be worked on: of this size at most, and closed again when done.
@@ -17,7 +17,7 @@ let counted = 0;
 
 /** One file's way: waiting, opening, enhancing, done, failed or cancelled. */
 export class Picture {
-  constructor(file) {
+  constructor(file, passes = START.passes) {
     this.id = ++counted;
     this.file = file;
     this.name = file.name;
@@ -31,9 +31,9 @@ export class Picture {
     this.thumb = null;
     this.share = 0;
     this.stage = "waiting";
-    this.settings = { ...START };
+    this.settings = { ...START, passes };
     this.saved = null; // {key, blob, name} of the last JPEG written.
-    this.kept = ""; // The settings with which it was saved or shared last.
+    this.kept = ""; // The key of the settings with which it was saved or shared last.
     this.wanted = 0; // How many wait for a file of it: it is not closed, and begun even where there is little room.
     this.place = null;
     this.by = null; // Where it was opened last, "device" or "computer",
@@ -42,8 +42,9 @@ export class Picture {
 
   /** Whether something would be lost with the page that no file has: work that is done, or settings. */
   get unsaved() {
-    const settings = JSON.stringify(this.settings);
-    return settings !== (this.kept || JSON.stringify(START)) || (this.state === "done" && !this.kept);
+    // How often the network is to look is kept for the next picture, and is nothing to lose until it has.
+    const begun = keyOf("enhanced", { passes: this.settings.passes });
+    return keyOf("enhanced", this.settings) !== (this.kept || begun) || (this.state === "done" && !this.kept);
   }
 
   get working() {
@@ -65,9 +66,11 @@ export function budgetOf(browser = navigator) {
 }
 
 export class Queue {
-  /** `ask` sends to the worker, `changed` hears of every change of a picture, `chosen` of another selection. */
-  constructor({ ask, changed, chosen, budget = budgetOf() }) {
+  /** `ask` sends to the worker, `changed` hears of every change of a picture, `chosen` of another selection; `passes()`
+   * says how often the network is to look at pictures that are added. */
+  constructor({ ask, changed, chosen, passes, budget = budgetOf() }) {
     this.ask = ask;
+    this.passes = passes;
     this.changed = changed;
     this.chosen = chosen;
     this.budget = budget;
@@ -86,7 +89,7 @@ export class Queue {
 
   /** Add files at the end; the first of them is shown. */
   add(files) {
-    const added = files.map((file) => new Picture(file));
+    const added = files.map((file) => new Picture(file, this.passes?.()));
     this.pictures.push(...added);
     if (added.length) this.select(added[0]);
   }
@@ -133,6 +136,23 @@ export class Queue {
     else this.run();
   }
 
+  /**
+   * The network is to look so often at the picture on the screen, which is worked on anew, and at those that wait; others
+   * stay as they are.
+   */
+  look(passes) {
+    const { selected } = this;
+    for (const picture of this.pictures)
+      if (picture === selected || picture.state === "waiting") picture.settings = { ...picture.settings, passes };
+    // This device has given up the file's counts for the light; the computer has the file still.
+    const spent = selected.enhanced && selected.by !== "computer";
+    if (selected.working || (selected.resident && spent)) this.renew([selected]);
+    else if (selected.resident) {
+      selected.drawable &&= !selected.enhanced;
+      this.restart(selected);
+    }
+  }
+
   cancel(picture) {
     if (!picture.working) return;
     picture.cancelling = true;
@@ -163,8 +183,8 @@ export class Queue {
     next.cancelling = false;
     next.state = next.resident ? "enhancing" : "opening";
     next.stage = next.resident ? "network" : "opening";
-    if (next.resident) this.ask({ type: "enhance", id: next.id });
-    else this.ask({ type: "open", id: next.id, file: next.file });
+    if (next.resident) this.ask({ type: "enhance", id: next.id, settings: next.settings });
+    else this.ask({ type: "open", id: next.id, file: next.file, settings: next.settings });
     // Once it is asked, it is known where.
     this.changed(next);
   }
@@ -216,7 +236,7 @@ export class Queue {
         }
         picture.state = "enhancing";
         picture.stage = "network";
-        this.ask({ type: "enhance", id: picture.id });
+        this.ask({ type: "enhance", id: picture.id, settings: picture.settings });
         break;
       case "preview":
         picture.preview = message.image;

@@ -1,6 +1,8 @@
 // Asks the worker for the pixels that the view wants: at most one answer under way for each development, so
 // that a slider's many moves never pile up; the newest wish is asked for next.
 
+import { keyOf } from "./choices.js";
+
 const QUICK_PIXELS = 500_000; // While a slider moves; the full size follows when it rests.
 const REST_MS = 180;
 
@@ -50,9 +52,9 @@ export class Renders {
 
   nextOf(which) {
     if (this.turn[which]) return;
-    const { enhanced, settings: { ev, wb, strength } } = this.picture;
-    // The strength is no part of the traditional development: it need not be drawn anew.
-    const state = JSON.stringify(which === "enhanced" ? [enhanced, ev, wb, strength] : [enhanced, ev, wb]);
+    const { enhanced, settings } = this.picture;
+    // What is no part of the traditional development: for that it need not be drawn anew.
+    const state = `${enhanced} ${keyOf(which, settings)} `;
     const wishes = this.view.zoomed ? [["detail", this.view.seen], ["base", this.view.whole]] : [["base", this.view.whole]];
     for (const [role, full] of wishes) {
       const view = this.quick ? smaller(full) : full;
@@ -62,7 +64,7 @@ export class Renders {
       this.turn[which] = { role, key, view, state, serial: ++this.serial };
       const { x, y, width, height, outWidth, outHeight } = view;
       this.ask({
-        type: "render", id: this.picture.id, which, settings: this.picture.settings,
+        type: "render", id: this.picture.id, which, settings,
         view: { x, y, width, height }, outWidth, outHeight, serial: this.serial,
       });
       return;

@@ -1,5 +1,6 @@
 // Pictures as files: written by the worker once for the same settings, then saved or shared.
 
+import { keyOf } from "./choices.js";
 import { say } from "./i18n.js";
 import { download, share } from "./outgoing.js";
 
@@ -89,7 +90,7 @@ export class Saving {
     try {
       const { blob, name, settings } = await this.written(picture, format);
       download(blob, name);
-      picture.kept = JSON.stringify(settings);
+      picture.kept = keyOf("enhanced", settings);
       this.tell(say("saved", { name }));
       return true;
     } catch (failure) {
@@ -102,7 +103,7 @@ export class Saving {
     try {
       const { blob, name, settings } = await this.written(picture);
       const how = await share(blob, name);
-      if (how === "shared") picture.kept = JSON.stringify(settings);
+      if (how === "shared") picture.kept = keyOf("enhanced", settings);
       if (how === "late") this.tell(say("shareReady"));
     } catch (failure) {
       this.tell(failure instanceof Stopped ? say("saveStopped") : say("shareFailed", { words: wordsOf(failure) }));

@@ -1,5 +1,7 @@
 // What the user chose, kept between visits in the browser's own store; nothing else is kept there.
 
+import { PASSES } from "./choices.js";
+
 const KEY = "scotopic-settings";
 
 const KNOWN = {
@@ -7,6 +9,7 @@ const KNOWN = {
   theme: ["auto", "light", "dark"],
   place: ["device", "computer"],
   engine: ["auto", "webgpu", "wasm", "wasm-single"],
+  passes: PASSES.map(String),
   quality: ["92", "85", "97"],
   keys: ["on", "off"],
 };

@@ -1,6 +1,7 @@
 // The page's worker: pictures in, light kept, views and files out. It draws while the network works beside it.
 
 import { described, gainsFor } from "./balance.js";
+import { START } from "./choices.js";
 import { developed, developer, uprightSize } from "./develop.js";
 import { enhance, modelFor, plan, preview } from "./enhance.js";
 import { checkBrowser, Engine, hasGraphics, trial } from "./engines.js";
@@ -195,7 +196,7 @@ async function decode(picture) {
 
 const sizeOf = ({ size: [height, width] }) => ({ height, width });
 
-async function work({ id }) {
+async function work({ id, settings }) {
   const picture = pictureOf(id);
   goOn(picture);
   if (picture.full) {
@@ -209,6 +210,7 @@ async function work({ id }) {
     enhance(picture.captured, made, engine, {
       constants: page.constants,
       pixels,
+      passes: { ...START, ...settings }.passes,
       go: () => goOn(picture),
       progress: (share) => post({ type: "progress", id, share, stage: "network" }),
     }),
@@ -247,7 +249,7 @@ function rest({ id }) {
 
 async function save({ id, ...wish }) {
   const picture = pictureOf(id);
-  if (!picture.full) await work({ id });
+  if (!picture.full) await work({ id, settings: wish.settings });
   const { blob, name } = await fileOf(picture, wish, {
     constants: page.constants,
     go: () => goOn(picture),
@@ -263,28 +265,30 @@ async function save({ id, ...wish }) {
 const views = [];
 const VIEWS_KEPT = 3;
 
-function render({ id, which, settings = {}, view = null, outWidth, outHeight, serial }) {
+function render({ id, which, settings, view = null, outWidth, outHeight, serial }) {
   const picture = pictureOf(id);
   if (!picture.light) throw new ScotopicError("internal", "nothing is there to draw yet");
-  const { image, gains } = drawn(picture, which, settings, view, outWidth, outHeight);
-  const wb = described(gains, picture.light, settings.wb ?? "camera");
+  const { image, gains, wb: chosen } = drawn(picture, which, settings, view, outWidth, outHeight);
+  const wb = described(gains, picture.light, chosen);
   post({ type: "rendered", id, which, serial, image, wb }, [image.data.buffer]);
 }
 
-/** A view of a picture: {image: {width, height, data}, gains}. */
+/** A view of a picture: {image: {width, height, data}, gains, wb}, of which the last two are the balance drawn. */
 function drawn(picture, which, settings, view, outWidth, outHeight) {
   const { light, like } = picture;
   const [wide, high] = uprightSize(like);
   const seen = view ?? { x: 0, y: 0, width: wide, height: high };
   const [width, height] = [Math.max(1, Math.round(outWidth ?? wide)), Math.max(1, Math.round(outHeight ?? high))];
-  const gains = gainsOf(picture, settings);
-  const look = which === "traditional" ? "libraw" : "natural";
-  const develop = developer(light, { gains, gain: 2 ** (settings.ev ?? 0), look }, page.constants);
-  const strength = which === "traditional" ? 0 : (settings.strength ?? 1);
+  const { ev, strength, wb } = { ...START, ...settings };
+  const traditional = which === "traditional";
+  const [look, effect] = traditional ? ["libraw", 0] : ["natural", strength];
+  // The traditional one is balanced as the full effect is: the same whatever the strength.
+  const gains = gainsFor(wb, light, page.constants, traditional ? START.strength : strength);
+  const develop = developer(light, { gains, gain: 2 ** ev, look }, page.constants);
   const sample = (plane) => viewed(picture, plane, seen, width, height);
   const data = new Uint8ClampedArray(4 * width * height).fill(255);
-  developed(develop, blended(sample, strength), width * height, data, 0, 4);
-  return { image: { width, height, data }, gains };
+  developed(develop, blended(sample, effect), width * height, data, 0, 4);
+  return { image: { width, height, data }, gains, wb };
 }
 
 /** The light of a view, from among the last ones where it is the same. */
@@ -297,10 +301,6 @@ function viewed(picture, plane, view, width, height) {
     views.length = Math.min(views.length, VIEWS_KEPT);
   }
   return found.light;
-}
-
-function gainsOf(picture, { wb = "camera", strength = 1 }) {
-  return gainsFor(wb, picture.light, page.constants, strength);
 }
 
 function infoOf(picture) {
