@@ -38,7 +38,7 @@ from scotopic.cli_options import (
     Workers,
     check_here,
 )
-from scotopic.cli_report import Device, DeviceName, Overwrite, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, exit_on_error
 from scotopic.errors import SettingsError
 
 
@@ -86,7 +86,7 @@ def enhance_command(
     from scotopic.enhance import check_settings
     from scotopic.jobs.worker import ModelChoice
 
-    with told():
+    with exit_on_error():
         balance = parse(wb)
         if model is not None and tier != "fast":
             raise SettingsError(
@@ -143,7 +143,7 @@ def develop_command(
 
     IMG_1.ARW becomes IMG_1-traditional.jpg. Give --ratio 1 for no brightening.
     """
-    with told():
+    with exit_on_error():
         check_here(*paths)
         check_here(output, otherwise="give another with -o")
         options = RunOptions(workers, resume, journal, as_json=as_json)

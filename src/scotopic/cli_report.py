@@ -100,7 +100,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results th
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turn our own errors into their lines and an exit status: 2 for settings, 1 for the rest."""
     try:
         yield

@@ -63,7 +63,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Line:
+class SensorLine:
     """A column (`axis` 1) or a row (`axis` 0) that is off from `start` on, before `stop`."""
 
     axis: int
@@ -72,14 +72,14 @@ class Line:
     stop: int
 
 
-def lines_off(mosaic: Mosaic, noise: NoiseProfile) -> list[Line]:
+def lines_off(mosaic: Mosaic, noise: NoiseProfile) -> list[SensorLine]:
     """The columns and rows that are off."""
     with ThreadPoolExecutor(usable_cores()) as threads:
         columns, rows = threads.map(lambda axis: _columns_off(mosaic, noise, axis), (1, 0))
     return columns + rows
 
 
-def pixels_of(lines: Sequence[Line]) -> npt.NDArray[np.intp]:
+def pixels_of(lines: Sequence[SensorLine]) -> npt.NDArray[np.intp]:
     """Rows and columns of their pixels, (N, 2), each once."""
     places = []
     for line in lines:
@@ -110,11 +110,11 @@ class _Parts:
 
 @dataclass(frozen=True)
 class _Found:
-    line: Line
+    line: SensorLine
     off: float
 
 
-def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
+def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[SensorLine]:
     """The columns that are off; of the picture on its side for rows."""
     data = mosaic.data if axis else mosaic.data.T
     size = len(mosaic.cfa)
@@ -137,7 +137,7 @@ def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
                 first -= 1
             while last < PARTS and ways[last, place] > END_ONE_WAY:
                 last += 1
-            found.append(_Found(Line(axis, place, seen.edges[first], seen.edges[last]), sign * own))
+            found.append(_Found(SensorLine(axis, place, seen.edges[first], seen.edges[last]), sign * own))
     if len(found) > LINES_MAX * width:
         return []
     return [one.line for one in found if not _only_between(one, found, 2 * size)]

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.box_sums import square_sums
 from scotopic.cores import usable_cores
 from scotopic.frame import Counts, Mosaic, NoiseProfile
-from scotopic.lines import Line, pixels_of
-from scotopic.squares import square_sums
+from scotopic.lines import SensorLine, pixels_of
 
 HOT_TIMES = 10.0
 """A hot pixel is so many times as bright as the pixels that touch it, but one. No star is, however sharp the lens."""
@@ -86,7 +86,7 @@ class Replaced:
 
     hot: int = 0
     """Hot pixels."""
-    lines: tuple[Line, ...] = ()
+    lines: tuple[SensorLine, ...] = ()
     """Columns and rows."""
 
     def facts(self) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def mended(mosaic: Mosaic, noise: NoiseProfile) -> Mended:
     return Mended(_without(whole, hot), len(hot))
 
 
-def without_lines(mosaic: Mosaic, lines: Sequence[Line]) -> Mosaic:
+def without_lines(mosaic: Mosaic, lines: Sequence[SensorLine]) -> Mosaic:
     """The mosaic without columns and rows that are off; itself where there are none."""
     return _without(mosaic, pixels_of(lines))
 

@@ -13,7 +13,7 @@ import rawpy
 
 from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.dng.page import Dng, read_dng_tags
+from scotopic.dng.directory import Dng, read_dng_tags
 from scotopic.dng.read import captured, check_side, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, SettingsError, TooSmallError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.box_sums import square_sums
 from scotopic.errors import SettingsError
 from scotopic.frame import GREEN, RGGB, Capture, Captured, Linear, Linear32, Mosaic, NoiseProfile
-from scotopic.squares import square_sums
 
 WHITE_DN = 65535.0
 """The white level that the samples are given."""

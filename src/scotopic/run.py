@@ -33,8 +33,8 @@ from scotopic.models import (
     verified,
     with_optional,
 )
+from scotopic.onnx_runtime import Feed, Lane
 from scotopic.pattern import PATTERNS, Pattern, SensorKind, extended
-from scotopic.runtime import Feed, Lane
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans, trimmed
 from scotopic.views import View, views

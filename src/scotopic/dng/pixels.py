@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from scotopic.dng.page import DEFLATE, JPEG_XL, LOSSY_JPEG, Dng, main_page
+from scotopic.dng.directory import DEFLATE, JPEG_XL, LOSSY_JPEG, Dng, main_page
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 
 _UNCOMPRESSED, _LOSSLESS_JPEG = 1, 7

@@ -214,7 +214,7 @@ def _pictures(
             ways[f"{name}, true noise"] = dataclasses.replace(dark.made, noise=true, prepared=None)
             ways[f"{name}, automatic ratio"] = dark.automatic
         for way, made in ways.items():
-            light = peers.balanced(enhance(dark.mosaic, model, plan_made=made, passes=n))
+            light = peers.white_balanced(enhance(dark.mosaic, model, plan_made=made, passes=n))
             yield way, render(light), bias_by_decile(light, dark.scene.camera)
 
 

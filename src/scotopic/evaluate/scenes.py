@@ -13,7 +13,7 @@ from PIL import Image
 
 from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb, srgb_curve, srgb_to_linear
-from scotopic.dng.page import SIDE_MIN
+from scotopic.dng.directory import SIDE_MIN
 from scotopic.errors import DatasetError
 from scotopic.files import is_of_photos
 from scotopic.frame import RGGB, Mosaic

@@ -13,7 +13,7 @@ from scotopic.batch import ENDINGS, Job, Kind, Way
 from scotopic.errors import ReadError, SettingsError
 from scotopic.files import alike, is_folder, is_of_photos, is_there
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.past import Line, Past, Photo, absolute, is_elsewhere
+from scotopic.jobs.past import Entry, Past, Photo, absolute, is_elsewhere
 from scotopic.metadata import is_enhanced
 
 
@@ -183,12 +183,12 @@ class Names:
             self._next[key] = number + 1
             yield folder / f"{stem}_{number}{self._tail}"
 
-    def learn(self, line: Line) -> None:
+    def learn(self, line: Entry) -> None:
         """Take up a journal's line of a result: another photo may lie at its source's place tomorrow, or does."""
         if self._past is not None:
             self._past.add(line)
 
-    def known_of(self, target: Path) -> Line | None:
+    def known_of(self, target: Path) -> Entry | None:
         """What is known of a result."""
         return self._past.line_of_result(self._known(target)) if self._past is not None else None
 

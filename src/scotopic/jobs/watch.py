@@ -12,7 +12,7 @@ from scotopic.batch import Job, Outcome
 from scotopic.errors import ReadError, SettingsError
 from scotopic.files import State, is_folder, kind_of, stat_of, state_of
 from scotopic.jobs.layout import Names, find_files, is_result
-from scotopic.jobs.past import Line, is_at, is_made
+from scotopic.jobs.past import Entry, is_at, is_made
 
 SETTLED_S = 2.0
 """A file that has not changed for so long is taken as whole. Where a copy pauses for longer, it is read cut short or
@@ -78,7 +78,7 @@ class Watch:
                 self._next_look = ended + min(max(LOOK_S, REST * (ended - began)), LOOK_MAX_S)
             yield self._ready.pop(0) if self._ready else None
 
-    def learn(self, line: Line) -> None:
+    def learn(self, line: Entry) -> None:
         """Take up the journal's line of a result, which says what it was made of and how it is."""
         self._names.learn(line | {"settings": self._settings})
 

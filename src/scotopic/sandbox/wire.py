@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL.TiffImagePlugin import IFDRational
 
+from scotopic.dng.directory import PIXELS_MAX, SIDE_MAX
 from scotopic.dng.origin import Origin, Tag, is_opcode_list
-from scotopic.dng.page import PIXELS_MAX, SIDE_MAX
 from scotopic.frame import Captured, Linear, Mosaic, NoiseProfile
 from scotopic.metadata import Exif, Words, writes
 from scotopic.shading import GAIN_MAX, GainMap, Shading

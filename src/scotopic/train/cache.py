@@ -31,12 +31,12 @@ from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic, NoiseProfile
 from scotopic.locks import locked
 from scotopic.models import sha256
 from scotopic.pairs import Pair, Split, check, raise_all
-from scotopic.pairs_odd import odd_times
+from scotopic.pairs_check import odd_times
 from scotopic.pattern import PATTERNS, Cell, offset
 from scotopic.read import read_mosaic
 from scotopic.traditional import truth_of
 from scotopic.train import profiled
-from scotopic.train.odd import KEPT_EVERY, compare
+from scotopic.train.cache_check import KEPT_EVERY, compare
 from scotopic.write import PARTS, place, place_bytes
 
 Truth = Literal["srgb", "linear"]

@@ -24,7 +24,7 @@ from scotopic.models import CARD_FORMAT, INPUTS, OPTIONAL, OUTPUTS, sha256, with
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.filters import Packing
-from scotopic.train.folder import scratch, writing
+from scotopic.train.folder import staging, writing
 from scotopic.train.networks import GRAPH, MosaicGraph, PackedGraph, size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
@@ -120,7 +120,7 @@ def export(
     clashing = {"name", "version", "kind", "cfa", "halo", "edge", "sha256", *stored} & set(facts or {})
     if clashing:
         raise SettingsError(f"the facts must not name {', '.join(sorted(clashing))}: these are measured")
-    with writing(folder), scratch(folder) as part:
+    with writing(folder), staging(folder) as part:
         packing = recipe.packing
         _write_graph(part / "model.onnx", graph, recipe)
         difference = _check_parity(graph, part / "model.onnx", recipe, "float32")

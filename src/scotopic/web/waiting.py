@@ -25,7 +25,7 @@ _SWEEP_S = 60.0
 """How often what is too old is looked for where nobody asks."""
 
 
-class Line:
+class WaitingLine:
     """All jobs. Everything here runs in the server's one event loop."""
 
     def __init__(

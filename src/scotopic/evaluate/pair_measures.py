@@ -22,7 +22,7 @@ from scotopic.evaluate.figures import Tally, Variant, check_any, counted, ratio_
 from scotopic.evaluate.methods import Chosen, Method, Shot, traditional_picture
 from scotopic.frame import Mosaic
 from scotopic.pairs import Pair, check
-from scotopic.pairs_odd import Glance, glance_at, odd_frames, odd_times
+from scotopic.pairs_check import Glance, glance_at, odd_frames, odd_times
 from scotopic.read import read_mosaic
 from scotopic.traditional import truth_of
 from scotopic.version import __version__

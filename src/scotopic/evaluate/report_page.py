@@ -11,7 +11,7 @@ from PIL import Image
 from scotopic.compare import WIPE_SCRIPT, WIPE_STYLE, jpeg_url, wipe
 from scotopic.develop import srgb_profile
 from scotopic.evaluate import plots
-from scotopic.evaluate.pairwise import Measured, Wipe
+from scotopic.evaluate.pair_measures import Measured, Wipe
 from scotopic.evaluate.report import Grid, cost_grid, grids, notes, title
 from scotopic.write import place_bytes
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scotopic.pairs import Pair
-from scotopic.pairs_odd import Glance, glance, glance_truth, odd_frames
+from scotopic.pairs_check import Glance, glance, glance_truth, odd_frames
 
 LOOKED = 2
 """Raised when there is more to see: pairs are looked at again."""

@@ -21,8 +21,8 @@ import onnxruntime as ort
 from scotopic.errors import SettingsError, how_to_get
 from scotopic.frame import Counts, Linear32
 from scotopic.models import NETWORK
-from scotopic.models.nodes import needed
-from scotopic.runtime import (
+from scotopic.models.onnx_nodes import needed
+from scotopic.onnx_runtime import (
     OPENVINO,
     Binding,
     Feed,
