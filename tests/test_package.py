@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import os
 import re
 import shutil
@@ -80,6 +82,18 @@ def test_the_library_never_prints_and_modules_stay_short():
         if not path.name.startswith("cli"):
             assert not re.search(r"^\s*print\(", text, re.M), path
         assert len(text.splitlines()) <= 420, path
+
+
+def test_what_is_said_of_a_constant_stands_alone():
+    # An editor shows it without its neighbours.
+    leans = r"(The same|And|So is|So many|These|They|Their|Those|By so|Of so)\b"
+    for path in SOURCES:
+        for scope in ast.walk(ast.parse(path.read_text())):
+            body = scope.body if isinstance(scope, ast.Module | ast.ClassDef) else []
+            for named, said in itertools.pairwise(body):
+                if isinstance(named, ast.Assign | ast.AnnAssign) and isinstance(said, ast.Expr):
+                    words = ast.unparse(said).strip("'\" ")
+                    assert not re.match(leans, words), f"{path}:{said.lineno}: {words}"
 
 
 def test_what_the_page_calculates_with_is_public_in_its_modules():

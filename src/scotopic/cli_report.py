@@ -255,7 +255,7 @@ def training_progress() -> Iterator[tuple[Callable[[Any], None], Callable[[str],
 
 
 LINES_NAMED = 6
-"""So many columns or rows that are off are named; more are counted."""
+"""Columns or rows that are off and are named; more are counted."""
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -85,7 +85,7 @@ def _is_what_tags_say(values: npt.NDArray[Any], dng: Dng) -> bool:
 
 
 def read_mosaic(path: Path | str) -> Mosaic:
-    """The same for those who need what the sensor counted: raises UnsupportedRawError for a `Linear`."""
+    """`read` for those who need what the sensor counted: raises UnsupportedRawError for a `Linear`."""
     picture = read(path)
     if isinstance(picture, Linear):
         kind = "a sensor without a colour mosaic" if picture.monochrome else "a linear DNG such as ProRAW"
@@ -183,7 +183,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _as_its_tags_say(path: Path) -> Iterator[Any]:
-    """The same; raises UnsupportedRawError for mosaics in DNGs of which LibRaw makes something else."""
+    """As `opened`; raises UnsupportedRawError for mosaics in DNGs of which LibRaw makes something else."""
     check_is_raw(path)
     dng = read_dng_tags(path)
     if dng is not None and dng.cell is not None:

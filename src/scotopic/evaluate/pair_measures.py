@@ -36,7 +36,7 @@ PAGE_SIZE = (560, 840)
 """Height and width of the pictures in a page, at most: nine of them stay below 3 MB."""
 
 SHRINK_MAX = 2
-"""Pictures are shrunk by no more: what is left of noise and detail must be seen."""
+"""Factor by which pictures are shrunk for the page, at most: what is left of noise and detail must be seen."""
 
 Progress = Callable[[str], None]
 

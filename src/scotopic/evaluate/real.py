@@ -84,7 +84,7 @@ def own(
     profiles: Profiles | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measured:
-    """The same on your own pairs (`pairs.find_pairs`); `split` None for all of them. Errors as `sid`."""
+    """The protocol of `sid` on your own pairs (`pairs.find_pairs`); `split` None for all of them. Errors as `sid`."""
     found = [pair for pair in find_pairs(folder) if split in (None, pair.split)]
     facts = {"protocol": "pairs", "data": str(folder), "split": split or "all"}
     return measure(

@@ -16,7 +16,7 @@ from scotopic.evaluate.report import Grid, cost_grid, grids, notes, title
 from scotopic.write import place_bytes
 
 PICTURES_MAX_BYTES = 2_600_000
-"""Of all pictures together, as they stand in the page; JPEG quality falls until they fit."""
+"""Bytes of all pictures of a page together, as they stand in it; JPEG quality falls until they fit."""
 
 _QUALITIES = (88, 80, 70, 60, 45, 30)
 

@@ -33,7 +33,7 @@ LARGEST = (512, 640)
 """Scenes are cut to at most this, out of the middle."""
 
 BLOCK = 16
-"""Their sides are multiples of this."""
+"""Sides of scenes are multiples of so many pixels."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -148,7 +148,7 @@ class Names:
         self._taken: dict[str, str] = {}
         """Whose the names are that were given."""
         self._next: dict[str, int] = {}
-        """By name without ending the number that comes next."""
+        """The number that comes next, by name without ending."""
 
     def job(self, source: Path, base: Path) -> Job:
         """The job of a source found below `base`; of two that would meet the later keeps its ending."""
@@ -194,10 +194,10 @@ class Names:
 
 
 NAME_BYTES = 255
-"""What a file's name may take on Linux, macOS and Windows."""
+"""Bytes of a file's name, at most, on Linux, macOS and Windows."""
 
 NUMBER_BYTES = 8
-"""Kept for what tells two names apart."""
+"""Bytes of a name kept for the number that tells two alike apart."""
 
 
 def _short(stem: str, more: int) -> str:

@@ -21,9 +21,9 @@ class Photo:
 
     file: str
     path: Path | None = None
-    """On this machine; None for one elsewhere."""
+    """Where it lies on this machine; None for one elsewhere."""
     mark: str = ""
-    """Of a photo elsewhere, what changes when it does."""
+    """What changes when the photo does, of one elsewhere: its storage's word for its state."""
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -77,7 +77,7 @@ class Past:
 
     @classmethod
     def read(cls, journal: Path) -> Past:
-        """By a journal; nothing where there is none that can be read. Each line learns its run's settings."""
+        """What a journal tells; nothing where none can be read. Each entry gets the settings of its run."""
         try:
             with opened(journal) as file:
                 entries, _ = read_entries(file)

@@ -42,7 +42,7 @@ from scotopic.write import PARTS, place, place_bytes
 Truth = Literal["srgb", "linear"]
 
 FORMAT = 4
-"""Raised when what is stored changes its meaning; older caches are then made again."""
+"""Number of a cache's form, raised when what is stored changes its meaning; older caches are then made again."""
 
 WORKERS = min(4, os.cpu_count() or 1)
 """Files decoded at a time: LibRaw needs about 400 MB for each one of 12 megapixels."""

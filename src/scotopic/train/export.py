@@ -42,7 +42,8 @@ TILE_AGREEMENT: dict[Precision, float] = {"float32": 1e-3, "float16": 1e-3, "int
 to the next step."""
 
 HALO_MAX, HALO_MAX_OTHERS = 96, 192
-"""Of ours in floats; of the paper's U-Net, which sees 184 pixels far as it is, and in int8."""
+"""Halo in mosaic pixels, at most: of ours in floats; and of the others, the paper's U-Net, which sees 184 pixels far as
+it is, and int8."""
 
 OPSET = 18
 

@@ -40,10 +40,10 @@ class JobAnswer(BaseModel):
     name: str
     state: State
     position: int
-    """In the line, from 1; 0 for what runs or is over."""
+    """Place in the line, from 1; 0 for what runs or is over."""
     stage: Literal["", "read", "network", "develop"]
     share: float
-    """Of the work, 0 to 1."""
+    """Share of the work that is done, 0 to 1."""
     seconds: float | None
     result: Result | None
     error: ErrorWords | None

@@ -60,7 +60,7 @@ class Serving:
     port: int = 8000
     """0: any that is free."""
     names: frozenset[str] = frozenset()
-    """By which the server may be called, beside those of this machine."""
+    """Names by which the server may be called, beside those of this machine."""
     api: bool = True
     device: str = "auto"
     limits: Limits = field(default_factory=Limits)
