@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from results import told
+from results import print_result
 
 from scotopic import exposure
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
@@ -91,7 +91,7 @@ def main() -> None:
     result["photos"] = measured([(s.name, s.camera) for s in load_all(options.photos)])
     if options.hdr:
         result["hdr"] = measured(list(hdr_scenes(options.hdr)))
-    told(result, options.output)
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 from frames import HEIGHT, RATIO, WIDTH, export_paper, make_raw
-from results import told
+from results import print_result
 
 from scotopic.batch import Job
 from scotopic.cores import usable_cores
@@ -126,7 +126,7 @@ def main() -> None:
         "over_paper": ratios("paper's U-Net alone"),
         "peak_mb": peaks,
     }
-    told(result, options.output)
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from frames import ENHANCE, RATIO, make_raw, peak_mb
-from results import told
+from results import print_result
 
 BASE_MB, BYTES_A_PIXEL = 600, 20
 """At most so much: 600 MB and 20 bytes a pixel, of a million bytes each."""
@@ -77,7 +77,7 @@ def main() -> None:
         "finished": options.finished,
         "sizes": rows,
     }
-    told(result, options.output)
+    print_result(result, options.output)
     sys.exit(any(row["peak_mb"] > row["bound_mb"] for row in rows))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def told(result: dict[str, Any], output: Path | None) -> None:
+def print_result(result: dict[str, Any], output: Path | None) -> None:
     """Print the result as JSON, and write it to `output` where there is one."""
     text = json.dumps(result, indent=1)
     if output:

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from results import told
+from results import print_result
 from torch.utils.flop_counter import FlopCounterMode
 
 from scotopic.dng.write import write_mosaic
@@ -180,7 +180,7 @@ def main() -> None:
             if options.peak_tflops:
                 row["share_of_peak"] = round(row["tflops"] / options.peak_tflops, 4)
             result["networks"][network] = row
-    told(result, options.output)
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from results import told
+from results import print_result
 
 from scotopic.miniature import write_miniature
 
@@ -56,7 +56,7 @@ def main() -> None:
             peak = peak_mb(tree, out, options.steps)
             cached = sum(p.stat().st_size for p in (out / "cache").iterdir())
             rows.append({"scenes": scenes, "cache_mb": round(cached / 2**20, 1), "peak_mb": peak})
-    told({"benchmark": "training memory", "size": options.size, "runs": rows}, options.output)
+    print_result({"benchmark": "training memory", "size": options.size, "runs": rows}, options.output)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from scotopic.sensor import Sensor, expose, sony_a7s2
 from scotopic.train import cache
 from scotopic.train.augment import TURNS, drawn, laid, places, shift, turned, turns_of
 from scotopic.train.cache import FORMAT, PairCache
-from scotopic.train.odd import KEPT_EVERY
+from scotopic.train.cache_check import KEPT_EVERY
 
 CFAS = [p.cfa for p in PATTERNS]
 
@@ -386,7 +386,7 @@ def test_an_odd_pair_is_told_whenever_a_cache_is_opened_and_looked_at_once(tmp_p
 
 def test_what_was_seen_of_pairs_is_kept_though_the_comparing_is_broken_off(pairs, tmp_path, monkeypatch):
     PairCache.open(pairs[:1], tmp_path, truth="linear")
-    monkeypatch.setattr("scotopic.train.odd.KEPT_EVERY", 1)
+    monkeypatch.setattr("scotopic.train.cache_check.KEPT_EVERY", 1)
     seen = []
 
     def impatient(pair, *_frames):
@@ -395,7 +395,7 @@ def test_what_was_seen_of_pairs_is_kept_though_the_comparing_is_broken_off(pairs
         seen.append(pair)
         return []
 
-    monkeypatch.setattr("scotopic.train.odd.odd_frames", impatient)
+    monkeypatch.setattr("scotopic.train.cache_check.odd_frames", impatient)
     with pytest.raises(KeyboardInterrupt):
         PairCache.open(pairs, tmp_path, truth="linear")
     said: list[str] = []

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from scotopic.calibration import profile as profiles
 from scotopic.calibration.apply import Profiles, calibrated, candidates, corrected
 from scotopic.calibration.calibrate import calibrate
-from scotopic.calibration.page import page
+from scotopic.calibration.report_page import page
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance

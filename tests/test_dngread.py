@@ -15,7 +15,7 @@ import dng_files
 from conftest import BAYER_PHASES
 from dng_files import COLOR_MATRIX, write
 from scotopic.develop import develop
-from scotopic.dng.page import read_dng_tags
+from scotopic.dng.directory import read_dng_tags
 from scotopic.dng.pixels import in_order
 from scotopic.dng.read import COUNTS, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError

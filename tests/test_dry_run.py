@@ -16,8 +16,8 @@ from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.frame import X_TRANS, Mosaic
 from scotopic.models import find
+from scotopic.onnx_runtime import CPU, PROVIDERS
 from scotopic.run import Models
-from scotopic.runtime import CPU, PROVIDERS
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.settings import Settings
 

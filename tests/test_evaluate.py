@@ -3,8 +3,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
+import runpy
 import shutil
-import zlib
 from importlib.resources import files
 from pathlib import Path
 
@@ -13,13 +14,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from conftest import ROOT
 from scotopic.cli import app
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
 from scotopic.evaluate import peers, protocols, report
 from scotopic.evaluate.conditions import CONDITIONS, LAMP_LIGHT, SONY, conditions_named
 from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import load, load_all, render, simulated_capture
-from scotopic.models import find
+from scotopic.models import available, find
 from scotopic.noise import NoiseEstimate
 from scotopic.sensor import sony_a7s2
 
@@ -76,11 +78,62 @@ def test_a_dark_photo_is_the_same_every_time():
 
 
 def test_the_benchmarks_photos_are_those_that_its_published_figures_are_of():
-    figures = Path(__file__).parents[1] / "docs" / "figures"
-    stored = json.loads((figures / "benchmark.json").read_text())["first_scene_crc32"]
-    scene = load_all(limit=1)[0]
-    crc = {c.name: zlib.crc32(protocols.take(scene, c).mosaic.data.tobytes()) for c in CONDITIONS}
-    assert crc == stored
+    program = runpy.run_path(str(ROOT / "benchmarks" / "benchmark_photos.py"))
+    stored, now = json.loads(program["STORED"].read_text()), program["photos"]()
+    for kind, known in stored.items():
+        other = [name for name in known | now[kind] if known.get(name) != now[kind].get(name)]
+        assert not other, (
+            f"{kind}: {other} are not as benchmarks/benchmark_photos.py has stored them (see there)"
+        )
+
+
+@pytest.mark.parametrize("card", available(), ids=lambda card: card.name)
+def test_a_models_readme_has_the_cards_figures_in_every_condition(card):
+    program = runpy.run_path(str(ROOT / "benchmarks" / "into_card.py"))
+    text = (card.graph.parent / "README.md").read_text()
+    rows = re.findall(r"^\| ([^|]+) \| \d[\d.]+ / 0\.\d{3} \|", text, re.M)
+    heads = {condition.name: condition.head for condition in CONDITIONS}
+    assert {heads[name] for name in card.raw["metrics"]["conditions"]} <= set(rows)
+    made = program["with_table"](text, card.raw)
+    assert made == text, f"python benchmarks/into_card.py --table {card.graph.parent}"
+
+
+def test_the_projects_readme_has_the_cards_figures():
+    text = (ROOT / "README.md").read_text()
+    for name in ("bayer-fast", "bayer-best"):
+        found = find(name).raw["metrics"]["conditions"]
+        cells = [f"{found[c.name]['psnr_db']:.2f} / {found[c.name]['ssim']:.3f}" for c in SONY]
+        assert re.search(rf"^\| \*\*{name}\*\*.* \| {re.escape(' | '.join(cells))} \|$", text, re.M), cells
+
+
+def test_new_figures_take_the_place_of_a_models_own_and_leave_other_ways_alone(tmp_path):
+    program = runpy.run_path(str(ROOT / "benchmarks" / "into_card.py"))
+
+    def figures(name, conditions):
+        settings = [
+            {
+                "condition": c,
+                "methods": {m: {"psnr_median": p, "ssim_median": s} for m, (p, s) in methods.items()},
+            }
+            for c, methods in conditions.items()
+        ]
+        (tmp_path / name).write_text(json.dumps({"scenes": ["a"], "settings": settings}))
+        return [tmp_path / name]
+
+    own, true = (20.0, 0.61649), (21.0, 0.7)
+    both = {"mine": own, "mine, true noise": true, "LibRaw": (10.0, 0.1), "LibRaw, DHT": (11.0, 0.1)}
+    old = program["metrics"]("mine", figures("old", {"daylight": both, "lamps": both}), {})
+    assert [*old["conditions"]] == ["lamps", "daylight"], "in the benchmark's order"
+    new = figures("new", {"lamps": {"mine": (22.0, 0.8)}})
+    alone = program["metrics"]("mine", new, old)["conditions"]
+    assert alone == {
+        "lamps": {"psnr_db": 22.0, "ssim": 0.8, "best_other": old["conditions"]["lamps"]["best_other"]}
+    }
+    kept = program["metrics"]("mine", new, old, keep=True)
+    assert kept["conditions"]["daylight"] == old["conditions"]["daylight"]
+    table = program["table"]({"name": "mine", "metrics": kept})
+    assert "| lamps, x100 ISO 250 | 22.00 / 0.800 | - | 11.00 / 0.100 (LibRaw, DHT) | +11.00 dB |" in table
+    assert "| 20.00 / 0.616 | 21.00 / 0.700 |" in table, "rounded once"
 
 
 def test_a_simulated_photo_with_a_column_off_is_put_right_whatever_noise_is_told():

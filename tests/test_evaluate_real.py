@@ -17,7 +17,7 @@ from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, plan
 from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
-from scotopic.evaluate import external, methods, page, pairwise, raw, real, report
+from scotopic.evaluate import external, methods, pair_measures, raw, real, report, report_page
 from scotopic.evaluate.figures import SID_VARIANTS, ratio_labels, sample
 from scotopic.evaluate.metrics import brightness_corrected, psnr, ssim
 from scotopic.evaluate.scenes import load_all, render
@@ -60,7 +60,7 @@ def chosen(*ways: methods.Method, **left_out: str) -> methods.Chosen:
 
 
 def truth_of(shot: methods.Shot) -> np.ndarray:
-    return pairwise.long_picture(shot.pair.long)
+    return pair_measures.long_picture(shot.pair.long)
 
 
 PERFECT = methods.Method("perfect", truth_of)
@@ -75,7 +75,7 @@ def row(result, **wanted):
 
 
 def test_a_perfect_method_gets_the_highest_figures_and_off_by_one_gets_its_known_psnr(tree):
-    result = real.sid(tree, chosen(PERFECT, OFF_BY_ONE), ways=(pairwise.TRUE,)).result
+    result = real.sid(tree, chosen(PERFECT, OFF_BY_ONE), ways=(pair_measures.TRUE,)).result
     best = row(result, method="perfect", variant="all", ratio="all")
     assert (best["psnr_mean"], best["ssim_mean"]) == (150, pytest.approx(1))
     assert row(result, method="off by one", variant="all", ratio="all")["psnr_mean"] == pytest.approx(
@@ -84,7 +84,7 @@ def test_a_perfect_method_gets_the_highest_figures_and_off_by_one_gets_its_known
 
 
 def test_every_variant_of_the_test_set_is_counted_and_the_misaligned_are_left_out_where_said(tree):
-    result = real.sid(tree, chosen(PERFECT), ways=(pairwise.TRUE,)).result
+    result = real.sid(tree, chosen(PERFECT), ways=(pair_measures.TRUE,)).result
     assert {v["name"]: (v["pairs"], v["in_full_dataset"]) for v in result["variants"]} == {
         "all": (5, 598),
         "without misaligned": (4, 562),
@@ -96,7 +96,7 @@ def test_every_variant_of_the_test_set_is_counted_and_the_misaligned_are_left_ou
 
 
 def test_figures_of_each_ratio_are_means_over_its_own_pairs(tree):
-    result = real.sid(tree, chosen(LIBRAW), ways=(pairwise.TRUE,)).result
+    result = real.sid(tree, chosen(LIBRAW), ways=(pair_measures.TRUE,)).result
     values = result["figures"]["true ratio"]["LibRaw"]["psnr"]
     groups = [pair["ratio_group"] for pair in result["pairs"]]
     assert sorted(groups) == ["x100", "x100", "x100", "x250", "x300"]
@@ -116,7 +116,7 @@ def test_the_paper_s_truth_is_libraw_s_16_bits_rounded_to_8(tree):
     path = find_sid(tree)[1].long
     with rawpy.imread(str(path)) as opened:
         wide = opened.postprocess(use_camera_wb=True, half_size=False, no_auto_bright=True, output_bps=16)
-    assert np.array_equal(pairwise.long_picture(path), np.rint(wide / 257).astype(np.uint8))
+    assert np.array_equal(pair_measures.long_picture(path), np.rint(wide / 257).astype(np.uint8))
 
 
 def test_the_automatic_ratio_gives_figures_of_its_own_and_its_error_is_told(tree, model):
@@ -141,7 +141,7 @@ def test_a_short_frame_is_planned_as_enhance_plans_it(tmp_path, rng):
     pair = Pair(tmp_path / "a.dng", tmp_path / "a.dng", 100.0, "s", "test")
     photo = read(pair.short)
     for shot, ratio in zip(
-        pairwise.take(pair, (pairwise.TRUE, pairwise.AUTOMATIC)), (100, None), strict=True
+        pair_measures.take(pair, (pair_measures.TRUE, pair_measures.AUTOMATIC)), (100, None), strict=True
     ):
         planned = plan(photo, ratio=ratio)
         assert planned.replaced.facts()["columns_off"] == [100]
@@ -161,9 +161,9 @@ def test_the_installed_profile_is_used_as_enhance_does_and_named(tree, tmp_path,
     profiles_folder().mkdir(parents=True)
     mine.save(profiles_folder() / "mine.json")
     seen = []
-    real_one = pairwise.plan
+    real_one = pair_measures.plan
     monkeypatch.setattr(
-        pairwise, "plan", lambda *a, **how: seen.append(real_one(*a, **how)) or real_one(*a, **how)
+        pair_measures, "plan", lambda *a, **how: seen.append(real_one(*a, **how)) or real_one(*a, **how)
     )
     target = tree
     if protocol == "pairs":
@@ -187,9 +187,9 @@ def test_the_installed_profile_is_used_as_enhance_does_and_named(tree, tmp_path,
 
 def test_each_long_frame_is_decoded_once(tree, monkeypatch):
     decoded = []
-    real_one = pairwise.truth_of
+    real_one = pair_measures.truth_of
     monkeypatch.setattr(
-        pairwise, "truth_of", lambda path, kind: decoded.append(path) or real_one(path, kind)
+        pair_measures, "truth_of", lambda path, kind: decoded.append(path) or real_one(path, kind)
     )
     real.sid(tree, chosen(LIBRAW))
     assert len(decoded) == len(set(decoded)) == 3
@@ -224,7 +224,9 @@ def test_a_photo_in_portrait_is_measured_upright(tree, tmp_path, model):
     path = next((tmp_path / "short").glob("10003_00_0.04s*"))
     write_mosaic(path, read(path).with_changes(orientation=6))
     lying, standing = (
-        real.sid(root, methods.for_pictures([model], ["libraw"]), ways=(pairwise.TRUE,), limit=5).result
+        real.sid(
+            root, methods.for_pictures([model], ["libraw"]), ways=(pair_measures.TRUE,), limit=5
+        ).result
         for root in (tree, tmp_path)
     )
     index = [pair["name"] for pair in lying["pairs"]].index("10003_00_0.04s")
@@ -241,7 +243,7 @@ def test_programs_that_are_not_installed_are_said_to_be_skipped(tree, monkeypatc
         assert measured.result["left_out"][program] == f"{program} is not installed"
         line = f"{program}: SKIPPED, {program} is not installed"
         assert line in report.table(measured.result)
-        assert line in page.page(measured)
+        assert line in report_page.page(measured)
 
 
 def test_a_program_that_fails_is_left_out_from_there_on_and_said(tree):
@@ -253,14 +255,14 @@ def test_a_program_that_fails_is_left_out_from_there_on_and_said(tree):
 
     calls = []
     shaky = methods.Method("shaky", fails_on_the_second, optional=True)
-    result = real.sid(tree, chosen(LIBRAW, shaky), ways=(pairwise.TRUE,)).result
+    result = real.sid(tree, chosen(LIBRAW, shaky), ways=(pair_measures.TRUE,)).result
     assert len(calls) == 2
     assert "fell over" in result["left_out"]["shaky"]
     assert row(result, method="shaky", variant="all", ratio="all")["measured"] == 1
     assert "[only 1]" in report.table(result)
     steady = dataclasses.replace(shaky, optional=False)
     with pytest.raises(external.ProgramFailed):
-        real.sid(tree, chosen(steady), ways=(pairwise.TRUE,))
+        real.sid(tree, chosen(steady), ways=(pair_measures.TRUE,))
 
 
 def test_a_photo_is_amplified_for_other_programs_without_loss_in_the_range(tree):
@@ -283,7 +285,7 @@ def test_another_program_develops_as_brightly_as_the_long_exposure(tmp_path, pho
     short, long = tmp_path / "short.dng", tmp_path / "long.dng"
     write_mosaic(short, expose(photo, sony_a7s2(100), 50, rng))
     write_mosaic(long, expose(photo, sony_a7s2(100), 1, rng))
-    (shot,) = pairwise.take(Pair(short, long, 50, "0", "test"))
+    (shot,) = pair_measures.take(Pair(short, long, 50, "0", "test"))
     truth = truth_of(shot)
     picture = external.develop_elsewhere(name, shot.mosaic, shot.ratio, shot.made.noise.profile)
     assert picture.mean() == pytest.approx(truth.mean(), rel=0.03)
@@ -424,7 +426,7 @@ def test_own_pairs_are_measured_by_their_own_ratio(tree, tmp_path):
 def test_the_report_is_one_file_that_stands_alone_with_three_wipes_and_every_table(tree, tmp_path, model):
     measured = real.sid(tree, methods.for_pictures([model], ["libraw", "fbdd"]), with_wipes=True)
     path = tmp_path / "report.html"
-    page.write_page(path, measured)
+    report_page.write_page(path, measured)
     words = path.read_text()
     assert path.stat().st_size < 3_000_000
     assert "http" not in words
@@ -443,7 +445,7 @@ def test_the_report_is_one_file_that_stands_alone_with_three_wipes_and_every_tab
     for variant in SID_VARIANTS:
         assert f"{variant.name} (" in words
     with pytest.raises(FileExistsRefusal):
-        page.write_page(path, measured)
+        report_page.write_page(path, measured)
 
 
 def test_a_pair_of_two_scenes_is_told_and_measured(tree, tmp_path):
@@ -469,7 +471,7 @@ def test_json_and_report_of_one_name_are_refused_before_anything_is_measured(tre
 def test_names_with_markup_in_them_do_not_reach_the_page(tree):
     evil = dataclasses.replace(LIBRAW, name="<script>|")
     measured = real.sid(tree, chosen(evil, **{"<b>": "<i>"}), limit=1, with_wipes=True)
-    words = page.page(measured)
+    words = report_page.page(measured)
     assert "<script>|" not in words
     assert "<i>" not in words
     assert "<script>\\|" in report.table(measured.result)
@@ -477,8 +479,8 @@ def test_names_with_markup_in_them_do_not_reach_the_page(tree):
 
 def test_a_large_picture_becomes_a_small_part_for_the_page():
     large = np.zeros((2848, 4256, 3), np.uint8)
-    assert pairwise.for_page(large).shape == (*pairwise.PAGE_SIZE, 3)
-    assert pairwise.for_page(large[:300, :400]).shape == (300, 400, 3)
+    assert pair_measures.for_page(large).shape == (*pair_measures.PAGE_SIZE, 3)
+    assert pair_measures.for_page(large[:300, :400]).shape == (300, 400, 3)
 
 
 def test_brightness_correction_finds_the_factor_and_heeds_only_what_is_not_saturated(rng):

@@ -17,7 +17,7 @@ from scotopic.enhance import enhance, plan
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import load_all
 from scotopic.frame import RGGB, X_TRANS
-from scotopic.lines import Line, lines_off, pixels_of
+from scotopic.lines import SensorLine, lines_off, pixels_of
 from scotopic.sensor import expose, sony_a7s2
 
 SENSOR = sony_a7s2(1600)
@@ -125,7 +125,7 @@ def test_small_pictures_say_nothing_of_it(rng, shape):
 
 
 def test_pixels_of_lines_are_told_once():
-    places = pixels_of([Line(1, 3, 0, 4), Line(0, 2, 1, 6)])
+    places = pixels_of([SensorLine(1, 3, 0, 4), SensorLine(0, 2, 1, 6)])
     assert sorted(map(tuple, places.tolist())) == [
         (0, 3), (1, 3), (2, 1), (2, 2), (2, 3), (2, 4), (2, 5), (3, 3),
     ]  # fmt: skip

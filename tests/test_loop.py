@@ -51,7 +51,7 @@ from scotopic.train.cache import PairCache  # noqa: E402
 from scotopic.train.datasets import PairCrops, find_photos  # noqa: E402
 from scotopic.train.export import export, parity  # noqa: E402
 from scotopic.train.filters import PACKINGS  # noqa: E402
-from scotopic.train.folder import held, scratch  # noqa: E402
+from scotopic.train.folder import held, staging  # noqa: E402
 from scotopic.train.loop import Options, train  # noqa: E402
 from scotopic.train.losses import encoded_loss, psnr_by_picture  # noqa: E402
 from scotopic.train.networks import MosaicGraph  # noqa: E402
@@ -630,7 +630,7 @@ def test_a_model_folder_is_made_when_its_files_are_and_killed_exports_leave_noth
         without_locks.setattr("scotopic.train.folder.locked", lambda _handle: False)
         export(run, tmp_path / "mine", name="mine", version="1")
     assert all((tmp_path / name).exists() for name in lines), "nobody knows there who has ended"
-    with scratch(tmp_path / "another") as other:  # that one is at work
+    with staging(tmp_path / "another") as other:  # that one is at work
         export(run, tmp_path / "mine", name="mine", version="1", overwrite=True)
         assert {path.name for path in tmp_path.iterdir()} == {*kept, other.name, "mine"}
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["README.md", "card.json", "model.onnx"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import itertools
 import os
 import re
 import shutil
@@ -80,6 +82,38 @@ def test_the_library_never_prints_and_modules_stay_short():
         if not path.name.startswith("cli"):
             assert not re.search(r"^\s*print\(", text, re.M), path
         assert len(text.splitlines()) <= 420, path
+
+
+def test_the_map_names_every_module_and_tests_that_there_are():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert max(map(len, text.splitlines())) <= 120
+    mapped = set()
+    for folder, rows in re.findall(r"^### `(src/[^`]+)`\n(.*?)(?=^##|\Z)", text, re.M | re.S):
+        for module, tests in re.findall(r"^\| `([^`]+)` \|[^|]+\|([^|]+)\|$", rows, re.M):
+            mapped.add(f"{folder}/{module}")
+            for name in re.findall(r"`([^`]+)`", tests):
+                assert list((ROOT / "tests").rglob(name)), f"{folder}/{module}: no {name}"
+            assert "`" in tests, f"{folder}/{module} has no test"
+    page = (ROOT / "src" / "scotopic" / "web" / "static").rglob("*.js")
+    # An __init__ that holds more than words is a module as others.
+    modules = [
+        path for path in SOURCES if path.name != "__init__.py" or len(ast.parse(path.read_text()).body) > 1
+    ]
+    there = {p.relative_to(ROOT).as_posix() for p in (*modules, *page) if p.parent.name != "vendor"}
+    assert there - mapped == set(), "add them to the map in CONTRIBUTING.md"
+    assert mapped - there == set(), "take them out of the map in CONTRIBUTING.md"
+
+
+def test_what_is_said_of_a_constant_stands_alone():
+    # An editor shows it without its neighbours.
+    leans = r"(The same|And|So is|So many|These|They|Their|Those|By so|Of so)\b"
+    for path in SOURCES:
+        for scope in ast.walk(ast.parse(path.read_text())):
+            body = scope.body if isinstance(scope, ast.Module | ast.ClassDef) else []
+            for named, said in itertools.pairwise(body):
+                if isinstance(named, ast.Assign | ast.AnnAssign) and isinstance(said, ast.Expr):
+                    words = ast.unparse(said).strip("'\" ")
+                    assert not re.match(leans, words), f"{path}:{said.lineno}: {words}"
 
 
 def test_what_the_page_calculates_with_is_public_in_its_modules():

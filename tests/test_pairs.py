@@ -18,7 +18,7 @@ from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, Writ
 from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit
 from scotopic.pairs import Pair, check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
-from scotopic.pairs_odd import glance, glance_at, glance_truth, odd_frames, odd_times
+from scotopic.pairs_check import glance, glance_at, glance_truth, odd_frames, odd_times
 from scotopic.read import libraw_truth, read
 from scotopic.sensor import expose, sony_a7s2
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scotopic.enhance import enhance, finished, graph_inputs, plan
 from scotopic.errors import SettingsError
 from scotopic.evaluate.metrics import grid, psnr
-from scotopic.evaluate.peers import balanced
+from scotopic.evaluate.peers import white_balanced
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.frame import RGGB, X_TRANS
 from scotopic.models import find
@@ -62,7 +62,7 @@ def test_more_passes_come_nearer_to_the_truth_and_leave_no_grid(name, cfa, rng):
     mosaic = expose(scene.camera[:288, :384], sony_a7s2(3200), 100, rng, wb=(2.0, 1.0, 1.8), cfa=cfa)
     truth = render(scene.camera[:288, :384])
     model, made = Model(name), plan(mosaic, ratio=100)
-    shown = [render(balanced(enhance(mosaic, model, plan_made=made, passes=n))) for n in (1, 2, 4)]
+    shown = [render(white_balanced(enhance(mosaic, model, plan_made=made, passes=n))) for n in (1, 2, 4)]
     once, twice, four = (psnr(picture, truth) for picture in shown)
     assert once + 0.08 < twice
     assert twice + 0.02 < four

@@ -21,7 +21,7 @@ from scotopic.files import state_of
 from scotopic.jobs import watch as module
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import Names
-from scotopic.jobs.past import Line, Past, line_of, taken
+from scotopic.jobs.past import Entry, Past, line_of, taken
 from scotopic.jobs.watch import EMPTY_S, SETTLED_S, Watch
 from scotopic.metadata import Exif
 from scotopic.sensor import expose, sony_a7s2
@@ -245,7 +245,7 @@ class Known:
         self._watched, self._whole = watched, whole
         self.out = watched.parent / "out"
         self.out.mkdir()
-        self._lines: list[Line] = []
+        self._lines: list[Entry] = []
         self.words: list[str] = []
         self.begin()
 

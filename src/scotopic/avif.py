@@ -19,20 +19,20 @@ from scotopic.cores import usable_cores
 from scotopic.frame import Rendered
 
 QUALITY, SPEED = 90, 8
-"""chosen: experiments.md; slower speeds make files hardly smaller."""
+"""Quality and speed that the encoder is asked for, chosen: experiments.md; slower speeds make files hardly smaller."""
 
 DEEP = 10
 """Bits a colour that a 16-bit picture is written with."""
 
 FEWEST_THREADS = 2
-"""Of libaom: a single one codes the same picture into other bytes than two or more, which all code it alike (libavif
-tiles by the picture's size alone)."""
+"""Threads of libaom, at least: a single one codes the same picture into other bytes than two or more, which all code it
+alike (libavif tiles by the picture's size alone)."""
 
 _PICTURE, _EXIF, _XMP = 1, 2, 3
 """Numbers of the items in a file."""
 
 _ESSENTIAL = 0x80
-"""A reader that does not know the property must not show the picture."""
+"""Flag of a property: a reader that does not know it must not show the picture."""
 
 
 def encode(picture: Rendered, exif: bytes, packet: bytes) -> bytes:

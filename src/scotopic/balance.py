@@ -16,7 +16,7 @@ from scotopic.frame import Capture, Linear
 
 Gains = tuple[float, float, float]
 FixedBalance = Literal["camera", "daylight"] | Gains
-"""A balance that does not ask what the picture shows."""
+"""A white balance that does not depend on what the picture shows."""
 
 Balance = Literal["camera", "auto", "daylight"] | Gains
 """How to balance: by name, or gains for R, G, B."""
@@ -24,7 +24,8 @@ Balance = Literal["camera", "auto", "daylight"] | Gains
 AnyCapture = TypeVar("AnyCapture", bound=Capture)
 
 GAIN_MIN, GAIN_MAX = 1 / 16, 16.0
-"""No camera needs more, from candle light to open shade; beyond, a number is a slip."""
+"""Smallest and largest gain that may be given: no camera needs more, from candle light to open shade; beyond, a number
+is a slip."""
 
 BLOCKS = 256
 """Blocks along the longer side that the automatic balance looks at: their means hold no noise."""
@@ -114,7 +115,7 @@ def balanced(linear: Linear, choice: Balance) -> Linear:
 
 
 def rebalanced(captured: AnyCapture, choice: FixedBalance) -> AnyCapture:
-    """The same for a picture in any state, whose light is not asked. Raises as `balanced`."""
+    """`captured`, in any state, with a white balance for which its light is not asked. Raises as `balanced`."""
     match given(choice):
         case "camera":
             return captured

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from scotopic.cli_report import Overwrite, errors, told
+from scotopic.cli_report import Overwrite, errors, exit_on_error
 from scotopic.errors import ReadError, SettingsError, WriteError
 from scotopic.files import is_folder, is_there
 from scotopic.folders import making
@@ -60,12 +60,12 @@ def calibrate_command(
     if not dark:
         typer.echo(ADVICE)
         if flat or output or install:
-            with told():
+            with exit_on_error():
                 raise SettingsError("no dark frames: give --dark with a folder of them")
         return
     from scotopic.calibration.apply import profiles_folder
 
-    with told():
+    with exit_on_error():
         if output is None and not install:
             raise SettingsError("where to? Give -o FILE for the profile, or --install")
         if output is not None and output.suffix.lower() != ".json":
@@ -82,7 +82,7 @@ def _calibrate(
 ) -> None:
     """`folder` is the one that the profile is installed in; None where it is not."""
     from scotopic.calibration.calibrate import calibrate
-    from scotopic.calibration.page import HEADS, rows, write_page
+    from scotopic.calibration.report_page import HEADS, rows, write_page
     from scotopic.metadata import camera_in_words
     from scotopic.write import check_place, refusal
 

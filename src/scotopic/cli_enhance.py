@@ -39,7 +39,7 @@ from scotopic.cli_options import (
     Workers,
     check_here,
 )
-from scotopic.cli_report import Device, DeviceName, Overwrite, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, exit_on_error
 from scotopic.errors import SettingsError
 
 
@@ -89,7 +89,7 @@ def enhance_command(
     from scotopic.jobs.worker import ModelChoice
     from scotopic.settings import Settings
 
-    with told():
+    with exit_on_error():
         balance = parse(wb)
         if model is not None and tier != "fast":
             raise SettingsError(
@@ -151,7 +151,7 @@ def develop_command(
     """
     from scotopic.settings import Settings
 
-    with told():
+    with exit_on_error():
         check_here(*paths)
         check_here(output, otherwise="give another with -o")
         options = RunOptions(workers, resume, journal, as_json=as_json)

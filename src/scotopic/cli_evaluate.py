@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from scotopic.cli_calibrate import ProfileOption
-from scotopic.cli_report import Device, DeviceName, Overwrite, errors, need, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, errors, exit_on_error, need
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
 from scotopic.pairs import Camera, Split
@@ -89,7 +89,7 @@ def evaluate_synthetic(
 
     Needs the evaluate extra.
     """
-    with told():
+    with exit_on_error():
         _check_evaluation(output, None, overwrite)
         from scotopic.evaluate import protocols
         from scotopic.evaluate.conditions import conditions_named
@@ -147,7 +147,7 @@ def evaluate_sid(
 
     Needs the evaluate extra.
     """
-    with told():
+    with exit_on_error():
         _check_evaluation(output, report, overwrite)
         from scotopic.calibration.apply import chosen
         from scotopic.evaluate import methods as ways
@@ -188,7 +188,7 @@ def evaluate_pairs(
 
     Needs the evaluate extra.
     """
-    with told():
+    with exit_on_error():
         _check_evaluation(output, report, overwrite)
         from scotopic.calibration.apply import chosen
         from scotopic.evaluate import methods as ways
@@ -230,7 +230,7 @@ def evaluate_raw(
 
     Needs the evaluate extra.
     """
-    with told():
+    with exit_on_error():
         _check_evaluation(output, report, overwrite)
         from scotopic.calibration.apply import chosen
         from scotopic.evaluate import methods as ways
@@ -279,11 +279,11 @@ def _check_evaluation(output: Path | None, report: Path | None, overwrite: bool)
 
 
 def _tell_evaluation(measured: Any, output: Path | None, report: Path | None, overwrite: bool) -> None:
-    from scotopic.evaluate import page
+    from scotopic.evaluate import report_page
 
     with ExitStack() as whatever_fails:
         if report is not None:
-            whatever_fails.callback(page.write_page, report, measured, overwrite=overwrite)
+            whatever_fails.callback(report_page.write_page, report, measured, overwrite=overwrite)
         _tell_figures(measured.result, output, overwrite)
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from scotopic.jobs.cluster import RemoteOutcome
     from scotopic.jobs.journal import Journal
     from scotopic.jobs.layout import Names
-    from scotopic.jobs.past import Line
+    from scotopic.jobs.past import Entry
     from scotopic.jobs.session import Session
     from scotopic.jobs.worker import ModelChoice
     from scotopic.models import Card
@@ -295,7 +295,7 @@ def _session(
     settings: Settings,
     card: Card | None,
     options: RunOptions,
-    learn: Callable[[Line], None] | None = None,
+    learn: Callable[[Entry], None] | None = None,
 ) -> Iterator[Session]:
     """A session with its journal. A dry run has none."""
     from scotopic.jobs.session import Session

@@ -24,7 +24,7 @@ from scotopic.cli_options import (
     TierOption,
     check_here,
 )
-from scotopic.cli_report import Overwrite, one_line, print_facts, told
+from scotopic.cli_report import Overwrite, exit_on_error, one_line, print_facts
 from scotopic.errors import SettingsError, naming
 from scotopic.files import is_there
 from scotopic.folders import ANOTHER_RESULTS, making
@@ -50,7 +50,7 @@ def info_command(
     from scotopic.sandbox import read_sandboxed
 
     failed = 0
-    with told():
+    with exit_on_error():
         check_here(*paths)
         check(ratio, ev)
         profiles = chosen(profile)
@@ -102,7 +102,7 @@ def compare_command(
     from scotopic.traditional import develop_traditional
     from scotopic.write import check_place, refusal
 
-    with told():
+    with exit_on_error():
         check_here(path)
         check_here(output, otherwise="give another with -o")
         balance = parse(wb)

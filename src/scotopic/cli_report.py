@@ -100,7 +100,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results th
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def exit_on_error() -> Iterator[None]:
     """Turn our own errors into their lines and an exit status: 2 for settings, 1 for the rest."""
     try:
         yield
@@ -255,7 +255,7 @@ def training_progress() -> Iterator[tuple[Callable[[Any], None], Callable[[str],
 
 
 LINES_NAMED = 6
-"""So many columns or rows that are off are named; more are counted."""
+"""Columns or rows that are off and are named; more are counted."""
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -15,8 +15,8 @@ from scotopic.cli_report import (
     TrainingDevice,
     asked_to_stop,
     errors,
+    exit_on_error,
     need,
-    told,
     training_progress,
 )
 from scotopic.errors import SettingsError
@@ -57,7 +57,7 @@ def models_show(name: Annotated[str, typer.Argument(help="A name or a model fold
     """Print a model's card as JSON."""
     from scotopic.models import find
 
-    with told():
+    with exit_on_error():
         typer.echo(json.dumps(find(name).raw, indent=2))
 
 
@@ -69,7 +69,7 @@ def models_verify(
     from scotopic.models import available
     from scotopic.run import Model
 
-    with told():
+    with exit_on_error():
         for name in names or [card.name for card in available()]:
             model = Model(name, device="cpu")
             typer.echo(f"{model.card.name} {model.card.version}: sound ({model.card.sha256[:12]}...)")
@@ -93,7 +93,7 @@ def models_export(
     facts: Annotated[Path | None, typer.Option(help="A JSON file whose entries go into the card.")] = None,
 ) -> None:
     """Turn a training run into a model folder (needs the train extra)."""
-    with told():
+    with exit_on_error():
         need(("torch", "safetensors", "onnx"), "train")
         from scotopic.train.export import export
 
@@ -130,7 +130,7 @@ def models_resize(
     Of fewer channels those are left out that are used least; more give the same pictures at first. Needs the
     train extra.
     """
-    with told():
+    with exit_on_error():
         need(("torch", "safetensors", "onnx"), "train")
         from safetensors.torch import save
 
@@ -200,7 +200,7 @@ def train_command(
 
     Killed at any moment, a run goes on with --resume. Under torchrun all processes work on the one run.
     """
-    with told():
+    with exit_on_error():
         need(("torch", "safetensors", "onnx", "tensorboard"), "train")
         from scotopic.calibration.apply import chosen as profiles_chosen
         from scotopic.train.loop import Options, train
@@ -265,7 +265,7 @@ def simulate_photo(
     from scotopic.evaluate.scenes import simulated_capture
     from scotopic.write import place
 
-    with told():
+    with exit_on_error():
         if target.suffix.lower() != ".dng":
             raise SettingsError(f"{target}: what is written is a DNG; give it a name that ends in .dng")
         own = load(profile) if profile is not None else None
@@ -292,7 +292,7 @@ def simulate_sid(
     """Make a miniature of the See-in-the-Dark dataset from clean photos: Sony and Fuji, short and long."""
     from scotopic.miniature import write_miniature
 
-    with told():
+    with exit_on_error():
         write_miniature(
             folder,
             scenes=scenes,

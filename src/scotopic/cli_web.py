@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from scotopic.cli_report import Device, DeviceName, Overwrite, errors, farewell, need, told
+from scotopic.cli_report import Device, DeviceName, Overwrite, errors, exit_on_error, farewell, need
 from scotopic.errors import SettingsError
 
 STOPPED = "stopped; no pictures are left here"
@@ -57,7 +57,7 @@ def serve_command(
     The page enhances pictures in the browser itself. See docs/phone.md for phones, docs/api.md for programs.
     """
     farewell.words = STOPPED
-    with told():
+    with exit_on_error():
         need(_NEEDED, "web")
         from scotopic.devices import check_device
         from scotopic.web.limits import Limits
@@ -128,7 +128,7 @@ def site_command(
 
     A folder written before is replaced. Other files in it are never touched, and need --overwrite.
     """
-    with told():
+    with exit_on_error():
         need(_NEEDED[2:], "web")
         from scotopic.web.site import write_site
 

@@ -8,7 +8,7 @@ import onnxruntime as ort
 
 from scotopic.errors import SettingsError
 from scotopic.models import Card, is_packaged
-from scotopic.runtime import CPU, CUDA, OPENVINO, PROVIDERS, OnnxRuntime, Runtime
+from scotopic.onnx_runtime import CPU, CUDA, OPENVINO, PROVIDERS, OnnxRuntime, Runtime
 
 LANES = 2
 """Tiles under way at a time on a processor, with as many cores each: one's passes over memory fill the time in which
@@ -22,7 +22,7 @@ def open_runtime(graph: bytes, device: str, cores: int) -> Runtime:
     """
     lanes = min(LANES, cores)
     if device == OPENVINO:
-        from scotopic.split import OpenVinoRuntime
+        from scotopic.openvino_runtime import OpenVinoRuntime
 
         return OpenVinoRuntime(graph, lanes, -(-cores // lanes))
     providers = _providers(device)
@@ -39,8 +39,8 @@ def check_device(device: str, card: Card | None = None) -> None:
             "use --device cpu"
         )
     if device == OPENVINO:
-        # Says itself what is missing.
-        importlib.import_module("scotopic.split")
+        # Importing it raises SettingsError where OpenVINO is not installed.
+        importlib.import_module("scotopic.openvino_runtime")
     else:
         _providers(device)
 

@@ -11,7 +11,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """The system's numbers for a disk, or a share of one, that is full."""
 
 NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-"""What it says of places that are not this user's to write."""
+"""The system's numbers for places that are not this user's to write."""
 
 
 class ScotopicError(Exception):
@@ -100,7 +100,7 @@ def unwritten(path: object, error: OSError, otherwise: str = "") -> WriteError:
 
 
 _NUMPY_WROTE_LESS = re.compile(r"\d+ requested and \d+ written")
-"""What numpy says in place of the system's number."""
+"""What numpy says of a full disk in place of the system's number."""
 
 
 def how_to_get(extra: str) -> str:

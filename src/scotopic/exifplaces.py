@@ -22,13 +22,13 @@ _CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _CANON_DIRECTORIES: dict[bytes, Section] = {b"CMT1": "Image", b"CMT2": "EXIF", b"CMT4": "GPS"}
 
 _LARGEST_BLOCK = 1 << 26
-"""Bytes; no EXIF is larger, with its preview."""
+"""Bytes of EXIF looked at, at most; no EXIF is larger, with its preview."""
 
 BYTE_ORDERS: dict[bytes, Literal["little", "big"]] = {b"II": "little", b"MM": "big"}
 """How a TIFF begins."""
 
 READS_MAX = 20_000
-"""Real files take a thousand reads at most; a directory that claims 65535 entries takes minutes."""
+"""Reads of one file, at most: real files take a thousand; a directory that claims 65535 entries takes minutes."""
 
 
 class Sparing:

@@ -40,7 +40,7 @@ LONGEST_TEXT = 2000
 """Characters of a text carried along, IPTC's limit: a JPEG has room for 64 kB of EXIF in all."""
 
 _LETTER_BYTES = 4
-"""Of UTF-8, at most."""
+"""Bytes of a letter in UTF-8, at most."""
 
 
 class _Silence(logging.Filter):

@@ -20,10 +20,10 @@ ISO, EXPOSURE_BIAS = 0x8827, 0x9204
 
 _SENSITIVITY_TYPE, _OUTPUT_SENSITIVITY, _EXPOSURE_INDEX, _ISO_SPEED = 0x8830, 0x8831, 0x8832, 0x8833
 _RECOMMENDED = 2
-"""SensitivityType: the number is the recommended exposure index."""
+"""Value of SensitivityType for: the number is the recommended exposure index."""
 
 ISO_MAX = 0xFFFF
-"""What ISO's 16 bits hold; then so much or more, and another tag says how much."""
+"""Largest ISO that EXIF's 16 bits hold; it stands for so much or more, and another tag says how much."""
 
 MAIN_KEPT = {
     DESCRIPTION,
@@ -85,10 +85,11 @@ _TYPES = {
 the EXIF directory has no tag of type BYTE."""
 
 _UNKNOWN_ALLOWED = {0xA432}
-"""LensSpecification: an aperture that is not known is 0/0."""
+"""Tags whose fractions may be 0/0: LensSpecification, where an aperture is not known."""
 
 _GPS_GROUPS = ((1, 2, 3, 4), (5, 6), (12, 13), (14, 15), (16, 17), (19, 20, 21, 22), (23, 24), (25, 26))
-"""What says nothing alone: latitude, longitude and their references, altitude, speed, track, direction, destination."""
+"""GPS tags that say nothing without each other: latitude, longitude and their references, altitude, speed, track,
+direction, destination."""
 
 _VERSIONS = {
     b"0220": (),
@@ -98,7 +99,7 @@ _VERSIONS = {
     b"0232": (0xA460, 0xA461, 0xA462),
     b"0300": (*range(0xA436, 0xA43D),),
 }
-"""Of EXIF, with the tags that each brought."""
+"""Versions of EXIF, with the tags that each brought."""
 
 USUAL_VERSION = b"0232"
 
@@ -186,7 +187,8 @@ def turned(exif: dict[int, Any], orientation: int) -> dict[int, Any]:
 
 
 MOST = 1 << 20
-"""Bytes of EXIF in a result of any format: no photo has as much, and of more Pillow's packing takes seconds."""
+"""Bytes of EXIF in a result of any format, at most: no photo has as much, and of more Pillow's packing takes
+seconds."""
 
 
 def packed_size(tag: int, value: Any) -> int:

@@ -60,7 +60,7 @@ class Exposure:
 
     @property
     def stops(self) -> float:
-        """The same in stops."""
+        """The amplification in stops."""
         return math.log2(self.ratio)
 
 
@@ -153,7 +153,7 @@ def _counts(mosaic: Mosaic) -> list[int]:
 
 
 def _cells_along(mosaic: Mosaic) -> int:
-    """Of a block."""
+    """Cells along a side of a block."""
     size = len(mosaic.cfa)
     side = max(BLOCK_MIN, max(mosaic.data.shape) // BLOCKS_ALONG)
     height, width = (n // size for n in mosaic.data.shape)

@@ -113,7 +113,7 @@ def balance_facts(capture: Capture) -> dict[str, Any]:
 
 
 def balance_to_come(captured: Captured, choice: Balance) -> dict[str, Any]:
-    """The same of a result that is still to be made, whose gains are None where they will be judged from its light.
+    """The white balance of a result that is still to be made: its gains are None where its light will tell them.
 
     Raises as `rebalanced`.
     """

@@ -44,7 +44,7 @@ def is_there(path: Path | str) -> bool:
 
 
 def is_folder(path: Path | str) -> bool:
-    """The same for a folder, unlike `Path.is_dir`."""
+    """Whether a folder has this name. Unlike `Path.is_dir`, a place that cannot be looked at is no error here."""
     return os.path.isdir(path)  # noqa: PTH112
 
 

@@ -25,16 +25,16 @@ VALUE_MAX = 1e12
 """Values farther from 0 are no light: no file that is read holds them, and squares of much larger ones overflow."""
 
 GAIN_MAX = 1e6
-"""No white balance weighs a colour more, or less than its inverse; a frame without light may come to thousands."""
+"""White balance gain, at most, and the inverse of the least: a frame without light may come to thousands."""
 
 ASPECT_MAX = 16.0
-"""No pixel is so many times as long as it is wide, or as wide as it is long; Nikon's D1X has 2."""
+"""Length over width of a pixel, or width over length, at most; Nikon's D1X has 2."""
 
 SHOT_MIN, SHOT_MAX = 1 / VALUE_MAX, VALUE_MAX
-"""Of an exposure in seconds and of an ISO; EXIF's fractions cannot tell others."""
+"""Range of an exposure in seconds and of an ISO; EXIF's fractions cannot tell others."""
 
 RATIO_MIN, RATIO_MAX = 2.0**-4, 2.0**20
-"""Amplifications of light; what can be asked for (exposure.EV_RANGE) lies well within."""
+"""Range of amplifications; what can be asked for (exposure.EV_RANGE) lies well within."""
 
 SINGULAR = 1e-6
 """A colour matrix whose rows, each of length 1, span less than this cannot be inverted."""
@@ -98,7 +98,7 @@ class Capture:
     xyz_to_camera: npt.NDArray[np.float64] | None = None
     """(3, 3), invertible, XYZ (D65) to camera RGB before white balance; None where nobody knows it."""
     exposure_s: float | None = None
-    """In seconds, above 0; None where nobody knows it, as for the next."""
+    """Exposure time in seconds, above 0; None where nobody knows it. So is the ISO, which follows."""
     iso: float | None = None
     make: str = ""
     model: str = ""

@@ -184,7 +184,7 @@ def _is_developed_tiff(path: Path, head: bytes) -> bool:
 
 DNG_VERSION = 50706
 _FINISHED_PHOTOMETRICS = (2, 5, 6, 8)
-"""RGB, CMYK, YCbCr and Lab."""
+"""Photometric interpretations of finished pictures: RGB, CMYK, YCbCr and Lab."""
 
 _VENDORS_FROM = 32767
 """TIFF compressions from here on are makers' own; some are RAW."""

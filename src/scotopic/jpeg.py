@@ -26,7 +26,7 @@ SIDE_MAX = 65500
 """The longest side that libjpeg writes."""
 
 SEGMENT_MAX = 65533
-"""Bytes in a segment, beside its length."""
+"""Bytes of a segment, at most, beside its length."""
 
 _SOF0, _SOS, _APP0, _APP1, _APP2, _DRI, _RST0, _EOI = 0xC0, 0xDA, 0xE0, 0xE1, 0xE2, 0xDD, 0xD0, 0xD9
 _EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"

@@ -13,13 +13,13 @@ SATURATION_FROM = 0.85
 """A sensor that clips below its white level does so above this share of its range."""
 
 SATURATION_PIXELS = 64
-"""Fewer pixels of one value are no sign of clipping."""
+"""Pixels of one value that are a sign of clipping, at least."""
 
 SATURATION_PEAK = 10
-"""So many times more pixels than the values below have: a pile, not the top of a bright patch."""
+"""Pixels of the clipped value over those of the values below, at least: a pile, not the top of a bright patch."""
 
 SATURATION_ABOVE = 0.05
-"""At most this share of the bright pixels may lie above the pile: hot ones, and other colours' piles."""
+"""Share of the bright pixels that may lie above the clipped value: hot ones, and other colours' clipped values."""
 
 MASKED_SKIPPED = 4
 """Columns at either edge of a masked margin that may not be like the others."""
@@ -33,7 +33,7 @@ MASKED_ABOVE_STATED = (-0.5, 1.5)
 """DN by which masked columns may be above the black stated, their mean without its fraction: others are none."""
 
 MASKED_APART = 0.5
-"""DN by which the left and the right half of them may differ: light that falls on some does that."""
+"""DN by which the means of the left and the right masked columns may differ: light that falls on some does that."""
 
 RAISED_FROM, RAISED_TO = 0.01, 0.125
 """Shares of white between which cameras' black levels lie."""
@@ -185,7 +185,7 @@ def grey_world(
 
 
 def grey_world_of_light(light: npt.NDArray[np.float32]) -> tuple[float, float, float]:
-    """The same for pictures with all colours at a pixel: `light` (H, W, 3), 1 where it clips."""
+    """`grey_world` of pictures with all colours at a pixel: `light` (H, W, 3), 1 where it clips."""
     fits = light.max(axis=2) < 0.99
     if not fits.any():
         return (1.0, 1.0, 1.0)

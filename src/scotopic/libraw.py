@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.dng.page import Dng
+from scotopic.dng.directory import Dng
 from scotopic.dng.read import Described
 from scotopic.errors import DamagedFileError, UnsupportedRawError
 from scotopic.exiftags import ISO_MAX, iso_of

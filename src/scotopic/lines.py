@@ -19,51 +19,56 @@ from scotopic.cores import usable_cores
 from scotopic.frame import Counts, Mosaic, NoiseProfile
 
 PARTS = 16
-"""Parts of a line that are looked at each by itself."""
+"""Parts of a line, from one end to the other, each of which is judged by itself."""
 
 PARTS_MIN = 8
-"""A line is off in so many parts at least."""
+"""Parts in which a line has to be off, at least."""
 
 GAP = 2
-"""Between its ends a part that is not off counts against so many that are."""
+"""Parts that are off which one part that is not off outweighs, when the ends of a defect are sought: the run of parts
+with the greatest sum."""
 
 GROUPS, GROUP = 4, 8
-"""Values of a part: so many groups of whole cells, each of so many values at least."""
+"""Values that a part is judged by: at most GROUPS groups of whole cells, each of GROUP values at least."""
 
 LENGTH_MIN = 256
-"""Of shorter lines too few values tell."""
+"""Pixels of a line, at least: shorter ones hold too few values to be judged."""
 
 ONE_WAY = 0.5
-"""A part is off where so many more of its values lie above those beside them than below, as a share; or below. Noise
-alone lies so in one of a hundred parts, an offset of 0.8 standard deviations of a pixel in most."""
+"""A part is off where the share of its values above those beside them exceeds the share below by more than this, or the
+other way round. Noise alone does so in one of a hundred parts, an offset of 0.8 standard deviations of a pixel in
+most."""
 
 END_ONE_WAY = 0.125
-"""The same of parts at its ends."""
+"""The two parts in which a defect begins and ends, off in a piece of their length, belong to it from this difference of
+shares on (see ONE_WAY)."""
 
 OFF_SIGMAS = 0.75
-"""And a line by so many standard deviations of a pixel's noise."""
+"""Standard deviations of a pixel's noise by which a line is off, at least."""
 
 BESIDE = 0.1
-"""Lines that touch it are off by no more than this share of it: what a lens has drawn is broader."""
+"""Share of a line's offset by which the lines that touch it may be off: what a lens has drawn is broader."""
 
 BESIDE_SIGMAS = 2.5
-"""Standard errors allowed them beyond."""
+"""Standard errors by which the lines that touch may be off besides (see BESIDE)."""
 
 ALIKE, ALIKE_SIGMAS = 0.5, 1.5
-"""And in each place of the cell it is off by this share of the place where it is off most. A wire of red light shows in
-red pixels alone, and the lines beside it hold none of these. So many standard errors are allowed."""
+"""Share of a line's largest offset, over the places of the colour cell, by which it is off in every place, and standard
+errors allowed. A wire of red light shows in red pixels alone, and the lines beside it hold none of these."""
 
 SCATTER = 5.0
-"""And it is off by so many times as much as lines scatter in this picture: noise of rows is no row that is off."""
+"""Times the scatter of all lines of the picture by which a line is off, at least: noise of rows is no row that is
+off."""
 
 LINES_MAX = 0.02
-"""Where more of a picture's columns (or rows) look like it, they are something else."""
+"""Share of a picture's columns (or rows) that may be off; where more look like it, they are something else, and none is
+taken."""
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Line:
+class SensorLine:
     """A column (`axis` 1) or a row (`axis` 0) that is off from `start` on, before `stop`."""
 
     axis: int
@@ -72,14 +77,14 @@ class Line:
     stop: int
 
 
-def lines_off(mosaic: Mosaic, noise: NoiseProfile) -> list[Line]:
+def lines_off(mosaic: Mosaic, noise: NoiseProfile) -> list[SensorLine]:
     """The columns and rows that are off."""
     with ThreadPoolExecutor(usable_cores()) as threads:
         columns, rows = threads.map(lambda axis: _columns_off(mosaic, noise, axis), (1, 0))
     return columns + rows
 
 
-def pixels_of(lines: Sequence[Line]) -> npt.NDArray[np.intp]:
+def pixels_of(lines: Sequence[SensorLine]) -> npt.NDArray[np.intp]:
     """Rows and columns of their pixels, (N, 2), each once."""
     places = []
     for line in lines:
@@ -94,27 +99,27 @@ class _Parts:
     """What is seen of each part of each column: (PARTS, W), in DN."""
 
     edges: list[int]
-    """Where the parts begin, and where the last ends."""
+    """The first row (or column) of each part, and where the last part ends: PARTS + 1 numbers."""
     count: int
     """Values of a part that were looked at."""
     brighter: Floats
-    """How many more of them lie above those beside them than below, as a share; `darker` the other way."""
+    """Share of a part's values above those beside them less the share below; `darker` the other way round."""
     darker: Floats
     offs: Floats
-    """How far they are above those beside them, in the mean."""
+    """How far a part's values are above those beside them, in the mean, in DN."""
     spread: Floats
-    """The noise of a pixel of each column as a standard deviation, (W,)."""
+    """The noise of a pixel of each column as a standard deviation in DN, (W,)."""
     scatter: float
-    """How far columns are off, as a standard deviation over them."""
+    """How far the picture's columns are off, as a standard deviation over them in DN."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    line: Line
+    line: SensorLine
     off: float
 
 
-def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
+def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[SensorLine]:
     """The columns that are off; of the picture on its side for rows."""
     data = mosaic.data if axis else mosaic.data.T
     size = len(mosaic.cfa)
@@ -137,7 +142,7 @@ def _columns_off(mosaic: Mosaic, noise: NoiseProfile, axis: int) -> list[Line]:
                 first -= 1
             while last < PARTS and ways[last, place] > END_ONE_WAY:
                 last += 1
-            found.append(_Found(Line(axis, place, seen.edges[first], seen.edges[last]), sign * own))
+            found.append(_Found(SensorLine(axis, place, seen.edges[first], seen.edges[last]), sign * own))
     if len(found) > LINES_MAX * width:
         return []
     return [one.line for one in found if not _only_between(one, found, 2 * size)]

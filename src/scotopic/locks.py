@@ -18,10 +18,11 @@ _HELD = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK}
 waiting after ten seconds."""
 
 PAUSE_S = 0.2
-"""Before the next try, where the system does not wait by itself."""
+"""Seconds before the next try for a lock, where the system does not wait by itself."""
 
 _UNREAD = 1 << 30
-"""A byte that nobody reads: Windows locks some, not the file, and keeps others from them."""
+"""Place of the byte that is locked, which nobody reads: Windows locks bytes, not the file, and keeps others from
+them."""
 
 
 def locked(handle: int, *, wait: bool = False) -> bool:
@@ -44,8 +45,8 @@ def locked(handle: int, *, wait: bool = False) -> bool:
 
 
 TRIES = 20
-"""A file that was taken away while it was opened is opened anew so often: then its numbers are not to be trusted, as
-some network shares give others each time."""
+"""Times that a file which was taken away while it was opened is opened anew: after these its numbers are not to be
+trusted, as some network shares give others each time."""
 
 
 def is_still(handle: int, path: Path) -> bool:

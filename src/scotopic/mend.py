@@ -18,34 +18,38 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.box_sums import square_sums
 from scotopic.cores import usable_cores
 from scotopic.frame import Counts, Mosaic, NoiseProfile
-from scotopic.lines import Line, pixels_of
-from scotopic.squares import square_sums
+from scotopic.lines import SensorLine, pixels_of
 
 HOT_TIMES = 10.0
-"""A hot pixel is so many times as bright as the pixels that touch it, but one. No star is, however sharp the lens."""
+"""A hot pixel is so many times as bright as the second brightest of the pixels that touch it. No star is, however sharp
+the lens."""
 
 HOT_TIMES_ALIKE = 3.0
-"""And so many times as bright as those of its own colour around it, but one."""
+"""A hot pixel is also so many times as bright as the second brightest of those of its own colour around it."""
 
 HOT_SIGMAS = 8.0
-"""And brighter than either by so many times the noise."""
+"""A hot pixel is brighter than its neighbours, of any colour and of its own, by so many standard deviations of the
+noise."""
 
 HOT_SHARE_MIN = 3e-5
-"""From this share of the pixels on they are replaced. Fewer the networks know, and among few may be a distant lamp."""
+"""Share of the picture's pixels from which on hot ones are replaced. Fewer the networks know, and among few may be a
+distant lamp."""
 
 HOT_SHARE_MAX = 0.02
-"""Where more of a band look like it, they are something else: a light of one colour, a pattern."""
+"""Share of a band's pixels up to which they are hot; where more look like it, they are something else: a light of one
+colour, a pattern."""
 
 HOT_MIN = 8
-"""Fewer pixels are no share of anything."""
+"""Hot pixels below which none is replaced, however small the picture: a share of fewer says nothing."""
 
 BAND = 64
-"""Rows looked at together."""
+"""Rows of a band, which is searched for hot pixels at a time."""
 
 SAMPLED = 8
-"""Whether there are many is told by every so manieth band."""
+"""Only every 8th band is checked to decide whether there are many; the others follow where there are."""
 
 NO_LIGHT_SIGMAS, NO_LIGHT = 6.0, 0.05
 """A value further below black than so many times the read noise, and than this share of display white once
@@ -56,25 +60,27 @@ place costs nothing (experiments.md). The second number stands in where the read
 low (docs/noise.md)."""
 
 CUT_SIGMAS = 3.0
-"""Where black lies further above 0 DN than so many times the read noise, next to nothing is cut off."""
+"""Where black lies further above 0 DN than so many standard deviations of the read noise, next to nothing is cut
+off."""
 
 CUT_SIGMA_MIN_DN = 1.8
-"""Below this read noise whole DN say too little of it, and little is lost by the cut: experiments.md, 2026-11-29."""
+"""Read noise in DN from which on what was cut off is put back: of less whole DN say too little, and little is lost
+(experiments.md, 2026-11-29)."""
 
 REACH = 4
-"""The share of zeros is told from so many values of the same place in the cell on each side."""
+"""Values of the same place in the cell, on each side, in which the share of zeros around a value is counted."""
 
 BOX = (2 * REACH + 1) ** 2
-"""Values of which the zeros are counted."""
+"""Values among which the zeros are counted: a square of 2 * REACH + 1."""
 
 STEPS = 1024
-"""Steps of the table of the normal distribution."""
+"""Entries of the table of the normal distribution."""
 
 ALL_CUT = 9.0
-"""Standard deviations beyond which no value lies."""
+"""Standard deviations below black beyond which no value lies: there all values are zeros."""
 
 AT_ONCE = 100_000
-"""Pixels replaced together: what they take is small beside a picture."""
+"""Pixels replaced at a time: what they take is small beside a picture."""
 
 Places = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
 """Rows and columns of pixels."""
@@ -86,7 +92,7 @@ class Replaced:
 
     hot: int = 0
     """Hot pixels."""
-    lines: tuple[Line, ...] = ()
+    lines: tuple[SensorLine, ...] = ()
     """Columns and rows."""
 
     def facts(self) -> dict[str, Any]:
@@ -113,7 +119,7 @@ def mended(mosaic: Mosaic, noise: NoiseProfile) -> Mended:
     return Mended(_without(whole, hot), len(hot))
 
 
-def without_lines(mosaic: Mosaic, lines: Sequence[Line]) -> Mosaic:
+def without_lines(mosaic: Mosaic, lines: Sequence[SensorLine]) -> Mosaic:
     """The mosaic without columns and rows that are off; itself where there are none."""
     return _without(mosaic, pixels_of(lines))
 

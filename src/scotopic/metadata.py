@@ -69,10 +69,10 @@ __all__ = [
 NOISE_PROFILE = 51041
 _ASCII = 2
 _SRGB, _UNCALIBRATED = 1, 0xFFFF
-"""EXIF ColorSpace: sRGB, and any other."""
+"""Values of EXIF's ColorSpace: sRGB, and any other."""
 
 _TAKEN, _TAKEN_PART = 0x9003, 0x9291
-"""EXIF DateTimeOriginal and SubSecTimeOriginal."""
+"""The tags DateTimeOriginal and SubSecTimeOriginal of EXIF."""
 
 _MODEL = 0x0110
 
@@ -106,19 +106,19 @@ class Exif:
         return model, serial
 
     def without_gps(self) -> Exif:
-        """The same without the place."""
+        """This EXIF without the place."""
         return replace(self, gps={}, words=self.words.without_place())
 
     def marked(self) -> Exif:
-        """The same, of a picture that scotopic has enhanced."""
+        """This EXIF with the mark that scotopic has enhanced the picture."""
         return replace(self, enhanced=True)
 
     def upright(self, orientation: int) -> Exif:
-        """The same, of the picture turned upright from this EXIF orientation."""
+        """This EXIF for the picture turned upright from that EXIF orientation."""
         return replace(self, exif=turned(self.exif, orientation))
 
     def sound(self) -> Exif:
-        """The same without fractions that are no numbers, and places of which a part is none."""
+        """This EXIF without fractions that are no numbers, and without places of which a part is none."""
         return replace(self, exif=sound(self.exif), gps=sound(self.gps, gps=True))
 
     def to_bytes(
@@ -254,12 +254,12 @@ def _following(main: dict[int, Any], words: Words) -> dict[int, Any]:
 
 
 _REJECTED = -1
-"""An XMP rating that EXIF does not know."""
+"""The XMP rating of rejected photos, which EXIF does not know."""
 
 
 def read_tags(path: Path) -> Exif | None:
-    """The same without XMP, for which some files are looked through, and with what is broken; None where nothing can
-    be read.
+    """The EXIF of a file as it stands there, with what is broken, and without XMP, for which some files are looked
+    through; None where nothing can be read.
     """
     found = directories_of(path)
     return None if found is None else Exif(*found)

@@ -49,7 +49,7 @@ SIZE_MIN = 64
 """Below this there is nothing to measure the noise on."""
 
 CALIBRATED_ISO = (100.0, 25600.0)
-"""Of the A7S II; the few scenes at ISO 50 to 80 get the noise of ISO 100."""
+"""Range of the A7S II's calibrated ISO; the few scenes at ISO 50 to 80 get the noise of ISO 100."""
 
 FUJI_BLACK_DN, FUJI_WHITE_DN = 1024.0, 16383.0
 FUJI_FULL_WELL_E, FUJI_BASE_ISO, FUJI_READ_STD_E = 29_000.0, 200.0, 2.5
@@ -71,7 +71,7 @@ class SidScene:
     """How many times less light each short frame got."""
     iso: float
     exposure_s: float
-    """The long frame's."""
+    """Exposure time of the long frame, in seconds."""
     wb: tuple[float, float, float]
     split: Split
 

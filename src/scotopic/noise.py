@@ -25,10 +25,10 @@ from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 from scotopic.smoothed import SLOW_SHARE, smoothing
 
 BLOCK = 16
-"""Blocks of this many values of one colour, squared, are looked at for flatness."""
+"""Side of the blocks, in values of one colour, that are looked at for flatness."""
 
 SQUARE_BLOCK = 8
-"""The same in cells of X-Trans, each of which has four squares of greens."""
+"""Side of the blocks that are looked at in X-Trans, in cells, each of which has four squares of greens."""
 
 QUIET_ROWS = 0.75
 """Share of a block's rows, the quietest, that tell its noise: hot pixels and stars lie in the others."""
@@ -40,37 +40,39 @@ CLIPPED_MAX = 0.01
 """A block with more clipped values than this share tells nothing of its noise."""
 
 CUT_MAX = 0.7
-"""A block of which more was cut off at 0 DN is not worth putting right."""
+"""Share of a block's values at 0 DN up to which its noise is worth putting right."""
 
 CUT_SEEN_MAX = 2.0
 """A block brighter by this than its zeros and its noise make it was not cut: they are dead pixels, or a frame."""
 
 BLOCKS_MAX = 16_000
-"""So many blocks tell the noise as well as all of a large picture, about; of more, every second, third, ... row
-of blocks is looked at: experiments.md, 2026-11-23."""
+"""Blocks that tell the noise about as well as all of a large picture; of more, every second, third, ... row of blocks
+is looked at: experiments.md, 2026-11-23."""
 
 BLOCKS_AT_FIRST = 4_000
-"""So many show whether a picture agrees with what is stated of its noise; where they leave a doubt, all are asked."""
+"""Blocks that a first look asks whether a picture agrees with what is stated of its noise; where they leave a doubt,
+all are asked."""
 
 CLEAR = 1.7
-"""They leave none within this factor; they are off by at most 1.12 (experiments.md, 2026-11-29)."""
+"""Measured over stated variance, either way, up to which the first look leaves no doubt that they agree; it is off by
+at most 1.12 (experiments.md, 2026-11-29)."""
 
 BLOCKS_MIN = 8
-"""Fewer blocks than this measure nothing; one DN of rounding noise is then assumed."""
+"""Blocks needed to measure anything; with fewer, one DN of rounding noise is assumed."""
 
 BINS = 12
 """Groups of like brightness into which the blocks are sorted."""
 
 SHOWN_LEAST = 1e-6
-"""A share of the stated variance that is as good as none."""
+"""Share of the stated variance below which what is measured is as good as none."""
 
 DISAGREEMENT = 2.5
 """A stated profile whose variance is off by more than this factor is overruled."""
 
 TEXTURE_SPREAD = 1.35
-"""Of blocks of like brightness, the 6% quantile of the variance over the 2% one. Flat blocks lie close
-together (99% of noisy pictures: below 1.27), texture is as various as the world: above this, much variance
-is no word against a stated profile. Experiments.md, 2026-11-22."""
+"""Ratio of the 6% quantile to the 2% quantile of the variance of blocks of like brightness, above which much variance
+is no word against a stated profile. Flat blocks lie close together (99% of noisy pictures: below 1.27), texture is as
+various as the world. Experiments.md, 2026-11-22."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -297,7 +299,7 @@ def _of_quiet_rows(
 
 
 def _square_statistics(mosaic: Mosaic) -> _Blocks:
-    """The same from the squares of four greens, of which each X-Trans cell has four.
+    """Mean and noise variance of blocks, from the squares of four greens, of which each X-Trans cell has four.
 
     One colour's places are six pixels apart, and much texture lies between; within a square, differences of rows'
     differences are as free of slopes and row noise.
@@ -387,13 +389,16 @@ def _flat_factor(share: float = QUIET_ROWS) -> float:
 
 
 FLAT_FACTOR = 0.575
-"""`_flat_factor()`, drawn once; a test draws it again."""
+"""Quantile FLAT_QUANTILE of the variance that a flat block's quiet rows show, over its true variance: `_flat_factor()`,
+drawn once; a test draws it again."""
 
 WHOLE_FACTOR = 0.757
-"""The same of all rows."""
+"""Quantile FLAT_QUANTILE of the variance that all rows of a flat block show, over its true variance:
+`_flat_factor(1)`."""
 
 SQUARE_FACTOR = 0.733
-"""The same for the 256 independent values of a block of squares."""
+"""Quantile FLAT_QUANTILE of the variance that the quiet rows of an X-Trans block show, 256 independent values, over its
+true variance."""
 
 WHOLE_SQUARES_FACTOR = 0.826
-"""The same of all their rows."""
+"""Quantile FLAT_QUANTILE of the variance that all rows of an X-Trans block show, over its true variance."""

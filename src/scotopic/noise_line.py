@@ -21,7 +21,7 @@ DEEP_WHITE_DN = 8192
 """A white level above this is of 14 bits or more."""
 
 SHOT_MIN = 1e-7
-"""No sensor holds ten million electrons a pixel."""
+"""Slope of variance over light of a sensor of ten million electrons a pixel, of which there is none."""
 
 SHOT_LEAST_PER_ISO = 5e-8
 """No sensor holds more than 200,000 electrons a pixel at ISO 100; the deepest of the published calibrations
@@ -52,8 +52,8 @@ def fit_line(x: Floats, v: Floats, weight: Floats) -> tuple[float, float]:
 
 
 def with_least_shot(levels: Floats, shot: float, read: float, iso: float) -> tuple[float, float]:
-    """The same line, but in an even picture, where levels are too much alike to tell its slope, no flatter than
-    sensors are; its variance at the picture's own level, which is known, stays.
+    """A fitted line, in an even picture, where levels are too much alike to tell its slope, no flatter than sensors
+    are; its variance at the picture's own level, which is known, stays.
 
     `levels` in order. What several frames were averaged to may have less: all it has is shot noise then.
 

@@ -29,12 +29,13 @@ Split = Literal["train", "test", "validation"]
 Camera = Literal["Sony", "Fuji"]
 
 PICTURES = frozenset({".heic", ".heif", ".hif", ".jpeg", ".jpg", ".png", ".tif", ".tiff"})
-"""Beside a RAW file these show the same. One that stands alone is taken for a frame: reading it says what it is."""
+"""Endings of finished pictures, which show the same as the RAW file of their name. One that stands alone is taken for a
+frame: reading it says what it is."""
 
 NAME_EXAMPLE = "10003_00_0.04s.ARW"
 
 RATIO_MAX = 300.0
-"""The paper amplifies by no more, though 30 s over 1/30 s would be 900."""
+"""Amplification, at most: the paper's, though 30 s over 1/30 s would be 900."""
 
 MISALIGNED = frozenset({"10034", "10045", "10172"})
 """Test scenes whose long exposure does not lie over the short ones."""

@@ -15,10 +15,11 @@ PARTS = ("short", "long")
 """The columns that a table of pairs must have, and the folders where there is none."""
 
 MORE = ("ratio", "scene", "split")
-"""Those that it may have. Others are notes of its owner's."""
+"""Columns that a table of pairs may have besides. Others are notes of its owner's."""
 
 ALIKE = 0.76
-"""Words so much alike (difflib) are one, misspelt: Splits, ratoi and Szene are; rating and ratio (0.73) are two."""
+"""Likeness of two words (difflib) from which on one is the other misspelt: Splits, ratoi and Szene are; rating and
+ratio (0.73) are two."""
 
 UNNAMED = ""
 """The column of cells that stand under no name."""

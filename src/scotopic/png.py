@@ -14,7 +14,7 @@ from PIL.PngImagePlugin import putchunk
 from scotopic.frame import Rendered
 
 LEVEL = 3
-"""Of zlib, 0 to 9: higher ones make noisy pictures hardly smaller."""
+"""Level of zlib's compression, 0 to 9: higher ones make noisy pictures hardly smaller."""
 
 _HEAD = 8 + 4 + 4 + 13 + 4
 """Bytes of the signature and of the chunk IHDR (PNG specification, third edition, 5.2 and 11.2.1)."""

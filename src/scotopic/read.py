@@ -13,7 +13,7 @@ import rawpy
 
 from scotopic import libraw
 from scotopic.colour import XYZ_FROM_SRGB
-from scotopic.dng.page import Dng, read_dng_tags
+from scotopic.dng.directory import Dng, read_dng_tags
 from scotopic.dng.read import captured, check_side, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, SettingsError, TooSmallError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
@@ -85,7 +85,7 @@ def _is_what_tags_say(values: npt.NDArray[Any], dng: Dng) -> bool:
 
 
 def read_mosaic(path: Path | str) -> Mosaic:
-    """The same for those who need what the sensor counted: raises UnsupportedRawError for a `Linear`."""
+    """`read` for those who need what the sensor counted: raises UnsupportedRawError for a `Linear`."""
     picture = read(path)
     if isinstance(picture, Linear):
         kind = "a sensor without a colour mosaic" if picture.monochrome else "a linear DNG such as ProRAW"
@@ -183,7 +183,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _as_its_tags_say(path: Path) -> Iterator[Any]:
-    """The same; raises UnsupportedRawError for mosaics in DNGs of which LibRaw makes something else."""
+    """As `opened`; raises UnsupportedRawError for mosaics in DNGs of which LibRaw makes something else."""
     check_is_raw(path)
     dng = read_dng_tags(path)
     if dng is not None and dng.cell is not None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.box_sums import square_sums
 from scotopic.errors import SettingsError
 from scotopic.frame import GREEN, RGGB, Capture, Captured, Linear, Linear32, Mosaic, NoiseProfile
-from scotopic.squares import square_sums
 
 WHITE_DN = 65535.0
 """The white level that the samples are given."""
@@ -20,7 +20,7 @@ EXPLAINED = 2.0
 leaves noise behind where the noise is told too low, 4 loses detail."""
 
 REACH = 2
-"""Changes are judged over the squares of pixels this far around, 5x5."""
+"""Pixels each way in the squares, 5x5, over which changes are judged."""
 
 DEFECT, ISOLATED = 4.0, 0.05
 """A change is of a hot or dead pixel, which demosaicing has spread over 3x3, where its mean square there is above the
@@ -34,7 +34,7 @@ MARGIN = 3 * REACH + 1
 """Pixels around one on which it hangs how much of its change is made."""
 
 TINY = 1e-20
-"""A variance, so that none is divided by: a file may have no noise at all."""
+"""Least variance that is divided by: a file may have no noise at all."""
 
 
 def as_mosaic(captured: Captured) -> Mosaic:

@@ -33,8 +33,8 @@ from scotopic.models import (
     verified,
     with_optional,
 )
+from scotopic.onnx_runtime import Feed, Lane
 from scotopic.pattern import PATTERNS, Pattern, SensorKind, extended
-from scotopic.runtime import Feed, Lane
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans, trimmed
 from scotopic.views import View, views
@@ -47,13 +47,14 @@ TRIAL_SIDE = 128
 """Pixels a side of the picture on which a model of somebody's is tried before it is opened here."""
 
 MARGIN_STRIPS = 8
-"""Pieces with margins are at least so many times as high as these, as all that lies in them is done twice."""
+"""Height of pieces with margins over that of the margins, at least, as all that lies in margins is done twice."""
 
 Put = Callable[[int, int, Linear32], None]
-"""Takes a piece (3, h, w) of the picture, which begins at the row and column told."""
+"""Takes a piece (3, h, w) of the picture, and the row and column at which it begins."""
 
 Change = Callable[[int, int, Linear32, tuple[slice, slice]], Linear32]
-"""Takes such a piece with margins around it, and gives another for the rows and columns of it that are told."""
+"""Takes a piece with margins around it, and the rows and columns of it that are wanted, and gives another piece of
+these."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class Model:
         margin: int = 0,
         progress: Callable[[float], None] = lambda _: None,
     ) -> None:
-        """The same in pieces that together cover the picture once, each handed to `put` while it is in the
+        """As `run`, in pieces that together cover the picture once, each handed to `put` while it is in the
         processor's cache: no whole picture in floats is kept. `put` is called by several threads at once.
 
         Each piece goes through `change` before, which sees it with a `margin` wherever the picture goes on.
@@ -405,7 +406,7 @@ def _pixels_read(place: tuple[Span, Span]) -> int:
 
 
 def _pixels_seen(place: tuple[Span, Span], more: int) -> int:
-    """Of a tile, with so many rows and columns more."""
+    """Pixels that are read for a tile, with `more` rows and columns."""
     row, column = place
     return (row.read_length + more) * (column.read_length + more)
 

@@ -28,8 +28,12 @@ def of_this_host(prefix: str) -> str:
 
 @contextmanager
 def scratch(prefix: str) -> Iterator[Path]:
-    """A fresh folder that only its owner may open, where the system has such; it goes at the end, and if its process is
-    killed with the next `sweep`. Raises OSError."""
+    """A fresh folder among the system's temporary ones, for copies that nobody keeps.
+
+    Only its owner may open it, where the system can hold others off. It goes at the end, and if its process is killed
+    with the next `sweep`. What is to become part of a result is made in a `train.folder.staging` instead, from where
+    it can be renamed into place. Raises OSError.
+    """
     folder, lock = _made(prefix)
     try:
         yield folder

@@ -39,14 +39,15 @@ class Sensor:
     read_std_dn: float
     row_std_dn: float = 0.0
     band_rows: float = 0.0
-    """Neighbouring rows are off alike, by a Gaussian of this standard deviation in rows; at 0 each for itself."""
+    """Standard deviation, in rows, of the Gaussian over which neighbouring rows are off alike; at 0 each is off for
+    itself."""
     tukey_lambda: float | None = None
     """Shape of the read noise; None for Gaussian."""
     black_dn: tuple[float, ...] = (512.0, 512.0, 512.0, 512.0)
     """For the places of the cell in reading order: 4, or 36 of X-Trans."""
     white_dn: float = 16383.0
     black_error_dn: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
-    """What the true black is above the stated one; as `black_dn`."""
+    """How far the true black lies above the stated one; for the same places as `black_dn`."""
     hot_share: float = 0.0
     shading_dn: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     """Dark shading (H, W): the fixed pattern above black, the same in every frame of that size."""

@@ -20,7 +20,7 @@ ROWS = 128
 """Rows evened out at a time."""
 
 GAIN_MAX = 64.0
-"""No lens needs more; larger gains are damage."""
+"""Largest gain: no lens needs more; larger ones are damage."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,11 +63,11 @@ class Shading:
     left_out: tuple[int, int] = (0, 0)
 
     def cut(self, down: int, across: int) -> Shading:
-        """The same without so many rows and columns before the first."""
+        """This shading for the picture without its first `down` rows and `across` columns."""
         return replace(self, left_out=(self.left_out[0] + down, self.left_out[1] + across))
 
     def gains(self, top: int, bottom: int, width: int) -> Gains:
-        """Of each colour (rows, width, 3) from row `top` to `bottom`: for demosaiced pixels.
+        """Gains for each colour (rows, width, 3) from row `top` to `bottom`: for demosaiced pixels.
 
         A mosaic's colour has the mean of its places in the cell: the two greens have maps of their own.
         """
@@ -80,7 +80,7 @@ class Shading:
         return out
 
     def gains_of_place(self, y: int, x: int, shape: tuple[int, int], *, whole: bool) -> Gains | None:
-        """Of the mosaic's pixels [y::cell, x::cell], of a picture of this shape.
+        """Gains for the mosaic's pixels [y::cell, x::cell], of a picture of this shape.
 
         Not `whole`: only what they have more than the mean of their colour; None where that is nothing.
         """

@@ -11,7 +11,7 @@ from scotopic.files import alike, composed, opened
 from scotopic.xmp import LARGEST_PACKET, Words, parse
 
 ENDINGS = (".xmp", ".XMP")
-"""As programs write it; others are met where a file system or a person has changed it."""
+"""Endings of sidecars as programs write them; others are met where a file system or a person has changed them."""
 
 
 class Beside:
@@ -26,7 +26,7 @@ class Beside:
                 self._sidecars.setdefault(alike(name[:-4]), {})[composed(name)] = name
 
     def of(self, photo: str) -> list[str]:
-        """Those of a photo, the more telling first: IMG_1.ARW.xmp before IMG_1.xmp.
+        """The sidecars of a photo, the more telling first: IMG_1.ARW.xmp before IMG_1.xmp.
 
         What is spelt exactly so counts, and else what differs in case: the best, or the first by name; not what is
         spelt exactly as that of another file, which may be a photo.
@@ -39,7 +39,8 @@ class Beside:
         return [name for name in self.tried(photo) if name in self._names]
 
     def tried(self, photo: str) -> list[str]:
-        """The same, and what is spelt exactly so where it is not in the folder's listing: it may have come since.
+        """The names to try for a photo's sidecars: those of `of`, and exact spellings that the listing lacks, as a file
+        may have come since.
 
         >>> Beside(["r.DNG", "R.Xmp"]).tried("r.DNG")
         ['r.DNG.xmp', 'r.DNG.XMP', 'r.xmp', 'r.XMP', 'R.Xmp']
@@ -90,7 +91,7 @@ _kept: dict[Path, list[Path]] = {}
 
 
 def keep(path: Path) -> list[Path]:
-    """The same, from now on whatever comes or goes: for a process that will be confined, and lists no folder then."""
+    """Find a photo's sidecars and remember them, whatever comes or goes: a confined process lists no folder later."""
     _kept[path] = sidecars(path)
     return _kept[path]
 

@@ -10,17 +10,17 @@ import sys
 from types import FrameType
 
 ENDINGS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Ctrl-C, a friendly kill, a terminal that was closed; Windows has no last one."""
+"""Signals that end a program in order: Ctrl-C, a friendly kill, a terminal that was closed; Windows has no last one."""
 
 
 def heeded() -> list[signal.Signals]:
-    """Those of them that are to end this run: under nohup it is not to end with its terminal."""
+    """The signals that are to end this run: under nohup it is not to end with its terminal."""
     always = (signal.SIGINT, signal.SIGTERM)
     return [n for n in ENDINGS if n in always or signal.getsignal(n) is not signal.SIG_IGN]
 
 
 STOPPED = 130
-"""The exit status of what they end."""
+"""The exit status of a program that a signal has ended."""
 
 
 def is_command() -> bool:

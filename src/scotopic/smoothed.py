@@ -17,19 +17,19 @@ from scotopic.frame import Mosaic
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2
 
 BLOCK = 16
-"""Blocks of this many values of one colour, squared."""
+"""Side of the blocks, in values of one colour."""
 
 BLOCKS_MAX = 1000
-"""So many blocks of all colours are looked at, about: every second, third, ... of a row, of every such row."""
+"""Blocks of all colours that are looked at, about: of more, every second, third, ... in a row, in every such row."""
 
 BLOCKS_MIN = 96
-"""Fewer show nothing."""
+"""Blocks that show something, at least."""
 
 BINS = 5
-"""Groups of like brightness into which they are sorted."""
+"""Groups of like brightness into which blocks are sorted."""
 
 NOISY_LEAST = 2
-"""Of these, such as show noise rather than texture; one may be of what one colour alone shows."""
+"""Groups that have to show noise rather than texture; one may be of what one colour alone shows."""
 
 LAGS = (1, 2, 3, 5)
 """Distances, in values of one colour along a row, over which second differences are taken."""
@@ -38,11 +38,12 @@ FLAT_QUANTILE = 0.05
 """Share of blocks of like brightness that are taken to be flat."""
 
 RED_LEAST = 1.3
-"""Noise that varies by so much more over three values than over one is smoothed; of white noise it is 0.9 to 1.1 in
-flat blocks: experiments.md, 2026-11-30."""
+"""Mean square of second differences over three values in units of that over one, from which on noise is smoothed; of
+white noise it is 0.9 to 1.1 in flat blocks: experiments.md, 2026-11-30."""
 
 LEVEL_MAX = 1.3
-"""Noise does not vary so much more over five values than over three, as texture does."""
+"""Mean square of second differences over five values in units of that over three, up to which it is noise; texture
+varies more."""
 
 QUIET_SHARE = 0.2
 """Share of blocks of like brightness, those that vary least, that tell whether they show texture."""
@@ -58,7 +59,8 @@ ROUNDED = 6 * QUANTISATION_VARIANCE_DN2
 """Mean square of second differences, in DN², below which rounding to whole DN leaves no noise to look at."""
 
 SLOW_SHARE = 0.5
-"""Of the slow part, what a network is best told; the fine part, which is gone, would want less."""
+"""Share of the slow part of smoothed noise that a network is told, found best; the fine part, which is gone, would want
+less."""
 
 Floats = npt.NDArray[np.float64]
 

@@ -21,18 +21,28 @@ class Span:
         return self.read_stop - self.read_start
 
     def kept(self, length: int, first: int, margin: int) -> tuple[slice, int, slice]:
-        """What is kept of what was read: the picture's, with a margin where it goes on; the row or column where that
-        begins in the picture; and what of it is this tile's own. The axis is `length` long, of which the `first` are
-        none of the picture's."""
+        """What of the rows read is handed on, where that lies in the picture, and what of it is this tile's own.
+
+        The axis has `length` rows (or columns). The first `first` rows are padding and not part of the picture. What is
+        handed on reaches `margin` rows beyond the tile wherever the picture goes on. Returned are
+
+        - `kept`: the slice of the rows read (which begin at `read_start`) that is handed on;
+        - `top`: the picture's row, counted without the padding, at which `kept` begins;
+        - `own`: the slice of `kept` that is this tile's own, without the margin.
+        """
         start, stop = max(self.start, first), min(self.stop, length)
         begin = max(start - margin, first)
         kept = slice(begin - self.read_start, min(stop + margin, length) - self.read_start)
-        return kept, begin - first, slice(start - begin, stop - begin)
+        top, own = begin - first, slice(start - begin, stop - begin)
+        return kept, top, own
 
 
 def trimmed(kept: slice, length: int, edge: int) -> tuple[int, int]:
-    """How much of so many rows or columns read the graph can leave out at either end, where so much is kept and its
-    card tells that `edge`."""
+    """Rows (or columns) that the graph can leave out at the beginning and at the end of the `length` that are read.
+
+    `kept` is the slice that is needed; `edge` the card's: what is left out is a multiple of it, and so many rows at the
+    ends of what the graph then gives are not to be used. 0 where the graph leaves nothing out.
+    """
     ends = kept.start, length - kept.stop
     ahead, after = (max(0, n // edge - 1) * edge if edge else 0 for n in ends)
     return ahead, after

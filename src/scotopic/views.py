@@ -70,10 +70,10 @@ VIEWS: dict[SensorKind, tuple[View, ...]] = {
         View((True, False), (0, 3)),
     ),
 }
-"""In the order in which they help most: experiments.md, 2026-11-30."""
+"""Looks at a picture by kind of sensor, in the order in which they help most: experiments.md, 2026-11-30."""
 
 PASSES_MAX = 4
-"""More than so many looks gain next to nothing: experiments.md, 2026-11-30."""
+"""Looks at a picture, at most: more gain next to nothing (experiments.md, 2026-11-30)."""
 
 
 def check_passes(passes: int) -> None:

@@ -45,13 +45,13 @@ _ENHANCED_BY_ALGORITHM = "http://cv.iptc.org/newscodes/digitalsourcetype/algorit
 """IPTC's standard word for a captured picture that an algorithm has corrected."""
 
 LARGEST_PACKET = 1 << 22
-"""Packets beyond this are no photographer's words."""
+"""Bytes of a packet, at most: larger ones are no photographer's words."""
 
 DESCRIPTIONS_MAX = 1000
-"""In a packet; programs write one for each namespace at most."""
+"""Descriptions in a packet, at most; programs write one for each namespace."""
 
 DECLARATIONS_MAX = 10_000
-"""Of namespaces in a packet; programs write a dozen."""
+"""Declarations of namespaces in a packet, at most; programs write a dozen."""
 
 _SPACES = "\t\n\v\f\r \xa0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff" + "".join(
     map(chr, range(0x2000, 0x200B))
@@ -78,7 +78,7 @@ class Words:
     keyword_trees: tuple[str, ...] = ()
     """Lightroom's hierarchical keywords, such as places|Cologne."""
     persons: tuple[str, ...] = ()
-    """Those in the picture."""
+    """Names of the persons in the picture."""
     marked: str = ""
     """True for rights reserved, False for the public domain."""
     owners: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ class Words:
         }
 
     def without_place(self) -> Words:
-        """The same without the place that the picture shows."""
+        """These words without the place that the picture shows."""
         return replace(self, city="", state="", country="")
 
 
@@ -210,7 +210,7 @@ _DECLARATION = re.compile(r"^\ufeff?\s*<\?xml[^>]*\?>")
 
 
 def _in_utf8(packet: bytes) -> bytes:
-    """The same in UTF-8, without a declaration that says otherwise; what cannot be read is left as it is."""
+    """A packet in UTF-8, without a declaration that says otherwise; what cannot be read is left as it is."""
     encoding = next((name for begin, name in _BEGINNINGS.items() if packet.startswith(begin)), None)
     if encoding is None:
         return packet

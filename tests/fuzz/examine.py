@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from scotopic import batch
+from scotopic.dng.directory import read_dng_tags
 from scotopic.dng.origin import read_origin
-from scotopic.dng.page import read_dng_tags
 from scotopic.enhance import plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError
 from scotopic.metadata import is_enhanced, read_exif, xmp_packet

@@ -27,9 +27,9 @@ PIXELS_MAX = 1_000_000
 def parsers(scratch: Path) -> list[Any]:
     """Functions of bytes that raise nothing but what they say; the first byte of an input chooses one."""
     from scotopic.calibration.profile import load
+    from scotopic.dng.directory import read_dng_tags
     from scotopic.dng.opcodes import gain_maps, split, tone_maps
     from scotopic.dng.origin import is_opcode_list, read_origin
-    from scotopic.dng.page import read_dng_tags
     from scotopic.dng.read import read_dng
     from scotopic.errors import ModelError, ReadError, SettingsError
     from scotopic.exifplaces import exif_places

@@ -24,29 +24,34 @@ BAND = 96
 """Rows corrected at once: what is at work stays in the processor's cache."""
 
 DARKER_BLOCK = 16
-"""Blocks of so many values of one place in the cell, squared, are asked whether they are darker than black."""
+"""Side of the blocks, in values of one place in the colour cell, that are asked whether they are darker than black."""
 
 DARKER_ERRORS = 5.0
-"""By so many standard errors of their mean."""
+"""A block is darker than black where its mean lies below by so many of its standard errors."""
 
 DARKER_SHARE_MAX = 0.02
-"""Light is never negative. Where a profile leaves more of a picture darker than black than this, it takes away what is
-not there: of right ones it is none in all that were tried, of wrong ones 15% to 80% (docs/calibrate.md)."""
+"""Share of a picture's blocks that a profile may leave darker than black. Light is never negative: beyond, the profile
+takes away what is not there. Of right ones it is none in all that were tried, of wrong ones 15% to 80%
+(docs/calibrate.md)."""
 
 DARKER_ROWS = 48
-"""Rows of blocks that are asked; of more in a picture, every second, third, ..."""
+"""Rows of blocks that are asked whether they are darker than black; of more in a picture, every second, third, ..."""
 
 LONG_S, OFTEN = 1.0, 4.0
-"""From a second on patterns grow with time; a calibrated exposure so many times as long or as short is another."""
+"""Seconds from which on patterns grow with exposure time, and the factor by which a calibrated exposure may then differ
+from the picture's."""
 
 UNLIKE = 1.5
-"""So is one of any time where what grows with it counts, from so many times on."""
+"""Factor by which a picture and the calibrated frames have to differ in exposure time before the dark current of either
+is compared."""
 
 COUNTS = 0.1
-"""What would be taken out wrongly counts from this share of the read noise, and of the picture's median light, on."""
+"""Share of the read noise, and of the picture's median light, from which on dark current that would be taken out
+wrongly counts."""
 
 STATIC_DN = 1.0
-"""Black is stated in whole DN, and shading is there at any exposure: so much is no dark current."""
+"""Dark patterns up to so many DN are no dark current: black is stated in whole DN, and shading is there at any
+exposure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +106,7 @@ def calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
 
 
 def _calibrated(profiles: Profiles, mosaic: Mosaic) -> Calibrated:
-    """By the first profile that may be used; else why the best was not."""
+    """What the first profile that may be used does for the mosaic; else why the best was not used."""
     refused: list[Calibrated] = []
     for profile in candidates(profiles.known, mosaic):
         found = _by(profile, mosaic)
@@ -183,7 +188,7 @@ def _off_by_time(setting: Setting, pattern: Pattern, mosaic: Mosaic) -> float:
 
 
 def _median_light(mosaic: Mosaic) -> float:
-    """Of the darkest place of the cell, in DN above black."""
+    """Median light of the darkest place of the cell, in DN above black."""
     size = len(mosaic.cfa)
     places = ((dy, dx) for dy in range(size) for dx in range(size))
     return min(

@@ -17,10 +17,12 @@ from scotopic.read import read_mosaic
 from scotopic.sensor import QUANTISATION_VARIANCE_DN2, tukey_quantiles
 
 HOT_SIGMAS = 6.0
-"""A pixel whose mean is off by more than so many times the noise of one frame is not to be used."""
+"""A pixel whose mean over the frames is off by more than so many times the noise of one frame is hot: not to be
+used."""
 
 FIRST_SIGMAS = 12.0
-"""At first, with two frames and nothing known of the noise, only the plainest."""
+"""A pixel is hot in the first look, with two frames and nothing known of the noise, from so many times the noise on:
+only the plainest are."""
 
 GLOW_MAX = 1.0
 """A coarse pattern stronger than so many times the read noise is glow of a long exposure, or light."""
@@ -29,11 +31,11 @@ BLACK_OFF_MAX = 3.0
 """True black is off the file's by less than so many times the read noise, else all frames have seen light alike."""
 
 READ_TIMES_MAX = 3.0
-"""Read noise, told from how frames differ, is not so many times what most pixels of one frame show: with the longest
+"""Read noise told from how frames differ may be so many times what most pixels of one frame show: with the longest
 tails in calibrations.toml (Tukey lambda -0.24) it is 1.5 times."""
 
 HOT_SHARE_MAX = 0.03
-"""More are no faults of single pixels; they are not listed."""
+"""Share of a sensor's pixels that may be listed as hot; more are no faults of single pixels."""
 
 COARSE_SIDE = 32
 """Pixels, about, to a value of the coarse pattern: amplifier glow is smooth over hundreds."""
@@ -44,7 +46,7 @@ REPEATS_MIN = 0.1
 SHAPE_FRAMES_MIN = 5
 
 SHAPE_STD_MIN_DN = 1.0
-"""Below, rounding hides the shape of the read noise."""
+"""Read noise in DN below which rounding hides its shape."""
 
 GAUSSIAN_LAMBDA = (0.08, 0.2)
 """Tukey lambda shapes that nobody can tell from the Gaussian (0.14)."""

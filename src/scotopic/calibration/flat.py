@@ -33,8 +33,9 @@ SMOOTH = 2
 has moved. With it, the gain was 36% too large."""
 
 WHITE_WITHIN = 0.15
-"""Of noise, fourth differences tell the same variance as the values do. Simulated: within 2% of flats, also of those of
-a soft gradient taken by hand; 90% less of a pattern of 30 pixels that has moved."""
+"""Differences of two flats are noise where fourth differences tell a variance within this share of the values' own.
+Simulated: within 2% of flats, also of those of a soft gradient taken by hand; 90% less of a pattern of 30 pixels that
+has moved."""
 
 GAINS_WITHIN = 1.2
 """Pairs whose gains are further apart than this factor contradict each other; sound ones are within 1%."""
@@ -44,12 +45,13 @@ LEVELS_APART = 1.5
 to the light's square."""
 
 MOST = (0.05, 0.95)
-"""Quantiles between which the light of most blocks lies. Where they are no LEVELS_APART apart, they tell slope and
-intercept from each other by chance alone: of flats of one brightness gains came out between half and three times the
+"""Quantiles between which the light of most blocks lies. Where they are less than a factor of LEVELS_APART apart, slope
+and intercept cannot be told from each other: of flats of one brightness gains came out between half and three times the
 true one."""
 
 READ_MIN_E = 0.5
-"""No camera for photos has less read noise, in electrons: the Sony A7S II of calibrations.toml has 1.06 at least."""
+"""Least read noise in electrons that a fit may tell: no camera for photos has less, the Sony A7S II of
+calibrations.toml has 1.06 at least."""
 
 FREE = FLAT_BLOCK * (FLAT_BLOCK - 1) - SMOOTH * (SMOOTH + 1)
 """Independent values of a block of which the means of the rows and what is smooth are taken off."""
@@ -119,7 +121,7 @@ def _is_noise(pair: _Pair, notes: list[str]) -> bool:
 
 
 def _agreeing(pairs: list[_Pair], dark: Setting, notes: list[str]) -> list[_Pair]:
-    """Those that tell about the lowest gain; none where even that grows with the light as structure does."""
+    """The pairs that tell about the lowest gain; none where even that grows with the light as structure does."""
     gains = {pair.words: _median_gain(pair.points, dark) for pair in pairs}
     silent = [pair for pair in pairs if not gains[pair.words] > 0]
     if len(silent) == len(pairs):

@@ -21,10 +21,11 @@ AREA = 16
 neither a hot one nor the noise counts."""
 
 NOISE_SPREADS = np.array([-6.0, 6.0])
-"""What is further off stands out."""
+"""Range, in spreads around the median, to which values are clipped before their standard deviation is taken as a
+frame's noise: what is further off stands out."""
 
 DARK_CUT_MAX = 0.02
-"""With more pixels of a dark frame at 0 than this share, the lower half of the noise is missing."""
+"""Share of a dark frame's pixels that may be at 0 DN; with more the lower half of the noise is missing."""
 
 FLAT_CLIPPED_MAX = 0.2
 """A flat with more pixels at saturation than this share is left out."""
@@ -187,7 +188,7 @@ def typical_cut(frames: list[Frame]) -> float:
 
 
 def by_setting(frames: list[Frame]) -> list[list[Frame]]:
-    """By ISO and exposure."""
+    """Frames grouped by ISO and exposure."""
     groups: dict[tuple[float, float], list[Frame]] = {}
     for frame in frames:
         groups.setdefault((frame.iso, frame.exposure_s or 0.0), []).append(frame)
@@ -195,7 +196,7 @@ def by_setting(frames: list[Frame]) -> list[list[Frame]]:
 
 
 def by_iso(frames: list[Frame]) -> list[list[Frame]]:
-    """By ISO alone."""
+    """Frames grouped by ISO alone."""
     groups: dict[float, list[Frame]] = {}
     for frame in frames:
         groups.setdefault(frame.iso, []).append(frame)

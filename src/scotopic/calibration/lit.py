@@ -22,32 +22,33 @@ UNLIKE_SIGMAS = 1.0
 """A dark frame that is off the others by more than a pixel's noise is left out, as a whole or in some areas."""
 
 NATURAL_SIGMAS = 6.0
-"""By more than so many times what areas differ by from frame to frame anyway, too: row noise is shared by all pixels of
-a row."""
+"""An area that has seen light is also off by more than so many times what areas differ by from frame to frame anyway:
+row noise is shared by all pixels of a row."""
 
 GLOW_SHARE = 1.0
 """A camera that warms up glows more from frame to frame: by as much again as is there it may, which some 6 degrees
 bring about."""
 
 LIT_SHARE = 0.002
-"""Of so much of a frame at least: a smaller spot is lost among hot pixels."""
+"""Share of a frame that has to be off before it counts as lit: a smaller spot is lost among hot pixels."""
 
 LIGHT_SIGMAS = 3.0
-"""True black is off the file's by less than so many times a pixel's noise; frames above have seen light, it seems."""
+"""Times a pixel's noise by which true black may be off the file's; frames above have seen light, it seems."""
 
 CUT_TIMES, CUT_MORE = 4.0, 0.001
 """A frame with more pixels at 0 than so many times the others' share, and so much besides, is damaged: the share
 in the tail of the noise does not vary so from frame to frame."""
 
 NOISE_TIMES = 2.0
-"""Frames of one setting are as noisy as each other to a hundredth; so many times, they are of two settings."""
+"""Frames of which some are so many times as noisy as others are of two settings; those of one are alike to a
+hundredth."""
 
 Reason = Callable[[Frame], str]
 """Why a frame is left out; empty where it is not."""
 
 
 def dark_ones(frames: list[Frame], notes: list[str]) -> list[Frame]:
-    """Those that are dark, and like the others of their group."""
+    """The frames that are dark, and like the others of their group."""
     kept: list[Frame] = []
     for group in by_setting(frames):
         good = group

@@ -15,10 +15,11 @@ import numpy.typing as npt
 from scotopic.files import opened
 
 FILE_BYTES_MAX = 128 << 20
-"""A hundred times the file of ten settings of a 24 MP camera. Ten megabytes a setting are 3% hot pixels of 100 MP."""
+"""Bytes of a profile's file, at most: a hundred times that of ten settings of a 24 MP camera. Ten megabytes a setting
+are 3% hot pixels of 100 MP."""
 
 ARRAYS_BYTES_MAX = 512 << 20
-"""The same, unpacked."""
+"""Bytes of a profile's arrays, at most, once they are unpacked."""
 
 
 def text_of(path: Path) -> str:

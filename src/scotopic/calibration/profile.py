@@ -31,10 +31,11 @@ from scotopic.write import place_bytes
 
 FORMAT_OF_ANY_VERSION = "scotopic camera profile "
 FORMAT = FORMAT_OF_ANY_VERSION + "2"
-"""First entry of the file; another number is another form."""
+"""First entry of a profile's file; a file that begins with another number has another form."""
 
 FORMAT_BEFORE = FORMAT_OF_ANY_VERSION + "1"
-"""The same, but where black is measured on masked columns (Canon's own files) it was off LibRaw's whole numbers."""
+"""First entry of older profiles, of the same form; but where black is measured on masked columns (Canon's own files)
+theirs was off LibRaw's whole numbers."""
 
 GAIN_SWITCH = 0.85
 """Read noise in DN grows with ISO within one gain of the sensor. Where it falls to less than this share at
@@ -42,7 +43,7 @@ a higher ISO, the sensor has switched its gain: nothing is interpolated across. 
 to 0.42 (calibrations.toml)."""
 
 SAME_BITS = 0.5
-"""White levels apart by less, in powers of two, are of one bit depth: some cameras change theirs with ISO."""
+"""White levels less than this apart, in powers of two, are of one bit depth: some cameras change theirs with ISO."""
 
 SAME_ISO = 0.01
 """ISO values this near, relatively, are one."""
@@ -75,9 +76,9 @@ class Setting:
     exposure_s: float | None
     dark_frames: int
     read_std_dn: float
-    """Of one pixel from frame to frame; row noise and rounding apart."""
+    """Read noise in DN: standard deviation of one pixel from frame to frame, without row noise and rounding."""
     row_std_dn: float
-    """Of a whole row from frame to frame."""
+    """Row noise in DN: standard deviation of a whole row from frame to frame."""
     black_error_dn: tuple[float, ...]
     """True black above the file's (as it is read), for each place of the cell in reading order."""
     hot_share: float
@@ -123,14 +124,14 @@ class CameraProfile:
     serial: str
     cfa: tuple[tuple[int, ...], ...]
     black_dn: tuple[float, ...]
-    """As read from the files, in reading order of the cell."""
+    """Black as read from the files, in reading order of the cell."""
     white_dn: float
     height: int
     width: int
     settings: tuple[Setting, ...]
     patterns: tuple[Pattern, ...] = field(repr=False)
     notes: tuple[str, ...] = ()
-    """What its maker was told when it was made."""
+    """What the profile's maker was told when it was made."""
 
     @property
     def name(self) -> str:
@@ -142,7 +143,7 @@ class CameraProfile:
         return self.is_of(mosaic.make, mosaic.model, serial_of(mosaic))
 
     def is_of(self, make: str, model: str, serial: str) -> bool:
-        """The same, of what a file says."""
+        """Whether a file that states this make, model and serial number comes from this camera."""
         same = (make, model) == (self.make, self.model)
         return same and (not serial or not self.serial or serial == self.serial)
 

@@ -1,1 +1,1 @@
-"""DNG files: read beside LibRaw (`page`, `tags`, `pixels`, `read`), and written (`write`, `light`, `origin`)."""
+"""DNG files: read beside LibRaw (`directory`, `tags`, `pixels`, `read`), and written (`write`, `light`, `origin`)."""

@@ -23,10 +23,11 @@ HALVINGS_MAX = 6
 one bit from the shadows."""
 
 SPECKS = 8
-"""So few pixels above all others are no lamp: a bright point alone spreads over nine by demosaicing."""
+"""Pixels brighter than all others that are still specks, at most, and no lamp: a bright point alone spreads over nine
+by demosaicing."""
 
 SPECK_ABOVE = 2.0
-"""Specks are so many times brighter than the brightest pixel after them."""
+"""Specks are so many times as bright as the brightest pixel that is none of them."""
 
 SATURATING = 0.95
 """Where WhiteLevel lies above the light at which the sensor stopped counting, light from this share of it on is

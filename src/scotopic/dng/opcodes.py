@@ -16,20 +16,21 @@ from scotopic.shading import GAIN_MAX, GainMap
 
 _MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
 _OF_A_LENS = (1, 2, 3, 14)
-"""WarpRectilinear, WarpFisheye, FixVignetteRadial, WarpRectilinear2."""
+"""Numbers of the opcodes that correct a lens: WarpRectilinear, WarpFisheye, FixVignetteRadial, WarpRectilinear2."""
 
 _OPCODES_MAX = 1000
 _TABLE_MAX, _DEGREE_MAX = 65536, 8
 """The specification's limits for MapTable and MapPolynomial."""
 
 _MAPS_MAX = 64
-"""Each takes a pass over the whole picture: one a colour is usual, one for each place of an X-Trans cell thinkable."""
+"""Maps that a list may hold, as each takes a pass over the whole picture: one a colour is usual, one for each place of
+an X-Trans cell thinkable."""
 
 _GAIN_HEAD = struct.Struct(">10I4dI")
-"""Of GainMap: area, planes, pitches, points; spacing and origin; planes of the map."""
+"""Head of a GainMap's body: area, planes, pitches, points; spacing and origin; planes of the map."""
 
 _POINTS_MAX = 1 << 20
-"""No lens needs more; larger grids are damage."""
+"""Points of a gain map, at most: no lens needs more; larger grids are damage."""
 
 LIGHT_MAX = 2.0**20
 """No sensor and no merged exposure reaches so many times its white level; more is a broken value, which would
@@ -55,7 +56,7 @@ class ToneMap:
         )
 
     def anywhere(self) -> ToneMap:
-        """The same for pictures of any size."""
+        """This map over the whole of pictures of any size."""
         whole = slice(0, 1 << 30, 1)
         return ToneMap((whole, whole, self.where[2]), self.bend, self.is_table)
 

@@ -11,26 +11,27 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from scotopic.dng.page import DEFLATE, JPEG_XL, LOSSY_JPEG, Dng, main_page
+from scotopic.dng.directory import DEFLATE, JPEG_XL, LOSSY_JPEG, Dng, main_page
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 
 _UNCOMPRESSED, _LOSSLESS_JPEG = 1, 7
 _KNOWN = (_UNCOMPRESSED, _LOSSLESS_JPEG, *DEFLATE, LOSSY_JPEG, JPEG_XL)
 
 _EXPANSION_MAX = {_UNCOMPRESSED: 1, _LOSSLESS_JPEG: 200, 8: 1040, 32946: 1040, LOSSY_JPEG: 2000}
-"""So many bytes at most come from one: deflate cannot do better, JPEG not in pictures of any use."""
+"""Bytes that one stored byte may become, by compression: deflate cannot do better, JPEG not in pictures of any use."""
 
 _EXPANSION_MAX_JPEG_XL = 100_000
-"""An empty tile of JPEG XL is some twenty bytes."""
+"""Bytes that one stored byte of JPEG XL may become: an empty tile is some twenty bytes."""
 
 _JPEG_END, _END_WITHIN = b"\xff\xd9", 64
 """The marker at the end of a JPEG, behind which there may be some padding."""
 
 _INTEGER_STEPS = {34892: 2, 34893: 4}
-"""Predictors that difference every second or fourth pixel, as suits a mosaic; integers."""
+"""Predictors of integers that difference every second or fourth pixel, as suits a mosaic: the distance by the tag's
+number."""
 
 _FLOAT_STEPS = {3: 1, 34894: 2, 34895: 4}
-"""The same for floats, whose bytes lie in planes."""
+"""Predictors of floats, whose bytes lie in planes: the distance in pixels by the tag's number."""
 
 
 def stored_values(path: Path, dng: Dng) -> npt.NDArray[Any]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.dng.directory import SIDE_MIN, Dng
 from scotopic.dng.opcodes import LIGHT_MAX, bent
-from scotopic.dng.page import SIDE_MIN, Dng
 from scotopic.dng.pixels import stored_values
 from scotopic.errors import DamagedFileError, TooSmallError
 from scotopic.frame import Captured, Counts, Linear, Mosaic, NoiseProfile

@@ -20,10 +20,11 @@ _DAYLIGHTS = (21, 1, 20, 22, 23, 4)
 LINEARIZATION_TABLE, OPCODE_LIST_2, OPCODE_LIST_3 = 50712, 51009, 51022
 BLACK_DELTA_H, BLACK_DELTA_V = 50715, 50716
 ROW_FIELDS, COLUMN_FIELDS = 50975, 52547
-"""RowInterleaveFactor and ColumnInterleaveFactor."""
+"""The tags RowInterleaveFactor and ColumnInterleaveFactor."""
 
 BASELINE_EXPOSURE, BASELINE_EV_MAX = 50730, 12.0
-"""More stops either way are damage: ours are at most six, a camera's own about two."""
+"""The tag BaselineExposure, and the most stops either way that are believed: ours are at most six, a camera's own about
+two."""
 
 Area = tuple[int, int, int, int]
 """Top, left, bottom, right."""

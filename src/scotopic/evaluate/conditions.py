@@ -29,7 +29,8 @@ LED_RED, LED_BLUE = (1.5, 0.06, 0.03), (0.06, 0.12, 1.5)
 
 BAND_NOISE = 0.3
 BAND_ROWS = 4.0
-"""Where a condition has bands: row noise as a share of read noise, and over how many rows it is alike."""
+"""Rows over which row noise is alike in the condition with bands (standard deviation of a Gaussian); BAND_NOISE is its
+strength as a share of read noise."""
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ PROGRAMS = {"rawtherapee": "rawtherapee-cli", "darktable": "darktable-cli"}
 """The programs by the names that `--method` knows."""
 
 RAWTHERAPEE_LUMINANCE = 60
-"""Of 100. Chosen on one simulated photo at x100: 40 gave 29.8 dB, 80 gave 30.6 dB, in between less is
-smeared."""
+"""RawTherapee's luminance noise reduction, 0 to 100. Chosen on one simulated photo at x100: 40 gave 29.8 dB, 80 gave
+30.6 dB, in between less is smeared."""
 
 SECONDS_MAX = 1800
 """A program that takes longer for one picture is taken to hang."""
@@ -50,7 +50,7 @@ _PEDESTAL_MAX = 1.0
 """Noise below black is kept down to minus this share of the range; the rest is clipped."""
 
 _TOP = 65535
-"""White of a 16-bit file."""
+"""White of the 16-bit files that the programs write."""
 
 
 class ProgramFailed(ScotopicError):

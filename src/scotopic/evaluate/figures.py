@@ -33,7 +33,8 @@ SID_VARIANTS = (
     Variant("frame 00", lambda pair: pair.frame == "00", 93),
     Variant("frame 00, without misaligned", lambda pair: pair.frame == "00" and not pair.misaligned, 88),
 )
-"""Of the See-in-the-Dark test set, Sony: what different papers call "the test set"."""
+"""Parts of the See-in-the-Dark test set, Sony, with their numbers of pairs: what different papers call "the test
+set"."""
 
 
 @dataclass

@@ -40,10 +40,10 @@ MOSAIC_PEERS = ("input", "bm3d")
 """The other ways in the raw protocol."""
 
 SLOW = frozenset({"bm3d"})
-"""Measured only when asked for by name, or by `all`: about 90 s a megapixel."""
+"""Methods that are measured only when asked for by name, or by `all`: about 90 s a megapixel."""
 
 HALO = 96
-"""Given to a bare ONNX file, which does not say its own: the most that the design allows."""
+"""Halo in mosaic pixels of a bare ONNX file, which does not say its own: the most that the design allows."""
 
 
 @dataclass(frozen=True, eq=False)

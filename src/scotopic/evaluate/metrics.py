@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 PSNR_MAX = 150.0
-"""What equal pictures are given, in dB: JSON knows no infinity."""
+"""PSNR in dB that equal pictures are given: JSON knows no infinity."""
 
 Values = npt.NDArray[np.uint8] | npt.NDArray[np.floating]
 

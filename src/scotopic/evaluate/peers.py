@@ -35,11 +35,11 @@ def libraw(mosaic: Mosaic, ratio: float, *, fbdd: bool = False, dht: bool = Fals
 
 def plain(mosaic: Mosaic, made: Plan, model: Model) -> npt.NDArray[np.float32]:
     """The plain demosaic: linear, white-balanced (H, W, 3)."""
-    return balanced(enhance(mosaic, model, plan_made=made, strength=0))
+    return white_balanced(enhance(mosaic, model, plan_made=made, strength=0))
 
 
-def balanced(linear: Linear) -> npt.NDArray[np.float32]:
-    """Camera RGB after white balance."""
+def white_balanced(linear: Linear) -> npt.NDArray[np.float32]:
+    """Linear camera RGB times its white balance gains, (H, W, 3) as `render` takes it."""
     return linear.data * np.array(linear.wb, np.float32)
 
 
@@ -73,7 +73,7 @@ def bm3d(mosaic: Mosaic, noise: NoiseProfile, made: Plan, model: Model) -> Pictu
     """BM3D on each colour plane of the mosaic (`bm3d_counts`), then demosaiced by the model's `plain`."""
     counted = bm3d_counts(mosaic, noise)
     linear = enhance(mosaic.with_changes(data=counted), model, plan_made=made, strength=0)
-    return render(balanced(linear))
+    return render(white_balanced(linear))
 
 
 def bm3d_counts(mosaic: Mosaic, noise: NoiseProfile) -> npt.NDArray[np.float32]:

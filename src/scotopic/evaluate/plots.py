@@ -21,7 +21,7 @@ _CHARACTER = 7.2
 """Width of a character in pixels, about."""
 
 SERIES = 8
-"""So many colours; then they come again."""
+"""Colours of plots; further series begin with the first again."""
 
 
 @dataclass(frozen=True)

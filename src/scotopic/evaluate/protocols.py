@@ -42,16 +42,16 @@ class _Dark:
     mosaic: Mosaic
     true_noise: NoiseProfile
     made: Plan
-    """With blind noise and the true ratio."""
+    """What was decided about the photo with blind noise and the true ratio."""
     automatic: Plan
-    """The same with the automatic one."""
+    """What was decided about it with blind noise and the automatic ratio."""
 
 
 PEERS = ("libraw", "dht", "fbdd", "gaussians", "bm3d", "rawtherapee", "darktable")
 """The other ways, as `--method` names them."""
 
 QUICK = ("libraw", "fbdd", "gaussians", "bm3d")
-"""Those that are measured unless others are asked for: of them BM3D takes longest, 90 s a megapixel."""
+"""Methods measured unless others are asked for: of them BM3D takes longest, 90 s a megapixel."""
 
 
 def synthetic(
@@ -214,7 +214,7 @@ def _pictures(
             ways[f"{name}, true noise"] = dataclasses.replace(dark.made, noise=true, prepared=None)
             ways[f"{name}, automatic ratio"] = dark.automatic
         for way, made in ways.items():
-            light = peers.balanced(enhance(dark.mosaic, model, plan_made=made, passes=n))
+            light = peers.white_balanced(enhance(dark.mosaic, model, plan_made=made, passes=n))
             yield way, render(light), bias_by_decile(light, dark.scene.camera)
 
 

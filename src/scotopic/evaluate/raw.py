@@ -22,7 +22,7 @@ from scotopic.errors import DatasetError
 from scotopic.evaluate.figures import ALL, SID_VARIANTS
 from scotopic.evaluate.methods import Chosen, Shot, in_range
 from scotopic.evaluate.metrics import brightness_corrected, psnr, ssim
-from scotopic.evaluate.pairwise import TRUE, Judge, Measured, check_alike, measure
+from scotopic.evaluate.pair_measures import TRUE, Judge, Measured, check_alike, measure
 from scotopic.pairs import Camera, Split, find_pairs, find_sid, is_sid
 from scotopic.read import read_mosaic
 

@@ -1,7 +1,7 @@
 """Protocols on real pairs, developed: the See-in-the-Dark paper's on its test set, and on your own pairs.
 
 The truth is LibRaw's development of the long frame with the camera's white balance, 16 bit rounded to 8
-(`pairwise.long_picture`). Results are rounded to 8 bit before they are compared, by PSNR over all channels
+(`pair_measures.long_picture`). Results are rounded to 8 bit before they are compared, by PSNR over all channels
 and by SSIM. Every figure is given with the true ratio and with the automatic one.
 """
 
@@ -17,7 +17,7 @@ from scotopic.calibration.apply import Profiles
 from scotopic.evaluate.figures import ALL, SID_VARIANTS
 from scotopic.evaluate.methods import Chosen, Shot
 from scotopic.evaluate.metrics import psnr, ssim
-from scotopic.evaluate.pairwise import (
+from scotopic.evaluate.pair_measures import (
     AUTOMATIC,
     TRUE,
     Judge,
@@ -84,7 +84,7 @@ def own(
     profiles: Profiles | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Measured:
-    """The same on your own pairs (`pairs.find_pairs`); `split` None for all of them. Errors as `sid`."""
+    """The protocol of `sid` on your own pairs (`pairs.find_pairs`); `split` None for all of them. Errors as `sid`."""
     found = [pair for pair in find_pairs(folder) if split in (None, pair.split)]
     facts = {"protocol": "pairs", "data": str(folder), "split": split or "all"}
     return measure(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb, srgb_curve, srgb_to_linear
-from scotopic.dng.page import SIDE_MIN
+from scotopic.dng.directory import SIDE_MIN
 from scotopic.errors import DatasetError
 from scotopic.files import is_of_photos
 from scotopic.frame import RGGB, Mosaic
@@ -33,7 +33,7 @@ LARGEST = (512, 640)
 """Scenes are cut to at most this, out of the middle."""
 
 BLOCK = 16
-"""Their sides are multiples of this."""
+"""Sides of scenes are multiples of so many pixels."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,7 @@ from scotopic.settings import Settings
 from scotopic.version import __version__
 
 SEEN_S = 5.0
-"""What a network's file system may take until all machines see a new file."""
+"""Seconds that a network's file system may take until all machines see a new file."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Greeting:
 
     process: int
     node: str
-    """As the cluster calls its machine."""
+    """The machine as the cluster calls it."""
     trouble: str = ""
     """Why it cannot take part."""
 
@@ -109,7 +109,7 @@ class Treated:
     error: str = ""
     fault: str = ""
     size: int | None = None
-    """Of the result, in bytes, where it is in a folder."""
+    """Bytes of the result, where it is in a folder."""
     denied: Literal["", "read", "write"] = ""
     """What failed was no photo but this machine's way to where photos or results are."""
 

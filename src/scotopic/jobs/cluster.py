@@ -35,7 +35,7 @@ TRIES = 3
 while others are tried again are no fault of the file, hence one more than on a single machine."""
 
 LOOK_S = 1.0
-"""Between two looks whether an actor has found its place, and what machines there are."""
+"""Seconds between two looks whether an actor has found its place, and what machines there are."""
 
 
 class RemoteOutcome(OutcomeOf[RemoteJob]):
@@ -49,7 +49,7 @@ class _Try:
     job: RemoteJob
     deaths: int = 0
     shunned: set[str] = field(default_factory=set)
-    """Nodes that had no way to it, or were left out with it in hand."""
+    """Nodes that had no way to the file, or were left out with it in hand."""
     answer: Treated = field(default_factory=lambda: Treated("failed", 0.0))
     """The last that came of it."""
 

@@ -16,10 +16,12 @@ from scotopic.errors import ScotopicError, SettingsError, how_to_get
 from scotopic.signals import ENDINGS
 
 ANSWER_S = 5.0
-"""For a cluster's first machine to take a connection; Ray itself tries for minutes, and says nothing meanwhile."""
+"""Seconds that a cluster's first machine is given to take a connection; Ray itself tries for minutes, and says nothing
+meanwhile."""
 
 SILENCE_S = 45.0
-"""Of a cluster's first machine, which may come back; after a minute Ray ends this process in words of its own."""
+"""Seconds that a cluster's first machine may be silent, as it may come back; after a minute Ray ends this process in
+words of its own."""
 
 MADE_HERE = "local"
 """The address by which Ray makes a cluster of this machine alone, whatever others there are."""

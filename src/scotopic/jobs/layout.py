@@ -14,7 +14,7 @@ from scotopic.errors import ReadError, SettingsError
 from scotopic.files import alike, is_folder, is_of_photos, is_there
 from scotopic.formats import ENDINGS, Kind
 from scotopic.identify import RAW_SUFFIXES
-from scotopic.jobs.past import Line, Past, Photo, absolute, is_elsewhere
+from scotopic.jobs.past import Entry, Past, Photo, absolute, is_elsewhere
 from scotopic.metadata import is_enhanced
 from scotopic.settings import Way
 
@@ -150,7 +150,7 @@ class Names:
         self._taken: dict[str, str] = {}
         """Whose the names are that were given."""
         self._next: dict[str, int] = {}
-        """By name without ending the number that comes next."""
+        """The number that comes next, by name without ending."""
 
     def job(self, source: Path, base: Path) -> Job:
         """The job of a source found below `base`; of two that would meet the later keeps its ending."""
@@ -185,21 +185,21 @@ class Names:
             self._next[key] = number + 1
             yield folder / f"{stem}_{number}{self._tail}"
 
-    def learn(self, line: Line) -> None:
+    def learn(self, line: Entry) -> None:
         """Take up a journal's line of a result: another photo may lie at its source's place tomorrow, or does."""
         if self._past is not None:
             self._past.add(line)
 
-    def known_of(self, target: Path) -> Line | None:
+    def known_of(self, target: Path) -> Entry | None:
         """What is known of a result."""
         return self._past.line_of_result(self._known(target)) if self._past is not None else None
 
 
 NAME_BYTES = 255
-"""What a file's name may take on Linux, macOS and Windows."""
+"""Bytes of a file's name, at most, on Linux, macOS and Windows."""
 
 NUMBER_BYTES = 8
-"""Kept for what tells two names apart."""
+"""Bytes of a name kept for the number that tells two alike apart."""
 
 
 def _short(stem: str, more: int) -> str:

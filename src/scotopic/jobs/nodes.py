@@ -14,7 +14,8 @@ from typing import Any
 from scotopic.errors import ScotopicError
 
 CORES_EACH = 1
-"""Of an actor: as many actors as cores keep all of them busy, also while files are read and written."""
+"""CPU cores each actor reserves: as many actors as cores keep all of them busy, also while files are read and
+written."""
 
 MEMORY_EACH = 1 << 30
 """Bytes that an actor asks the cluster for: 670 MB were seen with one picture of 12 megapixels in hand; a second adds
@@ -27,13 +28,13 @@ DENIALS = 3
 """Times, one after the other, that a machine had no way to a file, though others had, until it gets no more."""
 
 BACK_OFF_S = 2.0
-"""Before an actor is made where one has ended before it was ready, or a machine that had no way to a file gets another;
-twice as long after the next. What fails meanwhile has failed with it: a moment's trouble is one, however much was in
-hand."""
+"""Seconds until an actor is made where one has ended before it was ready, or until a machine that had no way to a file
+gets another; twice as long after the next. What fails meanwhile has failed with it: a moment's trouble is one, however
+much was in hand."""
 
 WAIT_S = 30.0
-"""Without an actor that has found a place, until it is told what is waited for, and until one that waits for its
-place is tried on another machine."""
+"""Seconds without an actor that has found a place until the user is told what is waited for, and until one that waits
+for its place is tried on another machine."""
 
 GROWTH_S = 300.0
 """How long a cluster that has no machine large enough is given to get one."""
@@ -51,13 +52,13 @@ class Node:
     left_out: str = ""
     """Why it gets no actors any more."""
     starts: int = 0
-    """Actors that ended before they were ready, one after the other."""
+    """Actors of this machine that ended before they were ready, one after the other."""
     not_before: float = 0.0
     """When the next actor may be made."""
     denials: int = 0
-    """Times, one after the other, that it could not get at a file."""
+    """Times, one after the other, that this machine could not get at a file."""
     rests_until: float = 0.0
-    """When it may be given another."""
+    """When this machine may be given another file."""
     has_worked: bool = False
     """Whether an actor of this run was ready there."""
     waited: int = 0
@@ -110,7 +111,7 @@ class Nodes:
 
     @property
     def used(self) -> list[Node]:
-        """Those that take part and have room."""
+        """The machines that take part and have room."""
         return [node for node in self._nodes.values() if node.is_used and node.room]
 
     def wanted(self, count: int | None) -> int:

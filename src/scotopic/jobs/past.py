@@ -12,7 +12,7 @@ from scotopic.files import State, alike, is_there, opened, state_of
 from scotopic.jobs.journal import read_entries
 from scotopic.metadata import Exif, read_tags
 
-Line = dict[str, Any]
+Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,9 @@ class Photo:
 
     file: str
     path: Path | None = None
-    """On this machine; None for one elsewhere."""
+    """Where it lies on this machine; None for one elsewhere."""
     mark: str = ""
-    """Of a photo elsewhere, what changes when it does."""
+    """What changes when the photo does, of one elsewhere: its storage's word for its state."""
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -35,15 +35,15 @@ class Photo:
         """Without folders."""
         return self.path.name if self.path is not None else self.file.rpartition("/")[2]
 
-    def state(self) -> Line:
+    def state(self) -> Entry:
         """As journals know what the photo is now."""
         return {"state": self.mark} if self.path is None else state_in_line(state_of(self.path))
 
-    def is_at(self, line: Line) -> bool:
+    def is_at(self, line: Entry) -> bool:
         """Whether a journal's line is of a photo at the place of this one."""
         return bool(line["file"] == self.file) if self.path is None else is_at(line["file"], self.path)
 
-    def is_of(self, line: Line) -> bool:
+    def is_of(self, line: Entry) -> bool:
         """Whether a journal's line is of this photo, which is as it was then."""
         if self.path is None:
             return self.is_at(line) and line.get("state") == self.mark
@@ -58,11 +58,11 @@ class Past:
     passed by. Elsewhere than on this machine no file is looked into: there a photo is known by its address alone.
     """
 
-    def __init__(self, lines: list[Line] | None = None) -> None:
-        self._of_result: dict[str, Line] = {}
-        self._of_name: dict[str, list[Line]] = {}
+    def __init__(self, lines: list[Entry] | None = None) -> None:
+        self._of_result: dict[str, Entry] = {}
+        self._of_name: dict[str, list[Entry]] = {}
         self._exif: dict[tuple[Path, Any], Exif] = {}
-        begun: dict[str, Line] = {}
+        begun: dict[str, Entry] = {}
         for line in lines or ():
             if "file" not in line or "output" not in line:
                 continue
@@ -77,7 +77,7 @@ class Past:
 
     @classmethod
     def read(cls, journal: Path) -> Past:
-        """By a journal; nothing where there is none that can be read. Each line learns its run's settings."""
+        """What a journal tells; nothing where none can be read. Each entry gets the settings of its run."""
         try:
             with opened(journal) as file:
                 entries, _ = read_entries(file)
@@ -89,7 +89,7 @@ class Past:
             entry["settings"] = settings
         return cls(entries)
 
-    def add(self, line: Line) -> None:
+    def add(self, line: Entry) -> None:
         """Take up a journal's line of a result."""
         self._of_result[alike(line["output"])] = line
         self._of_name.setdefault(_name(line["file"]), []).append(line)
@@ -100,7 +100,7 @@ class Past:
         mine = (line for line in lines if self._of_result.get(alike(line["output"])) is line)
         return [line["output"] for line in mine if self._is_of(line, photo)]
 
-    def line_of_result(self, target: str) -> Line | None:
+    def line_of_result(self, target: str) -> Entry | None:
         """What is known of a result."""
         return self._of_result.get(alike(target))
 
@@ -119,7 +119,7 @@ class Past:
             return True
         return not photo.is_at(line) and (is_elsewhere(line["file"]) or is_there(line["file"]))
 
-    def _is_of(self, line: Line, photo: Photo) -> bool:
+    def _is_of(self, line: Entry, photo: Photo) -> bool:
         """Whether a line is of this photo, be it that something has been written into it since."""
         if photo.is_of(line):
             return True
@@ -144,7 +144,7 @@ class Past:
         return self._exif[key]
 
 
-def is_of(line: Line, source: Path) -> bool:
+def is_of(line: Entry, source: Path) -> bool:
     """Whether a journal's line is of this photo, which is as it was then, at its place or moved from there."""
     state = state_of(source)
     if state is None or (line.get("size"), line.get("mtime_ns")) != state[:2]:
@@ -172,7 +172,7 @@ def is_made(target: Path) -> bool:
     return state is not None and state[0] > 0
 
 
-def line_of(status: str, source: Path, target: Path, state: State | None) -> Line:
+def line_of(status: str, source: Path, target: Path, state: State | None) -> Entry:
     """What a journal says of a photo that was as `state` says."""
     return {"status": status, "file": absolute(source), "output": absolute(target), **state_in_line(state)}
 

@@ -9,7 +9,7 @@ from scotopic.batch import Job
 from scotopic.errors import FileExistsRefusal
 from scotopic.files import state_of
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import Line, Photo, absolute, taken
+from scotopic.jobs.past import Entry, Photo, absolute, taken
 from scotopic.settings import Settings
 from scotopic.write import OR_SKIP, refusal
 
@@ -33,7 +33,7 @@ class Item:
         """The photo as journals know it."""
         return self.photo.file
 
-    def state(self) -> Line:
+    def state(self) -> Entry:
         """As journals know what the photo is now."""
         return self.photo.state()
 

@@ -13,7 +13,7 @@ from scotopic.batch import Job, Outcome
 from scotopic.errors import WriteError
 from scotopic.files import State, identity_of, state_of
 from scotopic.jobs.journal import Journal
-from scotopic.jobs.past import Line, is_made, line_of, taken
+from scotopic.jobs.past import Entry, is_made, line_of, taken
 from scotopic.jobs.refused import Refused
 from scotopic.jobs.resume import Item, course_of
 from scotopic.jobs.worker import ModelChoice, host, is_alive, remove_parts
@@ -34,7 +34,7 @@ class Session:
         settings: Settings,
         home: Path | None = None,
         *,
-        learn: Callable[[Line], None] | None = None,
+        learn: Callable[[Entry], None] | None = None,
     ) -> None:
         self._learn = learn
         self._journal, self._settings, self._home = journal, settings, home
@@ -130,16 +130,16 @@ class Session:
         self._note(line)
         return outcome
 
-    def _line(self, status: str, job: Job, **facts: Any) -> Line:
+    def _line(self, status: str, job: Job, **facts: Any) -> Entry:
         # What the file was when it was begun: if it changes meanwhile, the result is not of what it is now.
         return line_of(status, job.source, job.target, self._states.get(job.source)) | facts
 
-    def _note(self, line: Line) -> None:
+    def _note(self, line: Entry) -> None:
         if self._journal is not None:
             self._journal.note(**line)
 
 
-def _tidy(left: list[Line]) -> None:
+def _tidy(left: list[Entry]) -> None:
     """Remove what processes of this host were writing when a run was killed, where they are no more."""
     here = [line for line in left if line.get("host") == host() and isinstance(line.get("process"), int)]
     gone = {line["process"] for line in here if not is_alive(line["process"])}

@@ -128,7 +128,7 @@ def _near(paths: list[Path], enhanced: bool) -> list[_Found]:
 
 
 def _far(sources: list[str], enhanced: bool) -> list[_Found]:
-    """Those elsewhere, each once. Raises ReadError."""
+    """The sources that do not lie on this machine, each once. Raises ReadError."""
     found: dict[str, _Found] = {}
     listed: dict[str, Beside] = {}
     """By folder what lies in it, for files that are named one by one: one look for all of them."""
@@ -270,7 +270,7 @@ def is_made(target: str) -> bool:
 
 
 def seems_made(target: str) -> bool:
-    """The same as far as the storage tells."""
+    """Whether a result is there now, as `is_made`; False where the storage does not tell."""
     try:
         return is_made(target)
     except ScotopicError:

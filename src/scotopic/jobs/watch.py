@@ -12,24 +12,24 @@ from scotopic.batch import Job, Outcome
 from scotopic.errors import ReadError, SettingsError
 from scotopic.files import State, is_folder, kind_of, stat_of, state_of
 from scotopic.jobs.layout import Names, find_files, is_result
-from scotopic.jobs.past import Line, is_at, is_made
+from scotopic.jobs.past import Entry, is_at, is_made
 
 SETTLED_S = 2.0
-"""A file that has not changed for so long is taken as whole. Where a copy pauses for longer, it is read cut short or
-half empty, and once more when it has changed."""
+"""Seconds without a change after which a file is taken as whole. Where a copy pauses for longer, it is read cut short
+or half empty, and once more when it has changed."""
 
 EMPTY_S = 60.0
-"""The same for a file of 0 bytes and a link to nowhere: a copy may be about to begin. Then it is told."""
+"""Seconds without a change after which a file of 0 bytes or a link to nowhere is told: a copy may be about to begin."""
 
 LOOK_S = 0.5
-"""Between two looks at the folders, at least."""
+"""Seconds between two looks at the folders, at least."""
 
 LOOK_MAX_S = 2.0
-"""And at most: so much later a new file may be seen."""
+"""Seconds between two looks at the folders, at most: so much later a new file may be seen."""
 
 REST = 9.0
-"""Between those as many times as long as a look takes, so that looking takes a tenth of a core
-where it takes no longer than 0.2 s."""
+"""Pause between two looks over what a look takes, within LOOK_S and LOOK_MAX_S: looking takes a tenth of a core where
+it takes no longer than 0.2 s."""
 
 
 class Watch:
@@ -60,7 +60,7 @@ class Watch:
         """Folders that have vanished."""
         self._jobs: dict[Path, Job] = {}
         self._seen: dict[Path, tuple[State, float]] = {}
-        """By source its state and since when it is so."""
+        """The state of each source, and since when it is so."""
         self._given: dict[Path, State] = {}
         self._failed: set[Path] = set()
         self._done: set[Path] = set()
@@ -78,7 +78,7 @@ class Watch:
                 self._next_look = ended + min(max(LOOK_S, REST * (ended - began)), LOOK_MAX_S)
             yield self._ready.pop(0) if self._ready else None
 
-    def learn(self, line: Line) -> None:
+    def learn(self, line: Entry) -> None:
         """Take up the journal's line of a result, which says what it was made of and how it is."""
         self._names.learn(line | {"settings": self._settings})
 

@@ -42,7 +42,7 @@ class ModelChoice:
         return Models(self.name, tier=self.tier, device=self.device)
 
     def everywhere(self) -> ModelChoice:
-        """The same for processes that stand in other folders. Raises UnknownModelError where there is none."""
+        """This choice with an absolute path, for processes in other folders. Raises UnknownModelError."""
         if self.name is None or is_packaged(self.models().card()):
             return self
         return replace(self, name=str(Path(self.name).absolute()))

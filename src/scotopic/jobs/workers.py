@@ -35,10 +35,10 @@ TRIES = 2
 to blame: it may have been its neighbour, or memory that ran out for both."""
 
 STARTS = 3
-"""Processes that may end before they are ready until that is given up."""
+"""Processes that may end before they are ready until no more are started."""
 
 GRACE_S = 10.0
-"""What a process that is told to end may take."""
+"""Seconds that a process which is told to end may take."""
 
 ANSWER_MAX = 1 << 20
 """Bytes of an answer; a longer one is none."""
@@ -53,7 +53,7 @@ class _Try:
 
     job: Job
     was_there: bool
-    """Whether its result was, before it was first begun."""
+    """Whether the file's result was there before the file was first begun."""
     began: float = field(default_factory=time.monotonic)
     deaths: int = 0
 

@@ -28,7 +28,7 @@ NETWORK = "/graph/net/"
 """How the names of the network's own nodes begin in an exported graph."""
 
 OUTPUTS: dict[str, tuple[str, ...]] = {"linear": ("rgb", "plain"), "srgb": ("rgb",)}
-"""By the model's kind."""
+"""Names of a graph's outputs, by the model's kind."""
 Tier = Literal["fast", "best"]
 DEFAULT = "bayer-fast"
 DEFAULTS: dict[tuple[SensorKind, Tier], str] = {
@@ -39,11 +39,11 @@ DEFAULTS: dict[tuple[SensorKind, Tier], str] = {
 """The packaged model for a kind of sensor, by tier."""
 
 GRAPH_MAX = 1 << 28
-"""Bytes; the paper's network, larger than any that is needed, takes 31 million."""
+"""Bytes of a graph's file, at most; the paper's network, larger than any that is needed, takes 31 million."""
 
 CARD_MAX = 1 << 20
 SIDE_MAX = 4096
-"""A size multiple or a halo beyond this is no network's."""
+"""Size multiple and halo in pixels, at most: what is beyond is no network's."""
 
 _HERE = Path(__file__).parent
 
@@ -64,7 +64,8 @@ class Card:
     size_multiple: int
     halo: int
     edge: int
-    """See OPTIONAL; 0 for a graph without these constants."""
+    """Pixels at the edge of trimmed outputs that are not to be used (see OPTIONAL); 0 for a graph without these
+    constants."""
     parameters: int
     sha256: str
     raw: dict[str, Any]
@@ -212,7 +213,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 FIELDS_MAX = 100_000
-"""Of a graph's message; ours have hundreds."""
+"""Fields of a graph's message, at most; ours have hundreds."""
 
 
 def values_taken(graph: bytes, name: str) -> int | None:

@@ -20,7 +20,7 @@ from scotopic.sandbox.limits import Limits, bind
 from scotopic.sidecars import keep
 
 READY = b"R"
-"""Sent first: from here on the file is to blame."""
+"""What the child sends first: from here on the file is to blame."""
 
 
 def main() -> None:

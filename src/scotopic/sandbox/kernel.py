@@ -39,8 +39,9 @@ _SHARED_NUMBERS = (
 """From 424 on calls have one number on every processor."""
 
 _NEWER = 439
-"""From here on the kernel knows no call (ENOSYS), as one of before 2020: none is needed, the C library falls back on
-older ones, and some change files by new ways (fchmodat2, setxattrat, file_setattr), as those to come may."""
+"""Number of system calls from which on the child is told that the kernel knows none (ENOSYS), as one of before 2020:
+none is needed, the C library falls back on older ones, and some change files by new ways (fchmodat2, setxattrat,
+file_setattr), as those to come may."""
 
 _FORBIDDEN = {
     "x86_64": (
@@ -68,7 +69,7 @@ _FORBIDDEN = {
         *(164, 241, 280, 282),
     ),
 }
-"""Refused with EPERM, by the processor's name."""
+"""System calls refused with EPERM, by the processor's name."""
 
 _CALLS = {
     "x86_64": {

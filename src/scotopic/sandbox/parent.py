@@ -26,7 +26,7 @@ from scotopic.sandbox.limits import DEFAULT_LIMITS, Limits
 _CHILD = (sys.executable, "-P", "-B", "-m", "scotopic.sandbox.child")
 
 START_S = 60.0
-"""Until the child has loaded its libraries; a second is usual."""
+"""Seconds until the child has to have loaded its libraries; one is usual."""
 
 GRAPH_LIMITS = Limits(cpu_s=60, wall_s=120.0)
 """For a model that did not come with the package."""
@@ -41,10 +41,12 @@ _KEPT = (
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
 )
-"""Of the environment: what an interpreter needs to start. Passwords and keys that stand there stay here."""
+"""Variables of the environment that the child gets: what an interpreter needs to start. Passwords and keys that stand
+there stay here."""
 
 _OWN = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-"""Threads take address space for themselves, of which the child has little."""
+"""Variables of the environment that are set for the child: threads take address space for themselves, of which it has
+little."""
 
 _KINDS: dict[str, type[ReadError]] = {
     name: kind

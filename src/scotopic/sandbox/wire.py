@@ -16,15 +16,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL.TiffImagePlugin import IFDRational
 
+from scotopic.dng.directory import PIXELS_MAX, SIDE_MAX
 from scotopic.dng.origin import Origin, Tag, is_opcode_list
-from scotopic.dng.page import PIXELS_MAX, SIDE_MAX
 from scotopic.frame import Captured, Linear, Mosaic, NoiseProfile
 from scotopic.metadata import Exif, Words, writes
 from scotopic.shading import GAIN_MAX, GainMap, Shading
 from scotopic.xmp import PART, PROPERTIES
 
 HEADER_MAX = 1 << 25
-"""Bytes: EXIF and XMP together; `xmp.LARGEST_PACKET` and a maker's largest tags fit in several times over."""
+"""Bytes of a header, at most, EXIF and XMP together; `xmp.LARGEST_PACKET` and a maker's largest tags fit in several
+times over."""
 
 _TEXT_MAX, _LIST_MAX = 1 << 22, 1 << 20
 _TYPES: dict[str, np.dtype[Any]] = {
@@ -40,7 +41,7 @@ _KINDS_OF_TAG = range(1, 13)
 """TIFF's types of values."""
 
 _NUMBER_MAX = 1e30
-"""Beyond this no level, gain or exposure is one; within it float32 does not overflow."""
+"""Largest number that a header may hold: no level, gain or exposure is beyond; within it float32 does not overflow."""
 
 
 class WireError(ValueError):
@@ -144,7 +145,7 @@ def packed_origin(origin: Origin) -> dict[str, Any]:
 
 
 def unpacked_origin(header: dict[str, Any], name: str) -> Origin:
-    """The same of a child's answer about the file of that name. Raises WireError."""
+    """The inverse of `packed_origin`, of a child's answer about the file of that name. Raises WireError."""
     try:
         tags: list[Tag] = []
         for entry in _list(header["tags"]):

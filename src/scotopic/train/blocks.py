@@ -129,7 +129,7 @@ def times_plus(x: Tensor, factor: Tensor, term: Tensor) -> Tensor:
 
 
 def times_plus_in_one(x: Tensor, factor: Tensor, term: Tensor) -> Tensor:
-    """The same of a single picture, by the one operation that does both in a pass in ONNX Runtime."""
+    """`times_plus` of a single picture (1, C, h, w), by the one operation that does both in a pass in ONNX Runtime."""
     channels = x.shape[1]
     none, one = torch.zeros(channels, device=x.device), torch.ones(channels, device=x.device)
     by_channel = torch.ones(channels, device=x.device)

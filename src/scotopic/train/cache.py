@@ -31,18 +31,18 @@ from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic, NoiseProfile
 from scotopic.locks import locked
 from scotopic.models import sha256
 from scotopic.pairs import Pair, Split, check, raise_all
-from scotopic.pairs_odd import odd_times
+from scotopic.pairs_check import odd_times
 from scotopic.pattern import PATTERNS, Cell, offset
 from scotopic.read import read_mosaic
 from scotopic.traditional import truth_of
 from scotopic.train import profiled
-from scotopic.train.odd import KEPT_EVERY, compare
+from scotopic.train.cache_check import KEPT_EVERY, compare
 from scotopic.write import PARTS, place, place_bytes
 
 Truth = Literal["srgb", "linear"]
 
 FORMAT = 4
-"""Raised when what is stored changes its meaning; older caches are then made again."""
+"""Number of a cache's form, raised when what is stored changes its meaning; older caches are then made again."""
 
 WORKERS = min(4, os.cpu_count() or 1)
 """Files decoded at a time: LibRaw needs about 400 MB for each one of 12 megapixels."""

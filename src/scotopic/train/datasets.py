@@ -35,7 +35,7 @@ from scotopic.train.cache import Entry, PairCache
 from scotopic.train.simulate import Batch, srgb_to_linear
 
 HDR_CEILING = 100.0
-"""Light in HDR scenes is cut here, in units of display white: suns outshine any lamp by far."""
+"""Light of HDR scenes, in units of display white, at which they are cut: suns outshine any lamp by far."""
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".exr"})
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from scotopic.train.filters import Packing, packed_weights
 
 LINEAR, BENT = 0.6, 0.15
-"""The variance of colour as a share of light's, in linear light and in light about its square root, in which
-colours differ less along edges: chosen, experiments.md, 2026-11-22 and 2026-11-28."""
+"""Variance of colour as a share of light's, in linear light (LINEAR) and in light about its square root (BENT), in
+which colours differ less along edges: chosen, experiments.md, 2026-11-22 and 2026-11-28."""
 
 
 def demosaic_weights(packing: Packing, colour_share: float) -> Tensor:
@@ -26,10 +26,10 @@ def demosaic_weights(packing: Packing, colour_share: float) -> Tensor:
 
 
 REACH = 3
-"""The cokriged filters look at 7x7 pixels."""
+"""Pixels each way that the cokriged filters look at: 7x7."""
 
 RANGE = 12.0
-"""Pixels over which light and colour stay alike: chosen as the shares."""
+"""Pixels over which light and colour stay alike: chosen with LINEAR and BENT."""
 
 
 def _cokriged(packing: Packing, y: int, x: int, colour: int, colour_share: float) -> Tensor:

@@ -24,7 +24,7 @@ from scotopic.models import CARD_FORMAT, INPUTS, OPTIONAL, OUTPUTS, sha256, with
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
 from scotopic.train.filters import Packing
-from scotopic.train.folder import scratch, writing
+from scotopic.train.folder import staging, writing
 from scotopic.train.networks import GRAPH, MosaicGraph, PackedGraph, size_multiple
 from scotopic.train.precision import Feed, Precision, halve_weights, quantise
 from scotopic.train.recipes import Recipe
@@ -42,7 +42,8 @@ TILE_AGREEMENT: dict[Precision, float] = {"float32": 1e-3, "float16": 1e-3, "int
 to the next step."""
 
 HALO_MAX, HALO_MAX_OTHERS = 96, 192
-"""Of ours in floats; of the paper's U-Net, which sees 184 pixels far as it is, and in int8."""
+"""Halo in mosaic pixels, at most: of ours in floats; and of the others, the paper's U-Net, which sees 184 pixels far as
+it is, and int8."""
 
 OPSET = 18
 
@@ -120,7 +121,7 @@ def export(
     clashing = {"name", "version", "kind", "cfa", "halo", "edge", "sha256", *stored} & set(facts or {})
     if clashing:
         raise SettingsError(f"the facts must not name {', '.join(sorted(clashing))}: these are measured")
-    with writing(folder), scratch(folder) as part:
+    with writing(folder), staging(folder) as part:
         packing = recipe.packing
         _write_graph(part / "model.onnx", graph, recipe)
         difference = _check_parity(graph, part / "model.onnx", recipe, "float32")

@@ -13,21 +13,23 @@ from scotopic.train.blocks import cut, times_plus_in_one
 from scotopic.train.filters import unpack
 
 LAMP_LIGHT = 2.0
-"""Light, in units of display white, from which on a clean picture is left to the plain demosaic."""
+"""Light, in units of display white, from which on a picture without noise is left to the plain demosaic."""
 
 BINOMIAL_NOISE = 0.273
 """Share of a pixel's noise that the 5x5 binomial leaves: sqrt(sum of squared weights)."""
 
 NEAR_SATURATION = (0.92, 0.98)
-"""Share of the sensor's range over which a pixel comes to count as saturated."""
+"""Shares of the sensor's range between which a pixel comes to count as saturated: not at all up to the first, wholly
+from the second on."""
 
 SATURATED_SHARE = (0.16, 0.32)
-"""Weight of saturated pixels in the 5x5 binomial over which the network's work fades: one pixel weighs
-0.14, two by two 0.39."""
+"""Weights of saturated pixels in the 5x5 binomial between which the network's work fades from whole to none: one pixel
+weighs 0.14, two by two 0.39."""
 
 
 WayBack = tuple[Tensor | None, Tensor | None]
-"""What `straightened` takes beside the values."""
+"""Factors `square` and `straight` of `straightened`, by which bent values become light; None for values that are
+light."""
 
 
 def straightened(bent: Tensor, square: Optional[Tensor], straight: Optional[Tensor]) -> Tensor:  # noqa: UP045
@@ -42,7 +44,7 @@ def straightened(bent: Tensor, square: Optional[Tensor], straight: Optional[Tens
 
 
 def straightened_one(bent: Tensor, square: Optional[Tensor], straight: Optional[Tensor]) -> Tensor:  # noqa: UP045
-    """The same of a single picture, in a pass less."""
+    """`straightened` of a single picture (1, C, h, w), which takes one pass over memory less."""
     if square is None or straight is None:
         return bent
     return bent * times_plus_in_one(bent.relu(), square, straight)
@@ -121,11 +123,23 @@ def faded_if_need_be(
     cell: int,
     saturation: float = NEAR_SATURATION[0],
 ) -> tuple[Tensor, Tensor]:
-    """The same for one picture, the values `packed` in DN, still bent, its lamps still to be divided by where they
-    start, both unpacked.
+    """`faded` for one picture, skipped where nothing is to fade; the result and the plain demosaic, (1, 3, H, W) each.
 
-    A demosaic that nobody asked for is made only where something fades to it; else it is given empty. A tenth of the
-    graph's time. Each branch unpacks for itself, as what comes out of one is a copy.
+    P is the number of pixels of a packed place, cell * cell; margins are one place wide.
+
+    - `enhanced` (1, 3*P, h, w): the network's result without `places`, bent; `square` and `straight` make light of it
+      (`straightened`).
+    - `packed` (1, P, h + 2, w + 2): the mosaic in DN with its margin, `places` still on it.
+    - `dark`, `per_dn`, `gains` (1, P, 1, 1): black in DN, 1 / (white - black), and ratio times white balance.
+    - `tame` like `packed`: light with hot pixels held down, in the network's units; `lamp_starts` (1, 1, 1, 1): where
+      lamps begin, in these units.
+    - `demosaic` (3*P, P, 3, 3), `binomial` (P, P, 3, 3): the fixed filters.
+    - `places` (4,): packed places to leave out at the top, left, bottom and right.
+    - `with_plain` (): whether the plain demosaic is asked for. If not, it is made only where something fades to it,
+      and is else given empty (no rows), which saves a tenth of the graph's time.
+    - `saturation`: share of the sensor's range above which a pixel may count as saturated.
+
+    Each branch unpacks for itself, as what comes out of one is a copy.
     """
     # In steps from cheap to dear; hot pixels come as far as the second.
     brightest = ((packed.amax((2, 3), keepdim=True) - dark) * per_dn).max()

@@ -22,7 +22,7 @@ from scotopic.train.sources import Data
 from scotopic.write import PARTS, place_bytes
 
 _RUNNING = ".running"
-_SCRATCH = ".scotopic-export-"
+_STAGING = ".scotopic-export-"
 
 WORDS_MAX = 80
 """Letters in which a field that differs is told with its values."""
@@ -53,9 +53,10 @@ def held(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
-    """A hidden folder to make the files of `folder` in, on its file system: gone afterwards, as are new folders above
-    that stay empty.
+def staging(folder: Path) -> Iterator[Path]:
+    """A hidden folder to make the files of `folder` in, on its file system, so that they can be renamed into place
+    (`scratch.scratch` lies among the system's temporary folders, often on another). It is gone afterwards, as are new
+    folders above that stay empty.
 
     It lies in `folder`, or beside one that is not there yet. Those that killed processes left in either place are
     taken away, where that is certain. Raises as `held`.
@@ -66,11 +67,11 @@ def scratch(folder: Path) -> Iterator[Path]:
         )
     place = folder if is_folder(folder) else folder.parent
     with making(place):
-        for stale in (*folder.parent.glob(f"{_SCRATCH}*"), *folder.glob(f"{_SCRATCH}*")):
+        for stale in (*folder.parent.glob(f"{_STAGING}*"), *folder.glob(f"{_STAGING}*")):
             if _is_left(stale / _RUNNING):
                 shutil.rmtree(stale, ignore_errors=True)
         try:
-            made = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=place))
+            made = Path(tempfile.mkdtemp(prefix=_STAGING, dir=place))
         except OSError as error:
             raise unwritten(folder, error) from error
         try:

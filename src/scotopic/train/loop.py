@@ -71,7 +71,7 @@ class Options:
     verify_cache: bool = False
     """Compare the checksums of what is decoded already, not only sizes and times."""
     profiles: Profiles | None = None
-    """Of cameras, which put pairs right as `plan` does."""
+    """Camera profiles, which put pairs right as `plan` does."""
     device: str = "auto"
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     board: bool = True

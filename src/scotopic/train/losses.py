@@ -50,13 +50,13 @@ GRID_WEIGHT = 0.25
 2026-11-22."""
 
 PATTERN_AREA = 8
-"""Squares each way over which a pattern is looked for."""
+"""Squares each way in the areas over which a pattern is looked for."""
 
 STEP_LEAST = 1e-4
-"""Steps below this, in encoded light, are none."""
+"""Least step between pixels, in encoded light, that counts as one."""
 
 FLOOR = 0.002
-"""A picture this near its truth, in encoded light, needs no more pulling."""
+"""Distance from the truth, in encoded light, below which a picture is pulled no more."""
 
 
 def encoded_loss(

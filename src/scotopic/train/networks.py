@@ -38,27 +38,26 @@ from scotopic.train.filters import (
 )
 
 GRAPH = 3
-"""Counts the forms that the arithmetic around our network has had: weights learnt in another are a start and no
-result."""
+"""Number of the form of the arithmetic around our network: weights learnt in another are a start and no result."""
 
 EDGE = 4
-"""Places at the edge of a trimmed result that are not as in the whole picture: the finest level's filters see three,
-the enlarged means half of one more. Even, as the middle level counts in pairs."""
+"""Packed places at the edge of a trimmed result that are not as in the whole picture: the finest level's filters see
+three, the enlarged means half of one more. Even, as the middle level counts in pairs."""
 
 GREEN = 1
 """Index of the plane (G1, or G) whose noise sets the curve in which the network sees and works."""
 
 LAMP_SIGMAS = 2.0
-"""A place of the packing whose mean is so many times a pixel's noise above what passes for a lamp is no surroundings of
-others: its light is left out of the local means around it."""
+"""Noise, in standard deviations of a pixel, by which a packed place's mean lies above what passes for a lamp, from
+which on its light is left out of the local means around it: it is no surroundings of others."""
 
 LEAST_WEIGHT = 1e-3
-"""Of a lamp in those means: where there is nothing else, they are its own."""
+"""Weight of a lamp in the local means of the light: where there is nothing else, they are the lamp's own."""
 
 STRAIGHT_ELECTRONS = 2.0
-"""The curve bends no sooner than this. The mean of bent noise is too dark, by a quarter of an electron at most; without
-read noise, where it would bend at once, by an eighth of the light at most with this. 16 costs 0.2 dB with sensors of
-little read noise (experiments.md, 2026-11-28)."""
+"""Electrons below which the curve does not bend. The mean of bent noise is too dark, by a quarter of an electron at
+most; without read noise, where it would bend at once, by an eighth of the light at most with this. 16 costs 0.2 dB with
+sensors of little read noise (experiments.md, 2026-11-28)."""
 
 FLOOR_ELECTRONS = 1e6
 """No picture is treated as cleaner than this many electrons at white: keeps the encoding finite."""
@@ -144,19 +143,20 @@ class Seen:
     """A packed mosaic as a network sees it: amplified and balanced, in units of four times `knee`."""
 
     light: Tensor
-    """With a margin of one place all around, (B, P, h + 2, w + 2)."""
+    """Light with a margin of one place all around, (B, P, h + 2, w + 2)."""
     tame: Tensor
-    """The same with hot pixels held down."""
+    """Light with hot pixels held down, (B, P, h + 2, w + 2)."""
     slope: Tensor
-    """Of the noise: the variance of light y, 1 at display white, is slope * y + offset; by plane, (B, planes, 1, 1)."""
+    """Slope of the noise: the variance of light y, 1 at display white, is slope * y + offset; by plane, (B, planes, 1,
+    1)."""
     knees: Tensor
-    """Where noise turns from read to shot noise, by plane."""
+    """Light at which noise turns from read to shot noise, by plane, (B, planes, 1, 1)."""
     knee: Tensor
-    """Of the curve in which the network sees and works, (B, 1, 1, 1)."""
+    """Light at which the curve bends in which the network sees and works, (B, 1, 1, 1)."""
     lamp: Tensor
     """The mean light of a place from which on it is a lamp and none of its surroundings, (B, 1, 1, 1)."""
     places: Tensor | None
-    """That the result leaves out at the top, left, bottom and right, (4,); None for none."""
+    """Packed places that the result leaves out at the top, left, bottom and right, (4,); None for none."""
 
 
 class PackedGraph(nn.Module):
@@ -373,7 +373,7 @@ def noise_features(slope: Tensor, knee: Tensor) -> Tensor:
 
 
 ENCODED_MAX = 4.0
-"""The network sees light up to about 16 times display white; above, only the plain demosaic speaks."""
+"""Largest encoded light that the network sees, about 16 times display white; above, only the plain demosaic speaks."""
 
 
 def size_multiple(packing: Packing) -> int:

@@ -81,7 +81,7 @@ class PaperGraph(nn.Module):
 
 
 class PaperLinearGraph(PackedGraph):
-    """The same network to linear light, by the contract of kind `linear`: the yardstick for ours.
+    """The paper's network to linear light, by the contract of kind `linear`: the yardstick for ours.
 
     It sees amplified and balanced light up to display white, as the paper's, and nothing of the noise. Lamps
     fade to the plain demosaic, as in ours.

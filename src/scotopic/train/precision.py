@@ -20,7 +20,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 
 from scotopic.models import NETWORK, OPTIONAL, with_optional
-from scotopic.models.nodes import needed
+from scotopic.models.onnx_nodes import needed
 from scotopic.train.weights import HALF, IN_ONNX
 
 Precision = Literal["float32", "float16", "int8"]

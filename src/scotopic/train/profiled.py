@@ -29,7 +29,7 @@ def is_other(record: dict[str, Any], profiles: Profiles) -> bool:
 
 
 def _offered(camera: list[str] | None, profiles: Profiles) -> list[str]:
-    """Those of a camera; all where an older index does not say which camera it is."""
+    """The profiles of a camera; all where an older index does not say which camera it is."""
     return [identity(p) for p in profiles.known if camera is None or p.is_of(*camera)]
 
 

@@ -9,7 +9,7 @@ from scotopic.errors import SettingsError
 Range = tuple[float, float]
 
 CHECKPOINT_SECONDS = 120.0
-"""A run that is killed loses so much at most, unless it is told otherwise."""
+"""Seconds between two checkpoints, unless a run is told otherwise: a run that is killed loses so much at most."""
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
@@ -19,7 +19,7 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
 
 
 def check_ranges(part: object, ranges: Mapping[str, Range]) -> None:
-    """The same for the fields of that name."""
+    """`check_range` for each field of `part` that `ranges` names."""
     for name, (low, high) in ranges.items():
         check_range(name, getattr(part, name), low, high)
 

@@ -35,7 +35,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 SEED_MAX = 2**63 - 1
-"""torch's generators take no more."""
+"""Largest seed that torch's generators take."""
 
 _RANGES: dict[str, Range] = {
     "real_share": (0, 1),
@@ -52,7 +52,8 @@ _RANGES: dict[str, Range] = {
     "gradient_clip": (0, 1e9),
     "average_decay": (0, 1),
 }
-"""Far beyond what anybody needs: they keep out infinity, and what would overflow once the run has begun."""
+"""Ranges of a recipe's numbers, far beyond what anybody needs: they keep out infinity, and what would overflow once the
+run has begun."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,9 @@ class Recipe:
     gradient_clip: float = 1.0
     """Largest norm of the gradient; 0 for no limit."""
     average_decay: float = 0.999
-    """Of the moving average of the weights, which is what a run gives; 0 for the weights themselves."""
+    """Decay of the moving average of the weights, which is what a run gives; 0 for the weights themselves."""
     precision: Precision = "float32"
-    """Of the network's own arithmetic; everything around it stays float32."""
+    """Precision of the network's own arithmetic; everything around it stays float32."""
     compile: bool = False
     """Fuse the step by torch.compile: a minute to start, a fifth faster on a CPU."""
     deterministic: bool = False
@@ -147,7 +148,7 @@ class Recipe:
         return PACKINGS["xtrans" if self.network == "xtrans" else "bayer"]
 
     def of_camera(self, profile: CameraProfile) -> Recipe:
-        """The same for the noise of one camera alone.
+        """This recipe for the noise of one camera alone.
 
         Raises SettingsError where its sensor is of another kind than the network's, or its gain is not known.
         """

@@ -28,39 +28,41 @@ CLEAN_ELECTRONS = 8000.0
 """Electrons at white from which on a noise fit may take texture for noise."""
 
 COLUMN_SHARE = 0.25
-"""Of so many pictures columns are off too."""
+"""Share of the pictures in which columns are off too."""
 
 LIT_SHARE, PAINTED_SHARE, VIVID_SHARE, UNLIKE_SHARE = 0.15, 0.2, 0.15, 0.08
-"""Of so many pictures the light is coloured; shapes are painted in other colours; colours are stronger; the three
-colours are pictures of their own. Clean photos are mostly of pale things in white light, and a network that has seen
-nothing else takes what one colour alone shows for noise."""
+"""Shares of the pictures in which the light is coloured (LIT), shapes are painted in other colours (PAINTED), colours
+are stronger (VIVID), the three colours are pictures of their own (UNLIKE). Clean photos are mostly of pale things in
+white light, and a network that has seen nothing else takes what one colour alone shows for noise."""
 
 AS_BRIGHT_SHARE, FLAT_SHARE = 0.5, 0.3
-"""Of the painted pictures: both colours are about as bright; there is nothing but the shapes."""
+"""Shares of the painted pictures in which both colours are about as bright (AS_BRIGHT), and in which there is nothing
+but the shapes (FLAT)."""
 
 BRIGHTER_MAX = 4.0
-"""A colour is made brighter by so much at most, to be as bright as another."""
+"""Factor by which a colour is made brighter, at most, to be as bright as another."""
 
 FAINTEST_COLOUR = 0.01
-"""Of a coloured light, beside its strongest."""
+"""Faintest colour of a coloured light, as a share of its strongest."""
 
 STARRY_SHARE = 0.3
-"""Of so many pictures there are stars."""
+"""Share of the pictures in which there are stars."""
 
 STARS = 96
-"""In those, at most."""
+"""Stars in a starry picture, at most."""
 
 STAR_LIGHT = (0.003, 10.0)
-"""Of a star's peak, in times display white: wherever a sensor's noise lies, some stand out barely, some clearly."""
+"""Range of a star's peak, in times display white: wherever a sensor's noise lies, some stand out barely, some
+clearly."""
 
 STAR_SIDE = 9
 """Side of a star, in pixels."""
 
 READ_LEAST_DN = 0.3
-"""Read noise is no finer than what the converter of such a camera resolves."""
+"""Read noise in DN, at least: it is no finer than what the converter of such a camera resolves."""
 
 PROFILE_MARGIN = 1.1
-"""A camera's noise is drawn this much wider than its profile says: temperature moves it."""
+"""Factor by which a camera's noise is drawn wider than its profile says: temperature moves it."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,15 @@ class NoiseRange:
     """Electrons of a green pixel at display white, after exposure, before amplification."""
     full_well_e: tuple[float, float] = (500.0, 150_000.0)
     read_std_e: tuple[float, float] = (0.4, 8.0)
-    """At a full well of 2000 electrons; it grows with the fourth root of the full well, as sensors at
-    low gain read out with more noise."""
+    """Range of the read noise in electrons at a full well of 2000 electrons; it grows with the fourth root of the full
+    well, as sensors at low gain read out with more noise."""
     tukey_lambda: tuple[float, float] = (-0.25, 0.2)
     row_share_max: float = 0.5
     """Standard deviation of row noise, as a share of read noise; that of columns where there is any."""
     band_share: float = 1 / 3
-    """Of so many pictures neighbouring lines are off alike: bands."""
+    """Share of the pictures in which neighbouring lines are off alike: bands."""
     band_lines: tuple[float, float] = (1.0, 16.0)
-    """Standard deviation, in lines, of the Gaussian by which they are alike; log-uniform."""
+    """Range of the standard deviation, in lines, of the Gaussian by which lines of a band are alike; log-uniform."""
     black_error_share: float = 0.05
     """Standard deviation of the black level's error, as a share of read noise."""
     hot_share: tuple[float, float] = (1e-7, 5e-4)
@@ -89,7 +91,7 @@ class NoiseRange:
     """Half of the pictures with more electrons at white than CLEAN_ELECTRONS are told too much noise, by up to so many
     stops for each doubling beyond: at base ISO a fit takes texture for noise, and the network must see for itself."""
     bits: int = 0
-    """Of the files; 0 draws what suits the full well."""
+    """Bits of the simulated files; 0 draws what suits the full well."""
 
     def __post_init__(self) -> None:
         for name, most in (
@@ -106,7 +108,7 @@ class NoiseRange:
         check_ranges(self, {**shares, "band_share": (0, 1), "told_above": (0, 16), "bits": (0, 32)})
 
     def narrowed_to(self, profile: CameraProfile) -> NoiseRange:
-        """The same for one camera: full well and noise as its profile has them, at any of its ISOs.
+        """These ranges narrowed to one camera: full well and noise as its profile has them, at any of its ISOs.
 
         Raises SettingsError where the profile does not know the gain.
         """

@@ -9,7 +9,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from scotopic.models import INPUTS, OPTIONAL
-from scotopic.models.nodes import needed
+from scotopic.models.onnx_nodes import needed
 
 MIXED = ("/graph/mix/", "/graph/net/head/")
 """How the names of nodes begin whose results are as large as the trimmed picture, in packed places."""

@@ -28,10 +28,10 @@ IN_ONNX = "graph.net."
 """How the names of the network's weights begin in an exported file."""
 
 NAMED = 3
-"""So many weights of another size are named."""
+"""Weights of another size that an error names; more are counted."""
 
 HALF = ".half"
-"""How they end where they are stored as float16."""
+"""Ending of the names of weights that are stored as float16."""
 
 
 def build(recipe: Recipe) -> Graph:

@@ -18,9 +18,9 @@ from scotopic.web.apipage import api_page
 from scotopic.web.choices import Choices, Upload, tiers
 from scotopic.web.download import Download
 from scotopic.web.job import GoneError, Job, State
-from scotopic.web.line import Line
 from scotopic.web.receive import check_body, receive
 from scotopic.web.refusal import BODY_TYPE, STATUS_OF, ErrorWords, RefusalError, errors, header
+from scotopic.web.waiting import WaitingLine
 
 
 class Result(BaseModel):
@@ -41,10 +41,10 @@ class JobAnswer(BaseModel):
     name: str
     state: State
     position: int
-    """In the line, from 1; 0 for what runs or is over."""
+    """Place in the line, from 1; 0 for what runs or is over."""
     stage: Literal["", "read", "network", "develop"]
     share: float
-    """Of the work, 0 to 1."""
+    """Share of the work that is done, 0 to 1."""
     seconds: float | None
     result: Result | None
     error: ErrorWords | None
@@ -108,7 +108,7 @@ _ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def api_routes(line: Line) -> APIRouter:
+def api_routes(line: WaitingLine) -> APIRouter:
     """The routes below /api that put pictures into this line."""
     router = APIRouter(prefix="/api")
 
@@ -163,7 +163,7 @@ def api_routes(line: Line) -> APIRouter:
 
     @get("/jobs/{id}", responses=errors(404), summary="How far it is")
     async def job(id: str) -> JobAnswer:
-        return told(line.find(id), line)
+        return job_answer(line.find(id), line)
 
     # Events go on: there is no HEAD of them.
     @router.get(
@@ -215,8 +215,8 @@ def api_routes(line: Line) -> APIRouter:
     return router
 
 
-def told(job: Job, line: Line) -> JobAnswer:
-    """A job as it is answered."""
+def job_answer(job: Job, line: WaitingLine) -> JobAnswer:
+    """What is known of a job, in the form in which requests and events are answered."""
     done = job.state == "done" and job.result.exists()
     result = Result(
         name=job.result_name,
@@ -238,9 +238,9 @@ def told(job: Job, line: Line) -> JobAnswer:
     )
 
 
-def _accepted(job: Job, line: Line, place: str) -> JSONResponse:
+def _accepted(job: Job, line: WaitingLine, place: str) -> JSONResponse:
     """`place` is the job's from where the request went: a proxy may serve all of it below a path."""
-    return JSONResponse(told(job, line).model_dump(), 202, headers={"Location": place})
+    return JSONResponse(job_answer(job, line).model_dump(), 202, headers={"Location": place})
 
 
 def _client(request: Request) -> str:
@@ -258,9 +258,9 @@ def _check(choices: Choices, request: Request) -> None:
         raise RefusalError("setting", str(error)) from error
 
 
-async def _events(job: Job, line: Line) -> AsyncIterator[str]:
+async def _events(job: Job, line: WaitingLine) -> AsyncIterator[str]:
     async for now in line.changes(job):
         if now is None:
             yield ": still here\n\n"
         else:
-            yield f"event: job\ndata: {told(now, line).model_dump_json()}\n\n"
+            yield f"event: job\ndata: {job_answer(now, line).model_dump_json()}\n\n"

@@ -17,30 +17,33 @@ from scotopic.web.headers import API_HEADERS
 from scotopic.web.refusal import error_answer
 
 HEAD_S = 30.0
-"""A request's head (some hundred bytes) has to have come so long after its first byte, a connection's first one so long
-after the connection; it takes a second where all is well."""
+"""Seconds after its first byte (of a connection's first request: after the connection) in which a request's head, some
+hundred bytes, has to have come; it takes a second where all is well."""
 
 KEEP_S = 130
-"""So long a connection is kept for its next request: longer than those who ask keep theirs (nginx 60 s, Caddy 120 s),
-as else what they send at the end of it meets a connection that is just being closed."""
+"""Seconds that a connection is kept for its next request: longer than those who ask keep theirs (nginx 60 s, Caddy 120
+s), as else what they send at the end of it meets a connection that is just being closed."""
 
 TAKEN_BYTES = 64 << 10
-"""So much of an answer has to be taken in `KEEP_S`, or all of it: half a kB a second, which no line is slower than."""
+"""Bytes of an answer that have to be taken in `KEEP_S`, or all of it: half a kB a second, which no line is slower
+than."""
 
 LINGER_S = 300.0
-"""So long a body is heard out that was refused already: many senders read the refusal only behind it."""
+"""Seconds that a body is heard out that was refused already: many senders read the refusal only behind it."""
 
 CONNECTIONS = 256
-"""At a time; a browser makes six, a page that follows pictures one or two more."""
+"""Connections served at a time; a browser makes six, a page that follows pictures one or two more."""
 
 FILES = 1024
 """Descriptors that this takes, and that are asked of the system."""
 
 _FILES_BESIDE = 32
-"""Of the interpreter, the listening sockets, the worker's pipes and the folder, with room."""
+"""Descriptors taken beside the connections: of the interpreter, the listening sockets, the worker's pipes and the
+folder, with room."""
 
 _OVER = 1.5
-"""So many times the connections that are served may be open, the others to be told so; beyond, none is answered."""
+"""Connections that may be open in units of those that are served, the others to be told so; beyond, none is
+answered."""
 
 
 def connections_for(files: int) -> int:

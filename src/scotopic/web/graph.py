@@ -29,7 +29,7 @@ class PageGraph:
     graph: bytes
     """ONNX; its large initializers are external data in `WEIGHTS`, by offsets into float32."""
     weights: bytes
-    """The same numbers in the same order as little-endian float16, which the page widens to float32."""
+    """The numbers of the large initializers, in order, as little-endian float16, which the page widens to float32."""
 
     def about(self) -> dict[str, Any]:
         """What the page checks before it trusts the two."""

@@ -53,13 +53,13 @@ class Job:
     error: tuple[str, str] | None = None
     """Code and words."""
     used_at: float = 0.0
-    """When it ended or was last asked for."""
+    """When the job ended or was last asked for."""
     fetched: bool = False
     """Whether its result was sent to somebody, whole."""
     held: int = 0
-    """Bytes of its files, once it is over."""
+    """Bytes of the job's files, once it is over."""
     patience: asyncio.Timeout | None = None
-    """With the upload, while it comes."""
+    """The time limit of the upload, while it comes."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set at the next change, and then another takes its place."""
 
@@ -84,7 +84,7 @@ class Job:
         return self.state in FINAL
 
     def told_to_strangers(self, words: str) -> str:
-        """The same words with the names that the sender knows, and without the folders of this computer."""
+        """`words` with the names that the sender knows, and without the folders of this computer."""
         for path, name in ((self.result, self.result_name), (self.source, self.source.name)):
             words = words.replace(str(path), name)
         return _FOLDERS.sub("", words).replace(self.source.name, self.name)

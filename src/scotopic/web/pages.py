@@ -29,13 +29,13 @@ TYPES = {
     ".txt": "text/plain; charset=utf-8",
     "": "text/plain; charset=utf-8",
 }
-"""By ending; anything else is bytes. Without the right one browsers refuse modules and wasm streaming."""
+"""Media types by ending; anything else is bytes. Without the right one browsers refuse modules and wasm streaming."""
 
 BROTLI_LEVEL = 5
 """While the browser waits: a second for the largest file, once, against seven at the level of `scotopic site`."""
 
 WORTH_BYTES = 1024
-"""Smaller files fit into one packet anyway."""
+"""Bytes from which on a file is compressed; smaller ones fit into one packet anyway."""
 
 SHARE = "share-target"
 """Where the manifest sends what is shared to the page; its service worker takes that, if there is one."""

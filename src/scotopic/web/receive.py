@@ -10,8 +10,8 @@ from starlette.requests import ClientDisconnect
 
 from scotopic.errors import NO_ROOM
 from scotopic.web.job import Job, NoRoomError
-from scotopic.web.line import Line
 from scotopic.web.refusal import BODY_TYPE, RefusalError
+from scotopic.web.waiting import WaitingLine
 
 
 def check_body(request: Request, limit: int) -> None:
@@ -33,7 +33,7 @@ def _too_large(limit: int) -> RefusalError:
     )
 
 
-async def receive(request: Request, job: Job, line: Line) -> None:
+async def receive(request: Request, job: Job, line: WaitingLine) -> None:
     """Write the body to the job's source as it comes, for which finished pictures may have to go.
 
     Raises RefusalError, NoRoomError; the line removes what came.
@@ -69,7 +69,7 @@ async def receive(request: Request, job: Job, line: Line) -> None:
         raise RefusalError("empty", "the body is empty: send the RAW file as it is")
 
 
-def _write(file: FileIO, piece: bytes, line: Line) -> None:
+def _write(file: FileIO, piece: bytes, line: WaitingLine) -> None:
     """Write it all; finished pictures are forgotten while there is no room for it. Raises OSError."""
     rest = memoryview(piece)
     while rest:

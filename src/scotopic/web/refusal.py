@@ -12,7 +12,7 @@ from scotopic.web.job import GoneError, LineFullError, NoRoomError
 
 BODY_TYPE = "application/octet-stream"
 RETRY_S = 15
-"""About what a picture takes on a small computer."""
+"""Seconds after which a refused sender may try again: about what a picture takes on a small computer."""
 
 
 STATUS_OF = {
@@ -35,7 +35,7 @@ STATUS_OF = {
     "busy": 503,
     "disk": 507,
 }
-"""Of each code of an error. A picture that failed has codes of its own (`work.FAULTS`), told with 409."""
+"""HTTP status of each code of an error. A picture that failed has codes of its own (`work.FAULTS`), told with 409."""
 
 
 class ErrorWords(BaseModel):

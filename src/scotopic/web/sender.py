@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 NETWORK_BITS = 64
-"""Of an IPv6 address: the rest a machine chooses by itself, as often as it likes."""
+"""Leading bits of an IPv6 address that tell one sender from another: the rest a machine chooses by itself, as often as
+it likes."""
 
 
 def sender_of(address: str) -> str:

@@ -30,11 +30,11 @@ from scotopic.web.api import api_routes
 from scotopic.web.connection import Connection, Door, connections_for, raised_files
 from scotopic.web.guard import API, LOOPBACK, Guard, Names
 from scotopic.web.limits import Limits
-from scotopic.web.line import Line
 from scotopic.web.log import on_standard_error
 from scotopic.web.pages import Pages
 from scotopic.web.refusal import error_answer, refusal_of
 from scotopic.web.site import site_files
+from scotopic.web.waiting import WaitingLine
 from scotopic.web.work import Worker
 from scotopic.web.workplace import Workplace, workplace
 
@@ -60,7 +60,7 @@ class Serving:
     port: int = 8000
     """0: any that is free."""
     names: frozenset[str] = frozenset()
-    """By which the server may be called, beside those of this machine."""
+    """Names by which the server may be called, beside those of this machine."""
     api: bool = True
     device: str = "auto"
     limits: Limits = field(default_factory=Limits)
@@ -102,7 +102,7 @@ def _own_names(serving: Serving) -> frozenset[str]:
 
 
 def _api_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> FastAPI:
-    line = Line(place.pictures, Worker(place.folder, serving.device), serving.limits, place.hold)
+    line = WaitingLine(place.pictures, Worker(place.folder, serving.device), serving.limits, place.hold)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

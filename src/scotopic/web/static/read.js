@@ -4,7 +4,7 @@
 
 import { originOf } from "./dng/origin.js";
 import { readPixels } from "./dng/pixels.js";
-import { readTags } from "./dng/page.js";
+import { readTags } from "./dng/directory.js";
 import { captured, checkSide, checkWhole } from "./dng/read.js";
 import { grid } from "./dng/tags.js";
 import { ScotopicError, damaged, tooSmall, unsupported } from "./errors.js";

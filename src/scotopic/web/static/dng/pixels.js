@@ -7,7 +7,7 @@ import { ScotopicError, damaged, notHere } from "../errors.js";
 import { Raw, instance } from "../libraw.js";
 import { directoryBytes, joined } from "../metadata.js";
 import { ASCII, BYTE, LONG, SHORT } from "../tiff.js";
-import { DEFLATE, JPEG_XL, LOSSY_JPEG } from "./page.js";
+import { DEFLATE, JPEG_XL, LOSSY_JPEG } from "./directory.js";
 
 const UNCOMPRESSED = 1;
 const LOSSLESS_JPEG = 7;

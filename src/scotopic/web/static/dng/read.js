@@ -5,7 +5,7 @@
 import { damaged, tooSmall } from "../errors.js";
 import { greyWorld, greyWorldOfLight, saturation } from "../levels.js";
 import { LIGHT_MAX, bent } from "./opcodes.js";
-import { SIDE_MIN } from "./page.js";
+import { SIDE_MIN } from "./directory.js";
 import { Shading } from "../shading.js";
 import { grid } from "./tags.js";
 

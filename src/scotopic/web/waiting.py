@@ -25,7 +25,7 @@ _SWEEP_S = 60.0
 """How often what is too old is looked for where nobody asks."""
 
 
-class Line:
+class WaitingLine:
     """All jobs. Everything here runs in the server's one event loop."""
 
     def __init__(
@@ -100,7 +100,7 @@ class Line:
             self._arriving.remove(job)
 
     def again(self, earlier: Job, choices: Choices, client: str = "") -> Job:
-        """The same picture with other choices. Raises LineFullError, NoRoomError, GoneError."""
+        """A new job for an earlier one's picture, with other choices. Raises LineFullError, NoRoomError, GoneError."""
         if not earlier.source.exists():
             raise GoneError("the picture was forgotten: send it again")
         with self.place(earlier.name, choices, client) as job:

@@ -24,22 +24,22 @@ CFA, LINEAR_RAW = 32803, 34892
 """The photometric interpretations of raw pictures: a mosaic, and all colours at a pixel."""
 
 DEFLATE, LOSSY_JPEG, JPEG_XL = (8, 32946), 34892, 52546
-"""Compressions."""
+"""Numbers of compressions in TIFF's tag Compression."""
 
 _REDUCED, _ENHANCED = 1, 16
 """NewSubFileType: a smaller copy; Adobe's denoised or upscaled picture beside the original."""
 
 SIDE_MAX, PIXELS_MAX = 65535, 500_000_000
-"""The largest picture of a camera is a sensor-shift one of 400 million pixels; more is a broken file or
-one made to fill the memory."""
+"""Largest side and number of pixels: a camera's largest picture is a sensor-shift one of 400 million pixels; more is a
+broken file or one made to fill the memory."""
 
 FIELDS_MAX = 16
-"""Adobe stores rows and columns in two fields."""
+"""Fields in which a file may store its rows or columns in turn; Adobe uses two."""
 
 LENS_NOTE = "its lens correction (OpcodeList3) is not applied; a DNG made of it hands it on to editors"
 
 SIDE_MIN = 22
-"""Smaller pictures are damage or thumbnails; LibRaw's limit (identify.cpp)."""
+"""Smallest side in pixels; smaller pictures are damage or thumbnails. LibRaw's limit (identify.cpp)."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

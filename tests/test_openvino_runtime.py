@@ -21,7 +21,7 @@ from scotopic.run import GraphInputs, Model
 
 pytest.importorskip("openvino", reason="the openvino extra is not installed")
 
-from scotopic import split
+from scotopic import openvino_runtime
 
 LEVELS = (512.0, 16383.0, 1.5, 1e-4, 1e-7)
 
@@ -41,7 +41,7 @@ def somewhat_lit(rng, size=(300, 420)) -> np.ndarray:
 def in_floats():
     """Each model with its network in 32-bit floats, whatever this processor has."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split, "has_bfloat16", lambda core: False)
+        patch.setattr(openvino_runtime, "has_bfloat16", lambda core: False)
         yield {name: Model(name, device="openvino") for name in ("bayer-fast", "bayer-best", "xtrans-fast")}
 
 
@@ -50,7 +50,7 @@ def in_floats():
 def test_in_floats_the_parts_together_are_the_whole(in_floats, rng, name, strength):
     mosaic, apart = somewhat_lit(rng), in_floats[name]
     assert apart.device == "openvino"
-    assert apart._runtime.precision == split.FLOAT32
+    assert apart._runtime.precision == openvino_runtime.FLOAT32
     assert apart._runtime.lanes == 1
     whole = Model(name, device="cpu")
     inputs, tile = inputs_for(whole), 3 * whole.card.size_multiple
@@ -64,7 +64,8 @@ def test_in_floats_the_parts_together_are_the_whole(in_floats, rng, name, streng
 def test_in_what_the_processor_has_the_picture_is_the_same_to_the_eye(rng, name):
     """Light of 0..1; noise alone leaves some 0.03 of error in such a picture."""
     mosaic, apart = somewhat_lit(rng), Model(name, device="openvino")
-    wanted = split.BFLOAT16 if split.has_bfloat16(split.ov.Core()) else split.FLOAT32
+    has_bfloat16 = openvino_runtime.has_bfloat16(openvino_runtime.ov.Core())
+    wanted = openvino_runtime.BFLOAT16 if has_bfloat16 else openvino_runtime.FLOAT32
     assert apart._runtime.precision == wanted
     inputs = inputs_for(apart)
     difference = apart.run(mosaic, inputs) - Model(name, device="cpu").run(mosaic, inputs)
@@ -150,7 +151,7 @@ def test_without_the_extra_it_says_what_to_install():
 
 
 def test_what_is_shared_is_made_once_and_the_network_gets_it_whole():
-    parts = split.cut(with_optional(verified(find("bayer-fast"))))
+    parts = openvino_runtime.cut(with_optional(verified(find("bayer-fast"))))
     made = [
         {n for node in part.graph.node for n in node.output}
         for part in (parts.before, parts.network, parts.after)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from scotopic.pairs import Pair
-from scotopic.pairs_odd import Glance, glance, glance_truth, odd_frames
+from scotopic.pairs_check import Glance, glance, glance_truth, odd_frames
 
 LOOKED = 2
-"""Raised when there is more to see: pairs are looked at again."""
+"""Number of the checks, raised when they see more: pairs are looked at again."""
 
 KEPT_EVERY = 20
-"""Pairs after which what was seen is kept: some seconds of work where frames are large."""
+"""Pairs after which what was seen is written to the index: some seconds of work where frames are large."""
 
 
 def compare(

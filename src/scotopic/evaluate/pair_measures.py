@@ -22,7 +22,7 @@ from scotopic.evaluate.figures import Tally, Variant, check_any, counted, ratio_
 from scotopic.evaluate.methods import Chosen, Method, Shot, traditional_picture
 from scotopic.frame import Mosaic
 from scotopic.pairs import Pair, check
-from scotopic.pairs_odd import Glance, glance_at, odd_frames, odd_times
+from scotopic.pairs_check import Glance, glance_at, odd_frames, odd_times
 from scotopic.read import read_mosaic
 from scotopic.traditional import truth_of
 from scotopic.version import __version__
@@ -36,7 +36,7 @@ PAGE_SIZE = (560, 840)
 """Height and width of the pictures in a page, at most: nine of them stay below 3 MB."""
 
 SHRINK_MAX = 2
-"""Pictures are shrunk by no more: what is left of noise and detail must be seen."""
+"""Factor by which pictures are shrunk for the page, at most: what is left of noise and detail must be seen."""
 
 Progress = Callable[[str], None]
 

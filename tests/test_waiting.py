@@ -24,9 +24,9 @@ from scotopic.web.choices import Choices
 from scotopic.web.download import Download
 from scotopic.web.job import FINAL, GoneError, Job, LineFullError, NoRoomError
 from scotopic.web.limits import Limits
-from scotopic.web.line import Line
 from scotopic.web.receive import receive
 from scotopic.web.refusal import RefusalError
+from scotopic.web.waiting import WaitingLine
 from scotopic.web.work import Task, Worker, is_jpeg
 from scotopic.web.workplace import workplace
 
@@ -50,7 +50,7 @@ class Painter(Worker):
         yield {"status": "done", "facts": {}}
 
 
-async def use_line(line: Line, use: Callable[[Line], Awaitable[None]]) -> None:
+async def use_line(line: WaitingLine, use: Callable[[WaitingLine], Awaitable[None]]) -> None:
     """Run a line for as long as `use` takes."""
     working = asyncio.create_task(line.run())
     try:
@@ -63,19 +63,22 @@ async def use_line(line: Line, use: Callable[[Line], Awaitable[None]]) -> None:
 
 
 def with_line(
-    folder: Path, worker: Worker, use: Callable[[Line], Awaitable[None]], limits: Limits | None = None
+    folder: Path,
+    worker: Worker,
+    use: Callable[[WaitingLine], Awaitable[None]],
+    limits: Limits | None = None,
 ) -> None:
     """Run a line in an event loop of its own, for as long as `use` takes."""
-    asyncio.run(use_line(Line(folder, worker, limits or Limits()), use))
+    asyncio.run(use_line(WaitingLine(folder, worker, limits or Limits()), use))
 
 
-def send(line: Line, name: str, content: bytes = b"picture") -> Job:
+def send(line: WaitingLine, name: str, content: bytes = b"picture") -> Job:
     with line.place(name, Choices()) as job:
         job.source.write_bytes(content)
     return job
 
 
-async def over(line: Line, job: Job) -> Job:
+async def over(line: WaitingLine, job: Job) -> Job:
     async for _ in line.changes(job):
         pass
     assert job.state in FINAL
@@ -83,7 +86,7 @@ async def over(line: Line, job: Job) -> Job:
 
 
 def test_a_worker_that_cannot_be_started_costs_its_picture_and_not_the_line(tmp_path, monkeypatch, caplog):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         with monkeypatch.context() as away:
             away.setattr(sys, "executable", str(tmp_path / "python that was moved"))
             failed = await over(line, send(line, "a.dng"))
@@ -105,7 +108,7 @@ def test_a_worker_that_cannot_be_started_costs_its_picture_and_not_the_line(tmp_
 
 
 def test_a_fault_while_a_picture_is_worked_on_or_forgotten_stops_no_line(tmp_path, monkeypatch, caplog):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         failed = await over(line, send(line, "a.dng"))
         assert failed.error == ("internal", "a.dng: a fault in scotopic; please report it")
         with monkeypatch.context() as broken:
@@ -131,7 +134,7 @@ def test_words_to_strangers_hold_no_folder_of_this_computer(tmp_path):
 
 
 def test_pictures_nobody_has_fetched_outlive_the_failures_of_others(tmp_path):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         first = await over(line, send(line, "a.dng"))
         for number in range(20):
             await over(line, send(line, f"broken {number}.dng"))
@@ -142,7 +145,7 @@ def test_pictures_nobody_has_fetched_outlive_the_failures_of_others(tmp_path):
 
 
 def test_room_is_made_of_failures_first_then_of_what_was_fetched_and_never_of_what_is_new(tmp_path):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         names = ("a.dng", "b.dng", "broken.dng", "c.dng")
         unfetched, fetched, failed, new = [await over(line, send(line, name)) for name in names]
         for job in (unfetched, fetched, failed):
@@ -163,7 +166,7 @@ def test_room_is_made_of_failures_first_then_of_what_was_fetched_and_never_of_wh
 
 
 def test_what_is_finished_holds_no_more_than_its_share_of_a_small_disk(tmp_path, monkeypatch):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         jobs = []
         for number in range(6):
             jobs.append(await over(line, send(line, f"{number}.dng", bytes(1000))))
@@ -174,13 +177,15 @@ def test_what_is_finished_holds_no_more_than_its_share_of_a_small_disk(tmp_path,
         assert sum(job.folder.exists() for job in jobs) == 3
 
     monkeypatch.setattr(
-        Line, "_free", lambda line: 12_000 - sum(p.stat().st_size for p in tmp_path.rglob("*.dng")) * 2
+        WaitingLine,
+        "_free",
+        lambda line: 12_000 - sum(p.stat().st_size for p in tmp_path.rglob("*.dng")) * 2,
     )
     with_line(tmp_path, Painter(), use, Limits(result_times=1))
 
 
 def test_a_picture_that_failed_leaves_its_upload_alone(tmp_path):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         with line.place("broken.dng", Choices()) as job:
             job.source.write_bytes(b"picture")
             (job.folder / ".half.part").write_bytes(bytes(1000))
@@ -195,7 +200,7 @@ def test_not_even_a_failure_that_cannot_be_tidied_up_ends_the_line(tmp_path, mon
     def without_descriptors(self: Path, pattern: str) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         with monkeypatch.context() as patched:
             patched.setattr(Path, "glob", without_descriptors)
             assert (await over(line, send(line, "broken.dng"))).state == "failed"
@@ -205,7 +210,7 @@ def test_not_even_a_failure_that_cannot_be_tidied_up_ends_the_line(tmp_path, mon
 
 
 def test_other_settings_of_a_picture_hold_its_upload_once(tmp_path):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         first = await over(line, send(line, "a.dng", bytes(1000)))
         again = await over(line, line.again(first, Choices(quality=50)))
         assert again.held - again.result.stat().st_size == 500
@@ -219,7 +224,7 @@ def test_other_settings_of_a_picture_hold_its_upload_once(tmp_path):
 )
 @pytest.mark.parametrize("gone", [False, True])
 def test_a_result_is_fetched_when_its_end_was_sent_to_somebody(tmp_path, asked, whole, gone):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         job = await over(line, send(line, "a.dng", bytes(1000)))
         headers = [(b"range", asked.encode())] if asked else []
         scope = {"type": "http", "method": "GET", "headers": headers, "asgi": {"spec_version": "2.4"}}
@@ -251,18 +256,18 @@ def test_a_folder_that_a_cleaner_took_is_made_anew_and_held(tmp_path, monkeypatc
     with workplace() as place:
         shutil.rmtree(place.folder)
 
-        async def use(line: Line) -> None:
+        async def use(line: WaitingLine) -> None:
             assert (await over(line, send(line, "a.dng"))).state == "done"
             assert place.folder.stat().st_mode & 0o777 == 0o700
 
-        asyncio.run(use_line(Line(place.pictures, Painter(), Limits(), place.hold), use))
+        asyncio.run(use_line(WaitingLine(place.pictures, Painter(), Limits(), place.hold), use))
         with workplace():
             # The start of another server sweeps up what nobody holds.
             assert place.pictures.is_dir()
         # A stranger's file in its place is not used.
         shutil.rmtree(place.folder)
         place.folder.write_text("mine")
-        line = Line(place.pictures, Painter(), Limits(), place.hold)
+        line = WaitingLine(place.pictures, Painter(), Limits(), place.hold)
         with pytest.raises(NoRoomError), line.place("a.dng", Choices()):
             pass
         place.folder.unlink()
@@ -270,7 +275,7 @@ def test_a_folder_that_a_cleaner_took_is_made_anew_and_held(tmp_path, monkeypatc
 
 
 def test_one_address_holds_half_of_the_places_and_leaves_the_others_to_others(tmp_path):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         with contextlib.ExitStack() as coming:
 
             def come(client: str) -> None:
@@ -294,7 +299,7 @@ def test_one_address_holds_half_of_the_places_and_leaves_the_others_to_others(tm
 
 @pytest.mark.parametrize(("piece", "wanted"), [(b"x", 408), (bytes(1000), 202)], ids=["creeping", "slow"])
 def test_an_upload_that_creeps_is_given_up_and_a_slow_one_is_not(tmp_path, piece, wanted):
-    async def use(line: Line) -> None:
+    async def use(line: WaitingLine) -> None:
         pieces = 0
 
         async def coming() -> Message:

@@ -11,12 +11,12 @@ from PIL import Image
 from scotopic.compare import WIPE_SCRIPT, WIPE_STYLE, jpeg_url, wipe
 from scotopic.develop import srgb_profile
 from scotopic.evaluate import plots
-from scotopic.evaluate.pairwise import Measured, Wipe
+from scotopic.evaluate.pair_measures import Measured, Wipe
 from scotopic.evaluate.report import Grid, cost_grid, grids, notes, title
 from scotopic.write import place_bytes
 
 PICTURES_MAX_BYTES = 2_600_000
-"""Of all pictures together, as they stand in the page; JPEG quality falls until they fit."""
+"""Bytes of all pictures of a page together, as they stand in it; JPEG quality falls until they fit."""
 
 _QUALITIES = (88, 80, 70, 60, 45, 30)
 

@@ -21,8 +21,8 @@ import onnxruntime as ort
 from scotopic.errors import SettingsError, how_to_get
 from scotopic.frame import Counts, Linear32
 from scotopic.models import NETWORK
-from scotopic.models.nodes import needed
-from scotopic.runtime import (
+from scotopic.models.onnx_nodes import needed
+from scotopic.onnx_runtime import (
     OPENVINO,
     Binding,
     Feed,
@@ -57,7 +57,7 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" el
 MOSAIC = "mosaic"
 
 FLOAT32, BFLOAT16 = "f32", "bf16"
-"""That a network may be calculated in, as OpenVINO calls them: bfloat16 where the processor has it."""
+"""Precisions that a network may be calculated in, as OpenVINO calls them: bfloat16 where the processor has it."""
 
 
 def has_bfloat16(core: ov.Core) -> bool:
@@ -73,11 +73,11 @@ class Parts:
     network: onnx.ModelProto
     after: onnx.ModelProto
     seen: str
-    """What the network takes from before it."""
+    """The name of what the network takes from the part before it."""
     shared: tuple[str, ...]
-    """What is taken from before it by what comes after it."""
+    """The names of what the part after the network takes from the part before it."""
     given: tuple[str, ...]
-    """What it gives."""
+    """The names of what the network gives."""
 
 
 def cut(graph: bytes) -> Parts:
@@ -187,7 +187,7 @@ class OpenVinoRuntime:
 
     @property
     def precision(self) -> str:
-        """Of the network's arithmetic: FLOAT32 or BFLOAT16."""
+        """Precision of the network's arithmetic: FLOAT32 or BFLOAT16."""
         names: dict[Any, str] = {ov.Type.f32: FLOAT32, ov.Type.bf16: BFLOAT16}
         return names.get(self.network.get_property("INFERENCE_PRECISION_HINT"), "")
 

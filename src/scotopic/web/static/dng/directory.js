@@ -1,6 +1,6 @@
 /** What a DNG says of its main raw picture: which of its pages that is, and all that its tags tell.
  *
- * Mirrors `scotopic.dng.page`. */
+ * Mirrors `scotopic.dng.directory`. */
 
 import { ScotopicError, damaged, unsupported } from "../errors.js";
 import { DNG_VERSION } from "../identify.js";

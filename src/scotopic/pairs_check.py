@@ -22,7 +22,7 @@ BLOCKS_MAX, BLOCK_MIN = 256, 8
 """Blocks along the longer side, at most, and pixels of one, at least."""
 
 SATURATED = 0.5
-"""A long frame of which more is saturated has little to teach."""
+"""Share of a long frame that may be saturated; of more it has little to teach."""
 
 AGREEING = 0.3
 """Correlation of the halves from which the short frame tells something: simulated frames at x250 and x300 and ISO 12800
@@ -33,13 +33,14 @@ ALIKE = 0.6
 have 0.94 and more, of two scenes 0.16 at most."""
 
 SHIFT_MIN, BETTER, MOVED_ALIKE = 2, 0.05, 0.8
-"""Frames are shifted where they agree so much, and so much better, so many blocks or more away."""
+"""Frames are shifted where they agree best SHIFT_MIN blocks or more away, in a correlation higher by BETTER, and of
+MOVED_ALIKE at least."""
 
 NAME_FACTOR = 1.5
-"""An exposure time that differs from the name's by more; names round by less than a tenth."""
+"""Factor by which an exposure time may differ from the name's; names round by less than a tenth."""
 
 BRIGHTNESS_FACTOR = 1.5
-"""A long frame that is brighter or darker than the ratio says by more: light drifts by a tenth or two."""
+"""Factor by which a long frame may be brighter or darker than the ratio says: light drifts by a tenth or two."""
 
 GROUPS = 8
 """Parts of a picture, its blocks in turn, all of which must say nearly the same: noise makes them differ."""
@@ -57,7 +58,7 @@ AROUND = 4
 """Blocks each way whose mean a block is judged against: glow is wider (docs/experiments.md)."""
 
 VARIANCE_MIN = 1e-10
-"""Of what is shown, white 1: less is rounding."""
+"""Variance of what is shown, white 1, below which all is rounding."""
 
 Plane = npt.NDArray[np.floating[Any]]
 
@@ -269,7 +270,7 @@ def _reached(agreeing: float) -> float:
 
 
 def _correlation(one: Plane, other: Plane) -> float:
-    """Of two planes; none where one of them is the same all over."""
+    """The correlation of two planes; 0 where one of them is the same all over."""
     one, other = one - one.mean(), other - other.mean()
     least = min(float((one * one).mean()), float((other * other).mean()))
     if least < VARIANCE_MIN:

@@ -41,7 +41,7 @@ class Runtime(Protocol):
     lanes: int
     """Tiles that may be under way at a time."""
     cores: int
-    """Threads of each."""
+    """Threads of each lane."""
     inputs: set[str]
     outputs: set[str]
 
