@@ -13,7 +13,7 @@ from scotopic.black import BLOCK, lowered, with_black_lowered
 from scotopic.calibration.apply import Profiles
 from scotopic.enhance import enhance, plan
 from scotopic.evaluate.metrics import psnr
-from scotopic.evaluate.peers import balanced
+from scotopic.evaluate.peers import white_balanced
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.facts import describe
 from scotopic.frame import RGGB, X_TRANS
@@ -98,7 +98,7 @@ def test_pictures_gain_and_are_told_of(rng, scene, model):
     assert "lie below the black that is stated" in describe(off, made)["warning"]
     truth = render(scene)
     before, after = (
-        psnr(render(balanced(enhance(off, model, plan_made=way))), truth) for way in (as_is, made)
+        psnr(render(white_balanced(enhance(off, model, plan_made=way))), truth) for way in (as_is, made)
     )
     assert before + 1 < after
 

@@ -23,19 +23,20 @@ LINES_LEAST = 4
 """A picture of fewer squares along one of its sides tells nothing."""
 
 VALUES = 300_000
-"""Of each place of the cell about so many are looked at: a second, fourth or eighth of a square's rows."""
+"""Values of each place of the cell that are looked at, about: of larger pictures a part of each square's rows."""
 
 STEP_MAX = 8
+"""Every eighth row of a square is looked at, at least."""
 
 DARK_SHARE = 0.3
-"""Of the rows and columns of squares the darkest ones: the median of their darkest squares tells how dark black is. So
-it has to be dark in a part of the picture that is no band, no corner and no half of it."""
+"""Share of the rows, and of the columns, of squares that tell black, by the median of their darkest squares: a dark
+band or corner alone tells nothing."""
 
 ERRORS = 3.0
 """Black is lowered where it lies lower by so many times what the estimate may be off by."""
 
 LEAST_SIGMAS = 0.08
-"""And by this share of the read noise: less is not to be seen."""
+"""Black is lowered by this share of the read noise at least: less is not to be seen."""
 
 VOID_SIGMAS = 6.0
 """A square with a value so far below black holds dead pixels, and tells nothing."""
@@ -44,7 +45,7 @@ ERROR_OF_MEDIAN = 1.25
 """The standard error of a median over that of the mean."""
 
 COUNT_MAX = 512
-"""Of more squares in a line the least lies hardly lower."""
+"""Squares in a line up to which it is counted how low the darkest of them lies by chance."""
 
 
 def lowered(mosaic: Mosaic, noise: NoiseProfile) -> npt.NDArray[np.float64]:

@@ -56,7 +56,7 @@ FACTS: dict[Kind, Facts] = {
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 LINEAR: tuple[Format, ...] = tuple(kind for kind in FORMATS if FACTS[kind].holds_linear)
-"""Those that hold light without a curve."""
+"""Formats that hold light without a curve."""
 
 SUFFIXES: dict[str, Format] = {suffix: kind for kind in FORMATS for suffix in FACTS[kind].suffixes}
 """Finished pictures' formats by their names' ends."""
