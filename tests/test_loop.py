@@ -340,6 +340,26 @@ def test_a_run_goes_on_only_with_the_same_data_and_a_finished_one_is_left(run, p
     assert (run / "log.jsonl").read_text() == before
 
 
+@pytest.mark.parametrize("left", ["nothing", "an earlier checkpoint's weights", "all but the weights"])
+def test_a_run_that_was_killed_after_its_last_step_gets_its_weights_and_its_result(run, photos, tmp_path, left):
+    killed = tmp_path / "killed"
+    shutil.copytree(run, killed)
+    stored = Recipe.from_dict(json.loads((run / "recipe.json").read_text()))
+    if left == "an earlier checkpoint's weights":
+        (killed / "weights.safetensors").write_bytes(b"of an earlier step")
+    else:
+        (killed / "weights.safetensors").unlink()
+    if left != "all but the weights":
+        (killed / "result.json").unlink()
+    said: list[str] = []
+    train(stored, find_data([photos]), killed, Options(resume=True), say=said.append)
+    assert "its weights and result are written now" in said[-1]
+    assert (killed / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    assert json.loads((killed / "result.json").read_text()) == json.loads((run / "result.json").read_text())
+    train(stored, find_data([photos]), killed, Options(resume=True), say=said.append)
+    assert "finished already" in said[-1]
+
+
 def test_a_run_whose_recipe_was_lost_is_an_error_of_ours(tmp_path, photos):
     (tmp_path / "recipe.json").write_text("")
     with pytest.raises(DatasetError, match="holds no training run"):
