@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -164,7 +165,6 @@ def _tiff(path):
         ["enhance", "{raw}", "-o", "x.jpg", "--format", "tiff"],
         ["conjure", "{raw}"],
     ],
-    ids=" ".join,
 )
 def test_a_wrong_command_line_ends_with_2_in_words(card, words):
     raw, other = card / "A" / "IMG_1.dng", card / "A" / "IMG_2.dng"
@@ -467,6 +467,33 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_written(tmp_path, words,
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["enhance", "a.dng", "--strength", "nan"], "1"),
+        (["enhance", "a.dng", "--workers", "0"], "1"),
+        (["enhance", "a.dng", "--ratio", "much"], "number"),
+        (["enhance", "a.dng", "--look", "nice"], "natural"),
+        (["develop", "a.dng", "--format", "gif"], "avif"),
+        (["serve", "--port", "99999"], "65535"),
+        (["evaluate", "synthetic", "--passes", "9"], "4"),
+    ],
+)
+def test_what_is_wrong_with_an_options_value_is_said_in_no_librarys_words(words, needed):
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    assert words[-1] in said
+    assert needed in said.partition("Invalid value")[2]
+    assert not re.search("Value error|[Ii]nput should|validation error", said)
+
+
+@pytest.mark.parametrize(("word", "kind"), [("jpeg", "jpg"), ("TIF", "tiff"), ("Png", "png")])
+def test_a_format_goes_by_every_ending_of_its_files_in_any_case(word, kind):
+    done = CliRunner().invoke(app, ["develop", str(SAMPLE), "--format", word, "--dry-run"])
+    assert f"-traditional.{kind} " in done.stdout
 
 
 def test_a_name_that_a_terminal_would_obey_is_told_in_one_plain_line(tmp_path):

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from scotopic.batch import Kind
+from scotopic.asked import kind_named
+from scotopic.batch import ENDINGS, Kind
 from scotopic.develop import ColourSpace, Look
 from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
@@ -35,6 +36,13 @@ def check_here(*places: Any, otherwise: str = "copy the files here first") -> No
             raise SettingsError(f"{place}: give the plain path, without file://")
         if isinstance(place, str):
             raise SettingsError(f"{place}: is no file or folder of this machine; {otherwise}")
+
+
+def _kind(words: str) -> Any:
+    kind = kind_named(words)
+    if kind not in ENDINGS.values():
+        raise typer.BadParameter(f"{words!r} is not one of {', '.join(dict.fromkeys(ENDINGS.values()))}")
+    return kind
 
 
 def _target(words: str) -> Any:
@@ -81,6 +89,8 @@ FormatOption = Annotated[
     Kind | None,
     typer.Option(
         "--format",
+        parser=_kind,
+        metavar="jpg|png|tiff|avif|jxl|dng",
         help="jpg, png or avif (8 bit), tiff or jxl (16 bit), dng (linear light). Default: as -o says, else jpg.",
     ),
 ]
@@ -88,6 +98,7 @@ FinishedOption = Annotated[
     Kind | None,
     typer.Option(
         "--format",
+        parser=_kind,
         metavar="jpg|png|tiff|avif|jxl",
         help="jpg, png or avif (8 bit), tiff or jxl (16 bit). Default: as -o says, else jpg.",
     ),

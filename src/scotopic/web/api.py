@@ -14,7 +14,7 @@ from scotopic.errors import ScotopicError
 from scotopic.models import Tier
 from scotopic.version import __version__
 from scotopic.web.apipage import api_page
-from scotopic.web.choices import MEDIA_TYPES, Choices, Upload, tiers
+from scotopic.web.choices import MEDIA_TYPES, Choices, Upload, in_api_words, tiers
 from scotopic.web.download import Download
 from scotopic.web.job import GoneError, Job, State
 from scotopic.web.line import Line
@@ -254,7 +254,7 @@ def _check(choices: Choices, request: Request) -> None:
     try:
         choices.settings()
     except ScotopicError as error:
-        raise RefusalError("setting", str(error)) from error
+        raise RefusalError("setting", in_api_words(str(error))) from error
 
 
 async def _events(job: Job, line: Line) -> AsyncIterator[str]:
