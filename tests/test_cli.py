@@ -490,6 +490,43 @@ def test_what_is_wrong_with_an_options_value_is_said_in_no_librarys_words(words,
     assert not re.search("Value error|[Ii]nput should|validation error", said)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "simulate photo none a.dng",
+        "simulate photo a.jpg a.dng --profile none",
+        "simulate sid a --photos none",
+        "simulate sid a --metadata none",
+        "models export none a",
+        "models export a b --facts none",
+        "train scotopic --data none --out a",
+        "serve --certificate none --key a.pem",
+        "enhance --watch none -o a",
+        "evaluate pairs none",
+        "calibrate --dark none -o a.json",
+        "info none",
+    ],
+)
+def test_a_file_or_folder_that_is_not_there_is_told_so_by_its_name(tmp_path, monkeypatch, words):
+    for extra in ("torch", "skimage", "fastapi"):
+        pytest.importorskip(extra)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code in (1, 2)
+    assert re.search("none: there is no such (file|folder)", done.stderr), done.stderr
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"splits": {}}'])
+def test_a_table_of_scenes_that_is_none_is_refused_in_plain_words(tmp_path, content):
+    (tmp_path / "j.json").write_text(content)
+    done = CliRunner().invoke(
+        app, ["simulate", "sid", str(tmp_path / "a"), "--metadata", str(tmp_path / "j.json")]
+    )
+    assert "is no table of scenes" in done.stderr
+    assert "Error(" not in done.stderr
+
+
 @pytest.mark.parametrize(("word", "kind"), [("jpeg", "jpg"), ("TIF", "tiff"), ("Png", "png")])
 def test_a_format_goes_by_every_ending_of_its_files_in_any_case(word, kind):
     done = CliRunner().invoke(app, ["develop", str(SAMPLE), "--format", word, "--dry-run"])

@@ -43,7 +43,9 @@ def card(tmp_path, dark: Mosaic) -> Path:
 
 
 @pytest.mark.parametrize("command", ["enhance", "develop", "info"])
-def test_every_field_of_the_json_stands_in_the_table_and_is_null_only_where_that_says_so(command, card, tmp_path):
+def test_every_field_of_the_json_stands_in_the_table_and_is_null_only_where_that_says_so(
+    command, card, tmp_path
+):
     rows, out = fields(), tmp_path / "out.jpg"
     dark, untold, none = (card / f"{name}.dng" for name in ("dark", "untold", "none"))
     runs: list[list[object]] = [[dark, untold, none]]
@@ -58,6 +60,8 @@ def test_every_field_of_the_json_stands_in_the_table_and_is_null_only_where_that
     given = {name for line in lines for name in line}
     assert not given - rows.keys()
     assert not {name for name in given if command not in rows[name][1] and rows[name][1] != "all"}
-    assert not {name for line in lines for name, value in line.items() if value is None and rows[name][0] == "never"}
+    assert not {
+        name for line in lines for name, value in line.items() if value is None and rows[name][0] == "never"
+    }
     missing = {name for name, (_, whose) in rows.items() if command in whose or whose == "all"} - given
     assert missing <= {"resumed", "node"}  # of runs over many files: test_workers, test_cluster

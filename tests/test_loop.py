@@ -341,7 +341,9 @@ def test_a_run_goes_on_only_with_the_same_data_and_a_finished_one_is_left(run, p
 
 
 @pytest.mark.parametrize("left", ["nothing", "an earlier checkpoint's weights", "all but the weights"])
-def test_a_run_that_was_killed_after_its_last_step_gets_its_weights_and_its_result(run, photos, tmp_path, left):
+def test_a_run_that_was_killed_after_its_last_step_gets_its_weights_and_its_result(
+    run, photos, tmp_path, left
+):
     killed = tmp_path / "killed"
     shutil.copytree(run, killed)
     stored = Recipe.from_dict(json.loads((run / "recipe.json").read_text()))

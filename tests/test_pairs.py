@@ -191,7 +191,7 @@ def test_two_raw_files_of_one_name_and_a_folder_without_any_are_refused(tmp_path
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ((), "is not there"),
+        ((), "there is no such folder"),
         (("pp/notes.txt",), "has no folder short and no folder long"),
         (("pp/short/a.dng",), r"has no folder long\)"),
         (("pp/Long/a.dng",), r"has no folder short\)"),

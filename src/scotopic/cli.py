@@ -28,7 +28,6 @@ from scotopic.signals import ENDINGS, STOPPED, heeded
 from scotopic.version import __version__
 
 
-
 class _InOwnWords(TyperGroup):
     """The commands; what is wrong with an option's value is said in our words, whatever library found it."""
 

@@ -20,6 +20,7 @@ from scotopic.cli_report import (
     training_progress,
 )
 from scotopic.errors import SettingsError
+from scotopic.files import check_there
 from scotopic.train.ranges import CHECKPOINT_SECONDS
 
 models_app = typer.Typer(help="List, show, verify and export models.", rich_markup_mode=None)
@@ -313,6 +314,7 @@ def _size(words: str) -> tuple[int, int]:
 
 
 def _json_object(path: Path) -> dict[str, Any]:
+    check_there(path, SettingsError)
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:

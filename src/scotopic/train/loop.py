@@ -167,10 +167,14 @@ class _Run:
         share = self._agreed_share()
         if share >= 1:
             # A run may have been killed between its last checkpoint and what is made of it.
-            if not world.leads or all(is_there(out / name) for name in ("weights.safetensors", "result.json")):
+            if not world.leads or all(
+                is_there(out / name) for name in ("weights.safetensors", "result.json")
+            ):
                 self.say(f"{out}: the run is finished already, at step {self.step}")
                 return out
-            self.say(f"{out}: the run is through, at step {self.step}; its weights and result are written now")
+            self.say(
+                f"{out}: the run is through, at step {self.step}; its weights and result are written now"
+            )
         if world.leads:
             cut_log(out / "log.jsonl", self.step)
         depth = AHEAD if world.device.type == "cuda" else 0

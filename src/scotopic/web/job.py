@@ -84,8 +84,8 @@ class Job:
         return self.state in FINAL
 
     def told_to_strangers(self, words: str) -> str:
-        """The same words with the names that the sender knows, settings as the API calls them, and without the folders of
-        this computer."""
+        """The same words with the names that the sender knows, settings called as in the API, and without the folders
+        of this computer."""
         for path, name in ((self.result, self.result_name), (self.source, self.source.name)):
             words = words.replace(str(path), name)
         words = in_api_words(words)
