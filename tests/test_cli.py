@@ -459,6 +459,18 @@ def test_both_ways_know_x_trans_and_a_bayer_model_says_that_it_does_not(tmp_path
         ),
         (["enhance", "file:///a.dng"], "file:///a.dng: give the plain path, without file://"),
         (["compare", SAMPLE, "-o", "s3://shoot/out"], "s3://shoot/out: is no file or folder"),
+        (["compare", SAMPLE, "-o", "cmp/a.jpg"], "cmp/a.jpg: is named as a picture, and -o is a folder"),
+        (["compare", SAMPLE, "--look", "linear"], "'linear' is not one of 'natural', 'libraw'"),
+        *(
+            (words, "no/x.json: there is no folder no; make it first")
+            for words in (
+                ["calibrate", "--dark", ".", "-o", "no/x.json"],
+                ["evaluate", "synthetic", "-o", "no/x.json"],
+                ["enhance", SAMPLE, "-o", "out", "--journal", "no/x.json"],
+            )
+        ),
+        (["simulate", "photo", "a.jpg", "no/x.dng"], "no/x.dng: there is no folder no; make it first"),
+        (["enhance", SAMPLE, "-o", "out", "--journal", "."], ".: is a folder, and a journal is a file"),
         (["compare", SAMPLE, "-o", "-"], "do not go to standard output"),
     ],
 )

@@ -290,7 +290,7 @@ def test_half_of_the_dataset_is_told_what_it_lacks(tmp_path, find_data):
     shutil.rmtree(tmp_path / "Fuji" / "long")
     with pytest.raises(DatasetError, match=r"Fuji has no folder long\)"):
         find_data([tmp_path], "xtrans")
-    with pytest.raises(DatasetError, match="is not there"):
+    with pytest.raises(DatasetError, match="there is no such folder"):
         find_sid(tmp_path / "none")
 
 

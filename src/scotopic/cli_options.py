@@ -179,6 +179,13 @@ LookOption = Annotated[
         "linear: light as it is (tiff, png and jxl, of 16 bits)."
     ),
 ]
+ComparedLook = Annotated[
+    Literal["natural", "libraw"] | None,
+    typer.Option(
+        "--look",
+        help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve.",
+    ),
+]
 BalanceOption = Annotated[
     str,
     typer.Option(

@@ -21,6 +21,7 @@ from scotopic.cli_report import (
 )
 from scotopic.errors import SettingsError
 from scotopic.files import check_there
+from scotopic.folders import check_folder_of
 from scotopic.train.ranges import CHECKPOINT_SECONDS
 
 models_app = typer.Typer(help="List, show, verify and export models.", rich_markup_mode=None)
@@ -138,6 +139,7 @@ def models_resize(
         from scotopic.train.resize import resized
         from scotopic.write import place_bytes
 
+        check_folder_of(output)
         recipe, weights = resized(start, changes, data)
         place_bytes(output, save(weights), overwrite=overwrite)
         sizes = " ".join(
@@ -269,6 +271,7 @@ def simulate_photo(
     with told():
         if target.suffix.lower() != ".dng":
             raise SettingsError(f"{target}: what is written is a DNG; give it a name that ends in .dng")
+        check_folder_of(target)
         own = load(profile) if profile is not None else None
         mosaic = simulated_capture(picture, iso=iso, ratio=ratio, seed=seed, profile=own)
         place(target, lambda temporary: write_mosaic(temporary, mosaic), overwrite=overwrite)
