@@ -15,7 +15,7 @@ import pytest
 
 from scotopic import locks
 from scotopic.batch import Job, Settings
-from scotopic.errors import SettingsError
+from scotopic.errors import SettingsError, WriteError
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.past import Past, Photo
 from scotopic.jobs.session import Session

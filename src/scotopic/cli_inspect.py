@@ -109,7 +109,7 @@ def compare_command(
         balance = parse(wb)
         if output is not None and is_one_picture(output):
             raise SettingsError(
-                f"{output}: is named as a picture, and -o is a folder: of a comparison comes more than one"
+                f"{output}: is named as a picture, and -o is a folder: a comparison is two files"
             )
         models = Models(model, tier=tier)
         check_settings(models.card(), 1.0, look, balance)

@@ -70,9 +70,9 @@ class Journal:
 
     With `resume`, `ended` has by result the last line of what runs with the same settings ended, `begun` that of what
     an interrupted one had only begun; both are empty for a new run. Raises WriteError where the journal cannot be
-    written (`otherwise` says what to do then) or another run holds it, SettingsError for a place where no file can be and
-    where only runs with other settings were interrupted. A run that an error ends before it has noted anything leaves no trace, or without a lock
-    its beginning and its end; nor does one whose journal cannot be begun.
+    written (`otherwise` says what to do then) or another run holds it, SettingsError for a place where no file can be
+    and where only runs with other settings were interrupted. A run that an error ends before it has noted anything
+    leaves no trace, or without a lock its beginning and its end; nor does one whose journal cannot be begun.
     """
 
     def __init__(
