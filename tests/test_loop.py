@@ -320,6 +320,17 @@ def test_micro_batches_that_cannot_be_shared_out_are_an_error():
         world.micro_batches(3)
 
 
+def test_photos_that_show_ranges_are_for_int8_alone(run, tmp_path, photos):
+    with pytest.raises(SettingsError, match="not float16: give --precision int8 too"):
+        export(run, tmp_path / "x", name="mine", version="1", precision="float16", calibration=photos)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_is_given_twice_counts_once(photos):
+    once = find_data([photos])
+    assert find_data([photos, photos / ".." / photos.name]).facts() == once.facts()
+
+
 def test_a_run_goes_on_only_by_the_same_recipe(run, photos):
     stored = Recipe.from_dict(json.loads((run / "recipe.json").read_text()))
     other = dataclasses.replace(stored, learning_rate=1e-3)
@@ -580,7 +591,8 @@ def test_smaller_precisions_are_smaller_and_give_the_same_picture(run, tmp_path,
     pictures, plains, sizes = {}, {}, {}
     for precision in ("float32", "float16", "int8"):
         folder = tmp_path / precision
-        export(run, folder, name="mine", version="1", precision=precision, calibration=photos)
+        shown = photos if precision == "int8" else None
+        export(run, folder, name="mine", version="1", precision=precision, calibration=shown)
         model = Model(folder, device="cpu")
         assert model.card.raw["precision"] == precision
         pictures[precision] = enhance(dark, model, ratio=100).data

@@ -101,7 +101,7 @@ def evaluate_synthetic(
             scenes=scenes,
             limit=limit,
             conditions=conditions_named(conditions or ["sony"]),
-            methods=protocols.methods_named(["none"] if no_peers else methods or []),
+            methods=protocols.methods_named([*(methods or ()), *(["none"] if no_peers else ())]),
             variants=variants,
             passes=tuple(dict.fromkeys(passes or [1])),
             progress=lambda words: errors.print(words),

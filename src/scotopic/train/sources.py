@@ -59,13 +59,13 @@ class Data:
 def find_data(folders: Iterable[Path], sensor: SensorKind = "bayer") -> Data:
     """What the folders hold: the See-in-the-Dark dataset, your own pairs, or clean pictures and RAWs.
 
-    Of the dataset the half that fits the sensor is taken. Raises DatasetError for a folder that holds none
+    Of the dataset the half that fits the sensor is taken; what is named twice counts once. Raises DatasetError for a folder that holds none
     of these.
     """
     wanted: tuple[Camera, Camera] = ("Sony", "Fuji") if sensor == "bayer" else ("Fuji", "Sony")
     pairs: list[Pair] = []
     photos: list[Path] = []
-    for folder in folders:
+    for folder in {path.resolve(): path for path in folders}.values():
         check_there(folder, folder=True)
         if is_sid(folder, wanted[0]):
             pairs += find_sid(folder, wanted[0])
