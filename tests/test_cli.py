@@ -123,7 +123,7 @@ def test_a_dry_run_says_all_and_writes_nothing(card):
     assert done.returncode == 0
     assert done.stdout.count("would become") == 3
     # By the whole path, as failures: there may be two of one name.
-    assert f"{card / 'A' / 'IMG_0.dng'} would become {card / 'A' / 'IMG_0-scotopic.jpg'}" in done.stdout
+    assert f"{card / 'A' / 'IMG_1.dng'} would become {card / 'A' / 'IMG_1-scotopic.jpg'}" in done.stdout
     assert names(card) == before
 
 

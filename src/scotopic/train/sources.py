@@ -59,8 +59,8 @@ class Data:
 def find_data(folders: Iterable[Path], sensor: SensorKind = "bayer") -> Data:
     """What the folders hold: the See-in-the-Dark dataset, your own pairs, or clean pictures and RAWs.
 
-    Of the dataset the half that fits the sensor is taken; what is named twice counts once. Raises DatasetError for a folder that holds none
-    of these.
+    Of the dataset the half that fits the sensor is taken; what is named twice counts once. Raises DatasetError for a
+    folder that holds none of these.
     """
     wanted: tuple[Camera, Camera] = ("Sony", "Fuji") if sensor == "bayer" else ("Fuji", "Sony")
     pairs: list[Pair] = []
