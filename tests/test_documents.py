@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from conftest import ROOT
@@ -28,6 +31,26 @@ def fields() -> dict[str, tuple[str, str]]:
         if line.startswith("| `"):
             rows |= dict.fromkeys(re.findall(r"`(\w+)`", cells[0]), (cells[2], cells[3]))
     return rows
+
+
+def options(command: Any, *names: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command's options by all of their names."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from options(below, *names, name)
+    for option in command.params:
+        if option.opts[0].startswith("-"):
+            yield " ".join(names), [*option.opts, *option.secondary_opts]
+
+
+def test_each_option_of_each_command_stands_in_a_document():
+    documents = "".join(path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
+    known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", documents))
+    missing = {
+        f"{command} {names}"
+        for command, names in options(typer.main.get_command(app))
+        if not known & set(names) and "completion" not in names[0]
+    }
+    assert not missing
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from scotopic.develop import ColourSpace, Look
 from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
 from scotopic.errors import SettingsError
+from scotopic.exposure import EV_RANGE
 from scotopic.models import Tier
 from scotopic.views import PASSES_MAX
 
@@ -82,9 +83,14 @@ Results = Annotated[
 ]
 Ratio = Annotated[
     float | None,
-    typer.Option(help="How many times longer the exposure should have been, such as 100."),
+    typer.Option(
+        help="How many times longer the exposure should have been, such as 100: "
+        f"{2.0 ** EV_RANGE[0]:g} to {2.0 ** EV_RANGE[1]:g}."
+    ),
 ]
-Ev = Annotated[float | None, typer.Option(help="The same in stops, such as 6.5.")]
+Ev = Annotated[
+    float | None, typer.Option(help=f"The same in stops, such as 6.5: {EV_RANGE[0]} to {EV_RANGE[1]}.")
+]
 FormatOption = Annotated[
     Kind | None,
     typer.Option(

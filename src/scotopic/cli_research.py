@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -143,7 +144,7 @@ def models_resize(
         recipe, weights = resized(start, changes, data)
         place_bytes(output, save(weights), overwrite=overwrite)
         sizes = " ".join(
-            f"--set architecture.{name}={_without_spaces(value)}"
+            "--set " + shlex.quote(f"architecture.{name}={_without_spaces(value)}")
             for name, value in recipe.architecture.to_dict().items()
         )
         typer.echo(f"{output}\ntrain on with: --from {output} {sizes}")
@@ -281,7 +282,7 @@ def simulate_photo(
 @simulate_app.command("sid")
 def simulate_sid(
     folder: Annotated[Path, typer.Argument(help="The folder to write.")],
-    scenes: Annotated[int, typer.Option(help="How many scenes, 3 or more.")] = 6,
+    scenes: Annotated[int, typer.Option(help="How many scenes: 3 to 12, more with --metadata.")] = 6,
     size: Annotated[str, typer.Option(help="Height and width of the pictures, HxW in pixels.")] = "256x384",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the crops and the noise.")] = 0,
     photos: Annotated[
