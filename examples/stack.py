@@ -3,7 +3,8 @@
     python examples/stack.py OUT.jpg FRAME FRAME ... [--ratio R] [--overwrite]
 
 OUT ends in .jpg, .png, .tiff, .avif, .jxl or .dng; .jpeg, .tif and capitals will do. Frames are averaged pixel by
-pixel as the sensor counted them, before the network: what it has smoothed away in each frame is in no mean of its results. Nothing is aligned.
+pixel as the sensor counted them, before the network: what it has smoothed away in each frame is in no mean of its
+results. Nothing is aligned.
 """
 
 from __future__ import annotations

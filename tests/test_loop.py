@@ -951,7 +951,7 @@ def test_a_model_is_resized_by_command_and_the_weights_are_a_start(photos, tmp_p
     options = ["--data", str(photos), *(w for word in words for w in ("--set", word))]
     done = subprocess.run([*command, *options], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
-    assert "--set architecture.inner=[16,8,16,8]" in done.stdout
+    assert "--set 'architecture.inner=[16,8,16,8]'" in done.stdout
     _, weights_of = resized(str(run), words, photos)
     assert same(load_start(str(tmp_path / "a.safetensors")), weights_of)
     assert subprocess.run([*command, *options], capture_output=True, env=ENVIRONMENT).returncode == 1

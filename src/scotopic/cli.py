@@ -35,8 +35,8 @@ class _InOwnWords(TyperGroup):
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            if hasattr(error.__cause__, "errors"):
-                error.message = wrong(error.__cause__.errors()[0])
+            if found := getattr(error.__cause__, "errors", None):
+                error.message = wrong(found()[0])
             raise
 
 

@@ -107,7 +107,7 @@ def compare_command(
         check_here(path)
         check_here(output, otherwise="give another with -o")
         balance = parse(wb)
-        if output is not None and is_one_picture(output):
+        if output is not None and is_one_picture(output) and not is_there(output):
             raise SettingsError(
                 f"{output}: is named as a picture, and -o is a folder: a comparison is two files"
             )
