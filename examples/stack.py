@@ -1,21 +1,25 @@
 """Average RAW frames of one exposure, from a tripod, and enhance the mean.
 
-    python examples/stack.py OUT.jpg FRAME FRAME ... [--ratio R]
+    python examples/stack.py OUT.jpg FRAME FRAME ... [--ratio R] [--overwrite]
 
-OUT ends in .jpg, .png, .tiff, .avif, .jxl or .dng. Frames are averaged pixel by pixel as the sensor counted them,
-before the network: what it has smoothed away in each frame is in no mean of its results. Nothing is aligned.
+OUT ends in .jpg, .png, .tiff, .avif, .jxl or .dng; .jpeg, .tif and capitals will do. Frames are averaged pixel by
+pixel as the sensor counted them, before the network: what it has smoothed away in each frame is in no mean of its
+results. Nothing is aligned.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
 import scotopic
+from scotopic.asked import kind_named
 from scotopic.noise import from_table
 
+KINDS = ("jpg", "png", "tiff", "avif", "jxl", "dng")
 ALIKE = ("make", "model", "iso", "exposure_s", "orientation", "cfa", "white")
 
 
@@ -57,27 +61,33 @@ def main() -> None:
     parser.add_argument(
         "--ratio", type=float, help="how much to amplify; judged from the mean if not given"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it is there")
     words = parser.parse_args()
     try:
-        stack(words.out, words.frames, words.ratio)
+        stack(words.out, words.frames, words.ratio, words.overwrite)
     except (ValueError, scotopic.ScotopicError) as error:
         parser.error(str(error))
 
 
-def stack(out: str, paths: list[str], ratio: float | None) -> None:
-    """Average the frames, enhance the mean and write it."""
+def stack(out: str, paths: list[str], ratio: float | None, overwrite: bool = False) -> None:
+    """Average the frames, enhance the mean and write it. Raises ValueError for a place that cannot be it, at once."""
+    kind = kind_named(Path(out).suffix.removeprefix("."))
+    if kind not in KINDS:
+        raise ValueError(f"{out}: give a name that ends in {', '.join(f'.{each}' for each in KINDS)}")
+    if Path(out).exists() and not overwrite:
+        raise ValueError(f"{out}: exists and is kept; give --overwrite to replace it")
     mosaic, count = averaged(map(scotopic.read_mosaic, paths))
     plan = scotopic.plan(mosaic, ratio=ratio)
-    print(
-        f"{count} frames, x{plan.exposure.ratio:.3g}, noise: {plan.noise.profile.source} {plan.noise.warning}"
-    )
+    frames = "1 frame" if count == 1 else f"{count} frames"
+    noise = plan.noise
+    print(f"{frames}, x{plan.exposure.ratio:.3g}, noise: {noise.profile.source} {noise.warning}".rstrip())
     model = scotopic.Models().open(scotopic.sensor_of(mosaic))
     light = scotopic.enhance(mosaic, model, plan_made=plan)
-    kind = out.rsplit(".", 1)[-1]
     if kind == "dng":
-        scotopic.write_linear(out, light, scotopic.develop(light), white="sensor")
+        scotopic.write_linear(out, light, scotopic.develop(light), white="sensor", overwrite=overwrite)
     else:
-        scotopic.write(out, scotopic.develop(light, bits=16 if kind in ("tiff", "jxl") else 8), kind)
+        picture = scotopic.develop(light, bits=16 if kind in ("tiff", "jxl") else 8)
+        scotopic.write(out, picture, kind, overwrite=overwrite)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -121,6 +122,8 @@ def test_a_dry_run_says_all_and_writes_nothing(card):
     done = scotopic("enhance", card, "--dry-run")
     assert done.returncode == 0
     assert done.stdout.count("would become") == 3
+    # By the whole path, as failures: there may be two of one name.
+    assert f"{card / 'A' / 'IMG_1.dng'} would become {card / 'A' / 'IMG_1-scotopic.jpg'}" in done.stdout
     assert names(card) == before
 
 
@@ -164,7 +167,6 @@ def _tiff(path):
         ["enhance", "{raw}", "-o", "x.jpg", "--format", "tiff"],
         ["conjure", "{raw}"],
     ],
-    ids=" ".join,
 )
 def test_a_wrong_command_line_ends_with_2_in_words(card, words):
     raw, other = card / "A" / "IMG_1.dng", card / "A" / "IMG_2.dng"
@@ -206,9 +208,9 @@ def test_a_name_too_long_is_told_in_a_line_whether_it_is_read_or_written(tmp_pat
     unread = scotopic(command, tmp_path / f"{'a' * 300}.dng")
     assert unread.returncode == 1
     assert "File name too long" in unread.stderr
-    written = (
-        scotopic(command, SAMPLE, "-o", tmp_path / f"{'a' * 300}.jpg") if command != "info" else unread
-    )
+    # Of a comparison the results' place is a folder.
+    name = "a" * 300 + (".jpg" if command != "compare" else "")
+    written = scotopic(command, SAMPLE, "-o", tmp_path / name) if command != "info" else unread
     assert written.returncode != 0
     assert "File name too long" in written.stderr
     assert not any("Traceback" in done.stderr for done in (unread, written))
@@ -459,6 +461,18 @@ def test_both_ways_know_x_trans_and_a_bayer_model_says_that_it_does_not(tmp_path
         ),
         (["enhance", "file:///a.dng"], "file:///a.dng: give the plain path, without file://"),
         (["compare", SAMPLE, "-o", "s3://shoot/out"], "s3://shoot/out: is no file or folder"),
+        (["compare", SAMPLE, "-o", "cmp/a.jpg"], "cmp/a.jpg: is named as a picture, and -o is a folder"),
+        (["compare", SAMPLE, "--look", "linear"], "'linear' is not one of 'natural', 'libraw'"),
+        *(
+            (words, "no/x.json: there is no folder no; make it first")
+            for words in (
+                ["calibrate", "--dark", ".", "-o", "no/x.json"],
+                ["evaluate", "synthetic", "-o", "no/x.json"],
+                ["enhance", SAMPLE, "-o", "out", "--journal", "no/x.json"],
+            )
+        ),
+        (["simulate", "photo", "a.jpg", "no/x.dng"], "no/x.dng: there is no folder no; make it first"),
+        (["enhance", SAMPLE, "-o", "out", "--journal", "."], ".: is a folder, and a journal is a file"),
         (["compare", SAMPLE, "-o", "-"], "do not go to standard output"),
     ],
 )
@@ -467,6 +481,70 @@ def test_what_cannot_be_meant_is_refused_and_nothing_is_written(tmp_path, words,
     assert done.returncode == 2
     assert said in " ".join(done.stderr.split())
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["enhance", "a.dng", "--strength", "nan"], "1"),
+        (["enhance", "a.dng", "--workers", "0"], "1"),
+        (["enhance", "a.dng", "--ratio", "much"], "number"),
+        (["enhance", "a.dng", "--look", "nice"], "natural"),
+        (["develop", "a.dng", "--format", "gif"], "avif"),
+        (["serve", "--port", "99999"], "65535"),
+        (["evaluate", "synthetic", "--passes", "9"], "4"),
+    ],
+)
+def test_what_is_wrong_with_an_options_value_is_said_in_no_librarys_words(words, needed):
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    assert words[-1] in said
+    assert needed in said.partition("Invalid value")[2]
+    assert not re.search("Value error|[Ii]nput should|validation error", said)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "simulate photo none a.dng",
+        "simulate photo a.jpg a.dng --profile none",
+        "simulate sid a --photos none",
+        "simulate sid a --metadata none",
+        "models export none a",
+        "models export a b --facts none",
+        "train scotopic --data none --out a",
+        "serve --certificate none --key a.pem",
+        "enhance --watch none -o a",
+        "evaluate pairs none",
+        "calibrate --dark none -o a.json",
+        "info none",
+    ],
+)
+def test_a_file_or_folder_that_is_not_there_is_told_so_by_its_name(tmp_path, monkeypatch, words):
+    for extra in ("torch", "skimage", "fastapi"):
+        pytest.importorskip(extra)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words.split())
+    assert done.exit_code in (1, 2)
+    assert re.search("none: there is no such (file|folder)", done.stderr), done.stderr
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"splits": {}}'])
+def test_a_table_of_scenes_that_is_none_is_refused_in_plain_words(tmp_path, content):
+    (tmp_path / "j.json").write_text(content)
+    done = CliRunner().invoke(
+        app, ["simulate", "sid", str(tmp_path / "a"), "--metadata", str(tmp_path / "j.json")]
+    )
+    assert "is no table of scenes" in done.stderr
+    assert "Error(" not in done.stderr
+
+
+@pytest.mark.parametrize(("word", "kind"), [("jpeg", "jpg"), ("TIF", "tiff"), ("Png", "png")])
+def test_a_format_goes_by_every_ending_of_its_files_in_any_case(word, kind):
+    done = CliRunner().invoke(app, ["develop", str(SAMPLE), "--format", word, "--dry-run"])
+    assert f"-traditional.{kind} " in done.stdout
 
 
 def test_a_name_that_a_terminal_would_obey_is_told_in_one_plain_line(tmp_path):

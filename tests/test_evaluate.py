@@ -172,6 +172,12 @@ def test_unknown_conditions_and_methods_are_errors_that_name_the_known():
         conditions_named(["nonsense"])
     with pytest.raises(SettingsError, match="gaussians"):
         protocols.methods_named(["nonsense"])
+    with pytest.raises(SettingsError, match=r"none' .* contradict each other"):
+        protocols.methods_named(["all", "none"])
+    for condition in CONDITIONS:
+        assert conditions_named([condition.head]) == conditions_named([condition.name]) == (condition,)
+    with pytest.raises(SettingsError, match='"phone, Reno 10x", "phone, IMX686", "lamps"'):
+        conditions_named(["phone"])
     assert protocols.methods_named([]) == protocols.QUICK
     assert protocols.methods_named(["none"]) == ()
 

@@ -75,6 +75,27 @@ def test_the_mean_of_frames_is_nearer_to_the_truth_than_the_mean_of_their_result
     assert off < 0.85 * off_one_by_one
 
 
+def test_a_place_that_will_not_do_is_refused_before_a_frame_is_read(tmp_path):
+    (tmp_path / "there.jpg").write_bytes(b"mine")
+    for place, said in {
+        "mean.gif": "ends in .jpg, .png, .tiff, .avif, .jxl, .dng",
+        "there.jpg": "--overwrite",
+    }.items():
+        done = stacked(tmp_path / place, tmp_path / "no frame.dng")
+        assert done.returncode == 2
+        assert said in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["there.jpg"]
+
+
+def test_a_single_frame_goes_into_a_place_in_capitals_that_may_be_replaced(tmp_path, dark):
+    write_mosaic(tmp_path / "a.dng", dark.with_changes(data=dark.data[:64, :96]))
+    (tmp_path / "mean.TIF").write_bytes(b"before")
+    done = stacked(tmp_path / "mean.TIF", tmp_path / "a.dng", "--overwrite")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 frame, x")
+    assert (tmp_path / "mean.TIF").read_bytes()[:2] == b"II"
+
+
 def test_frames_of_another_exposure_or_size_are_not_averaged(tmp_path, dark):
     averaged = runpy.run_path(str(ROOT / "examples" / "stack.py"))["averaged"]
     for said, other in {

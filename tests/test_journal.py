@@ -15,7 +15,7 @@ import pytest
 
 from scotopic import locks
 from scotopic.batch import Job
-from scotopic.errors import WriteError
+from scotopic.errors import SettingsError, WriteError
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.past import Past, Photo
 from scotopic.jobs.session import Session
@@ -171,7 +171,7 @@ def test_what_is_no_file_is_no_journal_and_nobody_waits_for_it(tmp_path, kind):
     elif kind == "a folder":
         place.mkdir()
     assert Past.read(place).results_of(Photo("/a.arw")) == []
-    with pytest.raises(WriteError, match=f"{place}: is {kind}, and a journal is a file; give another"):
+    with pytest.raises(SettingsError, match=f"{place}: is {kind}, and a journal is a file; give another"):
         Journal(place, SETTINGS)
 
 

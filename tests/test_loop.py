@@ -320,6 +320,17 @@ def test_micro_batches_that_cannot_be_shared_out_are_an_error():
         world.micro_batches(3)
 
 
+def test_photos_that_show_ranges_are_for_int8_alone(run, tmp_path, photos):
+    with pytest.raises(SettingsError, match="not float16: give --precision int8 too"):
+        export(run, tmp_path / "x", name="mine", version="1", precision="float16", calibration=photos)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_folder_that_is_given_twice_counts_once(photos):
+    once = find_data([photos])
+    assert find_data([photos, photos / ".." / photos.name]).facts() == once.facts()
+
+
 def test_a_run_goes_on_only_by_the_same_recipe(run, photos):
     stored = Recipe.from_dict(json.loads((run / "recipe.json").read_text()))
     other = dataclasses.replace(stored, learning_rate=1e-3)
@@ -338,6 +349,28 @@ def test_a_run_goes_on_only_with_the_same_data_and_a_finished_one_is_left(run, p
     train(stored, find_data([photos]), run, Options(resume=True), say=said.append)
     assert "finished already" in said[-1]
     assert (run / "log.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("left", ["nothing", "an earlier checkpoint's weights", "all but the weights"])
+def test_a_run_that_was_killed_after_its_last_step_gets_its_weights_and_its_result(
+    run, photos, tmp_path, left
+):
+    killed = tmp_path / "killed"
+    shutil.copytree(run, killed)
+    stored = Recipe.from_dict(json.loads((run / "recipe.json").read_text()))
+    if left == "an earlier checkpoint's weights":
+        (killed / "weights.safetensors").write_bytes(b"of an earlier step")
+    else:
+        (killed / "weights.safetensors").unlink()
+    if left != "all but the weights":
+        (killed / "result.json").unlink()
+    said: list[str] = []
+    train(stored, find_data([photos]), killed, Options(resume=True), say=said.append)
+    assert "its weights and result are written now" in said[-1]
+    assert (killed / "weights.safetensors").read_bytes() == (run / "weights.safetensors").read_bytes()
+    assert json.loads((killed / "result.json").read_text()) == json.loads((run / "result.json").read_text())
+    train(stored, find_data([photos]), killed, Options(resume=True), say=said.append)
+    assert "finished already" in said[-1]
 
 
 def test_a_run_whose_recipe_was_lost_is_an_error_of_ours(tmp_path, photos):
@@ -558,7 +591,8 @@ def test_smaller_precisions_are_smaller_and_give_the_same_picture(run, tmp_path,
     pictures, plains, sizes = {}, {}, {}
     for precision in ("float32", "float16", "int8"):
         folder = tmp_path / precision
-        export(run, folder, name="mine", version="1", precision=precision, calibration=photos)
+        shown = photos if precision == "int8" else None
+        export(run, folder, name="mine", version="1", precision=precision, calibration=shown)
         model = Model(folder, device="cpu")
         assert model.card.raw["precision"] == precision
         pictures[precision] = enhance(dark, model, ratio=100).data
@@ -917,7 +951,7 @@ def test_a_model_is_resized_by_command_and_the_weights_are_a_start(photos, tmp_p
     options = ["--data", str(photos), *(w for word in words for w in ("--set", word))]
     done = subprocess.run([*command, *options], capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
-    assert "--set architecture.inner=[16,8,16,8]" in done.stdout
+    assert "--set 'architecture.inner=[16,8,16,8]'" in done.stdout
     _, weights_of = resized(str(run), words, photos)
     assert same(load_start(str(tmp_path / "a.safetensors")), weights_of)
     assert subprocess.run([*command, *options], capture_output=True, env=ENVIRONMENT).returncode == 1

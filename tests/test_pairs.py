@@ -191,7 +191,7 @@ def test_two_raw_files_of_one_name_and_a_folder_without_any_are_refused(tmp_path
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        ((), "is not there"),
+        ((), "there is no such folder"),
         (("pp/notes.txt",), "has no folder short and no folder long"),
         (("pp/short/a.dng",), r"has no folder long\)"),
         (("pp/Long/a.dng",), r"has no folder short\)"),
@@ -290,7 +290,7 @@ def test_half_of_the_dataset_is_told_what_it_lacks(tmp_path, find_data):
     shutil.rmtree(tmp_path / "Fuji" / "long")
     with pytest.raises(DatasetError, match=r"Fuji has no folder long\)"):
         find_data([tmp_path], "xtrans")
-    with pytest.raises(DatasetError, match="is not there"):
+    with pytest.raises(DatasetError, match="there is no such folder"):
         find_sid(tmp_path / "none")
 
 

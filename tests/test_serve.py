@@ -532,6 +532,26 @@ def test_settings_that_will_not_do_are_refused_before_the_picture_is_sent(server
     assert server.pictures == before
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ("name=a.dng&output=b", "output: there is no such setting here; known are format, ratio, "),
+        ("ratio=3", "name: is missing; give name=... in the address: The file's name without folders"),
+        ("name=a/b", "name: 'a/b' will not do, no folders, "),
+        ("name=", "name: is empty"),
+        ("name=a.dng&ratio=0", "ratio: a number of at least 0.25 is needed, not 0"),
+        ("name=a.dng&passes=two", "passes: a whole number is needed, not 'two'"),
+        ("name=a.dng&format=bmp", "format: 'bmp' is not one of 'jpg', "),
+        ("name=a.dng&dng_white=sensor", "dng_white is for DNGs: leave it out or choose format dng"),
+        ("name=a.dng&format=TIF&quality=5", "a quality is for JPEGs"),
+    ],
+)
+def test_why_a_setting_will_not_do_is_said_in_our_words_and_the_apis_names(server, raw, settings, words):
+    answer = server.ask(f"/api/enhance?{settings}", "POST", raw, RAW)
+    assert answer.status == 422
+    assert answer.json["error"]["words"].startswith(words)
+
+
 def test_a_setting_that_comes_twice_is_refused_by_its_name(server, raw):
     before = server.pictures
     answer = server.ask("/api/enhance?name=a.dng&ratio=3&ratio=4", "POST", raw, RAW)

@@ -128,6 +128,9 @@ def test_words_to_strangers_hold_no_folder_of_this_computer(tmp_path):
         ),
         f"{job.source.name}: {job.source}: is cut short": "Nacht ü.ARW: Nacht ü.ARW: is cut short",
         "/usr/lib/some one/models/x.onnx: damaged (see /etc/a b/c)": "x.onnx: damaged (see c)",
+        "a--format.dng: give --again, --format dng or --workers": (
+            "a--format.dng: give again, format dng or --workers"
+        ),
         r"C:\Users\me\x.dng: no, 1/2 or https://a.example/b/c": "x.dng: no, 1/2 or https://a.example/b/c",
     }.items():
         assert job.told_to_strangers(words) == told

@@ -13,7 +13,9 @@ from types import FrameType
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
+from scotopic.asked import wrong
 from scotopic.cli_calibrate import calibrate_command
 from scotopic.cli_enhance import develop_command, enhance_command
 from scotopic.cli_evaluate import evaluate_app
@@ -25,7 +27,21 @@ from scotopic.errors import NO_ROOM, NOT_ALLOWED, unwritten
 from scotopic.signals import ENDINGS, STOPPED, heeded
 from scotopic.version import __version__
 
+
+class _InOwnWords(TyperGroup):
+    """The commands; what is wrong with an option's value is said in our words, whatever library found it."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if found := getattr(error.__cause__, "errors", None):
+                error.message = wrong(found()[0])
+            raise
+
+
 app = typer.Typer(
+    cls=_InOwnWords,
     help="See in the dark: RAW photos shot in near darkness become bright, clean pictures in true colour.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

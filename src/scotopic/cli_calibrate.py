@@ -12,7 +12,7 @@ import typer
 from scotopic.cli_report import Overwrite, errors, exit_on_error
 from scotopic.errors import ReadError, SettingsError, WriteError
 from scotopic.files import is_folder, is_there
-from scotopic.folders import making
+from scotopic.folders import check_folder_of, making
 
 ADVICE = """What to shoot, with the camera set to RAW and everything that mends pictures in the camera switched off
 (long-exposure and high-ISO noise reduction):
@@ -90,8 +90,7 @@ def _calibrate(
     for target in (output, page):
         if target is None:
             continue
-        if not is_folder(target.parent):
-            raise WriteError(f"{target}: there is no folder {target.parent}; make it first")
+        check_folder_of(target)
         if is_there(target) and not overwrite:
             raise refusal(target)
         check_place(target)

@@ -13,6 +13,7 @@ from scotopic.cli_calibrate import ProfileOption
 from scotopic.cli_report import Device, DeviceName, Overwrite, errors, exit_on_error, need
 from scotopic.errors import SettingsError
 from scotopic.files import is_folder, is_there
+from scotopic.folders import check_folder_of
 from scotopic.pairs import Camera, Split
 from scotopic.views import PASSES_MAX
 
@@ -100,7 +101,7 @@ def evaluate_synthetic(
             scenes=scenes,
             limit=limit,
             conditions=conditions_named(conditions or ["sony"]),
-            methods=protocols.methods_named(["none"] if no_peers else methods or []),
+            methods=protocols.methods_named([*(methods or ()), *(["none"] if no_peers else ())]),
             variants=variants,
             passes=tuple(dict.fromkeys(passes or [1])),
             progress=lambda words: errors.print(words),
@@ -273,8 +274,7 @@ def _check_evaluation(output: Path | None, report: Path | None, overwrite: bool)
             raise SettingsError(f"{target}: is a folder; give the name of a file")
         if is_there(target) and not overwrite:
             raise refusal(target)
-        if not is_folder(target.parent):
-            raise SettingsError(f"{target.parent}: is no folder; make it first")
+        check_folder_of(target)
         check_place(target)
 
 

@@ -353,5 +353,5 @@ def _report(
             else:
                 screen.say(line_of(outcome), False)
                 if outcome.facts.get("warning"):
-                    screen.say(f"{outcome.job.name}: note: {outcome.facts['warning']}", True)
+                    screen.say(f"{outcome.job.source}: note: {outcome.facts['warning']}", True)
     return tally

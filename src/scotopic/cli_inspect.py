@@ -11,9 +11,9 @@ from scotopic.cli_calibrate import ProfileOption
 from scotopic.cli_options import (
     Again,
     BalanceOption,
+    ComparedLook,
     Ev,
     Json,
-    LookOption,
     ModelOption,
     PassesOption,
     Ratio,
@@ -86,7 +86,7 @@ def compare_command(
     tier: TierOption = "fast",
     model: ModelOption = None,
     passes: PassesOption = 1,
-    look: LookOption = None,
+    look: ComparedLook = None,
     wb: BalanceOption = "camera",
     profile: ProfileOption = None,
     overwrite: Overwrite = False,
@@ -97,6 +97,7 @@ def compare_command(
     from scotopic.balance import parse
     from scotopic.calibration.apply import chosen
     from scotopic.enhance import check_fresh, check_settings, finished, plan, sensor_of
+    from scotopic.jobs.layout import is_one_picture
     from scotopic.read import read
     from scotopic.run import Models
     from scotopic.traditional import develop_traditional
@@ -106,9 +107,9 @@ def compare_command(
         check_here(path)
         check_here(output, otherwise="give another with -o")
         balance = parse(wb)
-        if look == "linear":
+        if output is not None and is_one_picture(output) and not is_there(output):
             raise SettingsError(
-                "pictures to compare have 8 bits a colour, too few for look linear: natural or libraw"
+                f"{output}: is named as a picture, and -o is a folder: a comparison is two files"
             )
         models = Models(model, tier=tier)
         check_settings(models.card(), 1.0, look, balance)

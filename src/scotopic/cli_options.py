@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from scotopic.asked import kind_named
 from scotopic.develop import ColourSpace, Look
 from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
 from scotopic.errors import SettingsError
-from scotopic.formats import BITS, FORMATS, LINEAR, Kind, by_depth, in_words
+from scotopic.exposure import EV_RANGE
+from scotopic.formats import BITS, FACTS, FORMATS, LINEAR, Kind, by_depth, in_words
 from scotopic.models import Tier
 from scotopic.views import PASSES_MAX
 from scotopic.write import JPEG_QUALITY, QUALITIES
@@ -36,6 +38,13 @@ def check_here(*places: Any, otherwise: str = "copy the files here first") -> No
             raise SettingsError(f"{place}: give the plain path, without file://")
         if isinstance(place, str):
             raise SettingsError(f"{place}: is no file or folder of this machine; {otherwise}")
+
+
+def _kind(words: str) -> Any:
+    kind = kind_named(words)
+    if kind not in FACTS:
+        raise typer.BadParameter(f"{words!r} is not one of {', '.join(FACTS)}")
+    return kind
 
 
 def _target(words: str) -> Any:
@@ -75,13 +84,20 @@ Results = Annotated[
 ]
 Ratio = Annotated[
     float | None,
-    typer.Option(help="How many times longer the exposure should have been, such as 100."),
+    typer.Option(
+        help="How many times longer the exposure should have been, such as 100: "
+        f"{2.0 ** EV_RANGE[0]:g} to {2.0 ** EV_RANGE[1]:g}."
+    ),
 ]
-Ev = Annotated[float | None, typer.Option(help="The same in stops, such as 6.5.")]
+Ev = Annotated[
+    float | None, typer.Option(help=f"The same in stops, such as 6.5: {EV_RANGE[0]} to {EV_RANGE[1]}.")
+]
 FormatOption = Annotated[
     Kind | None,
     typer.Option(
         "--format",
+        parser=_kind,
+        metavar="|".join(FACTS),
         help=f"{by_depth()}, dng (linear light). Default: as -o says, else jpg.",
     ),
 ]
@@ -89,6 +105,7 @@ FinishedOption = Annotated[
     Kind | None,
     typer.Option(
         "--format",
+        parser=_kind,
         metavar="|".join(FORMATS),
         help=f"{by_depth()}. Default: as -o says, else jpg.",
     ),
@@ -177,6 +194,13 @@ LookOption = Annotated[
     typer.Option(
         help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve. "
         f"linear: light as it is ({in_words(LINEAR, 'and')}, of 16 bits)."
+    ),
+]
+ComparedLook = Annotated[
+    Literal["natural", "libraw"] | None,
+    typer.Option(
+        "--look",
+        help="natural (the default): soft highlights. libraw: exactly LibRaw's colours and curve.",
     ),
 ]
 BalanceOption = Annotated[

@@ -116,14 +116,14 @@ def line_of(outcome: Any) -> str:
     facts = outcome.facts
     if outcome.status == "skipped":
         why = "done already" if facts.get("resumed") else "exists"
-        return f"{outcome.job.name}: skipped, {outcome.job.target} {why}"
+        return f"{outcome.job.source}: skipped, {outcome.job.target} {why}"
     words = "would become" if outcome.status == "planned" else "->"
     how = (
         f"x{facts['ratio']:g}, {math.log2(facts['ratio']):+.1f} stops, {facts['ratio_source']}; "
         if "ratio" in facts
         else ""
     )
-    return f"{outcome.job.name} {words} {outcome.job.target}  ({how}{outcome.seconds:.1f} s)"
+    return f"{outcome.job.source} {words} {outcome.job.target}  ({how}{outcome.seconds:.1f} s)"
 
 
 def _say(line: str, is_error: bool) -> None:

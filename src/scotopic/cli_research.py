@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,8 @@ from scotopic.cli_report import (
     training_progress,
 )
 from scotopic.errors import SettingsError
+from scotopic.files import check_there
+from scotopic.folders import check_folder_of
 from scotopic.train.ranges import CHECKPOINT_SECONDS
 
 models_app = typer.Typer(help="List, show, verify and export models.", rich_markup_mode=None)
@@ -137,10 +140,11 @@ def models_resize(
         from scotopic.train.resize import resized
         from scotopic.write import place_bytes
 
+        check_folder_of(output)
         recipe, weights = resized(start, changes, data)
         place_bytes(output, save(weights), overwrite=overwrite)
         sizes = " ".join(
-            f"--set architecture.{name}={_without_spaces(value)}"
+            "--set " + shlex.quote(f"architecture.{name}={_without_spaces(value)}")
             for name, value in recipe.architecture.to_dict().items()
         )
         typer.echo(f"{output}\ntrain on with: --from {output} {sizes}")
@@ -268,6 +272,7 @@ def simulate_photo(
     with exit_on_error():
         if target.suffix.lower() != ".dng":
             raise SettingsError(f"{target}: what is written is a DNG; give it a name that ends in .dng")
+        check_folder_of(target)
         own = load(profile) if profile is not None else None
         mosaic = simulated_capture(picture, iso=iso, ratio=ratio, seed=seed, profile=own)
         place(target, lambda temporary: write_mosaic(temporary, mosaic), overwrite=overwrite)
@@ -277,7 +282,7 @@ def simulate_photo(
 @simulate_app.command("sid")
 def simulate_sid(
     folder: Annotated[Path, typer.Argument(help="The folder to write.")],
-    scenes: Annotated[int, typer.Option(help="How many scenes, 3 or more.")] = 6,
+    scenes: Annotated[int, typer.Option(help="How many scenes: 3 to 12, more with --metadata.")] = 6,
     size: Annotated[str, typer.Option(help="Height and width of the pictures, HxW in pixels.")] = "256x384",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the crops and the noise.")] = 0,
     photos: Annotated[
@@ -313,6 +318,7 @@ def _size(words: str) -> tuple[int, int]:
 
 
 def _json_object(path: Path) -> dict[str, Any]:
+    check_there(path, SettingsError)
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -10,6 +10,7 @@ import typer
 
 from scotopic.cli_report import Device, DeviceName, Overwrite, errors, exit_on_error, farewell, need
 from scotopic.errors import SettingsError
+from scotopic.files import check_there
 
 STOPPED = "stopped; no pictures are left here"
 _NEEDED = ("fastapi", "uvicorn", "onnx")
@@ -65,6 +66,9 @@ def serve_command(
 
         if (certificate is None) != (key is None):
             raise SettingsError("--certificate and --key belong together: give both, or neither")
+        for file in (certificate, key):
+            if file is not None:
+                check_there(file, SettingsError)
         serving = Serving(
             host=host.strip("[]").lower(),
             port=port,

@@ -9,6 +9,8 @@ import unicodedata
 from pathlib import Path
 from typing import BinaryIO
 
+from scotopic.errors import DatasetError, ScotopicError
+
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -46,6 +48,15 @@ def is_there(path: Path | str) -> bool:
 def is_folder(path: Path | str) -> bool:
     """Whether a folder has this name. Unlike `Path.is_dir`, a place that cannot be looked at is no error here."""
     return os.path.isdir(path)  # noqa: PTH112
+
+
+def check_there(path: Path, kind: type[ScotopicError] = DatasetError, *, folder: bool = False) -> None:
+    """Raise an error of that kind where there is no such file, or folder."""
+    what = "folder" if folder else "file"
+    if not is_there(path):
+        raise kind(f"{path}: there is no such {what}; look at how it is spelt")
+    if is_folder(path) != folder:
+        raise kind(f"{path}: is {'no' if folder else 'a'} folder; give a {what}")
 
 
 Identity = tuple[int, int]

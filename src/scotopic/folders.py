@@ -8,12 +8,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from scotopic.errors import WriteError, unwritten
+from scotopic.errors import SettingsError, WriteError, unwritten
 from scotopic.files import is_folder, is_there, kind_of, why_impossible
 
 ANOTHER = "give another folder"
 ANOTHER_RESULTS = "give another with -o"
 """What may be done where a folder cannot be made, by whom and what it is for."""
+
+
+def check_folder_of(target: Path) -> None:
+    """Raise SettingsError where there is no folder for a single file that is to be written: none is made for one."""
+    if not is_folder(target.parent):
+        raise SettingsError(f"{target}: there is no folder {target.parent}; make it first, or give another")
 
 
 def make_folder(folder: Path, otherwise: str = ANOTHER) -> list[Path]:

@@ -62,7 +62,7 @@ SUFFIXES: dict[str, Format] = {suffix: kind for kind in FORMATS for suffix in FA
 """Finished pictures' formats by their names' ends."""
 
 ENDINGS: dict[str, Kind] = {suffix: kind for kind, facts in FACTS.items() for suffix in facts.suffixes}
-"""The same of all results."""
+"""Formats of all results by their names' ends."""
 
 BITS = tuple(sorted({bits for facts in FACTS.values() for bits in facts.depths}))
 """Bits a colour that results are written with."""

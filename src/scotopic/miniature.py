@@ -23,6 +23,7 @@ from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, unwritten
 from scotopic.evaluate import scenes as photos_as_scenes
+from scotopic.files import check_there
 from scotopic.folders import ANOTHER, making
 from scotopic.frame import X_TRANS, Mosaic
 from scotopic.metadata import Exif
@@ -82,14 +83,19 @@ def load_scenes(metadata: Path | None = None) -> dict[Split, list[SidScene]]:
     Raises DatasetError for a file that is none.
     """
     path = metadata or Path(str(files("scotopic") / "sid_scenes.json"))
+    check_there(path)
     try:
         splits = json.loads(path.read_text())["splits"]
         return {split: [_scene(entry, split) for entry in splits[split]] for split in SPLITS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(
-            f"{path}: is no table of scenes ({error!r}); an object splits with lists train, validation and "
-            "test is needed, each entry with long, short, ratios, iso, exposure_s, wb"
+            f"{path}: is no table of scenes ({_why(error)}); JSON with an object splits is needed, in it lists train, "
+            "validation and test, each entry with long, short, ratios, iso, exposure_s, wb"
         ) from error
+
+
+def _why(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def write_miniature(

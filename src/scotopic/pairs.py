@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from scotopic.errors import DatasetError, ReadError
-from scotopic.files import is_of_photos
+from scotopic.files import check_there, is_of_photos
 from scotopic.frame import Mosaic
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.pairs_csv import PARTS, UNNAMED, rows_of
@@ -119,7 +119,7 @@ def find_sid(root: Path, camera: Camera = "Sony") -> list[Pair]:
     Raises DatasetError when the folder is not laid out like it, a RAW file bears another kind of name, a short
     frame has no long one, or a scene has two.
     """
-    check_folder(root)
+    check_there(root, folder=True)
     folder = sid_folder(root, camera)
     if folder is None:
         inner = root / camera
@@ -160,7 +160,7 @@ def find_pairs(folder: Path) -> list[Pair]:
     count for the same where that leaves no doubt. Raises DatasetError for pairs that cannot be put together,
     naming what is missing.
     """
-    check_folder(folder)
+    check_there(folder, folder=True)
     table = folder / "pairs.csv"
     if table.is_file():
         return _from_table(folder, table)
@@ -182,14 +182,6 @@ def find_pairs(folder: Path) -> list[Pair]:
         pairs.append(Pair(shorts[name], long, ratio, name, _split_of(index, len(matched))))
     raise_all(bad)
     return pairs
-
-
-def check_folder(folder: Path) -> None:
-    """Raise DatasetError where there is no such folder."""
-    if not folder.exists():
-        raise DatasetError(f"{folder}: is not there; give a folder with data")
-    if not folder.is_dir():
-        raise DatasetError(f"{folder}: is no folder; give the one that the data lie in")
 
 
 def ratio_of(short: Path, long: Path) -> float:

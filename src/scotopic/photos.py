@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from scotopic.errors import DatasetError
+from scotopic.files import check_there
 
 
 def load_srgb(path: Path) -> npt.NDArray[np.uint8]:
@@ -16,6 +17,7 @@ def load_srgb(path: Path) -> npt.NDArray[np.uint8]:
 
     Raises DatasetError for a file that is none, and for one of more pixels than Pillow takes.
     """
+    check_there(path)
     try:
         with Image.open(path) as image:
             if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip and not scale

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scotopic.calibration.packed import arrays_of, text_of
 from scotopic.errors import SettingsError
 from scotopic.exifsource import BODY_SERIAL
+from scotopic.files import check_there
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.libraw import is_black_of_margin
 from scotopic.metadata import camera_in_words
@@ -270,6 +271,7 @@ def serial_of(mosaic: Mosaic) -> str:
 
 def load(path: Path) -> CameraProfile:
     """Read a profile. Raises SettingsError for a file that is none, or a damaged one."""
+    check_there(path, SettingsError)
     try:
         text = text_of(path)
     except (OSError, ValueError) as error:

@@ -139,17 +139,19 @@ to be done, and no harm either."""
 
 
 def conditions_named(names: list[str]) -> tuple[Condition, ...]:
-    """Conditions by their names, or `sony` for the four of the Sony, or `all`.
+    """Conditions by their names or their heads, or `sony` for the four of the Sony, or `all`.
 
     Raises SettingsError for a name that there is not.
 
-    >>> [c.head for c in conditions_named(["lamps", "x300 ISO 320"])]
-    ['lamps, x100 ISO 250', 'x300 ISO 320']
+    >>> [c.head for c in conditions_named(["lamps", "daylight, x1 ISO 100", "x300 ISO 320"])]
+    ['lamps, x100 ISO 250', 'daylight, x1 ISO 100', 'x300 ISO 320']
     """
     groups = {"sony": SONY, "all": CONDITIONS} | {c.name: (c,) for c in CONDITIONS}
+    by_head = {c.head: c.name for c in CONDITIONS}
     chosen: dict[str, Condition] = {}
-    for name in names:
+    for name in (by_head.get(name, name) for name in names):
         if name not in groups:
-            raise SettingsError(f"no condition called {name!r}: known are {', '.join(groups)}")
+            known = ", ".join(f'"{name}"' for name in groups)
+            raise SettingsError(f'no condition called "{name}": known are {known}')
         chosen |= {c.name: c for c in groups[name]}
     return tuple(chosen.values())

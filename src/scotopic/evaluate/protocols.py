@@ -169,6 +169,8 @@ def methods_named(names: Sequence[str]) -> tuple[str, ...]:
             raise SettingsError(f"no method called {name}: known are {', '.join(PEERS)}, all and none")
         if name in external.PROGRAMS and (why := external.missing(name)):
             raise SettingsError(f"{name}: {why}; install it, or leave it out")
+    if "none" in names and len(set(names)) > 1:
+        raise SettingsError("'none' (or --no-peers) and other methods contradict each other: give one")
     if "all" in names:
         return tuple(p for p in PEERS if p not in external.PROGRAMS or not external.missing(p))
     return tuple(name for name in PEERS if name in names)

@@ -15,7 +15,7 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb, srgb_curve, srgb_to_linear
 from scotopic.dng.directory import SIDE_MIN
 from scotopic.errors import DatasetError
-from scotopic.files import is_of_photos
+from scotopic.files import check_there, is_of_photos
 from scotopic.frame import RGGB, Mosaic
 from scotopic.metadata import Exif
 from scotopic.photos import load_srgb
@@ -51,9 +51,10 @@ class Scene:
 def find_all(folder: Path | None = None) -> list[Path]:
     """The held-out photos that come with the package, or all photos of a folder, hidden ones apart, by name.
 
-    Raises DatasetError when there are none.
+    Raises DatasetError when there are none, or no such folder.
     """
     place = folder if folder is not None else Path(str(files("scotopic.evaluate") / "held_out"))
+    check_there(place, folder=True)
     found = sorted(
         p for p in place.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png") and is_of_photos(p.name)
     )

@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, Self
 
 from scotopic.errors import SettingsError, WriteError
 from scotopic.files import is_there, kind_of
+from scotopic.folders import check_folder_of
 from scotopic.locks import TRIES, is_still, locked
 from scotopic.models import Card
 from scotopic.settings import Settings
@@ -81,9 +82,9 @@ class Journal:
 
     With `resume`, `ended` has by result the last line of what runs with the same settings ended, `begun` that of what
     an interrupted one had only begun; both are empty for a new run. Raises WriteError where the journal cannot be
-    written (`otherwise` says what to do then) or another run holds it, SettingsError where only runs with other
-    settings were interrupted. A run that an error ends before it has noted anything leaves no trace, or without a lock
-    its beginning and its end; nor does one whose journal cannot be begun.
+    written (`otherwise` says what to do then) or another run holds it, SettingsError for a place where no file can be
+    and where only runs with other settings were interrupted. A run that an error ends before it has noted anything
+    leaves no trace, or without a lock its beginning and its end; nor does one whose journal cannot be begun.
     """
 
     def __init__(
@@ -120,11 +121,12 @@ class Journal:
         File systems that know no locks give none; results are never overwritten unasked there either, only work may
         be done twice.
         """
+        check_folder_of(self.path)
         for attempt in range(1, TRIES + 1):
             try:
                 # A pipe would be waited for, a device keeps nothing.
                 if is_there(self.path) and (found := kind_of(self.path)) != "a file":
-                    raise WriteError(f"{self.path}: is {found}, and a journal is a file; {otherwise}")
+                    raise SettingsError(f"{self.path}: is {found}, and a journal is a file; {otherwise}")
                 # What is written and refused stays in no buffer, to be tried again as the file is closed.
                 file = self.path.open("a+b", buffering=0)
             except OSError as error:

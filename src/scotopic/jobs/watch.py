@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scotopic.batch import Job, Outcome
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import State, is_folder, kind_of, stat_of, state_of
+from scotopic.files import State, check_there, is_folder, kind_of, stat_of, state_of
 from scotopic.jobs.layout import Names, find_files, is_result
 from scotopic.jobs.past import Entry, is_at, is_made
 
@@ -52,8 +52,7 @@ class Watch:
         tell: Callable[[str], None] = lambda _words: None,
     ) -> None:
         for folder in folders:
-            if not is_folder(folder):
-                raise SettingsError(f"{folder}: only folders can be watched")
+            check_there(folder, SettingsError, folder=True)
         self._folders, self._names, self._enhanced, self._tell = folders, names, enhanced, tell
         self._settings = settings
         self._away: set[Path] = set()

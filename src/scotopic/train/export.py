@@ -114,6 +114,10 @@ def export(
             f"{run}: its network gives finished pictures (kind srgb), and int8 is for models of kind linear: take "
             "float16"
         )
+    if precision != "int8" and calibration is not None:
+        raise SettingsError(
+            f"photos that show the ranges are for int8 alone, not {precision}: give --precision int8 too"
+        )
     if precision == "int8" and calibration is None:
         raise SettingsError(
             "int8 needs clean photos that show the ranges of values: give a folder with --calibrate"

@@ -166,14 +166,22 @@ class _Run:
         recipe, world, out = self.recipe, self.world, self.out
         share = self._agreed_share()
         if share >= 1:
-            self.say(f"{out}: the run is finished already, at step {self.step}")
-            return out
+            # A run may have been killed between its last checkpoint and what is made of it.
+            if not world.leads or all(
+                is_there(out / name) for name in ("weights.safetensors", "result.json")
+            ):
+                self.say(f"{out}: the run is finished already, at step {self.step}")
+                return out
+            self.say(
+                f"{out}: the run is through, at step {self.step}; its weights and result are written now"
+            )
         if world.leads:
             cut_log(out / "log.jsonl", self.step)
         depth = AHEAD if world.device.type == "cuda" else 0
         # Asked before the first step too: from then on Ctrl-C waits for the end of a step.
         stopping = self.options.stop() and world.size == 1
-        rate = pace = 0.0
+        rate = self._rate(share)
+        pace = self.step * recipe.batch * recipe.accumulate / max(self.seconds, 1e-9)
         with ExitStack() as stack:
             with writing(out / "log.jsonl"):
                 # Without a buffer, which would be tried again where the disk is full.

@@ -19,8 +19,8 @@ import torch
 
 from scotopic.calibration.apply import Profiles
 from scotopic.errors import DatasetError
-from scotopic.files import is_of_photos
-from scotopic.pairs import Camera, Pair, check_folder, find_pairs, find_sid, is_sid, sid_folder
+from scotopic.files import check_there, is_of_photos
+from scotopic.pairs import Camera, Pair, find_pairs, find_sid, is_sid, sid_folder
 from scotopic.pattern import SensorKind
 from scotopic.train.cache import PairCache
 from scotopic.train.datasets import CleanPhotos, PairCrops, check_first, fault, find_photos, split
@@ -59,14 +59,14 @@ class Data:
 def find_data(folders: Iterable[Path], sensor: SensorKind = "bayer") -> Data:
     """What the folders hold: the See-in-the-Dark dataset, your own pairs, or clean pictures and RAWs.
 
-    Of the dataset the half that fits the sensor is taken. Raises DatasetError for a folder that holds none
-    of these.
+    Of the dataset the half that fits the sensor is taken; what is named twice counts once. Raises DatasetError for a
+    folder that holds none of these.
     """
     wanted: tuple[Camera, Camera] = ("Sony", "Fuji") if sensor == "bayer" else ("Fuji", "Sony")
     pairs: list[Pair] = []
     photos: list[Path] = []
-    for folder in folders:
-        check_folder(folder)
+    for folder in {path.resolve(): path for path in folders}.values():
+        check_there(folder, folder=True)
         if is_sid(folder, wanted[0]):
             pairs += find_sid(folder, wanted[0])
         elif sid_folder(folder, wanted[1]) is not None:

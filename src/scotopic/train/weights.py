@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from scotopic.errors import DatasetError, ScotopicError, SettingsError, UnknownModelError
+from scotopic.files import check_there, is_there
 from scotopic.models import Card, available, find, verified
 from scotopic.train.checkpoint import refuse_pickle, write_tensors
 from scotopic.train.networks import MosaicGraph
@@ -55,6 +56,9 @@ def load_run(run: Path) -> tuple[dict[str, Any], Graph]:
 
     Raises DatasetError when the folder holds no run.
     """
+    check_there(run, folder=True)
+    if missing := [name for name in ("recipe.json", "weights.safetensors") if not is_there(run / name)]:
+        raise DatasetError(f"{run}: holds no training run, whose {' and '.join(missing)} would lie in it")
     refuse_pickle(run / "weights.safetensors")
     try:
         facts = {"recipe": json.loads((run / "recipe.json").read_text())}

@@ -15,7 +15,7 @@ from scotopic.formats import FACTS
 from scotopic.models import Tier
 from scotopic.version import __version__
 from scotopic.web.apipage import api_page
-from scotopic.web.choices import Choices, Upload, tiers
+from scotopic.web.choices import Choices, Upload, in_api_words, tiers
 from scotopic.web.download import Download
 from scotopic.web.job import GoneError, Job, State
 from scotopic.web.receive import check_body, receive
@@ -255,7 +255,7 @@ def _check(choices: Choices, request: Request) -> None:
     try:
         choices.settings()
     except ScotopicError as error:
-        raise RefusalError("setting", str(error)) from error
+        raise RefusalError("setting", in_api_words(str(error))) from error
 
 
 async def _events(job: Job, line: WaitingLine) -> AsyncIterator[str]:

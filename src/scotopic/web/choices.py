@@ -6,8 +6,9 @@ import os
 import re
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from scotopic.asked import kind_named
 from scotopic.balance import parse
 from scotopic.develop import ColourSpace, Look
 from scotopic.dng.light import DngWhite
@@ -36,7 +37,11 @@ class Choices(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    format: Annotated[Kind, Field(description="Of the result; dng is light to go on editing.")] = "jpg"
+    format: Annotated[
+        Kind,
+        BeforeValidator(kind_named),
+        Field(description="Of the result; dng is light to go on editing."),
+    ] = "jpg"
     ratio: Annotated[
         float | None,
         Field(
@@ -138,6 +143,23 @@ class Upload(Choices):
             description="The file's name without folders, such as IMG_1.ARW; results and errors are named after it.",
         ),
     ]
+
+
+_OPTION = re.compile(r"(?<![^\s(])--([a-z]+(?:-[a-z]+)*)")
+
+
+def in_api_words(words: str) -> str:
+    """The same with the command line's options called as they are here.
+
+    >>> in_api_words("--dng-white is for DNGs: leave --workers and it out")
+    'dng_white is for DNGs: leave --workers and it out'
+    """
+
+    def called(option: re.Match[str]) -> str:
+        name = option[1].replace("-", "_")
+        return name if name in Choices.model_fields else option[0]
+
+    return _OPTION.sub(called, words)
 
 
 def tiers() -> list[Tier]:

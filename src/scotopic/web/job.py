@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scotopic.errors import NO_ROOM, ScotopicError
-from scotopic.web.choices import Choices, name_on_disk, result_name
+from scotopic.web.choices import Choices, in_api_words, name_on_disk, result_name
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 FINAL = frozenset({"done", "failed", "cancelled"})
@@ -84,9 +84,11 @@ class Job:
         return self.state in FINAL
 
     def told_to_strangers(self, words: str) -> str:
-        """`words` with the names that the sender knows, and without the folders of this computer."""
+        """`words` with the names that the sender knows, settings called as in the API, and without the folders of this
+        computer."""
         for path, name in ((self.result, self.result_name), (self.source, self.source.name)):
             words = words.replace(str(path), name)
+        words = in_api_words(words)
         return _FOLDERS.sub("", words).replace(self.source.name, self.name)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from scotopic.asked import wrong
 from scotopic.errors import ScotopicError, SettingsError
+from scotopic.web.choices import Choices, Upload
 from scotopic.web.job import GoneError, LineFullError, NoRoomError
 
 BODY_TYPE = "application/octet-stream"
@@ -70,6 +73,25 @@ class RefusalError(ScotopicError):
 def error_answer(code: str, words: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """An error as every one is answered."""
     return RefusalError(code, words, headers).answer()
+
+
+def misasked(found: Sequence[dict[str, Any]]) -> RefusalError:
+    """What a request is answered whose settings are not what is described, by pydantic's `errors()`."""
+    return RefusalError("setting", "; ".join(f"{error['loc'][-1]}: {_misasked(error)}" for error in found))
+
+
+def _misasked(error: dict[str, Any]) -> str:
+    name = error["loc"][-1]
+    described = Upload.model_fields[name].description if name in Upload.model_fields else ""
+    match error["type"]:
+        case "extra_forbidden":
+            return f"there is no such setting here; known are {', '.join(Choices.model_fields)}"
+        case "missing":
+            return f"is missing; give {name}=... in the address: {described}"
+        case "string_pattern_mismatch":
+            return f"{error['input']!r} will not do, no folders, line breaks and control characters: {described}"
+        case _:
+            return wrong(error)
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -32,7 +32,7 @@ from scotopic.web.guard import API, LOOPBACK, Guard, Names
 from scotopic.web.limits import Limits
 from scotopic.web.log import on_standard_error
 from scotopic.web.pages import Pages
-from scotopic.web.refusal import error_answer, refusal_of
+from scotopic.web.refusal import error_answer, misasked, refusal_of
 from scotopic.web.site import site_files
 from scotopic.web.waiting import WaitingLine
 from scotopic.web.work import Worker
@@ -141,8 +141,7 @@ def _api_app(serving: Serving, place: Workplace, ending: asyncio.Event) -> FastA
 
     @app.exception_handler(RequestValidationError)
     async def wrong(_request: Request, error: RequestValidationError) -> JSONResponse:
-        words = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
-        return error_answer("setting", words)
+        return misasked(error.errors()).answer()
 
     @app.exception_handler(404)
     async def nowhere(_request: Request, _error: HTTPException) -> JSONResponse:
