@@ -65,8 +65,9 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
         at_most = made.exposure.source == "automatic" and ratio >= RATIO_MAX_AUTOMATIC
         if at_most and isinstance(captured, Mosaic) and next_to_no_light(made.mosaic_of(captured), noise):
             warnings.append(NO_LIGHT)
-        if made.black_lowered is not None:
-            most = made.black_lowered.max()
+        lowered = made.black_lowered if enhancing else None
+        if lowered is not None:
+            most = lowered.max()
             warnings.append(
                 f"its darkest parts lie below the black that is stated, which is taken up to {most:.2g} DN lower"
             )
@@ -81,9 +82,7 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
                 else []
             ),
             **(made.replaced if enhancing else Replaced()).facts(),
-            "black_lowered_dn": made.black_lowered.ravel().tolist()
-            if made.black_lowered is not None
-            else [],
+            "black_lowered_dn": lowered.ravel().tolist() if lowered is not None else [],
             "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
         }
     if made is not None or any(warnings):
