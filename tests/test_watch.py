@@ -188,8 +188,10 @@ def test_a_pipe_in_a_watched_folder_is_told_once_and_keeps_nobody_waiting(watche
 
 def test_only_folders_can_be_watched(watched):
     names = Names(None, "jpg", "scotopic")
-    with pytest.raises(SettingsError, match="only folders"):
-        Watch([watched / "none"], names, enhanced=False)
+    (watched / "file").write_bytes(b"")
+    for name, said in {"none": "there is no such folder", "file": "is no folder"}.items():
+        with pytest.raises(SettingsError, match=said):
+            Watch([watched / name], names, enhanced=False)
 
 
 class Clock:
