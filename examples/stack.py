@@ -76,6 +76,8 @@ def stack(out: str, paths: list[str], ratio: float | None, overwrite: bool = Fal
         raise ValueError(f"{out}: give a name that ends in {', '.join(f'.{each}' for each in KINDS)}")
     if Path(out).exists() and not overwrite:
         raise ValueError(f"{out}: exists and is kept; give --overwrite to replace it")
+    if not Path(out).parent.is_dir():
+        raise ValueError(f"{out}: there is no folder {Path(out).parent}; make it first, or give another")
     mosaic, count = averaged(map(scotopic.read_mosaic, paths))
     plan = scotopic.plan(mosaic, ratio=ratio)
     frames = "1 frame" if count == 1 else f"{count} frames"

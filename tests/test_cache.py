@@ -183,6 +183,17 @@ def test_a_cache_holds_what_enhancing_shows_the_network(tmp_path):
     assert (got[photo.data == 0] == 0).mean() > 0.99
 
 
+def test_black_that_is_stated_too_high_is_as_low_in_a_cache_as_enhancing_takes_it(tmp_path):
+    pair = pair_in(tmp_path, size=(512, 512), sensor=sony_a7s2(12800))
+    photo = read(pair.short)
+    write_mosaic(pair.short, photo.with_changes(black=photo.black + 20))
+    photo = read(pair.short)
+    made = plan(photo, ratio=100)
+    assert made.black_lowered is not None
+    (entry,) = PairCache.open([pair], tmp_path / "cache", truth="linear").entries
+    assert list(entry.black) == made.mosaic_of(photo).black.ravel().tolist()
+
+
 @settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_a_crop_is_that_part_of_the_whole(pairs, tmp_path_factory, data):

@@ -695,7 +695,7 @@ def test_calibrate_says_what_to_shoot_and_what_is_missing(frames, tmp_path):
     assert run("calibrate", "--dark", tmp_path, "-o", tmp_path / "p.json").exit_code == 1
     assert run("calibrate", "--dark", frames[0][0], "-o", tmp_path / "p.jpg").exit_code == 2
     nowhere = run("calibrate", "--dark", frames[0][0].parent, "-o", tmp_path / "no" / "p.json")
-    assert nowhere.exit_code == 1
+    assert nowhere.exit_code == 2
     assert "looking at" not in nowhere.output
     assert run("enhance", frames[0][0], "--profile", tmp_path / "none.json").exit_code == 2
     assert not any(tmp_path.iterdir())

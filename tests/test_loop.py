@@ -795,7 +795,7 @@ def test_missing_data_and_missing_runs_are_errors_of_ours(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match="no photos"):
         find_data([tmp_path / "empty"])
-    with pytest.raises(DatasetError, match="is not there"):
+    with pytest.raises(DatasetError, match="there is no such folder"):
         find_data([tmp_path / "none"])
     with pytest.raises(DatasetError, match="none is left"):
         train(Recipe(held_out=("18f", "budgie")), find_data([PHOTOS]), tmp_path / "run")

@@ -319,6 +319,15 @@ def test_an_edge_is_refused_that_the_graph_knows_nothing_of_or_that_does_not_fit
     Model(folder, device="cpu")
 
 
+def test_a_size_multiple_that_breaks_the_pattern_is_refused(tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(find("bayer-fast").folder, folder)
+    card = json.loads((folder / "card.json").read_text()) | {"size_multiple": 5, "halo": 95, "edge": 0}
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(ModelError, match="size multiple 5 must be a multiple of 2"):
+        Model(folder, device="cpu")
+
+
 def test_a_card_of_kind_srgb_is_refused_whose_graph_gives_linear_light(tmp_path):
     folder = tmp_path / "mine"
     shutil.copytree(find("bayer-fast").folder, folder)

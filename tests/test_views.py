@@ -15,7 +15,7 @@ from scotopic.models import find
 from scotopic.pattern import PATTERNS
 from scotopic.run import Model
 from scotopic.sensor import expose, sony_a7s2
-from scotopic.views import PASSES_MAX, VIEWS, View, check_passes, views
+from scotopic.views import PASSES_MAX, VIEWS, View, check_passes, growth, views
 
 MULTIPLE = {"bayer": 32, "xtrans": 48}
 
@@ -23,7 +23,7 @@ MULTIPLE = {"bayer": 32, "xtrans": 48}
 @pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: pattern.sensor)
 @given(data=st.data())
 def test_every_view_begins_with_the_pattern_and_turns_back_to_what_was_kept(pattern, data):
-    multiple = MULTIPLE[pattern.sensor]
+    multiple = data.draw(st.sampled_from([MULTIPLE[pattern.sensor], pattern.cell]))
     look = data.draw(st.sampled_from(VIEWS[pattern.sensor]))
     shape = tuple(data.draw(st.integers(1, 3)) * multiple for _ in range(2))
     ends = [sorted(data.draw(st.tuples(st.integers(0, n), st.integers(0, n)))) for n in shape]
@@ -35,6 +35,7 @@ def test_every_view_begins_with_the_pattern_and_turns_back_to_what_was_kept(patt
     seen, inside = look.of(piece, kept, pattern, multiple, data.draw(st.integers(0, 96)))
 
     assert all(n % multiple == 0 for n in seen.shape)
+    assert all(n <= m + growth([look], multiple) for n, m in zip(seen.shape, shape, strict=True))
     assert np.array_equal(seen[: pattern.cell, : pattern.cell] % 4, np.array(pattern.cfa))
     assert np.array_equal(seen % 4, np.tile(np.array(pattern.cfa), [n // pattern.cell for n in seen.shape]))
     assert np.array_equal(seen[inside][look.steps], piece[kept])

@@ -56,8 +56,11 @@ class Plan:
     def mosaic_of(self, captured: Captured) -> Mosaic:
         """The mosaic to work on. Made anew where `captured` is not what was planned for."""
         if self.prepared is not None and self.prepared.of is captured.data:
-            known = captured if isinstance(captured, Mosaic) else self.prepared.mosaic
-            return known.with_changes(data=self.prepared.mosaic.data, black=self.prepared.mosaic.black)
+            if not isinstance(captured, Mosaic):
+                return self.prepared.mosaic
+            return with_black_lowered(
+                captured.with_changes(data=self.prepared.mosaic.data), self.black_lowered
+            )
         frame.check_light(captured)
         mosaic = as_mosaic(captured)
         if self.profile is not None:

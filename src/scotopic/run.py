@@ -37,7 +37,7 @@ from scotopic.onnx_runtime import Feed, Lane
 from scotopic.pattern import PATTERNS, Pattern, SensorKind, extended
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans, trimmed
-from scotopic.views import View, views
+from scotopic.views import View, check_passes, growth, views
 
 DEFAULT_TILE = 1152
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
@@ -175,12 +175,13 @@ class Model:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
         halo = max(halo, margin + -margin % multiple)
         # The plain demosaic is the first look's.
+        check_passes(passes)
         looks = views(self.pattern.sensor, passes if strength else 1)
         lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
         # The largest first, so that the lanes end at about the same time.
         places = sorted(product(rows, columns), key=_pixels_read, reverse=True)
-        largest = _pixels_seen(places[0], multiple if len(looks) > 1 else 0)
+        largest = _pixels_read(places[0], growth(looks, multiple))
         count = min(self._runtime.lanes, len(places))
         idle: SimpleQueue[Lane] = SimpleQueue()
         for _ in range(count):
@@ -347,6 +348,11 @@ def _unopened(name: str | Path, device: str) -> tuple[Card, Pattern, bytes]:
         raise ModelError(
             f"{card.name}: is of kind {card.kind} for {card.cfa} sensors; this version runs models of kind "
             f"{' and '.join(OUTPUTS)} for {' and '.join(p.sensor for p in PATTERNS)}"
+        )
+    if card.size_multiple % patterns[0].cell:
+        raise ModelError(
+            f"{card.folder / 'card.json'}: size multiple {card.size_multiple} must be a multiple of "
+            f"{patterns[0].cell}, the side of the pattern of {card.cfa} sensors"
         )
     check_device(device, card)
     return card, patterns[0], verified(card)

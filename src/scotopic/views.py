@@ -6,6 +6,7 @@ self-ensemble: Timofte, Rothe and Van Gool, "Seven ways to improve example-based
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -71,6 +72,12 @@ VIEWS: dict[SensorKind, tuple[View, ...]] = {
     ),
 }
 """Looks at a picture by kind of sensor, in the order in which they help most: experiments.md, 2026-11-30."""
+
+
+def growth(looks: Sequence[View], multiple: int) -> int:
+    """Rows and columns by which a piece whose sides are multiples grows at most, as one of these looks sees it."""
+    return -(-max(ahead for look in looks for ahead in look.before) // multiple) * multiple
+
 
 PASSES_MAX = 4
 """Looks at a picture, at most: more gain next to nothing (experiments.md, 2026-11-30)."""

@@ -41,7 +41,7 @@ from scotopic.write import PARTS, place, place_bytes
 
 Truth = Literal["srgb", "linear"]
 
-FORMAT = 4
+FORMAT = 5
 """Number of a cache's form, raised when what is stored changes its meaning; older caches are then made again."""
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -291,8 +291,9 @@ def _decoded(
     if mosaic.data.dtype != np.uint16:
         raise DatasetError(f"{task.source}: its values are {mosaic.data.dtype}; whole numbers are needed")
     made = plan(mosaic, ratio=1, profiles=profiles)
-    whole = np.rint(np.clip(made.mosaic_of(mosaic).data[place], 0, np.iinfo(np.uint16).max))
-    facts |= _facts(mosaic, start, made.noise.profile)
+    ready = made.mosaic_of(mosaic)
+    whole = np.rint(np.clip(ready.data[place], 0, np.iinfo(np.uint16).max))
+    facts |= _facts(ready, start, made.noise.profile)
     return whole.astype(np.uint16), facts, profiled.used(mosaic, made, profiles)
 
 

@@ -167,9 +167,9 @@ class _Run:
         share = self._agreed_share()
         if share >= 1:
             # A run may have been killed between its last checkpoint and what is made of it.
-            if not world.leads or all(
-                is_there(out / name) for name in ("weights.safetensors", "result.json")
-            ):
+            if not world.leads:
+                return out
+            if all(is_there(out / name) for name in ("weights.safetensors", "result.json")):
                 self.say(f"{out}: the run is finished already, at step {self.step}")
                 return out
             self.say(
