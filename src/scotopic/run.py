@@ -407,12 +407,8 @@ class Models:
             return self._opened[name]
 
 
-def _pixels_read(place: tuple[Span, Span]) -> int:
-    return _pixels_seen(place, 0)
-
-
-def _pixels_seen(place: tuple[Span, Span], more: int) -> int:
-    """Pixels that are read for a tile, with `more` rows and columns."""
+def _pixels_read(place: tuple[Span, Span], more: int = 0) -> int:
+    """Pixels of a tile with so many rows and columns more."""
     row, column = place
     return (row.read_length + more) * (column.read_length + more)
 
