@@ -881,7 +881,7 @@ def absent_devices() -> list[str]:
 def test_what_cannot_work_is_told_in_a_line_at_the_start(server):
     for options, words in (
         (["--port", str(server.port)], "in use"),
-        (["--certificate", "none.pem", "--key", "none.pem"], "certificate"),
+        (["--certificate", "none.pem", "--key", "none.pem"], "none.pem: there is no such file"),
         (["--allow-host", "https://dark.example/"], "without scheme"),
         (["--allow-host", ""], "without scheme"),
         (["--allow-host", "dark.example:8443"], "without scheme"),
