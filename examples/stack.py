@@ -17,9 +17,10 @@ import numpy as np
 
 import scotopic
 from scotopic.asked import kind_named
+from scotopic.folders import check_folder_of
+from scotopic.formats import FACTS
 from scotopic.noise import from_table
 
-KINDS = ("jpg", "png", "tiff", "avif", "jxl", "dng")
 ALIKE = ("make", "model", "iso", "exposure_s", "orientation", "cfa", "white")
 
 
@@ -70,14 +71,16 @@ def main() -> None:
 
 
 def stack(out: str, paths: list[str], ratio: float | None, overwrite: bool = False) -> None:
-    """Average the frames, enhance the mean and write it. Raises ValueError for a place that cannot be it, at once."""
+    """Average the frames, enhance the mean and write it.
+
+    Raises ValueError or SettingsError, at once, for a place that cannot be it.
+    """
     kind = kind_named(Path(out).suffix.removeprefix("."))
-    if kind not in KINDS:
-        raise ValueError(f"{out}: give a name that ends in {', '.join(f'.{each}' for each in KINDS)}")
+    if kind not in FACTS:
+        raise ValueError(f"{out}: give a name that ends in {', '.join(f'.{each}' for each in FACTS)}")
     if Path(out).exists() and not overwrite:
         raise ValueError(f"{out}: exists and is kept; give --overwrite to replace it")
-    if not Path(out).parent.is_dir():
-        raise ValueError(f"{out}: there is no folder {Path(out).parent}; make it first, or give another")
+    check_folder_of(Path(out))
     mosaic, count = averaged(map(scotopic.read_mosaic, paths))
     plan = scotopic.plan(mosaic, ratio=ratio)
     frames = "1 frame" if count == 1 else f"{count} frames"
@@ -88,7 +91,7 @@ def stack(out: str, paths: list[str], ratio: float | None, overwrite: bool = Fal
     if kind == "dng":
         scotopic.write_linear(out, light, scotopic.develop(light), white="sensor", overwrite=overwrite)
     else:
-        picture = scotopic.develop(light, bits=16 if kind in ("tiff", "jxl") else 8)
+        picture = scotopic.develop(light, bits=FACTS[kind].depths[0])
         scotopic.write(out, picture, kind, overwrite=overwrite)
 
 

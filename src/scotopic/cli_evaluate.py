@@ -103,7 +103,7 @@ def evaluate_synthetic(
             conditions=conditions_named(conditions or ["sony"]),
             methods=protocols.methods_named([*(methods or ()), *(["none"] if no_peers else ())]),
             variants=variants,
-            passes=tuple(dict.fromkeys(passes or [1])),
+            passes=_each_once(passes),
             progress=lambda words: errors.print(words),
         )
         _tell_figures(result, output, overwrite)
@@ -156,9 +156,7 @@ def evaluate_sid(
 
         measured = real.sid(
             folder,
-            ways.for_pictures(
-                _opened(models, multiple, camera), methods or (), tuple(dict.fromkeys(passes or [1]))
-            ),
+            ways.for_pictures(_opened(models, multiple, camera), methods or (), _each_once(passes)),
             camera=camera,
             split=split,
             limit=limit,
@@ -197,9 +195,7 @@ def evaluate_pairs(
 
         measured = real.own(
             folder,
-            ways.for_pictures(
-                _opened(models, multiple), methods or (), tuple(dict.fromkeys(passes or [1]))
-            ),
+            ways.for_pictures(_opened(models, multiple), methods or (), _each_once(passes)),
             split=split,
             limit=limit,
             ways=ratios.ways,
@@ -239,7 +235,7 @@ def evaluate_raw(
 
         measured = raw.eld(
             folder,
-            ways.for_mosaics(_opened(models, multiple), methods or (), tuple(dict.fromkeys(passes or [1]))),
+            ways.for_mosaics(_opened(models, multiple), methods or (), _each_once(passes)),
             camera=camera,
             split=split,
             limit=limit,
@@ -248,6 +244,10 @@ def evaluate_raw(
             progress=lambda words: errors.print(words),
         )
         _tell_evaluation(measured, output, report, overwrite)
+
+
+def _each_once(passes: list[int] | None) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(passes or [1]))
 
 
 def _opened(

@@ -37,7 +37,7 @@ from scotopic.onnx_runtime import Feed, Lane
 from scotopic.pattern import PATTERNS, Pattern, SensorKind, extended
 from scotopic.sandbox import try_graph
 from scotopic.tiles import Span, spans, trimmed
-from scotopic.views import View, check_passes, growth, views
+from scotopic.views import View, growth, views
 
 DEFAULT_TILE = 1152
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:
@@ -174,9 +174,10 @@ class Model:
         if tile < multiple or tile % multiple or halo < 0 or halo % multiple:
             raise SettingsError(f"tile {tile} and halo {halo} must be multiples of {multiple}")
         halo = max(halo, margin + -margin % multiple)
-        # The plain demosaic is the first look's.
-        check_passes(passes)
-        looks = views(self.pattern.sensor, passes if strength else 1)
+        looks = views(self.pattern.sensor, passes)
+        if not strength:
+            # The plain demosaic is the first look's.
+            looks = looks[:1]
         lengths = [n + b for n, b in zip(mosaic.shape, before, strict=True)]
         rows, columns = (list(spans(n + -n % multiple, tile, halo, multiple)) for n in lengths)
         # The largest first, so that the lanes end at about the same time.

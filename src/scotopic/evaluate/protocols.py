@@ -72,8 +72,7 @@ def synthetic(
     each scene with their medians, the bias by brightness, the error of the automatic ratio in stops, and a SHA-256 of
     all mosaics, by which another machine knows that it measures the same. The noise of a scene depends on its name and
     the condition alone. All `models` must be of kind linear and of one kind of sensor, which the scenes are then taken
-    with: Bayer's where there are none. Raises
-    SettingsError for others, and where nothing is left to measure.
+    with: Bayer's where there are none. Raises SettingsError for others, and where nothing is left to measure.
     """
     if not models and not methods:
         raise SettingsError("nothing is left to measure: give a model or a method")
