@@ -31,7 +31,7 @@ from scotopic.evaluate.scenes import WB, load_all, render
 from scotopic.frame import RGGB, X_TRANS, Mosaic
 from scotopic.noise import NoiseEstimate
 from scotopic.run import Models
-from scotopic.sensor import Sensor, expose, sony_a7s2
+from scotopic.sensor.simulated import Sensor, expose, sony_a7s2
 
 SETTINGS = ((250, 8000), (300, 6400), (300, 320))
 """Ratio and ISO, as in the synthetic protocol."""

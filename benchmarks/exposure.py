@@ -25,7 +25,7 @@ from scotopic import exposure
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.evaluate.conditions import LAMP_LIGHT
 from scotopic.evaluate.scenes import CAMERA, WB, load_all
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 SETTINGS = ((100.0, 250.0), (250.0, 8000.0), (300.0, 320.0))
 LAMP_SHARE = 0.01

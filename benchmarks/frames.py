@@ -12,7 +12,7 @@ from scotopic.develop import develop
 from scotopic.dng.write import write_linear, write_mosaic
 from scotopic.evaluate.scenes import load_all
 from scotopic.frame import Linear
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 HEIGHT, WIDTH = 2848, 4256
 """The size of the paper's camera, a Sony A7S II: 12 MP."""

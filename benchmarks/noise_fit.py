@@ -26,7 +26,7 @@ from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
 from scotopic.frame import GREEN, Mosaic, NoiseProfile
 from scotopic.run import Models
-from scotopic.sensor import Sensor, eld_camera, expose, phone, sony_a7s2
+from scotopic.sensor.simulated import Sensor, eld_camera, expose, phone, sony_a7s2
 
 SENSORS: list[Sensor] = [
     *(sony_a7s2(iso) for iso in (100, 400, 1600, 2000, 6400, 25600)),

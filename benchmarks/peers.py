@@ -39,7 +39,7 @@ from scotopic.evaluate.plots import quality_against_cost
 from scotopic.evaluate.protocols import NAMES, PEERS, label, synthetic
 from scotopic.read import read_mosaic
 from scotopic.run import Model
-from scotopic.sensor import sony_a7s2
+from scotopic.sensor.simulated import sony_a7s2
 
 PAPER = "the paper's U-Net alone"
 
@@ -61,7 +61,7 @@ _PAPER = (
 
 _BM3D = (
     "import sys; from pathlib import Path; from scotopic.evaluate.peers import bm3d_counts; "
-    "from scotopic.read import read_mosaic; from scotopic.sensor import sony_a7s2; "
+    "from scotopic.read import read_mosaic; from scotopic.sensor.simulated import sony_a7s2; "
     "bm3d_counts(read_mosaic(Path(sys.argv[1])), sony_a7s2(float(sys.argv[2])).noise_profile())"
 )
 

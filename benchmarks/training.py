@@ -29,7 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scotopic.dng.write import write_mosaic
 from scotopic.evaluate.scenes import load_all
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.train.loop import AHEAD
 from scotopic.train.losses import loss_named
 from scotopic.train.recipes import Recipe, recipe_named

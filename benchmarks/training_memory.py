@@ -17,7 +17,7 @@ from pathlib import Path
 
 from results import print_result
 
-from scotopic.miniature import write_miniature
+from scotopic.data.miniature import write_miniature
 
 TRAIN = """
 import re, sys

@@ -17,8 +17,8 @@ import numpy as np
 
 import scotopic
 from scotopic.asked import kind_named
-from scotopic.folders import check_folder_of
-from scotopic.formats import FACTS
+from scotopic.disk.folders import check_folder_of
+from scotopic.formats.table import FACTS
 from scotopic.noise import from_table
 
 ALIKE = ("make", "model", "iso", "exposure_s", "orientation", "cfa", "white")

@@ -13,7 +13,7 @@ from scotopic.calibration.profile import CameraProfile, Pattern, Setting
 from scotopic.evaluate.scenes import load_all
 from scotopic.frame import RGGB, Mosaic
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = ROOT / "examples" / "dark_eagles.dng"

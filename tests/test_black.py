@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from conftest import camera_profile
-from scotopic.black import BLOCK, lowered, with_black_lowered
 from scotopic.enhance import enhance, plan
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.peers import white_balanced
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.facts import describe
 from scotopic.frame import RGGB, X_TRANS
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.black import BLOCK, lowered, with_black_lowered
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 SENSOR = sony_a7s2(3200)
 NOISE = SENSOR.noise_profile()

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from conftest import BAYER_PHASES, camera_profile
 from scotopic.calibration.apply import Profiles, among, identity
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
+from scotopic.data.pairs import Pair
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import DatasetError, DiskFullError, SettingsError
@@ -31,10 +32,9 @@ from scotopic.evaluate.scenes import find_all
 from scotopic.frame import RGGB, X_TRANS, Mosaic
 from scotopic.models import sha256
 from scotopic.noise import estimate
-from scotopic.pairs import Pair
-from scotopic.pattern import PATTERNS, offset
 from scotopic.read import libraw_truth, read
-from scotopic.sensor import Sensor, expose, sony_a7s2
+from scotopic.sensor.pattern import PATTERNS, offset
+from scotopic.sensor.simulated import Sensor, expose, sony_a7s2
 from scotopic.train import cache
 from scotopic.train.augment import TURNS, drawn, laid, places, shift, turned, turns_of
 from scotopic.train.cache import FORMAT, PairCache
@@ -484,7 +484,7 @@ FILL = """
     import signal
     import sys
     from pathlib import Path
-    from scotopic.pairs import find_pairs
+    from scotopic.data.pairs import find_pairs
     from scotopic.train.cache import PairCache
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -545,7 +545,7 @@ READ = """
     import random
     import sys
     from pathlib import Path
-    from scotopic.pairs import Pair
+    from scotopic.data.pairs import Pair
     from scotopic.train.cache import PairCache
 
     def status(name):

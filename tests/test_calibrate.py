@@ -29,7 +29,7 @@ from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render, simulated_capture
 from scotopic.frame import RGGB, X_TRANS, Linear
-from scotopic.sensor import Sensor, expose, sony_a7s2
+from scotopic.sensor.simulated import Sensor, expose, sony_a7s2
 
 SHAPE = (192, 240)
 

@@ -25,7 +25,7 @@ from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 SHAPE = (192, 240)
 

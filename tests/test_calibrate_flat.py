@@ -13,7 +13,7 @@ from scotopic.calibration.flat import beyond_belief
 from scotopic.calibration.profile import CameraProfile
 from scotopic.dng.write import write_mosaic
 from scotopic.frame import RGGB, X_TRANS
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 SHAPE = (288, 384)
 CAMERA = replace(sony_a7s2(800), make="Simulated", model="One")

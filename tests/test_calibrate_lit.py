@@ -13,7 +13,7 @@ from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError
 from scotopic.frame import Mosaic
 from scotopic.read import read_mosaic
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 SHAPE = (192, 240)
 CAMERA = replace(sony_a7s2(3200), make="Simulated", model="One", row_std_dn=0.8)

@@ -13,7 +13,7 @@ from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import load_all
 from scotopic.frame import RGGB, NoiseProfile
 from scotopic.noise import NoiseEstimate
-from scotopic.sensor import Sensor, expose
+from scotopic.sensor.simulated import Sensor, expose
 
 A7S2 = np.array(CAMERA_MATRICES["Sony ILCE-7SM2"])
 

@@ -22,12 +22,12 @@ from typer.testing import CliRunner
 
 from conftest import SAMPLE
 from scotopic.cli import app
-from scotopic.cli_report import asked_to_stop
+from scotopic.cli.report import asked_to_stop
 from scotopic.dng.write import write_mosaic
 from scotopic.jobs.journal import NAME as JOURNAL
 from scotopic.metadata import Exif
 from scotopic.models import find
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 
 def scotopic(*words, cwd=None, **more) -> subprocess.CompletedProcess[str]:

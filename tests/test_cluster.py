@@ -18,7 +18,7 @@ from PIL import Image
 from scotopic.dng.write import write_mosaic
 from scotopic.jobs.journal import NAME
 from scotopic.models import find
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 pytest.importorskip("ray", reason="Ray is not installed (pip install '.[ray]')")

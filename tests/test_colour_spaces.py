@@ -13,9 +13,9 @@ from PIL import Image, ImageCms
 from scotopic import colour
 from scotopic.develop import COLOUR_SPACES, LOOKS, Rendering, develop
 from scotopic.errors import SettingsError
-from scotopic.formats import FORMATS
+from scotopic.formats.icc import profile
+from scotopic.formats.table import FORMATS
 from scotopic.frame import Linear, Rendered
-from scotopic.icc import profile
 from scotopic.metadata import EXIF_IFD, Exif
 from scotopic.write import bits_of, check_space, write
 from test_write import icc_of

@@ -24,7 +24,7 @@ from scotopic.evaluate.scenes import load_all
 from scotopic.frame import X_TRANS, Linear
 from scotopic.read import read
 from scotopic.run import Models
-from scotopic.sensor import eld_camera, expose, phone, sony_a7s2
+from scotopic.sensor.simulated import eld_camera, expose, phone, sony_a7s2
 from scotopic.settings import Settings
 from test_shading import flat_file
 

@@ -71,7 +71,7 @@ def test_colours_are_those_of_libraw_on_the_sample_amplified(model):
 def test_the_traditional_way_is_as_bright_as_told(photo, rng, tmp_path):
     from scotopic.dng.write import write_mosaic
     from scotopic.evaluate.scenes import WB, render
-    from scotopic.sensor import expose, sony_a7s2
+    from scotopic.sensor.simulated import expose, sony_a7s2
 
     mosaic = expose(photo, sony_a7s2(100), 30, rng, wb=WB, noisy=False)
     write_mosaic(tmp_path / "a.dng", mosaic)

@@ -28,7 +28,7 @@ from scotopic.frame import Linear, Rendered
 from scotopic.metadata import Exif, Words, is_enhanced, read_exif
 from scotopic.models import find
 from scotopic.read import read
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 EXIF = Exif(
     {

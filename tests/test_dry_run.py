@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from scotopic import batch, devices
+from scotopic import batch
 from scotopic.batch import Job, Outcome
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.frame import X_TRANS, Mosaic
+from scotopic.inference import devices
+from scotopic.inference.onnx_runtime import CPU, PROVIDERS
 from scotopic.models import find
-from scotopic.onnx_runtime import CPU, PROVIDERS
 from scotopic.run import Models
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.settings import Settings
 
 

@@ -20,7 +20,7 @@ from scotopic.enhance import enhance
 from scotopic.evaluate.external import PROGRAMS, darktable_sidecar, missing
 from scotopic.frame import Linear
 from scotopic.read import read
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from test_shading import flat_file
 
 BLOCK, FURTHEST = 64, 3.0

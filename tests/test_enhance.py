@@ -17,7 +17,7 @@ from scotopic.frame import X_TRANS, Linear, NoiseProfile
 from scotopic.noise import NoiseEstimate
 from scotopic.read import libraw_develop, read
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 
 def balanced(linear):

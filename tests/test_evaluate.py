@@ -23,7 +23,7 @@ from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import load, load_all, render, simulated_capture
 from scotopic.models import available, find
 from scotopic.noise import NoiseEstimate
-from scotopic.sensor import sony_a7s2
+from scotopic.sensor.simulated import sony_a7s2
 
 PHOTOS = Path(str(files("scotopic.evaluate") / "held_out"))
 

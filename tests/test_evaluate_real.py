@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from conftest import camera_profile
 from scotopic.calibration.apply import identity, profiles_folder
 from scotopic.cli import app
+from scotopic.data.pairs import Pair, find_sid
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, plan
 from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
@@ -23,10 +24,9 @@ from scotopic.evaluate.metrics import brightness_corrected, psnr, ssim
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.frame import X_TRANS
 from scotopic.models import find
-from scotopic.pairs import Pair, find_sid
 from scotopic.read import read
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 EXPOSURES = {
     # scene: frames, each as (frame, short seconds, ISO), and the long exposure's seconds

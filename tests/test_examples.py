@@ -15,7 +15,7 @@ import pytest
 import scotopic
 from conftest import ROOT
 from scotopic.dng.write import write_mosaic
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 
 @pytest.mark.slow

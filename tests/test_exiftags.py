@@ -18,17 +18,16 @@ import tifffile
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from scotopic import xmp
 from scotopic.develop import develop
 from scotopic.dng.write import write_linear, write_mosaic
-from scotopic.exiftags import iso_of, packed_size, turned, version_for, with_iso, writes
-from scotopic.formats import FORMATS
+from scotopic.formats.table import FORMATS
 from scotopic.frame import Linear, Mosaic
-from scotopic.metadata import Exif, Words, attach_to_tiff, filled_in, read_exif, read_tags, xmp_packet
+from scotopic.metadata import Exif, Words, attach_to_tiff, filled_in, read_exif, read_tags, xmp, xmp_packet
+from scotopic.metadata.exiftags import iso_of, packed_size, turned, version_for, with_iso, writes
+from scotopic.metadata.xmp import build, parse
 from scotopic.read import read
 from scotopic.sandbox import read_sandboxed
 from scotopic.write import encode, write
-from scotopic.xmp import build, parse
 from test_metadata import FOREIGN, RICH, shown, tiff_with
 
 ARTIST, COPYRIGHT, DESCRIPTION, RATING = 0x013B, 0x8298, 0x010E, 0x4746

@@ -11,7 +11,7 @@ from scotopic.errors import SettingsError
 from scotopic.evaluate.scenes import WB, load_all
 from scotopic.facts import NO_BLACK, NO_LIGHT, describe
 from scotopic.frame import RGGB, X_TRANS
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 
 def stops_off(scene, ratio, iso, rng) -> float:

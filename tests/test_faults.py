@@ -18,16 +18,16 @@ import pytest
 from PIL import Image
 
 from scotopic.batch import Job, treated
+from scotopic.disk.files import identity_of
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import picture_of
 from scotopic.errors import WriteError
-from scotopic.files import identity_of
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import NAME_BYTES
 from scotopic.jobs.refused import Refused
 from scotopic.read import read
 from scotopic.run import Models
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.settings import Settings
 
 PATIENCE_S = 120

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from scotopic import batch, locks
+from scotopic import batch
 from scotopic.batch import Job
+from scotopic.data.miniature import write_miniature
+from scotopic.disk import locks
+from scotopic.disk.folders import make_folder, making, remove_empty
+from scotopic.disk.locks import is_still, locked
+from scotopic.disk.scratch import of_this_host, scratch, sweep
 from scotopic.errors import DiskFullError, WriteError
-from scotopic.folders import make_folder, making, remove_empty
 from scotopic.jobs.journal import NAME, Journal
-from scotopic.locks import is_still, locked
-from scotopic.miniature import write_miniature
-from scotopic.scratch import of_this_host, scratch, sweep
 from scotopic.web import site
 from scotopic.web.workplace import workplace
 from scotopic.write import place_bytes
@@ -106,8 +107,8 @@ def test_a_site_that_cannot_be_written_leaves_no_new_folder(tmp_path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-HOLD = "import sys, time; from scotopic.locks import locked; file = open(sys.argv[1]); print(locked(file.fileno()))"
-HOLD += "; sys.stdout.flush(); sys.stdin.read()"
+HOLD = "import sys, time; from scotopic.disk.locks import locked; file = open(sys.argv[1])"
+HOLD += "; print(locked(file.fileno())); sys.stdout.flush(); sys.stdin.read()"
 
 
 def test_a_lock_is_held_by_one_process_until_it_ends(tmp_path):
@@ -186,8 +187,8 @@ def test_who_waits_for_a_lock_where_the_system_does_not_pauses_between_tries(tmp
         if answers:
             raise answers.pop(0)
 
-    monkeypatch.setattr("scotopic.locks._lock", lock)
-    monkeypatch.setattr("scotopic.locks.time.sleep", pauses.append)
+    monkeypatch.setattr("scotopic.disk.locks._lock", lock)
+    monkeypatch.setattr("scotopic.disk.locks.time.sleep", pauses.append)
     with (tmp_path / "lock").open("w") as file:
         assert locked(file.fileno(), wait=True)
     assert len(pauses) == 2
@@ -205,14 +206,14 @@ def test_a_workplace_that_another_server_made_anew_is_not_swept_up(tmp_path, mon
             (folder / "photo.dng").touch()
         return locked(handle)
 
-    monkeypatch.setattr("scotopic.scratch.locked", made_anew)
+    monkeypatch.setattr("scotopic.disk.scratch.locked", made_anew)
     with workplace(tmp_path):
         assert (folder / "photo.dng").exists()
 
 
 KEEP = """
 import sys, tempfile
-from scotopic.scratch import scratch
+from scotopic.disk.scratch import scratch
 tempfile.tempdir = sys.argv[1]
 with scratch("scotopic-copies-") as folder:
     (folder / "photo.dng").touch()
@@ -263,7 +264,7 @@ def test_a_folder_that_is_swept_up_before_it_is_locked_is_made_anew(tmp_path, mo
             seen[0].rmdir()
         return locked(handle)
 
-    monkeypatch.setattr("scotopic.scratch.locked", swept_first)
+    monkeypatch.setattr("scotopic.disk.scratch.locked", swept_first)
     with scratch("scotopic-copies-") as folder:
         assert folder.is_dir()
         assert folder != seen[0]
@@ -271,7 +272,7 @@ def test_a_folder_that_is_swept_up_before_it_is_locked_is_made_anew(tmp_path, mo
 
 def test_temporary_folders_are_made_where_there_are_no_locks_too(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("scotopic.scratch.locked", lambda _handle, **_: False)
+    monkeypatch.setattr("scotopic.disk.scratch.locked", lambda _handle, **_: False)
     with scratch("scotopic-copies-") as folder:
         sweep(tmp_path, "scotopic-copies-")
         assert folder.is_dir()

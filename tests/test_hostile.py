@@ -27,11 +27,10 @@ from dng_files import write
 from fuzz import hostile, mutate, seeds
 from fuzz.examine import examined
 from node_page import run
-from scotopic import xmp
 from scotopic.calibration import profile as profiles
 from scotopic.errors import DatasetError, ModelError, ReadError, SettingsError
 from scotopic.identify import PAGES_MAX, all_pages
-from scotopic.metadata import Exif, Words, read_exif
+from scotopic.metadata import Exif, Words, read_exif, xmp
 from scotopic.models import CARD_MAX, INPUTS, find, load_card, verified
 from scotopic.read import read
 from scotopic.run import Model

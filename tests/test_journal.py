@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from scotopic import locks
 from scotopic.batch import Job
+from scotopic.disk import locks
 from scotopic.errors import SettingsError, WriteError
 from scotopic.jobs.journal import NAME, Journal
 from scotopic.jobs.past import Past, Photo

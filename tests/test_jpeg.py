@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scotopic import jpeg
-from scotopic.icc import profile
+from scotopic.formats import jpeg
+from scotopic.formats.icc import profile
 from scotopic.metadata import Exif
 
 

@@ -17,7 +17,7 @@ from scotopic.enhance import enhance
 from scotopic.frame import Linear
 from scotopic.read import read
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 HEIGHT, WIDTH, SPREAD, RATIO = 256, 320, 20.0, 100
 WB = (2.0, 1.0, 1.8)

@@ -17,8 +17,8 @@ from scotopic.enhance import enhance, plan
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import load_all
 from scotopic.frame import RGGB, X_TRANS
-from scotopic.lines import SensorLine, lines_off, pixels_of
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.lines import SensorLine, lines_off, pixels_of
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 SENSOR = sony_a7s2(1600)
 NOISE = SENSOR.noise_profile()

@@ -30,6 +30,9 @@ from safetensors.torch import load_file  # noqa: E402
 from conftest import camera_profile  # noqa: E402
 from scotopic.calibration.apply import identity  # noqa: E402
 from scotopic.cli import app  # noqa: E402
+from scotopic.data.miniature import write_miniature  # noqa: E402
+from scotopic.data.pairs import find_sid  # noqa: E402
+from scotopic.disk.locks import locked  # noqa: E402
 from scotopic.enhance import enhance  # noqa: E402
 from scotopic.errors import (  # noqa: E402
     DatasetError,
@@ -39,10 +42,7 @@ from scotopic.errors import (  # noqa: E402
     UnknownModelError,
     WriteError,
 )
-from scotopic.locks import locked  # noqa: E402
-from scotopic.miniature import write_miniature  # noqa: E402
 from scotopic.models import find, sha256  # noqa: E402
-from scotopic.pairs import find_sid  # noqa: E402
 from scotopic.read import read_mosaic  # noqa: E402
 from scotopic.run import Model  # noqa: E402
 from scotopic.train import checkpoint, folder  # noqa: E402

@@ -23,7 +23,7 @@ from scotopic.jobs.refused import IN_A_ROW, Refused
 from scotopic.jobs.storage import RemoteJob, address
 from scotopic.jobs.worker import ModelChoice
 from scotopic.models import find
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.settings import Settings
 
 

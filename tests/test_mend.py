@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scotopic import mend
 from scotopic.develop import develop
 from scotopic.enhance import enhance, graph_inputs, plan
 from scotopic.evaluate.metrics import psnr
 from scotopic.frame import RGGB, X_TRANS
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor import mend
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 SENSOR = sony_a7s2(1600)
 NOISE = SENSOR.noise_profile()

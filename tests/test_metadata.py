@@ -15,18 +15,18 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 import dng_files
 from scotopic import batch
 from scotopic.develop import srgb_profile
+from scotopic.disk.sidecars import words_beside
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import UnsupportedRawError
-from scotopic.formats import FORMATS
+from scotopic.formats.table import FORMATS
 from scotopic.frame import Mosaic, Rendered
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.metadata import XMP, Exif, Words, attach_to_tiff, is_enhanced, read_exif, xmp_packet
+from scotopic.metadata.xmp import build, parse
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.settings import Settings
-from scotopic.sidecars import words_beside
 from scotopic.write import bits_of, write
-from scotopic.xmp import build, parse
 from test_write import pillow_exif
 
 SET_BY_US = {0xA000, 0xA001, 0xA002, 0xA003}

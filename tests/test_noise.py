@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scotopic import noise, noise_line
+from scotopic import noise
 from scotopic.evaluate.scenes import WB, load_all
 from scotopic.frame import GREEN, RGGB, X_TRANS, Mosaic, NoiseProfile
-from scotopic.sensor import eld_camera, expose, known_sensor, phone, sony_a7s2
+from scotopic.sensor import noise_line
+from scotopic.sensor.simulated import eld_camera, expose, known_sensor, phone, sony_a7s2
 
 CASES = [
     (sony_a7s2(250), 100, 1.6),

@@ -21,7 +21,7 @@ from scotopic.run import GraphInputs, Model
 
 pytest.importorskip("openvino", reason="the openvino extra is not installed")
 
-from scotopic import openvino_runtime
+from scotopic.inference import openvino_runtime
 
 LEVELS = (512.0, 16383.0, 1.5, 1e-4, 1e-7)
 

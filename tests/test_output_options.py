@@ -14,10 +14,10 @@ from scotopic import batch
 from scotopic.cli import app
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, WriteError
-from scotopic.icc import profile
+from scotopic.formats.icc import profile
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.run import Models
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.settings import Settings, check_output
 from scotopic.write import check_place
 from test_write import icc_of, pixels

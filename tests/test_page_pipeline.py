@@ -21,16 +21,16 @@ from scotopic.enhance import enhance, graph_inputs, plan
 from scotopic.exposure import binned_light
 from scotopic.facts import NO_BLACK, NO_LIGHT, describe
 from scotopic.frame import RGGB, X_TRANS, Linear, Mosaic, NoiseProfile
-from scotopic.mend import without_voids
 from scotopic.models import find
 from scotopic.noise import from_table
-from scotopic.noise_line import SHOT_LEAST_PER_ISO
-from scotopic.pattern import extended, missing, of_even_black, pattern_of
 from scotopic.read import read
-from scotopic.remosaic import as_mosaic, hardly_noisy
 from scotopic.run import Model
-from scotopic.sensor import Sensor, expose, known_sensor, sony_a7s2
-from scotopic.smoothed import smoothing
+from scotopic.sensor.mend import without_voids
+from scotopic.sensor.noise_line import SHOT_LEAST_PER_ISO
+from scotopic.sensor.pattern import extended, missing, of_even_black, pattern_of
+from scotopic.sensor.remosaic import as_mosaic, hardly_noisy
+from scotopic.sensor.simulated import Sensor, expose, known_sensor, sony_a7s2
+from scotopic.sensor.smoothed import smoothing
 from scotopic.web.constants import constants
 from scotopic.web.graph import page_graph
 from test_shading import flat_file

@@ -20,7 +20,7 @@ from scotopic.errors import DamagedFileError, NotRawError, ReadError, TooSmallEr
 from scotopic.frame import X_TRANS, Captured, Linear, Mosaic
 from scotopic.metadata import Exif, attach_to_tiff
 from scotopic.read import read
-from scotopic.shading import evened, evened_mosaic
+from scotopic.sensor.shading import evened, evened_mosaic
 
 CODES = {
     NotRawError: {"not-raw", "jpeg"},

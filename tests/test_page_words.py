@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from node_page import run
-from scotopic.xmp import DECLARATIONS_MAX, Words, parse
+from scotopic.metadata.xmp import DECLARATIONS_MAX, Words, parse
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 

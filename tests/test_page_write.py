@@ -21,14 +21,14 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 import dng_files
 from conftest import SAMPLE
 from node_page import run
-from scotopic import exiftags, metadata, xmp
+from scotopic import metadata
 from scotopic.develop import develop
 from scotopic.dng.light import scaling_of
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear
+from scotopic.formats.icc import profile
 from scotopic.frame import Capture, Linear, Rendered
-from scotopic.icc import profile
-from scotopic.metadata import is_enhanced
+from scotopic.metadata import exiftags, is_enhanced, xmp
 from scotopic.read import read
 from scotopic.web.constants import constants
 from scotopic.write import write

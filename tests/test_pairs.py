@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from scotopic import miniature
 from scotopic.cli import app
+from scotopic.data import miniature
+from scotopic.data.miniature import SPLITS, choose, load_scenes, write_miniature
+from scotopic.data.pairs import Pair, check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
+from scotopic.data.pairs_check import glance, glance_at, glance_truth, odd_frames, odd_times
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import DatasetError, FileExistsRefusal, SettingsError, WriteError
-from scotopic.miniature import SPLITS, choose, load_scenes, write_miniature
 from scotopic.noise import blind_fit
-from scotopic.pairs import Pair, check, find_pairs, find_sid, parse_sid_name, ratio_of, sid_folder
-from scotopic.pairs_check import glance, glance_at, glance_truth, odd_frames, odd_times
 from scotopic.read import libraw_truth, read
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 SIZE = (96, 128)
 

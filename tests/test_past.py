@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from scotopic.batch import Job, Outcome, treated
 from scotopic.cli import app
+from scotopic.disk.files import state_of
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError, WriteError
-from scotopic.files import state_of
 from scotopic.jobs.journal import NAME, Journal, settings_in_words
 from scotopic.jobs.layout import Names, find_files
 from scotopic.jobs.past import Past
@@ -24,7 +24,7 @@ from scotopic.jobs.watch import Watch
 from scotopic.jobs.worker import ModelChoice
 from scotopic.metadata import Exif
 from scotopic.models import find
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.settings import Settings
 
 MORNING, EVENING = "2026:05:01 09:00:00", "2026:05:01 21:00:00"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scotopic.errors import UnsupportedRawError
-from scotopic.pattern import BAYER, PATTERNS, XTRANS, extended, missing, offset, pattern_of
+from scotopic.sensor.pattern import BAYER, PATTERNS, XTRANS, extended, missing, offset, pattern_of
 
 
 def phases(pattern) -> list[tuple[tuple[int, ...], ...]]:

@@ -18,10 +18,10 @@ from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import DamagedFileError, NotRawError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
-from scotopic.levels import black_of_margin, grey_world
 from scotopic.metadata import Exif, is_enhanced, read_exif
 from scotopic.read import libraw_develop, opened, read
 from scotopic.sandbox import read_sandboxed
+from scotopic.sensor.levels import black_of_margin, grey_world
 
 MATRIX = np.array([[0.6640, -0.1847, -0.0503], [-0.5238, 1.3010, 0.2474], [-0.0993, 0.1673, 0.6527]])
 

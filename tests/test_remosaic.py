@@ -14,7 +14,7 @@ from scotopic.evaluate.scenes import WB, load_all, render
 from scotopic.facts import HARDLY_NOISY, describe
 from scotopic.frame import Capture, Linear, NoiseProfile
 from scotopic.read import libraw_truth
-from scotopic.remosaic import (
+from scotopic.sensor.remosaic import (
     DEFECT,
     EXPLAINED,
     ISOLATED,
@@ -23,7 +23,7 @@ from scotopic.remosaic import (
     hardly_noisy,
     with_noise_taken,
 )
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 
 def demosaiced(mosaic, folder) -> Linear:

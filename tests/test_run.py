@@ -16,11 +16,11 @@ from scotopic import run
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import ModelError, SettingsError
 from scotopic.evaluate.scenes import load_all
+from scotopic.inference.tiles import spans
 from scotopic.models import OPTIONAL, available, find, load_card, sha256, values_taken, with_optional
-from scotopic.pattern import extended
 from scotopic.run import GraphInputs, Model, Models
-from scotopic.sensor import expose, sony_a7s2
-from scotopic.tiles import spans
+from scotopic.sensor.pattern import extended
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 
 @given(

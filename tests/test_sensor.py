@@ -7,7 +7,7 @@ import pytest
 
 from scotopic.errors import SettingsError
 from scotopic.frame import X_TRANS
-from scotopic.sensor import Sensor, eld_camera, expose, phone, sony_a7s2
+from scotopic.sensor.simulated import Sensor, eld_camera, expose, phone, sony_a7s2
 
 
 @pytest.mark.parametrize(

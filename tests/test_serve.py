@@ -31,11 +31,11 @@ import dng_files
 from conftest import ROOT
 from scotopic.calibration.apply import profiles_folder
 from scotopic.calibration.calibrate import calibrate
-from scotopic.devices import check_device
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
-from scotopic.formats import FACTS, Kind
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.formats.table import FACTS, Kind
+from scotopic.inference.devices import check_device
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.web.refusal import STATUS_OF
 from scotopic.web.site import NEEDED, STATIC
 from scotopic.web.work import FAULTS, code_of

@@ -16,11 +16,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from conftest import camera_profile
-from scotopic import batch, cli_enhance
+from scotopic import batch
 from scotopic.calibration.apply import Profiles
 from scotopic.cli import app
+from scotopic.cli import enhance as cli_enhance
 from scotopic.dng.write import write_mosaic
-from scotopic.formats import FACTS, FORMATS, LINEAR, SUFFIXES, Kind
+from scotopic.formats.table import FACTS, FORMATS, LINEAR, SUFFIXES, Kind
 from scotopic.frame import Mosaic
 from scotopic.metadata import read_exif
 from scotopic.read import read

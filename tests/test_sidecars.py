@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from scotopic.disk.sidecars import Beside, keep, sidecars, words_beside
 from scotopic.dng.write import write_mosaic
 from scotopic.frame import Mosaic
+from scotopic.metadata.xmp import Words, build
 from scotopic.sandbox import read_sandboxed
-from scotopic.sidecars import Beside, keep, sidecars, words_beside
-from scotopic.xmp import Words, build
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_folder_is_listed_once_until_something_comes_and_the_sandbox_finds_wha
         listed.append(folder)
         return listing(folder)
 
-    monkeypatch.setattr("scotopic.sidecars.os.listdir", noted)
+    monkeypatch.setattr("scotopic.disk.sidecars.os.listdir", noted)
     for number, rating in ((1, 3), (2, None), (1, 3)):
         assert words_beside(tmp_path / f"IMG_{number}.dng").rating == rating
     assert listed == [tmp_path]
@@ -66,7 +66,7 @@ def test_of_a_folder_that_may_not_be_listed_the_usual_names_are_tried(tmp_path, 
     def shut(_folder: Path) -> list[str]:
         raise PermissionError
 
-    monkeypatch.setattr("scotopic.sidecars.os.listdir", shut)
+    monkeypatch.setattr("scotopic.disk.sidecars.os.listdir", shut)
     (tmp_path / "IMG_1.XMP").write_bytes(build(Words(rating=3), enhanced=False))
     assert words_beside(tmp_path / "IMG_1.dng").rating == 3
 
@@ -82,12 +82,12 @@ def test_what_has_come_while_the_folders_time_stood_still_is_found_where_it_is_s
 
 def test_what_was_found_before_a_process_was_confined_is_found_by_it(tmp_path, monkeypatch):
     (tmp_path / "img_1.Xmp").write_bytes(build(Words(rating=3), enhanced=False))
-    monkeypatch.setattr("scotopic.sidecars._kept", {})
+    monkeypatch.setattr("scotopic.disk.sidecars._kept", {})
     keep(tmp_path / "IMG_1.dng")
 
     def shut(_folder: Path) -> list[str]:
         raise PermissionError
 
-    monkeypatch.setattr("scotopic.sidecars.os.listdir", shut)
+    monkeypatch.setattr("scotopic.disk.sidecars.os.listdir", shut)
     os.utime(tmp_path, (1, 1))
     assert words_beside(tmp_path / "IMG_1.dng").rating == 3

@@ -21,14 +21,14 @@ pytest.importorskip("onnx", reason="the web extra is not installed")
 
 from conftest import ROOT
 from scotopic.develop import develop
+from scotopic.disk.files import NOT_PHOTOS
 from scotopic.enhance import enhance
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
-from scotopic.files import NOT_PHOTOS
 from scotopic.frame import RGGB, X_TRANS
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.models import OPTIONAL, find, with_optional
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.web import site
 from scotopic.web.graph import APART_VALUES, page_graph
 
@@ -219,7 +219,7 @@ def test_the_command_writes_the_page_and_refuses_with_a_word(built, tmp_path):
 
 
 def test_the_page_picks_the_same_photos_from_folders_as_the_command_line() -> None:
-    words = (site.STATIC / "folders.js").read_text("utf-8")
+    words = (site.STATIC / "screen/folders.js").read_text("utf-8")
     listed = re.search(r"ENDINGS = new Set\((.*?)\);", words, re.DOTALL)
     assert listed is not None
     assert {

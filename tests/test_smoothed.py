@@ -10,8 +10,8 @@ from conftest import BAYER_PHASES
 from scotopic import noise
 from scotopic.evaluate.scenes import load_all
 from scotopic.frame import X_TRANS, Mosaic
-from scotopic.sensor import eld_camera, expose, phone, sony_a7s2
-from scotopic.smoothed import smoothing
+from scotopic.sensor.simulated import eld_camera, expose, phone, sony_a7s2
+from scotopic.sensor.smoothed import smoothing
 
 SENSORS = [
     (sony_a7s2(250), 100),

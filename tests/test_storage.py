@@ -17,7 +17,6 @@ fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed (pip inst
 
 from fsspec.implementations.memory import MemoryFileSystem  # noqa: E402
 
-from scotopic import xmp  # noqa: E402
 from scotopic.batch import Job, Outcome  # noqa: E402
 from scotopic.dng.write import write_mosaic  # noqa: E402
 from scotopic.errors import ReadError, SettingsError, WriteError  # noqa: E402
@@ -29,7 +28,8 @@ from scotopic.jobs.past import Past  # noqa: E402
 from scotopic.jobs.resume import Item  # noqa: E402
 from scotopic.jobs.session import Session  # noqa: E402
 from scotopic.jobs.worker import ModelChoice  # noqa: E402
-from scotopic.sensor import expose, sony_a7s2  # noqa: E402
+from scotopic.metadata import xmp  # noqa: E402
+from scotopic.sensor.simulated import expose, sony_a7s2  # noqa: E402
 from scotopic.settings import Settings  # noqa: E402
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scotopic.enhance import enhance
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -253,7 +253,7 @@ def test_stars_are_small_sharp_and_in_some_of_the_pictures():
 
 
 def test_the_tukey_spread_is_that_of_the_numpy_sensor():
-    from scotopic.sensor import tukey_std as oracle
+    from scotopic.sensor.simulated import tukey_std as oracle
 
     for shape in (-0.2, 0.1, 0.4):
         assert tukey_std(torch.tensor(shape)).item() == pytest.approx(oracle(shape), rel=1e-4)

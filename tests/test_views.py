@@ -11,11 +11,11 @@ from scotopic.evaluate.metrics import grid, psnr
 from scotopic.evaluate.peers import white_balanced
 from scotopic.evaluate.scenes import load_all, render
 from scotopic.frame import RGGB, X_TRANS
+from scotopic.inference.views import PASSES_MAX, VIEWS, View, check_passes, growth, views
 from scotopic.models import find
-from scotopic.pattern import PATTERNS
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
-from scotopic.views import PASSES_MAX, VIEWS, View, check_passes, growth, views
+from scotopic.sensor.pattern import PATTERNS
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 MULTIPLE = {"bayer": 32, "xtrans": 48}
 

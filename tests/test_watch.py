@@ -15,16 +15,16 @@ import pytest
 from PIL import Image
 
 from scotopic.batch import Job, Outcome, treated
+from scotopic.disk.files import state_of
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import SettingsError
-from scotopic.files import state_of
 from scotopic.jobs import watch as module
 from scotopic.jobs.journal import NAME
 from scotopic.jobs.layout import Names
 from scotopic.jobs.past import Entry, Past, line_of, taken
 from scotopic.jobs.watch import EMPTY_S, SETTLED_S, Watch
 from scotopic.metadata import Exif
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.settings import Settings
 
 PATIENCE_S = 120

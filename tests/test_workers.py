@@ -22,7 +22,7 @@ from scotopic.dng.write import write_mosaic
 from scotopic.frame import RGGB
 from scotopic.jobs import workers
 from scotopic.jobs.journal import NAME, settings_in_words
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.settings import Settings
 
 COUNT = 6

@@ -12,11 +12,11 @@ import tifffile
 from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import IFDRational
 
-from scotopic import avif, jpeg, jxl
 from scotopic.develop import srgb_profile
+from scotopic.disk.files import state_of
 from scotopic.errors import FileExistsRefusal, SettingsError, WriteError
-from scotopic.files import state_of
-from scotopic.formats import FACTS, FORMATS
+from scotopic.formats import avif, jpeg, jxl
+from scotopic.formats.table import FACTS, FORMATS
 from scotopic.frame import Rendered
 from scotopic.metadata import EXIF_IFD, GPS_IFD, Exif, is_enhanced, read_exif
 from scotopic.write import bits_of, check_place, encode, place, write

@@ -13,7 +13,7 @@ from scotopic.evaluate.scenes import WB, load_all, render
 from scotopic.frame import X_TRANS
 from scotopic.read import read
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scotopic.formats import ENDINGS
+from scotopic.formats.table import ENDINGS
 
 
 def kind_named(words: Any) -> Any:

@@ -12,13 +12,13 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from scotopic.balance import balanced
 from scotopic.develop import developed
+from scotopic.disk.files import Identity, State, identity_of, state_of
+from scotopic.disk.folders import ANOTHER_RESULTS, make_folder
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear
 from scotopic.enhance import Effort, check_fresh, enhanced, picture_of, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, naming
 from scotopic.facts import balance_facts, balance_to_come, describe, editor_words, size_facts
-from scotopic.files import Identity, State, identity_of, state_of
-from scotopic.folders import ANOTHER_RESULTS, make_folder
 from scotopic.frame import Captured, Linear, Rendered
 from scotopic.read import read
 from scotopic.run import Models

@@ -25,9 +25,9 @@ from scotopic.colour import (
 )
 from scotopic.cores import STRIP_PIXELS, usable_cores
 from scotopic.errors import SettingsError
-from scotopic.formats import LINEAR_NAMES
+from scotopic.formats.icc import profile
+from scotopic.formats.table import LINEAR_NAMES
 from scotopic.frame import Capture, Captured, Linear, Rendered, Shown, check_light
-from scotopic.icc import profile
 
 Look = Literal["natural", "libraw", "linear"]
 LOOKS: tuple[Look, ...] = ("natural", "libraw", "linear")

@@ -12,22 +12,22 @@ import numpy.typing as npt
 from scotopic import exposure, frame, noise
 from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
 from scotopic.balance import given as given_balance
-from scotopic.black import lowered as black_lowered
-from scotopic.black import with_black_lowered
 from scotopic.calibration.apply import Profiles, among, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, Rendering, developed, upright
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
 from scotopic.frame import Capture, Captured, Linear, Linear32, Mosaic, Rendered
-from scotopic.lines import lines_off
-from scotopic.mend import Mended, Replaced, mended, without_lines, without_voids
+from scotopic.inference.views import check_passes
 from scotopic.models import Card, check_fits
-from scotopic.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
-from scotopic.remosaic import MARGIN, as_mosaic, with_noise_taken
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
-from scotopic.sensor import believable
-from scotopic.shading import evened, evened_mosaic
-from scotopic.views import check_passes
+from scotopic.sensor.black import lowered as black_lowered
+from scotopic.sensor.black import with_black_lowered
+from scotopic.sensor.lines import lines_off
+from scotopic.sensor.mend import Mended, Replaced, mended, without_lines, without_voids
+from scotopic.sensor.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
+from scotopic.sensor.remosaic import MARGIN, as_mosaic, with_noise_taken
+from scotopic.sensor.shading import evened, evened_mosaic
+from scotopic.sensor.simulated import believable
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,7 +69,7 @@ def decide(mosaic: Mosaic, *, ratio: float | None = None, ev: float | None = Non
 
     Raises SettingsError when both are given or one is out of range.
 
-    >>> from scotopic.sensor import expose, sony_a7s2
+    >>> from scotopic.sensor.simulated import expose, sony_a7s2
     >>> scene = np.full((64, 64, 3), 0.2)
     >>> mosaic = expose(scene, sony_a7s2(800), 16, np.random.default_rng(0))
     >>> decide(mosaic, ev=4).ratio
@@ -134,7 +134,7 @@ def binned_light(mosaic: Mosaic) -> npt.NDArray[np.float64]:
 def next_to_no_light(mosaic: Mosaic, noise: NoiseProfile) -> bool:
     """Whether black's error and noise explain all the light there is, as under a lens cap.
 
-    >>> from scotopic.sensor import expose, sony_a7s2
+    >>> from scotopic.sensor.simulated import expose, sony_a7s2
     >>> sensor = sony_a7s2(3200)
     >>> capped, lit = (expose(np.full((64, 64, 3), x), sensor, 300, np.random.default_rng(0)) for x in (0, 0.5))
     >>> [next_to_no_light(mosaic, sensor.noise_profile()) for mosaic in (capped, lit)]

@@ -12,9 +12,9 @@ from scotopic.dng.light import DngWhite, Scaling
 from scotopic.enhance import Plan
 from scotopic.exposure import RATIO_MAX_AUTOMATIC, next_to_no_light
 from scotopic.frame import GREEN, Capture, Captured, Linear, Mosaic
-from scotopic.levels import raised
-from scotopic.mend import Replaced
-from scotopic.remosaic import hardly_noisy
+from scotopic.sensor.levels import raised
+from scotopic.sensor.mend import Replaced
+from scotopic.sensor.remosaic import hardly_noisy
 
 HARDLY_NOISY = "hardly any noise is in the finished colours of this file: they are kept nearly as they are"
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scotopic.errors import SettingsError
 from scotopic.metadata import Exif
-from scotopic.shading import Shading
+from scotopic.sensor.shading import Shading
 
 Linear32 = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.uint16] | Linear32

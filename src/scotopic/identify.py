@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import tifffile
 
+from scotopic.disk.files import kind_of
 from scotopic.errors import DamagedFileError, NotRawError, ReadError
-from scotopic.files import kind_of
 
 # What tifffile finds wrong in a directory is no news to whoever runs the program: the verdict is told in words.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())

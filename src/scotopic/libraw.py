@@ -16,10 +16,10 @@ import numpy.typing as npt
 from scotopic.dng.directory import Dng
 from scotopic.dng.read import Described
 from scotopic.errors import DamagedFileError, UnsupportedRawError
-from scotopic.exiftags import ISO_MAX, iso_of
 from scotopic.frame import BLUE, GREEN, RED, SHOT_MAX, SHOT_MIN
 from scotopic.metadata import EXPOSURE_TIME, filled_in, is_ciff, read_exif
-from scotopic.pattern import Cell
+from scotopic.metadata.exiftags import ISO_MAX, iso_of
+from scotopic.sensor.pattern import Cell
 
 EXIF_ORIENTATION_OF_FLIP = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}
 """LibRaw's flip (bits: 1 left for right, 2 top for bottom, 4 rows for columns) to the EXIF number."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
-from scotopic.noise_line import (
+from scotopic.sensor.noise_line import (
     DEEP_WHITE_DN,
     ISO_LEAST,
     SHOT_MAX_PER_ISO,
@@ -21,8 +21,8 @@ from scotopic.noise_line import (
     fit_line,
     with_least_shot,
 )
-from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
-from scotopic.smoothed import SLOW_SHARE, smoothing
+from scotopic.sensor.simulated import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
+from scotopic.sensor.smoothed import SLOW_SHARE, smoothing
 
 BLOCK = 16
 """Side of the blocks, in values of one colour, that are looked at for flatness."""

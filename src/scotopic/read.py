@@ -18,7 +18,7 @@ from scotopic.dng.read import captured, check_side, check_whole, read_dng
 from scotopic.errors import DamagedFileError, ReadError, SettingsError, TooSmallError, UnsupportedRawError
 from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
-from scotopic.levels import GREY_WORLD, black_of_margin, grey_world, grey_world_of_light, saturation
+from scotopic.sensor.levels import GREY_WORLD, black_of_margin, grey_world, grey_world_of_light, saturation
 
 
 def read(path: Path | str) -> Captured:

@@ -16,9 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.cores import STRIP_PIXELS, usable_cores
-from scotopic.devices import check_device, open_runtime
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts, Linear32
+from scotopic.inference.devices import check_device, open_runtime
+from scotopic.inference.onnx_runtime import Feed, Lane
+from scotopic.inference.tiles import Span, spans, trimmed
+from scotopic.inference.views import View, growth, views
 from scotopic.models import (
     DEFAULT,
     INPUTS,
@@ -33,11 +36,8 @@ from scotopic.models import (
     verified,
     with_optional,
 )
-from scotopic.onnx_runtime import Feed, Lane
-from scotopic.pattern import PATTERNS, Pattern, SensorKind, extended
 from scotopic.sandbox import try_graph
-from scotopic.tiles import Span, spans, trimmed
-from scotopic.views import View, growth, views
+from scotopic.sensor.pattern import PATTERNS, Pattern, SensorKind, extended
 
 DEFAULT_TILE = 1152
 """Side of a tile without its halo, in mosaic pixels, a multiple of every model's size multiple:

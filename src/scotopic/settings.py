@@ -11,7 +11,7 @@ from scotopic.develop import ColourSpace, Look, Rendering, default_look
 from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
 from scotopic.errors import SettingsError
-from scotopic.formats import FACTS, Kind
+from scotopic.formats.table import FACTS, Kind
 from scotopic.models import Card
 from scotopic.run import DEFAULT_TILE
 from scotopic.write import bits_of, check_quality, check_space

@@ -14,13 +14,20 @@ import numpy as np
 import tifffile
 from PIL import features
 
-from scotopic import avif, jpeg, jxl, png
+from scotopic.disk.files import State, is_folder, is_there, state_of, why_impossible
+from scotopic.disk.folders import ANOTHER
 from scotopic.errors import FileExistsRefusal, NotAllowedError, SettingsError, WriteError, unwritten
-from scotopic.files import State, is_folder, is_there, state_of, why_impossible
-from scotopic.folders import ANOTHER
-from scotopic.formats import FACTS, FORMATS, LINEAR_NAMES, SUFFIXES, Format, in_words
+from scotopic.formats import avif, jpeg, jxl, png
+from scotopic.formats.icc import profile, space_of
+from scotopic.formats.table import (
+    FACTS,
+    FORMATS,
+    LINEAR_NAMES,
+    SUFFIXES,
+    Format,
+    in_words,
+)
 from scotopic.frame import Rendered
-from scotopic.icc import profile, space_of
 from scotopic.metadata import ORIENTATION, RATING, XMP, attach_to_tiff, xmp_packet
 from scotopic.version import SOFTWARE
 

@@ -32,12 +32,12 @@ def parsers(scratch: Path) -> list[Any]:
     from scotopic.dng.origin import is_opcode_list, read_origin
     from scotopic.dng.read import read_dng
     from scotopic.errors import ModelError, ReadError, SettingsError
-    from scotopic.exifplaces import exif_places
     from scotopic.identify import check_is_raw
     from scotopic.metadata import is_enhanced, read_exif, xmp_packet
+    from scotopic.metadata.exifplaces import exif_places
+    from scotopic.metadata.xmp import parse
     from scotopic.models import load_card
     from scotopic.sandbox import wire
-    from scotopic.xmp import parse
 
     file = scratch / "a.dng"
 
@@ -102,9 +102,9 @@ def sow(folder: Path) -> None:
     import test_hostile
     import test_sandbox
     from fuzz import seeds
+    from scotopic.metadata.xmp import Words, build
     from scotopic.models import find
     from scotopic.sandbox import wire
-    from scotopic.xmp import Words, build
 
     with tempfile.TemporaryDirectory() as made:
         files = [p.read_bytes() for p in seeds.make_all(Path(made)) if p.stat().st_size < INPUT_MAX]

@@ -14,8 +14,8 @@ from dng_files import write
 from scotopic.dng.write import write_mosaic
 from scotopic.frame import X_TRANS, Mosaic
 from scotopic.metadata import ENHANCED_MARK, XMP, Exif, Words
+from scotopic.metadata.xmp import build
 from scotopic.read import read_mosaic
-from scotopic.xmp import build
 
 LEVELS = {50714: 512, 50717: 16383}
 DEFLATE, OLD_DEFLATE, JPEG, LOSSY, JPEG_XL = 8, 32946, 7, 34892, 52546

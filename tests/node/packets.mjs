@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 
 const [folder, packets] = process.argv.slice(2);
-const { parsePacket } = await import(pathToFileURL(`${folder}/xmp.js`));
+const { parsePacket } = await import(pathToFileURL(`${folder}/metadata/xmp.js`));
 for (const line of (await readFile(packets, "utf8")).split("\n")) {
   console.log(JSON.stringify(parsePacket(new Uint8Array(Buffer.from(line, "base64")))));
 }

@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 
 const [folder, out, ...files] = process.argv.slice(2);
 const { read } = await import(pathToFileURL(`${folder}/read.js`));
-const { evened, evenedMosaic } = await import(pathToFileURL(`${folder}/shading.js`));
+const { evened, evenedMosaic } = await import(pathToFileURL(`${folder}/sensor/shading.js`));
 
 for (const [number, file] of files.entries()) {
   const mosaic = await read(new Uint8Array(await readFile(file)));

@@ -153,7 +153,7 @@ test("a browser that keeps nothing enhances all the same, and opens its settings
 
 let once = true;
 hosted("a module that does not come is said, and the page can be loaded again", {
-  line: { fails: (path) => (once && path === "view.js" ? 503 : 0) }, visitor: { early: true },
+  line: { fails: (path) => (once && path === "screen/view.js" ? 503 : 0) }, visitor: { early: true },
 }, async ({ page }) => {
   await page.waitForSelector("#broken:not([hidden])", { timeout: 60_000 });
   assert.match(await page.innerText("#broken"), /^A part of the page did not come\. · Ein Teil der Seite ist nicht angekommen\./);

@@ -16,9 +16,9 @@ import { OTHER } from "./other-settings.mjs";
 
 const STATIC = "../../src/scotopic/web/static";
 const { keyOf, START } = await import(`${STATIC}/choices.js`);
-const { Queue } = await import(`${STATIC}/queue.js`);
-const { Renders } = await import(`${STATIC}/render.js`);
-const { Saving } = await import(`${STATIC}/saving.js`);
+const { Queue } = await import(`${STATIC}/screen/queue.js`);
+const { Renders } = await import(`${STATIC}/screen/render.js`);
+const { Saving } = await import(`${STATIC}/screen/saving.js`);
 
 const tick = (ms = 10) => new Promise((heard) => setTimeout(heard, ms));
 
@@ -57,7 +57,19 @@ async function once(so, act) {
   act();
 }
 
-const ended = (promise) => Promise.race([promise.then(() => "ended"), tick(300).then(() => "waits for ever")]);
+/** Whether this comes to its end, with a worker that meanwhile opens and enhances what it is asked to. */
+async function ended(promise, { opened, done, pictures }) {
+  let end = "waits for ever";
+  promise.then(() => { end = "ended"; });
+  for (let turn = 0; turn < 1000 && end !== "ended"; turn++) {
+    await tick();
+    for (const picture of pictures) {
+      if (picture.state === "opening") opened(picture);
+      if (picture.state === "enhancing") done(picture);
+    }
+  }
+  return end;
+}
 
 test("a picture that is looked at while another is saved costs that one nothing", async () => {
   const { queue, saving, said, opened, done, pictures } = world(2);
@@ -69,12 +81,7 @@ test("a picture that is looked at while another is saved costs that one nothing"
   opened(second);
   queue.select(first);
   done(second);
-  await tick();
-  if (first.working) {
-    opened(first);
-    done(first);
-  }
-  assert.equal(await ended(all), "ended");
+  assert.equal(await ended(all, { opened, done, pictures }), "ended");
   assert.match(said.at(-1), /2/);
   assert.ok(!said.some((words) => words.includes("no picture")), said.join("; "));
 });
@@ -91,14 +98,7 @@ test("saving all goes on while a picture that fills the memory is looked at", as
   opened(c);
   queue.select(c);
   done(c);
-  for (let turn = 0; turn < 6; turn++) {
-    await tick();
-    for (const picture of [a, b, c]) {
-      if (picture.state === "opening") opened(picture);
-      if (picture.state === "enhancing") done(picture);
-    }
-  }
-  assert.equal(await ended(all), "ended");
+  assert.equal(await ended(all, { opened, done, pictures }), "ended");
   assert.match(said.at(-1), /3/);
   assert.ok(pictures.every(({ wanted }) => wanted === 0));
 });

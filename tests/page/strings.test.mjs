@@ -6,13 +6,14 @@ import { test } from "node:test";
 
 const folder = new URL("../../src/scotopic/web/static/", import.meta.url);
 const languages = Object.fromEntries(await Promise.all(
-  (await readdir(new URL("strings/", folder))).map(async (file) => [
-    file.replace(".js", ""), (await import(new URL(`strings/${file}`, folder))).default,
+  (await readdir(new URL("screen/strings/", folder))).map(async (file) => [
+    file.replace(".js", ""), (await import(new URL(`screen/strings/${file}`, folder))).default,
   ]),
 ));
 const page = await readFile(new URL("index.html", folder), "utf8");
 const modules = await Promise.all(
-  (await readdir(folder)).filter((name) => name.endsWith(".js")).map((name) => readFile(new URL(name, folder), "utf8")),
+  (await readdir(folder, { recursive: true })).filter((name) => name.endsWith(".js") && !name.startsWith("vendor/"))
+    .map((name) => readFile(new URL(name, folder), "utf8")),
 );
 
 test("every language has every sentence, with the same gaps to fill", () => {
@@ -78,7 +79,7 @@ test("the page names all its modules, so that none waits for another to be read"
 });
 
 test("a camera is told without saying its maker twice", async () => {
-  const { cameraLine } = await import(new URL("status.js", folder));
+  const { cameraLine } = await import(new URL("screen/status.js", folder));
   for (const [make, model, told] of [
     ["NIKON CORPORATION", "NIKON D850", "NIKON D850"],
     ["Canon", "Canon EOS R5", "Canon EOS R5"],

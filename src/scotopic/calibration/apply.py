@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scotopic.calibration.profile import CameraProfile, Pattern, Setting, load, serial_of
 from scotopic.errors import SettingsError
 from scotopic.frame import Mosaic, NoiseProfile
-from scotopic.mend import replace_pixels
+from scotopic.sensor.mend import replace_pixels
 
 BAND = 96
 """Rows corrected at once: what is at work stays in the processor's cache."""

@@ -25,7 +25,7 @@ from scotopic.errors import DatasetError
 from scotopic.frame import Mosaic
 from scotopic.noise import table_scale
 from scotopic.read import read_mosaic
-from scotopic.sensor import known_sensor
+from scotopic.sensor.simulated import known_sensor
 
 POINTS_KEPT = 400
 """Points of the photon transfer kept a setting, for the plot."""

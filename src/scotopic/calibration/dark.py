@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scotopic.calibration.frames import Frame, above_black, is_cut, words_of
 from scotopic.calibration.profile import Floats, Pattern, Setting, enlarged
 from scotopic.read import read_mosaic
-from scotopic.sensor import QUANTISATION_VARIANCE_DN2, tukey_quantiles
+from scotopic.sensor.simulated import QUANTISATION_VARIANCE_DN2, tukey_quantiles
 
 HOT_SIGMAS = 6.0
 """A pixel whose mean over the frames is off by more than so many times the noise of one frame is hot: not to be

@@ -16,9 +16,9 @@ import numpy.typing as npt
 from scotopic.calibration.frames import FLAT_LEVELS, Frame, above_black, by_setting, words_of
 from scotopic.calibration.profile import Floats, Setting
 from scotopic.frame import Mosaic
-from scotopic.noise_line import DEEP_WHITE_DN, SHOT_MAX_PER_ISO, SHOT_MIN
 from scotopic.read import read_mosaic
-from scotopic.sensor import QUANTISATION_VARIANCE_DN2
+from scotopic.sensor.noise_line import DEEP_WHITE_DN, SHOT_MAX_PER_ISO, SHOT_MIN
+from scotopic.sensor.simulated import QUANTISATION_VARIANCE_DN2
 
 FLAT_STEADY = 0.1
 """Two flats make a pair if their light is equal to this share."""

@@ -13,8 +13,8 @@ import numpy as np
 from scotopic.calibration.profile import Floats, serial_of
 from scotopic.errors import DatasetError, ReadError
 from scotopic.frame import Mosaic
-from scotopic.pattern import Cell
 from scotopic.read import read_mosaic
+from scotopic.sensor.pattern import Cell
 
 AREA = 16
 """Side in pixels of the areas in which frames are compared: smaller than a leak of light, and of enough pixels that

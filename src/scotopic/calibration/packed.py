@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.files import opened
+from scotopic.disk.files import opened
 
 FILE_BYTES_MAX = 128 << 20
 """Bytes of a profile's file, at most: a hundred times that of ten settings of a 24 MP camera. Ten megabytes a setting

@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.calibration.packed import arrays_of, text_of
+from scotopic.disk.files import check_there
 from scotopic.errors import SettingsError
-from scotopic.exifsource import BODY_SERIAL
-from scotopic.files import check_there
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.libraw import is_black_of_margin
 from scotopic.metadata import camera_in_words
-from scotopic.sensor import QUANTISATION_VARIANCE_DN2, Sensor
+from scotopic.metadata.exifsource import BODY_SERIAL
+from scotopic.sensor.simulated import QUANTISATION_VARIANCE_DN2, Sensor
 from scotopic.write import place_bytes
 
 FORMAT_OF_ANY_VERSION = "scotopic camera profile "

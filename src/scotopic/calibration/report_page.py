@@ -15,7 +15,7 @@ from PIL import Image
 from scotopic.calibration.calibrate import Calibration
 from scotopic.calibration.profile import CameraProfile, Setting
 from scotopic.compare import jpeg_url
-from scotopic.sensor import QUANTISATION_VARIANCE_DN2
+from scotopic.sensor.simulated import QUANTISATION_VARIANCE_DN2
 from scotopic.write import place_bytes
 
 WIDTH, HEIGHT = 640, 360

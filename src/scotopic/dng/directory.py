@@ -17,8 +17,8 @@ from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import NoiseProfile
 from scotopic.identify import DNG_VERSION, TIFF_HEADS, all_pages
 from scotopic.metadata import NOISE_PROFILE, ORIENTATION
-from scotopic.pattern import Cell
-from scotopic.shading import GainMap
+from scotopic.sensor.pattern import Cell
+from scotopic.sensor.shading import GainMap
 
 CFA, LINEAR_RAW = 32803, 34892
 """The photometric interpretations of raw pictures: a mosaic, and all colours at a pixel."""

@@ -12,7 +12,7 @@ from itertools import takewhile
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.shading import GAIN_MAX, GainMap
+from scotopic.sensor.shading import GAIN_MAX, GainMap
 
 _MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
 _OF_A_LENS = (1, 2, 3, 14)

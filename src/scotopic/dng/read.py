@@ -13,9 +13,9 @@ from scotopic.dng.opcodes import LIGHT_MAX, bent
 from scotopic.dng.pixels import stored_values
 from scotopic.errors import DamagedFileError, TooSmallError
 from scotopic.frame import Captured, Counts, Linear, Mosaic, NoiseProfile
-from scotopic.levels import GREY_WORLD, grey_world, grey_world_of_light, saturation
-from scotopic.pattern import Cell
-from scotopic.shading import Shading
+from scotopic.sensor.levels import GREY_WORLD, grey_world, grey_world_of_light, saturation
+from scotopic.sensor.pattern import Cell
+from scotopic.sensor.shading import Shading
 
 _ROWS = 256
 """Rows worked on at a time."""

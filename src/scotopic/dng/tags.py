@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scotopic.errors import DamagedFileError, UnsupportedRawError
 from scotopic.frame import BLUE, GREEN, RED, SHOT_MAX, SHOT_MIN, NoiseProfile
-from scotopic.pattern import Cell
+from scotopic.sensor.pattern import Cell
 
 _DAYLIGHTS = (21, 1, 20, 22, 23, 4)
 """EXIF light sources in the order in which LibRaw wants its matrix: D65, daylight, D55, D75, D50, flash."""

@@ -19,13 +19,13 @@ from PIL import Image
 from scotopic.colour import XYZ_FROM_SRGB
 from scotopic.cores import usable_cores
 from scotopic.develop import shown_size, turned, turned_back
+from scotopic.disk.files import State
 from scotopic.dng.light import DNG_WHITES, ROWS, DngWhite, Scaling, integers, scaling_of
 from scotopic.dng.origin import COLOR_MATRIX_1, OPCODE_LIST_3, UNIQUE_CAMERA_MODEL, Origin, Tag
 from scotopic.dng.tags import BASELINE_EXPOSURE
 from scotopic.errors import SettingsError, WriteError
-from scotopic.files import State
+from scotopic.formats.icc import space_of
 from scotopic.frame import Linear, Mosaic, Rendered, check_light, check_strength
-from scotopic.icc import space_of
 from scotopic.metadata import NOISE_PROFILE, RATING, XMP, attach_to_tiff, filled_in, xmp_packet
 from scotopic.version import SOFTWARE
 from scotopic.write import place

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scotopic.errors import SettingsError
 from scotopic.evaluate.scenes import Scene
-from scotopic.sensor import Sensor, calibrations, eld_camera, phone, sony_a7s2
+from scotopic.sensor.simulated import Sensor, calibrations, eld_camera, phone, sony_a7s2
 
 LAMP_LIGHT = 30.0
 """How far above display white the lamps are that a condition puts into the scenes."""

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scotopic.data.pairs import Pair
 from scotopic.errors import DatasetError
-from scotopic.pairs import Pair
 
 RATIOS_APART_MAX = 6
 """With more different ratios than this, pairs are grouped by the nearest power of two."""

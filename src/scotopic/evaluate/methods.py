@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.data.pairs import Pair
 from scotopic.develop import develop
 from scotopic.enhance import Plan, enhance, finished
 from scotopic.errors import ModelError, SettingsError
@@ -25,10 +26,9 @@ from scotopic.evaluate.peers import bm3d_counts
 from scotopic.evaluate.protocols import label
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.models import CARD_FORMAT, GRAPH_MAX, kind_of, sha256, values_taken
-from scotopic.pairs import Pair
-from scotopic.pattern import BAYER, PATTERNS, SensorKind
 from scotopic.run import Model
-from scotopic.sensor import sony_a7s2
+from scotopic.sensor.pattern import BAYER, PATTERNS, SensorKind
+from scotopic.sensor.simulated import sony_a7s2
 from scotopic.traditional import develop_traditional
 
 Picture = npt.NDArray[np.uint8]

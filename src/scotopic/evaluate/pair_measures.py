@@ -15,14 +15,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from scotopic.calibration.apply import Profiles, identity
+from scotopic.data.pairs import Pair, check
+from scotopic.data.pairs_check import Glance, glance_at, odd_frames, odd_times
 from scotopic.develop import upright
 from scotopic.enhance import plan
 from scotopic.errors import DatasetError, ScotopicError
 from scotopic.evaluate.figures import Tally, Variant, check_any, counted, ratio_labels, sample, summary
 from scotopic.evaluate.methods import Chosen, Method, Shot, traditional_picture
 from scotopic.frame import Mosaic
-from scotopic.pairs import Pair, check
-from scotopic.pairs_check import Glance, glance_at, odd_frames, odd_times
 from scotopic.read import read_mosaic
 from scotopic.traditional import truth_of
 from scotopic.version import __version__

@@ -22,9 +22,9 @@ from scotopic.evaluate.metrics import bias_by_decile, grid, pattern, psnr, ssim
 from scotopic.evaluate.scenes import WB, Scene, load_all, render
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
-from scotopic.pattern import BAYER, Pattern, SensorKind
 from scotopic.run import Model
-from scotopic.sensor import expose
+from scotopic.sensor.pattern import BAYER, Pattern, SensorKind
+from scotopic.sensor.simulated import expose
 from scotopic.version import __version__
 
 SQUARE: dict[SensorKind, int] = {"bayer": 4, "xtrans": 6}

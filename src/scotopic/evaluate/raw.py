@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.calibration.apply import Profiles
+from scotopic.data.pairs import Camera, Split, find_pairs, find_sid, is_sid
 from scotopic.errors import DatasetError
 from scotopic.evaluate.figures import ALL, SID_VARIANTS
 from scotopic.evaluate.methods import Chosen, Shot, in_range
 from scotopic.evaluate.metrics import brightness_corrected, psnr, ssim
 from scotopic.evaluate.pair_measures import TRUE, Judge, Measured, check_alike, measure
-from scotopic.pairs import Camera, Split, find_pairs, find_sid, is_sid
 from scotopic.read import read_mosaic
 
 AS_IT_IS, CORRECTED = "as it is", "brightness corrected"

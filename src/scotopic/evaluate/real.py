@@ -14,6 +14,7 @@ from typing import Any
 import numpy.typing as npt
 
 from scotopic.calibration.apply import Profiles
+from scotopic.data.pairs import Camera, Split, find_pairs, find_sid
 from scotopic.evaluate.figures import ALL, SID_VARIANTS
 from scotopic.evaluate.methods import Chosen, Shot
 from scotopic.evaluate.metrics import psnr, ssim
@@ -28,7 +29,6 @@ from scotopic.evaluate.pair_measures import (
     measure,
     turned_as,
 )
-from scotopic.pairs import Camera, Split, find_pairs, find_sid
 
 WAYS = (TRUE, AUTOMATIC)
 

@@ -13,13 +13,13 @@ from PIL import Image
 
 from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb, srgb_curve, srgb_to_linear
+from scotopic.data.photos import load_srgb
+from scotopic.disk.files import check_there, is_of_photos
 from scotopic.dng.directory import SIDE_MIN
 from scotopic.errors import DatasetError
-from scotopic.files import check_there, is_of_photos
 from scotopic.frame import RGGB, Mosaic
 from scotopic.metadata import Exif
-from scotopic.photos import load_srgb
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 CAMERA = "Sony ILCE-7SM2"
 

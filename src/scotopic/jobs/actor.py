@@ -17,6 +17,8 @@ from threading import Lock
 from typing import Any, Literal
 
 from scotopic.batch import Job, Outcome, Status, failed, treated
+from scotopic.disk.files import State, opened, state_of
+from scotopic.disk.scratch import sweep
 from scotopic.errors import (
     NO_ROOM,
     DiskFullError,
@@ -28,11 +30,9 @@ from scotopic.errors import (
     WriteError,
     unwritten,
 )
-from scotopic.files import State, opened, state_of
 from scotopic.jobs import storage
 from scotopic.jobs.storage import RemoteJob
 from scotopic.jobs.worker import ModelChoice
-from scotopic.scratch import sweep
 from scotopic.settings import Settings
 from scotopic.version import __version__
 

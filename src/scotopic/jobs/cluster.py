@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from scotopic.batch import OutcomeOf
+from scotopic.disk.folders import ANOTHER_RESULTS, making
 from scotopic.errors import NotAllowedError
-from scotopic.folders import ANOTHER_RESULTS, making
 from scotopic.jobs import storage
 from scotopic.jobs.actor import Actor, Greeting, Terms, Treated, marked, seen
 from scotopic.jobs.joined import MADE_HERE, Head, address_of, joined, reason

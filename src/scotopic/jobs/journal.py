@@ -21,10 +21,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from scotopic.disk.files import is_there, kind_of
+from scotopic.disk.folders import check_folder_of
+from scotopic.disk.locks import TRIES, is_still, locked
 from scotopic.errors import SettingsError, WriteError
-from scotopic.files import is_there, kind_of
-from scotopic.folders import check_folder_of
-from scotopic.locks import TRIES, is_still, locked
 from scotopic.models import Card
 from scotopic.settings import Settings
 from scotopic.version import __version__

@@ -10,9 +10,9 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from scotopic.batch import Job
+from scotopic.disk.files import alike, is_folder, is_of_photos, is_there
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import alike, is_folder, is_of_photos, is_there
-from scotopic.formats import ENDINGS, Kind
+from scotopic.formats.table import ENDINGS, Kind
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.past import Entry, Past, Photo, absolute, is_elsewhere
 from scotopic.metadata import is_enhanced

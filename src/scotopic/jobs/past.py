@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from scotopic.disk.files import State, alike, is_there, opened, state_of
 from scotopic.errors import WriteError
-from scotopic.files import State, alike, is_there, opened, state_of
 from scotopic.jobs.journal import read_entries
 from scotopic.metadata import Exif, read_tags
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scotopic.disk.folders import takes_files
 from scotopic.errors import DiskFullError, NotAllowedError, WriteError
-from scotopic.folders import takes_files
 
 IN_A_ROW = 3
 """After so many results that found no room, or no way in, one after the other, a run ends: smaller ones might have

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from scotopic.batch import Job
+from scotopic.disk.files import state_of
 from scotopic.errors import FileExistsRefusal
-from scotopic.files import state_of
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Entry, Photo, absolute, taken
 from scotopic.settings import Settings

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from scotopic.batch import Job, Outcome
+from scotopic.disk.files import State, identity_of, state_of
 from scotopic.errors import WriteError
-from scotopic.files import State, identity_of, state_of
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Entry, is_made, line_of, taken
 from scotopic.jobs.refused import Refused

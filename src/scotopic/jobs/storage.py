@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from scotopic.disk.files import is_of_photos, is_there, opened
+from scotopic.disk.folders import takes_files
+from scotopic.disk.scratch import of_this_host, scratch
+from scotopic.disk.sidecars import Beside
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, how_to_get
-from scotopic.files import is_of_photos, is_there, opened
-from scotopic.folders import takes_files
-from scotopic.formats import Kind
+from scotopic.formats.table import Kind
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.jobs.layout import Names, check_apart, find_files, is_one_picture, named_format
 from scotopic.jobs.past import Past, Photo, absolute, is_elsewhere
 from scotopic.jobs.resume import Item
-from scotopic.scratch import of_this_host, scratch
 from scotopic.settings import Way
-from scotopic.sidecars import Beside
 from scotopic.write import OR_SKIP, refusal
 
 CHUNK_BYTES = 1 << 20

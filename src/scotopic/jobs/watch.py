@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scotopic.batch import Job, Outcome
+from scotopic.disk.files import State, check_there, is_folder, kind_of, stat_of, state_of
 from scotopic.errors import ReadError, SettingsError
-from scotopic.files import State, check_there, is_folder, kind_of, stat_of, state_of
 from scotopic.jobs.layout import Names, find_files, is_result
 from scotopic.jobs.past import Entry, is_at, is_made
 

@@ -19,8 +19,8 @@ from typing import Any, Self
 
 from scotopic.batch import Job, Outcome
 from scotopic.cores import usable_cores
+from scotopic.disk.files import is_there
 from scotopic.errors import ScotopicError, SettingsError
-from scotopic.files import is_there
 from scotopic.jobs.worker import Message, ModelChoice, Start, Ticket, remove_parts
 from scotopic.settings import Settings
 

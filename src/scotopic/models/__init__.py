@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 
 from scotopic.errors import ModelError, UnknownModelError
-from scotopic.pattern import SensorKind
+from scotopic.sensor.pattern import SensorKind
 
 CARD_FORMAT = 1
 INPUTS = ("mosaic", "black", "white", "wb", "shot", "read", "ratio")

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from scotopic.disk.sidecars import keep
 from scotopic.dng.origin import read_origin
 from scotopic.errors import ReadError, ScotopicError
 from scotopic.read import libraw_develop, read
 from scotopic.sandbox import wire
 from scotopic.sandbox.kernel import confine, libraries
 from scotopic.sandbox.limits import Limits, bind
-from scotopic.sidecars import keep
 
 READY = b"R"
 """What the child sends first: from here on the file is to blame."""

@@ -20,8 +20,8 @@ from scotopic.dng.directory import PIXELS_MAX, SIDE_MAX
 from scotopic.dng.origin import Origin, Tag, is_opcode_list
 from scotopic.frame import Captured, Linear, Mosaic, NoiseProfile
 from scotopic.metadata import Exif, Words, writes
-from scotopic.shading import GAIN_MAX, GainMap, Shading
-from scotopic.xmp import PART, PROPERTIES
+from scotopic.metadata.xmp import PART, PROPERTIES
+from scotopic.sensor.shading import GAIN_MAX, GainMap, Shading
 
 HEADER_MAX = 1 << 25
 """Bytes of a header, at most, EXIF and XMP together; `xmp.LARGEST_PACKET` and a maker's largest tags fit in several

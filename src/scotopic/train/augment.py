@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import SettingsError
-from scotopic.pattern import Cell
+from scotopic.sensor.pattern import Cell
 
 if TYPE_CHECKING:
     import torch

@@ -24,16 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.calibration.apply import Profiles
+from scotopic.data.pairs import Pair, Split, check, raise_all
+from scotopic.data.pairs_check import odd_times
+from scotopic.disk.folders import making
+from scotopic.disk.locks import locked
 from scotopic.enhance import plan
 from scotopic.errors import DatasetError, ReadError, unwritten
-from scotopic.folders import making
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Mosaic, NoiseProfile
-from scotopic.locks import locked
 from scotopic.models import sha256
-from scotopic.pairs import Pair, Split, check, raise_all
-from scotopic.pairs_check import odd_times
-from scotopic.pattern import PATTERNS, Cell, offset
 from scotopic.read import read_mosaic
+from scotopic.sensor.pattern import PATTERNS, Cell, offset
 from scotopic.traditional import truth_of
 from scotopic.train import profiled
 from scotopic.train.cache_check import KEPT_EVERY, compare

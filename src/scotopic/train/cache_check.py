@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from scotopic.pairs import Pair
-from scotopic.pairs_check import Glance, glance, glance_truth, odd_frames
+from scotopic.data.pairs import Pair
+from scotopic.data.pairs_check import Glance, glance, glance_truth, odd_frames
 
 LOOKED = 2
 """Number of the checks, raised when they see more: pairs are looked at again."""

@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from safetensors.torch import save as tensors_as_bytes
 from torch import Tensor
 
+from scotopic.disk.folders import make_folder
 from scotopic.errors import DatasetError, WriteError, unwritten
-from scotopic.folders import make_folder
 from scotopic.train.folder import flush
 from scotopic.write import PARTS, place_bytes
 

@@ -18,18 +18,18 @@ from PIL import Image
 from torch import Tensor
 
 from scotopic.colour import camera_to_srgb
+from scotopic.data.pairs import Pair, Split, few, raise_all
+from scotopic.data.photos import load_srgb
+from scotopic.disk.files import is_of_photos
 from scotopic.enhance import Plan, graph_inputs
 from scotopic.errors import DatasetError, ReadError
 from scotopic.exposure import Exposure
-from scotopic.files import is_of_photos
 from scotopic.frame import Mosaic, NoiseProfile
 from scotopic.identify import RAW_SUFFIXES
 from scotopic.noise import NoiseEstimate
-from scotopic.pairs import Pair, Split, few, raise_all
-from scotopic.pattern import BAYER, Pattern, pattern_of
-from scotopic.photos import load_srgb
 from scotopic.read import read_mosaic
 from scotopic.run import GraphInputs
+from scotopic.sensor.pattern import BAYER, Pattern, pattern_of
 from scotopic.train.augment import Turn, drawn, laid, places, turns_of
 from scotopic.train.cache import Entry, PairCache
 from scotopic.train.simulate import Batch, srgb_to_linear

@@ -17,12 +17,12 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
+from scotopic.disk.files import is_there
 from scotopic.enhance import graph_inputs, plan
 from scotopic.errors import DatasetError, FileExistsRefusal, ModelError, SettingsError
-from scotopic.files import is_there
 from scotopic.models import CARD_FORMAT, INPUTS, OPTIONAL, OUTPUTS, sha256, with_optional
 from scotopic.run import Model
-from scotopic.sensor import expose, sony_a7s2
+from scotopic.sensor.simulated import expose, sony_a7s2
 from scotopic.train.filters import Packing
 from scotopic.train.folder import staging, writing
 from scotopic.train.networks import GRAPH, MosaicGraph, PackedGraph, size_multiple

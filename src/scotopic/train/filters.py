@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from scotopic.pattern import BAYER, XTRANS, Pattern, SensorKind
+from scotopic.sensor.pattern import BAYER, XTRANS, Pattern, SensorKind
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from scotopic.disk.files import is_folder
+from scotopic.disk.folders import ANOTHER, making
+from scotopic.disk.locks import TRIES, is_still, locked
 from scotopic.errors import DatasetError, SettingsError, WriteError, unwritten
-from scotopic.files import is_folder
-from scotopic.folders import ANOTHER, making
-from scotopic.locks import TRIES, is_still, locked
 from scotopic.train.recipes import Recipe
 from scotopic.train.sources import Data
 from scotopic.write import PARTS, place_bytes

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from scotopic.calibration.apply import Profiles
+from scotopic.disk.files import is_there
 from scotopic.errors import DatasetError, TrainingError
-from scotopic.files import is_there
 from scotopic.train import checkpoint
 from scotopic.train.board import Board
 from scotopic.train.checkpoint import Checkpoint

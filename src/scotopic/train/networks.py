@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from scotopic.pattern import BAYER
+from scotopic.sensor.pattern import BAYER
 from scotopic.train.blocks import (
     MEAN_SCALES,
     Architecture,

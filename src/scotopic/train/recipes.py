@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, get_args
 from scotopic.calibration.profile import CameraProfile
 from scotopic.errors import SettingsError
 from scotopic.models import default_for
-from scotopic.pattern import PATTERNS
+from scotopic.sensor.pattern import PATTERNS
 from scotopic.train.blocks import Architecture
 from scotopic.train.filters import PACKINGS, Packing
 from scotopic.train.networks import GRAPH, size_multiple

@@ -1,6 +1,6 @@
 """Clean pictures to training pairs: unprocessed to camera RAW, then given the noise of a sensor.
 
-Everything runs in torch on the training device. The physics is that of `scotopic.sensor`, drawn over
+Everything runs in torch on the training device. The physics is that of `scotopic.sensor.simulated`, drawn over
 all plausible cameras at once; tests compare the two.
 """
 

@@ -18,10 +18,10 @@ from typing import Any, Protocol, TypeVar
 import torch
 
 from scotopic.calibration.apply import Profiles
+from scotopic.data.pairs import Camera, Pair, find_pairs, find_sid, is_sid, sid_folder
+from scotopic.disk.files import check_there, is_of_photos
 from scotopic.errors import DatasetError
-from scotopic.files import check_there, is_of_photos
-from scotopic.pairs import Camera, Pair, find_pairs, find_sid, is_sid, sid_folder
-from scotopic.pattern import SensorKind
+from scotopic.sensor.pattern import SensorKind
 from scotopic.train.cache import PairCache
 from scotopic.train.datasets import CleanPhotos, PairCrops, check_first, fault, find_photos, split
 from scotopic.train.recipes import Recipe

@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from scotopic.disk.files import check_there, is_there
 from scotopic.errors import DatasetError, ScotopicError, SettingsError, UnknownModelError
-from scotopic.files import check_there, is_there
 from scotopic.models import Card, available, find, verified
 from scotopic.train.checkpoint import refuse_pickle, write_tensors
 from scotopic.train.networks import MosaicGraph

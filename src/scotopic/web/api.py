@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Redirect
 from pydantic import BaseModel, Field
 
 from scotopic.errors import ScotopicError
-from scotopic.formats import FACTS
+from scotopic.formats.table import FACTS
 from scotopic.models import Tier
 from scotopic.version import __version__
 from scotopic.web.apipage import api_page

@@ -15,10 +15,10 @@ from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
 from scotopic.enhance import check_settings
 from scotopic.exposure import EV_RANGE, check
-from scotopic.formats import BITS, LINEAR, Kind, in_words
+from scotopic.formats.table import BITS, LINEAR, Kind, in_words
+from scotopic.inference.views import PASSES_MAX
 from scotopic.models import DEFAULTS, Tier, available, default_for, find
 from scotopic.settings import Settings, check_kind, check_output
-from scotopic.views import PASSES_MAX
 from scotopic.write import JPEG_QUALITY, QUALITIES
 
 NAME_MAX = 200

@@ -13,24 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from scotopic import (
-    balance,
-    black,
-    colour,
-    exposure,
-    frame,
-    lines,
-    mend,
-    models,
-    noise,
-    noise_line,
-    pattern,
-    remosaic,
-    sensor,
-    smoothed,
-    views,
-)
+from scotopic import balance, colour, exposure, frame, models, noise
 from scotopic.develop import LIGHT_MAX, SHOULDER_SIZE, TABLE_SIZE, curve_table, srgb_profile
+from scotopic.inference import views
+from scotopic.sensor import black, lines, mend, noise_line, pattern, remosaic, simulated, smoothed
 from scotopic.version import __version__
 
 ISO_STEPS_PER_STOP = 4
@@ -100,7 +86,7 @@ def constants() -> dict[str, Any]:
             "wholeFactor": noise.WHOLE_FACTOR,
             "squareFactor": noise.SQUARE_FACTOR,
             "wholeSquaresFactor": noise.WHOLE_SQUARES_FACTOR,
-            "quantisationVarianceDn2": sensor.QUANTISATION_VARIANCE_DN2,
+            "quantisationVarianceDn2": simulated.QUANTISATION_VARIANCE_DN2,
             "cameras": _cameras(),
         },
         "smoothed": {
@@ -134,7 +120,7 @@ def constants() -> dict[str, Any]:
         "enhance": {
             "noLightSigmas": mend.NO_LIGHT_SIGMAS,
             "noLight": mend.NO_LIGHT,
-            "readElectronsMax": sensor.READ_ELECTRONS_MAX,
+            "readElectronsMax": simulated.READ_ELECTRONS_MAX,
         },
         "mend": {
             "hotTimes": mend.HOT_TIMES,
@@ -223,7 +209,7 @@ def _models() -> dict[str, dict[str, str]]:
 def _cameras() -> list[dict[str, Any]]:
     """The published calibrations: for each camera gain and read noise by ISO, in DN."""
     found: dict[str, tuple[list[str], list[float]]] = {}
-    for group in sensor.calibrations().values():
+    for group in simulated.calibrations().values():
         for entry in group.values():
             if not isinstance(entry, dict) or "exif" not in entry:
                 continue
@@ -246,7 +232,7 @@ def _camera(names: list[str], isos: list[float]) -> dict[str, Any]:
     all_isos = sorted({float(i) for i in [*isos, *between, *(i * _BEFORE for i in isos[1:])]})
     found = [s for s in (_named(names[0], iso) for iso in all_isos) if s is not None]
     return {
-        "names": [sensor.plain_name(name) for name in names],
+        "names": [simulated.plain_name(name) for name in names],
         "source": found[0].source,
         "whiteDn": found[0].white_dn,
         "iso": [s.iso for s in found],
@@ -255,9 +241,9 @@ def _camera(names: list[str], isos: list[float]) -> dict[str, Any]:
     }
 
 
-def _named(name: str, iso: float) -> sensor.Sensor | None:
+def _named(name: str, iso: float) -> simulated.Sensor | None:
     make, _, model = name.partition(" ")
-    return sensor.known_sensor(make, model, iso)
+    return simulated.known_sensor(make, model, iso)
 
 
 if __name__ == "__main__":

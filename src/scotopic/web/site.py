@@ -17,8 +17,8 @@ from pathlib import Path
 import imagecodecs
 
 from scotopic.cores import usable_cores
+from scotopic.disk.folders import ANOTHER, making
 from scotopic.errors import FileExistsRefusal, ModelError, SettingsError, WriteError, unwritten
-from scotopic.folders import ANOTHER, making
 from scotopic.models import DEFAULTS, find
 from scotopic.version import __version__
 from scotopic.web.constants import constants

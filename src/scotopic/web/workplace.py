@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from scotopic.disk.locks import is_still
+from scotopic.disk.scratch import is_ours, lock_folder, sweep
 from scotopic.errors import WriteError
-from scotopic.locks import is_still
-from scotopic.scratch import is_ours, lock_folder, sweep
 
 _PREFIX = "scotopic-serve-"
 

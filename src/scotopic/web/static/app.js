@@ -1,25 +1,25 @@
 // The page: brings together who works (places.js, workers.js: device.js, computer.js), what is waiting (queue.js), what
 // is seen (view.js, render.js) and what the user sets (controls.js, dialogs.js).
 
-import { keepAwake } from "./awake.js";
+import { keepAwake } from "./screen/awake.js";
 import { START } from "./choices.js";
 import { Computer, findComputer } from "./computer.js";
-import { Controls } from "./controls.js";
+import { Controls } from "./screen/controls.js";
 import { Device } from "./device.js";
-import { settingsDialog, openDialog, wipeDemo } from "./dialogs.js";
-import { Hands } from "./hands.js";
-import { choose, fill, number, say } from "./i18n.js";
-import { listen, takeShared } from "./incoming.js";
+import { settingsDialog, openDialog, wipeDemo } from "./screen/dialogs.js";
+import { Hands } from "./screen/hands.js";
+import { choose, fill, number, say } from "./screen/i18n.js";
+import { listen, takeShared } from "./screen/incoming.js";
 import { begun, isolateOnce, register, stored } from "./offline.js";
-import { canShare } from "./outgoing.js";
+import { canShare } from "./screen/outgoing.js";
 import { Places } from "./places.js";
-import { Queue } from "./queue.js";
-import { Renders } from "./render.js";
-import { Saving } from "./saving.js";
-import { applyTheme, keep, load } from "./settings.js";
-import { cameraLine, planLine, showFailure, takenLine } from "./status.js";
-import { Strip, thumbOf } from "./strip.js";
-import { canvasOf, View } from "./view.js";
+import { Queue } from "./screen/queue.js";
+import { Renders } from "./screen/render.js";
+import { Saving } from "./screen/saving.js";
+import { applyTheme, keep, load } from "./screen/settings.js";
+import { cameraLine, planLine, showFailure, takenLine } from "./screen/status.js";
+import { Strip, thumbOf } from "./screen/strip.js";
+import { canvasOf, View } from "./screen/view.js";
 
 const $ = (id) => document.getElementById(id);
 

@@ -1,18 +1,18 @@
 // The recipe: amplify, then denoise and demosaic in one network, and hand on light.
 
-import { blackLowered, withBlackLowered } from "./black.js";
+import { blackLowered, withBlackLowered } from "./sensor/black.js";
 import { ScotopicError } from "./errors.js";
 import { decide, nextToNoLight } from "./exposure.js";
 import { narrow, widened } from "./half.js";
-import { raised } from "./levels.js";
-import { linesOff } from "./lines.js";
-import { mended, withoutLines } from "./mend.js";
+import { raised } from "./sensor/levels.js";
+import { linesOff } from "./sensor/lines.js";
+import { mended, withoutLines } from "./sensor/mend.js";
 import { estimate } from "./noise.js";
-import { missing, paddedAxis, patternOf } from "./pattern.js";
+import { missing, paddedAxis, patternOf } from "./sensor/pattern.js";
 import { reused } from "./release.js";
-import { asMosaic, hardlyNoisy, takeNoise } from "./remosaic.js";
+import { asMosaic, hardlyNoisy, takeNoise } from "./sensor/remosaic.js";
 import { tiling } from "./run.js";
-import { evenedMosaic } from "./shading.js";
+import { evenedMosaic } from "./sensor/shading.js";
 import { Mean, seen, views } from "./views.js";
 
 /**

@@ -1,6 +1,6 @@
 /** EXIF carried along: read from any RAW file, written into the JPEG. Mirrors `scotopic.metadata`. */
 
-import { exifPlaces } from "./exifplaces.js";
+import { exifPlaces } from "./metadata/exifplaces.js";
 import {
   EXIF_VERSION,
   EXPOSURE_BIAS,
@@ -16,9 +16,9 @@ import {
   typed,
   versionFor,
   withIso,
-} from "./exiftags.js";
+} from "./metadata/exiftags.js";
 import { ASCII, LONG, RATIONAL, SHORT, SRATIONAL, decodeText, openTiff } from "./tiff.js";
-import { packetOf, parsePacket } from "./xmp.js";
+import { packetOf, parsePacket } from "./metadata/xmp.js";
 
 const EXIF_IFD = 0x8769;
 const GPS_IFD = 0x8825;

@@ -1,6 +1,6 @@
 // How noisy a picture is: from the file where it says so, else from a table by camera, else from the picture.
 
-import { smoothing } from "./smoothed.js";
+import { smoothing } from "./sensor/smoothed.js";
 import { groups, meanOf, quantile } from "./statistics.js";
 
 const GREEN = 1;

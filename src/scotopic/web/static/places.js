@@ -1,8 +1,8 @@
 // Where each picture is worked on, on this device or on the computer that serves the page, and what moves when the user
 // chooses another place or engine.
 
-import { say } from "./i18n.js";
-import { hopeful } from "./status.js";
+import { say } from "./screen/i18n.js";
+import { hopeful } from "./screen/status.js";
 import { Workers } from "./workers.js";
 
 const $ = (id) => document.getElementById(id);

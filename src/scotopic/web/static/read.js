@@ -9,10 +9,10 @@ import { captured, checkSide, checkWhole } from "./dng/read.js";
 import { grid } from "./dng/tags.js";
 import { ScotopicError, damaged, tooSmall, unsupported } from "./errors.js";
 import { checkIsRaw } from "./identify.js";
-import { blackOfMargin, greyWorld, saturation } from "./levels.js";
+import { blackOfMargin, greyWorld, saturation } from "./sensor/levels.js";
 import { EXIF_ORIENTATION_OF_FLIP, Raw, isBlackOfMargin, whiteBalance } from "./libraw.js";
 import { determinant, inverse, times } from "./matrix.js";
-import { ISO_MAX } from "./exiftags.js";
+import { ISO_MAX } from "./metadata/exiftags.js";
 import { filledIn, readExif } from "./metadata.js";
 
 const COLOUR_OF_LETTER = { R: 0, G: 1, B: 2 };

@@ -1,7 +1,7 @@
 // Several looks at one picture: turned or mirrored, and begun elsewhere. Their mean is nearer to the truth than each.
 
 import { LIGHT_OF_HALF, narrow } from "./half.js";
-import { extendedAxis, modulo } from "./pattern.js";
+import { extendedAxis, modulo } from "./sensor/pattern.js";
 import { release, reused } from "./release.js";
 
 /** So many looks at mosaics of a kind of sensor, {reversed, before}, the first of them the mosaic as it is. */

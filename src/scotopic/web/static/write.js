@@ -3,10 +3,10 @@
  * No canvas: phones limit its size, and it would lose the EXIF. Memory holds one band and what is encoded. */
 
 import { ScotopicError } from "./errors.js";
-import { DPI } from "./exiftags.js";
+import { DPI } from "./metadata/exiftags.js";
 import { instance } from "./libraw.js";
 import { exifBlock, withoutGps } from "./metadata.js";
-import { buildPacket } from "./xmp.js";
+import { buildPacket } from "./metadata/xmp.js";
 
 export const JPEG_QUALITY = 95;
 const JPEG_SIDE_MAX = 65500;

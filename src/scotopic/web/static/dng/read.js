@@ -3,10 +3,10 @@
  * Where Python computes in single precision, so does this: the values come out the same to the last bit. */
 
 import { damaged, tooSmall } from "../errors.js";
-import { greyWorld, greyWorldOfLight, saturation } from "../levels.js";
+import { greyWorld, greyWorldOfLight, saturation } from "../sensor/levels.js";
 import { LIGHT_MAX, bent } from "./opcodes.js";
 import { SIDE_MIN } from "./directory.js";
-import { Shading } from "../shading.js";
+import { Shading } from "../sensor/shading.js";
 import { grid } from "./tags.js";
 
 /** Floats with a white level below the one become counts by the other, a power of two. */

@@ -1,0 +1,1 @@
+"""Photos and pairs of exposures on disk, for training and evaluation."""

@@ -1,0 +1,1 @@
+"""Files and folders: states, locks, what is made on the way and taken away again."""

@@ -1,0 +1,1 @@
+"""Pictures as bytes: one module for each format, and the table of them all."""

@@ -1,0 +1,1 @@
+"""What sensors do to counts: patterns, levels, faults put right, and sensors simulated."""

@@ -1,0 +1,134 @@
+// Pictures as files: written by the worker once for the same settings, then saved or shared.
+
+import { keyOf } from "../choices.js";
+import { say } from "./i18n.js";
+import { download, share } from "./outgoing.js";
+
+export class Saving {
+  /** `ask` sends to the worker, `say` shows a sentence, `quality()` is the JPEG quality that the user chose,
+   * `place(picture)` says who works on it: their files of the same settings are not the same bytes. */
+  constructor({ queue, ask, say, quality, place = () => "device" }) {
+    this.queue = queue;
+    this.ask = ask;
+    this.tell = say;
+    this.quality = quality;
+    this.place = place;
+    this.waiting = new Map(); // Picture's number -> who waits for its file.
+    this.under = new Map(); // Picture's number -> {key, file} of what is being written.
+    this.alls = 0; // How often "Save all" is under way.
+  }
+
+  /** Whether files are being written, of this picture or of any. */
+  busy(picture = null) {
+    return picture ? this.under.has(picture.id) : this.under.size > 0 || this.alls > 0;
+  }
+
+  /** No longer write a picture's file. */
+  cancel(picture) {
+    this.ask({ type: "cancel", id: picture.id });
+  }
+
+  /** Ends a wait: every one ends, whatever becomes of the picture or of who works on it. */
+  end(id, how, value) {
+    this.waiting.get(id)?.[how](value);
+    this.waiting.delete(id);
+  }
+
+  // ---- what the worker says
+
+  saved(message) {
+    this.end(message.id, "resolve", message);
+  }
+
+  failed(message) {
+    this.end(message.id, "reject", message);
+  }
+
+  /** The picture was closed, or its file is no longer wanted. */
+  stopped(id) {
+    this.end(id, "reject", new Stopped());
+  }
+
+  // ---- what the user wants
+
+  /** The picture as a file {blob, name}, written anew only for other settings. */
+  async written(picture, format = "jpg") {
+    const wish = { settings: { ...picture.settings }, format, quality: this.quality() };
+    const key = JSON.stringify({ place: this.place(picture), ...wish });
+    if (picture.saved?.key === key) return picture.saved;
+    const before = this.under.get(picture.id);
+    if (before?.key === key) return before.file;
+    // One file of a picture at a time: an answer says of which picture it is, not of which wish.
+    const file = Promise.resolve(before?.file).catch(() => {}).then(() => this.write(picture, wish, key));
+    this.under.set(picture.id, { key, file });
+    Object.assign(picture, { stage: "encode", share: 0 });
+    this.queue.want(picture);
+    this.queue.changed(picture);
+    const over = () => {
+      if (this.under.get(picture.id)?.file === file) this.under.delete(picture.id);
+      this.queue.unwant(picture);
+      this.queue.changed(picture);
+    };
+    file.then(over, over);
+    return file;
+  }
+
+  async write(picture, wish, key) {
+    // Closed while another file of it was written, or with whoever had it open.
+    if (!picture.resident) throw new Stopped();
+    this.tell(say("saving"));
+    const answer = await new Promise((resolve, reject) => {
+      this.waiting.set(picture.id, { resolve, reject });
+      this.ask({ type: "save", id: picture.id, ...wish });
+    });
+    picture.saved = { key, blob: answer.blob, name: answer.name, settings: wish.settings };
+    return picture.saved;
+  }
+
+  /** Save it where the browser puts downloads; whether that went well. */
+  async save(picture, format) {
+    try {
+      const { blob, name, settings } = await this.written(picture, format);
+      download(blob, name);
+      picture.kept = keyOf("enhanced", settings);
+      this.tell(say("saved", { name }));
+      return true;
+    } catch (failure) {
+      this.tell(failure instanceof Stopped ? say("saveStopped") : say("saveFailed", { words: wordsOf(failure) }));
+      return false;
+    }
+  }
+
+  async share(picture) {
+    try {
+      const { blob, name, settings } = await this.written(picture);
+      const how = await share(blob, name);
+      if (how === "shared") picture.kept = keyOf("enhanced", settings);
+      if (how === "late") this.tell(say("shareReady"));
+    } catch (failure) {
+      this.tell(failure instanceof Stopped ? say("saveStopped") : say("shareFailed", { words: wordsOf(failure) }));
+    }
+  }
+
+  /** Every picture in turn, whatever of them the memory holds. */
+  async saveAll() {
+    let count = 0;
+    this.alls += 1;
+    const all = [...this.queue.pictures];
+    for (const picture of all) {
+      if (!this.queue.pictures.includes(picture)) continue;
+      this.queue.want(picture);
+      if (picture !== this.queue.selected) this.queue.select(picture);
+      if ((await this.queue.settled(picture)) === "done" && (await this.save(picture))) count += 1;
+      this.queue.unwant(picture);
+    }
+    this.alls -= 1;
+    this.tell(count === all.length ? say("savedAll", { count }) : say("savedSome", { count, all: all.length }));
+  }
+}
+
+class Stopped extends Error {}
+
+/** Of a failure to reach the computer the browser's own words say nothing: the page has some. */
+const wordsOf = ({ code, words, message }) =>
+  code === "network" ? say("failedNetworkTitle") : (words ?? message ?? "");
