@@ -5,12 +5,13 @@ import pytest
 
 from conftest import SAMPLE
 from scotopic import colour
-from scotopic.balance import balanced, parse, rebalanced
+from scotopic.balance import CAST_FARTHEST, balanced, for_network, parse, rebalanced
 from scotopic.develop import develop
 from scotopic.enhance import enhance, finished
 from scotopic.errors import SettingsError
-from scotopic.frame import Linear
+from scotopic.frame import RGGB, X_TRANS, Linear
 from scotopic.read import read
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 MATRIX = np.array(colour.CAMERA_MATRICES["Sony ILCE-7SM2"])
 
@@ -150,3 +151,32 @@ def test_what_is_no_balance_is_refused_in_words(model, choice):
 def test_what_is_judged_from_light_is_not_for_a_picture_without():
     with pytest.raises(SettingsError, match="judged from enhanced light"):
         rebalanced(read(SAMPLE), "auto")
+
+
+def told(light, ratio=10, iso=800, cfa=RGGB) -> np.ndarray:
+    """The gains that a network works in, over the camera's, for a grey wall in a light of this colour."""
+    wall, sensor = np.full((96, 96, 3), 0.3) * np.asarray(light), sony_a7s2(iso)
+    mosaic = expose(wall, sensor, ratio, np.random.default_rng(1), cfa=cfa)
+    return np.array(for_network(mosaic, sensor.noise_profile())) / mosaic.wb
+
+
+@pytest.mark.parametrize("light", [(1, 1, 1), (0.6, 0.9, 1), (1, 0.8, 0.55)])
+def test_a_network_works_in_the_cameras_balance_where_light_has_hardly_a_colour(light):
+    assert told(light).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("cfa", [RGGB, X_TRANS], ids=["bayer", "xtrans"])
+def test_a_network_works_nearer_to_neutral_in_coloured_light(cfa):
+    blue = told((0.05, 0.15, 1), cfa=cfa)
+    assert 1 == blue[0] > blue[1] > blue[2]
+    assert blue[2] >= 1 / CAST_FARTHEST**2 - 1e-9
+    assert told((1, 0.15, 0.05), cfa=cfa) == pytest.approx(blue[::-1], rel=0.05)
+
+
+def test_where_there_is_no_light_noise_and_black_make_no_cast():
+    assert told((0, 0, 0), ratio=300, iso=25600).tolist() == [1, 1, 1]
+    off = sony_a7s2(25600)
+    dark = expose(np.zeros((96, 96, 3)), off, 300, np.random.default_rng(2))
+    # Black of red alone by a twentieth of the read noise lower than is told.
+    dark = dark.with_changes(black=dark.black - np.array([[0.05, 0], [0, 0]]) * off.read_std_dn)
+    assert for_network(dark, off.noise_profile()) == dark.wb

@@ -39,6 +39,24 @@ def test_the_result_keeps_brightness_and_colour(model, photo, rng):
     assert light.mean(axis=(0, 1)) == pytest.approx(photo.mean(axis=(0, 1)), rel=0.05)
 
 
+@pytest.mark.parametrize(("name", "cfa"), [("bayer-fast", BAYER_PHASES[2]), ("xtrans-fast", X_TRANS)])
+def test_in_coloured_light_the_network_works_in_another_balance_and_the_picture_keeps_its_own(
+    photo, rng, name, cfa
+):
+    lit = photo * np.array([0.2, 1.0, 0.1])
+    mosaic = expose(lit, sony_a7s2(3200), 30, rng, cfa=cfa)
+    model, made = Model(name, device="cpu"), plan(mosaic, ratio=30)
+    assert made.wb_told != mosaic.wb
+    ours, as_camera = (enhance(mosaic, model, plan_made=p) for p in (made, replace(made, wb_told=None)))
+    assert ours.wb == as_camera.wb == mosaic.wb
+    assert balanced(ours).mean(axis=(0, 1)) == pytest.approx(lit.mean(axis=(0, 1)), rel=0.1, abs=0.002)
+    gain = psnr(render(balanced(ours)), render(lit)) - psnr(render(balanced(as_camera)), render(lit))
+    assert gain > 0.3
+    # Piece by piece, too, where each piece of light goes to the display at once.
+    shown = develop(ours).data.astype(int)
+    assert np.abs(finished(mosaic, model, plan_made=made).data - shown).max() <= 1
+
+
 @pytest.mark.parametrize("cfa", BAYER_PHASES)
 def test_every_phase_gives_the_same_picture_in_its_place(model, photo, cfa):
     reference = enhance(expose(photo, sony_a7s2(400), 4, np.random.default_rng(1)), model, ratio=4)

@@ -145,6 +145,9 @@ def linear_of(photo: np.ndarray, rng: np.random.Generator, **changes: Any) -> Li
     return Linear(data=noisy, clip=1.0, ratio=1.0, **known | changes)
 
 
+BLUE_LIGHT = np.array([0.03, 0.1, 1.0])
+"""A lamp's colours, balanced by the camera."""
+
 LINES_OFF = [(1, 57), (1, 130), (1, 201), (0, 88)]
 """Columns, then rows, of `with_lines_off`; those that are bright before those that are dead."""
 
@@ -237,6 +240,9 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         data=(scene / np.array(base.wb) + rng.normal(0, 5e-4, scene.shape)).astype(np.float32),
         noise=NoiseProfile((0.0,) * 3, (2.5e-7,) * 3, "a tag"),
     )
+    for name, cfa in (("blue light", BAYER_PHASES[1]), ("blue light, X-Trans", X_TRANS)):
+        found[name] = expose(scene * BLUE_LIGHT, sony_a7s2(800), 10, rng, cfa=cfa)
+    found["linear, blue light"] = linear_of(scene * BLUE_LIGHT, rng)
     found["no black level"] = base.with_changes(black=np.zeros((2, 2)))
     found["no black level, floats"] = found["floats"].with_changes(black=np.zeros((2, 2)))
     found["under a lens cap"] = expose(np.zeros((96, 128, 3)), sony_a7s2(6400), 300, rng)
@@ -278,6 +284,9 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
         wanted = graph_inputs(mosaic, made, missing(mosaic.cfa))
         for key in ("black", "white", "wb", "shot", "read"):
             assert got["inputs"][key] == pytest.approx(getattr(wanted, key), rel=RELATIVE), (name, key)
+        gains = [own / told for own, told in zip(mosaic.wb, made.balance_of(mosaic), strict=True)]
+        assert max(gains) / min(gains) > 2 or "blue light" not in name, name
+        assert got["inputs"]["gains"] == pytest.approx(gains, rel=RELATIVE), name
         assert got["inputs"]["ratio"] == pytest.approx(wanted.ratio, rel=RELATIVE), name
 
 

@@ -586,7 +586,7 @@ def test_one_small_photo_is_enough_and_is_mirrored(tmp_path, mini):
 
 
 def test_a_longer_table_of_scenes_is_taken_and_a_wrong_one_refused(tmp_path):
-    table = json.loads(Path(str(miniature.files("scotopic") / "sid_scenes.json")).read_text())
+    table = json.loads(Path(str(miniature.files("scotopic.data") / "sid_scenes.json")).read_text())
     table["splits"]["train"] = table["splits"]["train"][1:2]
     path = tmp_path / "table.json"
     path.write_text(json.dumps(table))

@@ -1,4 +1,5 @@
-"""White balance chosen after enhancing: the camera's, judged from the clean picture, daylight's, or given."""
+"""White balance: the one a network works in, and the one chosen after enhancing: the camera's, judged from the clean
+picture, daylight's, or given."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from scotopic import exposure
 from scotopic.colour import D65_XYZ
 from scotopic.errors import SettingsError
-from scotopic.frame import Capture, Linear
+from scotopic.frame import Capture, Linear, Mosaic, NoiseProfile
 
 Gains = tuple[float, float, float]
 FixedBalance = Literal["camera", "daylight"] | Gains
@@ -20,6 +21,21 @@ FixedBalance = Literal["camera", "daylight"] | Gains
 
 Balance = Literal["camera", "auto", "daylight"] | Gains
 """How to balance: by name, or gains for R, G, B."""
+
+CAST_LEAST = 2.0
+"""Times that the mean light of the strongest colour is that of the weakest, balanced by the camera, up to which things
+have these colours, and beyond which light has (experiments.md, 2026-11-30)."""
+
+CAST_FARTHEST = 2.0
+"""Factor by which a colour is brought nearer to the middle of all three for a network, at most: in light of a single
+colour the others are little but noise."""
+
+BLACK_OFF_DN, BLACK_OFF_SIGMAS = 0.5, 0.1
+"""How far black may be off, in DN and in standard deviations of the read noise: so much light more is taken for given
+in all colours, and dark pictures show no cast."""
+
+CAST_VALUES = 1_000_000
+"""Counts by which a mosaic's colours are judged, about: of larger ones a part of the rows."""
 
 AnyCapture = TypeVar("AnyCapture", bound=Capture)
 
@@ -97,6 +113,55 @@ def given(choice: object) -> Balance:
             f'white balance {choice!r}: needed is "camera", "auto", "daylight", or three gains above 0, for R, G, B'
         )
     return _checked(gains)
+
+
+def for_network(mosaic: Mosaic, noise: NoiseProfile) -> Gains:
+    """The white balance to enhance a mosaic in: the camera's, or in coloured light one nearer to neutral.
+
+    A network has learnt detail mostly where all colours show it. Under coloured lamps one colour does, and told the
+    camera's balance it takes that for noise (experiments.md, 2026-11-30). So strong colours are lowered; the weakest
+    stays as the camera has it. The picture gets its own balance afterwards.
+
+    >>> levels = {"black": np.zeros((2, 2)), "white": 1000.0, "saturation": 1000.0, "wb": (2.0, 1.0, 1.5)}
+    >>> blue = np.tile([[20.0, 80.0], [80.0, 400.0]], (64, 64)).astype(np.float32)
+    >>> mosaic, noise = Mosaic(data=blue, cfa=((0, 1), (1, 2)), **levels), NoiseProfile((1e-3,) * 3, (1e-6,) * 3, "")
+    >>> [round(gain, 2) for gain in for_network(mosaic, noise)]
+    [2.0, 0.69, 0.38]
+    """
+    casts = [-math.log(light) for light in _mean_light(mosaic, noise)]
+    middle, spread = sum(casts) / 3, max(casts) - min(casts)
+    share = max(0.0, 1 - math.log(CAST_LEAST) / spread) if spread else 0.0
+    most = math.log(CAST_FARTHEST)
+    steps = [min(max(share * (cast - middle), -most), most) for cast in casts]
+    weakest = max(steps)
+    red, green, blue = (
+        gain * math.exp(step - weakest) for gain, step in zip(mosaic.wb, steps, strict=True)
+    )
+    return red, green, blue
+
+
+def undoing(gains: Gains) -> Gains:
+    """The gains that make camera RGB of light that was balanced by these."""
+    red, green, blue = gains
+    return 1 / red, 1 / green, 1 / blue
+
+
+def _mean_light(mosaic: Mosaic, noise: NoiseProfile) -> list[float]:
+    """The mean light of each colour, balanced by the camera, in shares of the sensor's range; all of them as much above
+    0 as black may be off."""
+    size = len(mosaic.cfa)
+    step = max(1, mosaic.data.size // CAST_VALUES)
+    sums, counts = np.zeros(3), np.zeros(3)
+    for dy in range(size):
+        for dx in range(size):
+            values, black = mosaic.data[dy::size, dx::size][::step], mosaic.black[dy, dx]
+            mean = (float(values.mean(dtype=np.float64)) - black) / (mosaic.white - black)
+            sums[mosaic.cfa[dy][dx]] += mean
+            counts[mosaic.cfa[dy][dx]] += 1
+    span = mosaic.white - float(np.mean(mosaic.black))
+    least = max(BLACK_OFF_DN / span, BLACK_OFF_SIGMAS * math.sqrt(max(noise.read)))
+    light = np.maximum(sums / counts, 0) * np.array(mosaic.wb) + least * max(mosaic.wb)
+    return [float(value) for value in light]
 
 
 def balanced(linear: Linear, choice: Balance) -> Linear:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic import exposure, frame, noise
-from scotopic.balance import Balance, FixedBalance, balanced, rebalanced
+from scotopic.balance import Balance, FixedBalance, Gains, balanced, for_network, rebalanced, undoing
 from scotopic.balance import given as given_balance
 from scotopic.calibration.apply import Profiles, among, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
@@ -50,6 +50,8 @@ class Plan:
     replaced: Replaced = field(default_factory=Replaced)
     black_lowered: npt.NDArray[np.float64] | None = field(default=None, compare=False)
     """DN by which black lies below the one stated at each place of the cell, as the picture proves; None: nowhere."""
+    wb_told: Gains | None = field(default=None, compare=False)
+    """The white balance that the network works in; None: the picture's own."""
     prepared: Prepared | None = field(default=None, repr=False, compare=False)
     """Kept so that it is not made again."""
 
@@ -67,6 +69,10 @@ class Plan:
             mosaic = corrected(self.profile, mosaic)
         sound = with_black_lowered(without_lines(mosaic, self.replaced.lines), self.black_lowered)
         return mended(sound, self.noise.profile).mosaic if isinstance(captured, Mosaic) else mosaic
+
+    def balance_of(self, captured: Captured) -> Gains:
+        """The white balance in which the network gives its light."""
+        return captured.wb if self.wb_told is None else self.wb_told
 
     def amplified(self, captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
         """The same with another amplification: nothing else is decided again. Raises as `plan`."""
@@ -127,7 +133,8 @@ def plan(
     ready = put_right.mosaic
     amplification = _amplification(captured, ready, ratio, ev)
     replaced = Replaced(put_right.hot, tuple(lines))
-    return Plan(amplification, estimate, found.profile, replaced, by, Prepared(captured.data, ready))
+    balance, prepared = for_network(ready, estimate.profile), Prepared(captured.data, ready)
+    return Plan(amplification, estimate, found.profile, replaced, by, balance, prepared)
 
 
 def _amplification(
@@ -199,7 +206,7 @@ def enhanced(captured: Captured, model: Model, made: Plan, effort: Effort) -> Li
     else:
         ready = mosaic if own is not None else _evened(mosaic, whole=False)
         light = model.run(
-            multiply=_unbalancing(mosaic),
+            multiply=undoing(made.balance_of(captured)),
             **_told(ready, model, made, effort),
             **_effect(captured, made, effort.strength),
         )
@@ -253,11 +260,6 @@ def _effect(captured: Captured, made: Plan, strength: float) -> dict[str, Any]:
         return with_noise_taken(np.multiply(given, amplify, order="C"), light, own, noise, ratio, strength)
 
     return {"change": change, "margin": MARGIN}
-
-
-def _unbalancing(mosaic: Mosaic) -> tuple[float, float, float]:
-    red, green, blue = mosaic.wb
-    return 1 / red, 1 / green, 1 / blue
 
 
 def check_fresh(captured: Captured) -> None:
@@ -348,11 +350,11 @@ def _picture_at_once(
         mosaic.data.shape,
         _clip(mosaic, made),
         rendering,
-        given=captured.wb if as_given else plain,
+        given=made.balance_of(captured) if as_given else plain,
     )
     model.run_into(
         canvas.put,
-        multiply=plain if as_given else _unbalancing(mosaic),
+        multiply=plain if as_given else undoing(made.balance_of(captured)),
         **_told(mosaic, model, made, effort),
         **_effect(captured, made, effort.strength),
     )
@@ -399,16 +401,17 @@ def graph_inputs(mosaic: Mosaic, made: Plan, offset: tuple[int, int] = (0, 0)) -
     def by_plane(values: tuple[float, float, float], factor: float = 1.0) -> tuple[float, ...]:
         return tuple(values[colour] * factor for colour in pattern.colour_of_plane)
 
+    wb = made.balance_of(mosaic)
     noises = (
-        believable(shot, read, min(0.5, 0.5 / (made.exposure.ratio * wb)))
-        for shot, read, wb in zip(profile.shot, profile.read, mosaic.wb, strict=True)
+        believable(shot, read, min(0.5, 0.5 / (made.exposure.ratio * gain)))
+        for shot, read, gain in zip(profile.shot, profile.read, wb, strict=True)
     )
     shots, reads = zip(*noises, strict=True)
     white: npt.NDArray[np.float64] = black + (mosaic.white - black) / scale
     return GraphInputs(
         black=tuple(black.tolist()),
         white=tuple(white.tolist()),
-        wb=by_plane(mosaic.wb),
+        wb=by_plane(wb),
         shot=by_plane(shots, scale),
         read=by_plane(reads, scale * scale),
         ratio=made.exposure.ratio / scale,

@@ -172,6 +172,11 @@ def constants() -> dict[str, Any]:
             "brightest": balance.BRIGHTEST,
             "farthest": balance.FARTHEST,
             "fewest": balance.FEWEST,
+            "castLeast": balance.CAST_LEAST,
+            "castFarthest": balance.CAST_FARTHEST,
+            "blackOffDn": balance.BLACK_OFF_DN,
+            "blackOffSigmas": balance.BLACK_OFF_SIGMAS,
+            "castValues": balance.CAST_VALUES,
         },
         "colour": {
             "xyzFromSrgb": colour.XYZ_FROM_SRGB.tolist(),

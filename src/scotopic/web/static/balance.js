@@ -1,4 +1,5 @@
-// White balance chosen after enhancing: the camera's, judged from the clean picture, daylight's, or given.
+// White balance: the one a network works in, and the one chosen after enhancing: the camera's, judged from the clean
+// picture, daylight's, or given.
 
 import { ScotopicError } from "./errors.js";
 import { stopsOf } from "./exposure.js";
@@ -10,6 +11,41 @@ export const TEMPERATURES = [1700, 15000];
 
 /** A tint's units in CIE 1960 u, v, as editors count them: above 0 the light is greener, and the picture turned pinker. */
 const TINTS_PER_UV = 3000;
+
+/** The white balance [r, g, b] to enhance a mosaic in: the camera's, or in coloured light one nearer to neutral. */
+export function forNetwork(mosaic, noise, constants) {
+  const { castLeast, castFarthest } = constants.balance;
+  const casts = meanLight(mosaic, noise, constants).map((light) => -Math.log(light));
+  const middle = casts.reduce((a, b) => a + b) / 3;
+  const spread = Math.max(...casts) - Math.min(...casts);
+  const share = spread ? Math.max(0, 1 - Math.log(castLeast) / spread) : 0;
+  const most = Math.log(castFarthest);
+  const steps = casts.map((cast) => Math.min(Math.max(share * (cast - middle), -most), most));
+  const weakest = Math.max(...steps);
+  return mosaic.wb.map((gain, c) => gain * Math.exp(steps[c] - weakest));
+}
+
+/** The mean light of each colour, balanced by the camera, in shares of the sensor's range; all as much above 0 as black
+ * may be off. */
+function meanLight({ data, width, height, cfa, black, white, wb }, noise, { balance }) {
+  const size = cfa.length;
+  const step = size * Math.max(1, Math.floor(data.length / balance.castValues));
+  const sums = [0, 0, 0];
+  const counts = [0, 0, 0];
+  for (let dy = 0; dy < size; dy++)
+    for (let dx = 0; dx < size; dx++) {
+      let sum = 0;
+      let count = 0;
+      for (let y = dy; y < height; y += step)
+        for (let x = dx; x < width; x += size, count++) sum += data[y * width + x];
+      sums[cfa[dy][dx]] += (sum / count - black[dy][dx]) / (white - black[dy][dx]);
+      counts[cfa[dy][dx]]++;
+    }
+  const levels = black.flat();
+  const span = white - levels.reduce((a, b) => a + b) / levels.length;
+  const least = Math.max(balance.blackOffDn / span, balance.blackOffSigmas * Math.sqrt(Math.max(...noise.read)));
+  return sums.map((sum, c) => Math.max(sum / counts[c], 0) * wb[c] + least * Math.max(...wb));
+}
 
 /**
  * The gains [r, 1, b] that a choice asks for: "camera", "auto", "daylight", [r, g, b] gains, [r, b] factors on the

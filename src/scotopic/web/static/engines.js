@@ -165,7 +165,7 @@ async function trialTile(engine, name, multiples) {
   const planes = card.cfa === "bayer" ? 4 : 3;
   const all = (value) => Array(planes).fill(value);
   const wb = planes === 4 ? [2, 1, 1, 1.6] : [2, 1, 1.6];
-  const inputs = { black: all(512), white: all(16383), wb, shot: all(2e-4), read: all(2e-7), ratio: 100 };
+  const inputs = { black: all(512), white: all(16383), wb, shot: all(2e-4), read: all(2e-7), ratio: 100, gains: [1, 1, 1] };
   // As in a picture's middle, where the graph leaves out what is cut off.
   const off = 2 * (card.edge ?? 0);
   const cut = { top: off, left: off, bottom: side - off, right: side - off };

@@ -1,5 +1,6 @@
 // The recipe: amplify, then denoise and demosaic in one network, and hand on light.
 
+import { forNetwork } from "./balance.js";
 import { blackLowered, withBlackLowered } from "./sensor/black.js";
 import { ScotopicError } from "./errors.js";
 import { decide, nextToNoLight } from "./exposure.js";
@@ -17,8 +18,8 @@ import { Mean, seen, views } from "./views.js";
 
 /**
  * What will be done to a picture: {mosaic, replaced: {hot, lines}, exposure: {ratio, source}, noise: {profile, warning},
- * kept, dark, pale}; hot pixels and lines that are off are replaced, `kept` says that finished colours hold hardly any noise and will be kept nearly as they are,
- * `dark` that there is next to no light, `pale` that black is not where the file says.
+ * told, kept, dark, pale}; hot pixels and lines that are off are replaced, `told` is the white balance that the network works in, `kept` says that finished
+ * colours hold hardly any noise and will be kept nearly as they are, `dark` that there is next to no light, `pale` that black is not where the file says.
  */
 export function plan(captured, constants, ratio = null) {
   const counted = asMosaic(captured, constants);
@@ -38,7 +39,8 @@ export function plan(captured, constants, ratio = null) {
   const atMost = exposure.source === "automatic" && exposure.ratio >= constants.exposure.ratioMaxAutomatic;
   const dark = atMost && ofSensor && nextToNoLight(mosaic, noise.profile, constants);
   const pale = ofSensor && raised(captured) !== null;
-  return { mosaic, replaced: { hot, lines }, exposure, noise, kept, dark, pale };
+  const told = forNetwork(mosaic, noise.profile, constants);
+  return { mosaic, replaced: { hot, lines }, exposure, noise, told, kept, dark, pale };
 }
 
 /** The name of the model that a mosaic's pattern is for. */
@@ -46,23 +48,25 @@ export const modelFor = ({ cfa }, constants) => constants.models[patternOf(cfa, 
 
 /**
  * The graph's inputs beside the mosaic. The graph sees the sensor's true saturation as white, so that lamps are
- * known for what they are; the amplification shrinks alike, and the result keeps its scale.
+ * known for what they are; the amplification shrinks alike, and the result keeps its scale. `gains` balance what the
+ * graph gives as the camera has it.
  */
-export function graphInputs({ mosaic, exposure, noise }, constants) {
+export function graphInputs({ mosaic, exposure, noise, told }, constants) {
   const pattern = patternOf(mosaic.cfa, constants);
   const { readElectronsMax } = constants.enhance;
   const black = blackOfPlanes(mosaic, pattern, constants);
   const even = meanBlack(mosaic);
   const scale = (mosaic.white - even) / (mosaic.saturation - even);
   const noises = [0, 1, 2].map((c) => {
-    const x = Math.min(0.5, 0.5 / (exposure.ratio * mosaic.wb[c]));
+    const x = Math.min(0.5, 0.5 / (exposure.ratio * told[c]));
     return believable(noise.profile.shot[c], noise.profile.read[c], x, readElectronsMax);
   });
   const byPlane = (values, factor = 1) => pattern.colourOfPlane.map((colour) => values[colour] * factor);
   return {
     black,
     white: black.map((b) => b + (mosaic.white - b) / scale),
-    wb: byPlane(mosaic.wb),
+    wb: byPlane(told),
+    gains: mosaic.wb.map((gain, c) => gain / told[c]),
     shot: byPlane(
       noises.map(({ shot }) => shot),
       scale,

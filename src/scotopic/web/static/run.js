@@ -146,6 +146,7 @@ export class Network {
     const result = { finite: true, mosaic };
     for (const key of OUTPUTS) {
       const light = await outputs[key].getData();
+      balance(light, inputs.gains);
       if (monochrome && key === "rgb") evenOut(light);
       const size = (cut.bottom - cut.top) * (cut.right - cut.left);
       const halves = reused(Uint16Array, spare?.[key], 3 * size);
@@ -192,6 +193,14 @@ export async function loadRuntime(base, provider, threads) {
 export function threadsFor(engine) {
   if (engine === "wasm-single" || !globalThis.crossOriginIsolated) return 1;
   return Math.min(THREADS_MAX, globalThis.navigator?.hardwareConcurrency ?? 1);
+}
+
+/** Light of three planes times a gain each, in place. */
+function balance(light, gains) {
+  const size = light.length / 3;
+  gains.forEach((gain, c) => {
+    if (gain !== 1) for (let i = c * size; i < (c + 1) * size; i++) light[i] *= gain;
+  });
 }
 
 function evenOut(light) {
