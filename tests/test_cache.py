@@ -686,8 +686,7 @@ def test_a_batch_of_pairs_hangs_on_its_generator_alone(torch, pairs, tmp_path):
 
 
 def test_amplified_and_balanced_a_crop_is_its_target_sampled(torch, tmp_path):
-    from scotopic.train.filters import PACKINGS
-    from scotopic.train.simulate import laid_out, sampled
+    from scotopic.train.filters import PACKINGS, laid_out, sampled
 
     pair = pair_in(tmp_path, ratio=4, noisy=False)
     data = crops(torch, PairCache.open([pair], tmp_path / "cache", truth="linear"), crop=64)
@@ -710,8 +709,7 @@ def test_amplified_and_balanced_a_crop_is_its_target_sampled(torch, tmp_path):
 
 
 def test_a_dark_frame_is_zero_above_its_blacks_whichever_way_it_is_turned(torch, tmp_path):
-    from scotopic.train.filters import PACKINGS
-    from scotopic.train.simulate import laid_out
+    from scotopic.train.filters import PACKINGS, laid_out
 
     sensor = replace(sony_a7s2(100), black_dn=(400.0, 450.0, 520.0, 600.0))
     mosaic = expose(np.zeros((64, 64, 3)), sensor, 1, np.random.default_rng(0), noisy=False)

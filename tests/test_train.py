@@ -24,13 +24,15 @@ from scotopic.train.filters import (  # noqa: E402
     binomial_weights,
     cell_mean_weights,
     pack,
+    sampled,
     unpack,
     upsample_weights,
 )
+from scotopic.train.lens import cubic, moved  # noqa: E402
 from scotopic.train.losses import ABOVE_WHITE, FLOOR, encode_for_loss, encoded_loss, grid_strength  # noqa: E402
 from scotopic.train.networks import decode, encode  # noqa: E402
 from scotopic.train.recipes import Recipe, recipe_named  # noqa: E402
-from scotopic.train.simulate import NoiseRange, Simulator, sampled, tukey_std  # noqa: E402
+from scotopic.train.simulate import NoiseRange, Simulator, tukey_std  # noqa: E402
 from scotopic.train.sources import ahead  # noqa: E402
 from scotopic.train.weights import build  # noqa: E402
 
@@ -233,6 +235,40 @@ def test_some_scenes_are_of_strong_colours_and_half_are_as_they_were():
     assert 0.25 < torch.cat(changed).float().mean() < 0.4  # stronger colours leave grey as it is
     assert 0.12 < torch.cat(coloured).float().mean() < 0.3
     assert 0.02 < torch.cat(one_alone).float().mean() < 0.25
+
+
+def test_a_picture_is_moved_by_parts_of_a_pixel():
+    waves = torch.sin(torch.arange(40.0) / 3).expand(1, 2, 40, 40)
+    right = moved(waves, torch.tensor([[[0.0, 0.0], [0.0, 1.25]]]))
+    assert torch.equal(right[:, 0], waves[:, 0])
+    wanted = torch.sin((torch.arange(40.0) - 1.25) / 3)
+    assert (right[0, 1] - wanted)[:, 8:-8].abs().max() < 0.005
+    down = moved(waves.transpose(2, 3), torch.tensor([[[1.25, 0.0], [-2.0, 0.0]]]))
+    torch.testing.assert_close(down[:, 0], right[:, 1].transpose(1, 2))
+    torch.testing.assert_close(down[:, 1, :-4], waves.transpose(2, 3)[:, 1, 2:-2])
+
+
+@pytest.mark.parametrize("part", [0.0, 0.4, 0.75])
+def test_a_value_between_pixels_is_sampled_where_it_lies(part):
+    places = torch.arange(9.0) - 4
+    weights = cubic((places - part).abs())
+    assert weights.sum() == pytest.approx(1)
+    assert (weights * places).sum() == pytest.approx(part, abs=1e-6)
+
+
+def test_lenses_move_red_and_blue_apart_in_some_of_the_pictures_and_never_green():
+    edge = torch.zeros(200, 3, 24, 24)
+    edge[..., 12:] = 0.5
+    shown = simulator()._lateral(edge)
+    assert torch.equal(shown[:, 1], edge[:, 1])
+    assert shown.min() >= 0
+    change = (shown - edge).abs().amax((2, 3))
+    assert 0.4 < (change[:, 0] > 1e-6).float().mean() < 0.8
+    # How far each edge moved is what its picture has less of light; mostly the two go opposite ways.
+    red, blue = ((shown - edge)[:, c, 8:-8].mean(1).sum(1) for c in (0, 2))
+    assert 0.2 < red.abs().max() <= 0.8
+    both = (red.abs() > 0.02) & (blue.abs() > 0.02)
+    assert (red * blue < 0)[both].float().mean() > 0.7
 
 
 def test_stars_are_small_sharp_and_in_some_of_the_pictures():

@@ -6,7 +6,7 @@ is what makes it cheap: shuffling full-resolution planes cost as much as half th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -116,3 +116,22 @@ def packed_weights(cell: int, kernels_at: Callable[[int, int], list[Tensor]]) ->
                 source = y % cell * cell + x % cell
                 weights[output * pixels + pixel, source, y // cell + 1, x // cell + 1] += weight
     return weights
+
+
+def sampled(rgb: Tensor, packing: Packing) -> Tensor:
+    """What the sensor's filters let through of (B, 3, H, W), whole cells: (B, 1, H, W)."""
+    colours = _tiled(packing.colour_of_pixel, packing, rgb.shape[2:], rgb.device)
+    return rgb.gather(1, colours.expand(len(rgb), 1, -1, -1))
+
+
+def laid_out(values: Tensor, packing: Packing, height: int, width: int) -> Tensor:
+    """Values by plane (B, planes) laid out as a mosaic (B, 1, H, W)."""
+    return values[:, _tiled(packing.plane_of_pixel, packing, (height, width), values.device)][:, 0]
+
+
+def _tiled(numbers: tuple[int, ...], packing: Packing, size: Sequence[int], device: torch.device) -> Tensor:
+    """Numbers by pixel of the cell, repeated to (1, 1, H, W)."""
+    cell = torch.tensor(numbers, device=device).view(packing.cell, packing.cell)
+    return cell.repeat(-(-size[0] // packing.cell), -(-size[1] // packing.cell))[
+        None, None, : size[0], : size[1]
+    ]

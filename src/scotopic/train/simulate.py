@@ -7,7 +7,6 @@ all plausible cameras at once; tests compare the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +17,8 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
 from scotopic.errors import SettingsError
 from scotopic.exposure import LUMINANCE
-from scotopic.train.filters import PACKINGS, Packing
+from scotopic.train.filters import PACKINGS, Packing, laid_out, sampled
+from scotopic.train.lens import moved
 from scotopic.train.ranges import check_bounds, check_ranges
 
 GAUSSIAN_LAMBDA = 0.14
@@ -57,6 +57,10 @@ clearly."""
 
 STAR_SIDE = 9
 """Side of a star, in pixels."""
+
+LATERAL_SHARE, LATERAL = 0.6, (0.05, 1.5)
+"""Share of the pictures whose red and blue lie beside green, as lenses have it off the middle of a picture, and by how
+many pixels. Where training sees none of it, a network makes saws of edges (experiments.md, 2026-11-30)."""
 
 READ_LEAST_DN = 0.3
 """Read noise in DN, at least: it is no finer than what the converter of such a camera resolves."""
@@ -228,7 +232,7 @@ class Simulator:
         to_srgb = mix * self.matrices[pick[0]] + (1 - mix) * self.matrices[pick[1]]
         to_camera = torch.linalg.inv(to_srgb)
         truth = torch.einsum("bij,bjhw->bihw", to_camera, scene).clamp_min(0)
-        return truth, to_srgb
+        return self._lateral(truth), to_srgb
 
     def _coloured(self, scene: Tensor) -> Tensor:
         """Scenes (B, 3, H, W) as coloured lamps, paints and screens have them, in some of the pictures."""
@@ -302,6 +306,16 @@ class Simulator:
         filters = (rows[:, :, None] * columns[:, None, :]).repeat_interleave(3, 0)[:, None]
         picture = stars.view(1, b * 3, h, w)
         return F.conv2d(picture, filters, padding=STAR_SIDE // 2, groups=b * 3).view(b, 3, h, w)
+
+    def _lateral(self, truth: Tensor) -> Tensor:
+        """Red and blue moved, mostly apart, as a lens with lateral colour does in a part of its picture."""
+        b = len(truth)
+        far = self._log_uniform(*LATERAL, b) * (self._uniform(b) < LATERAL_SHARE)
+        turn = self._uniform(b, high=2 * math.pi)
+        blue = self._uniform(b, low=-1.0, high=0.25)
+        along = torch.stack([far, torch.zeros_like(far), far * blue], 1)
+        way = torch.stack([turn.sin(), turn.cos()], 1)
+        return moved(truth, along[:, :, None] * way[:, None]).clamp_min(0)
 
     def expose(self, target: Tensor, to_srgb: Tensor) -> Batch:
         """Give the truth (B, 3, H, W) to a random sensor."""
@@ -394,22 +408,3 @@ def tukey_std(lam: Tensor) -> Tensor:
     """Standard deviation of the Tukey lambda distribution of shape `lam` (above -0.5, not 0)."""
     beta = torch.exp(2 * torch.lgamma(lam + 1) - torch.lgamma(2 * lam + 2))
     return (2 / lam.square() * (1 / (1 + 2 * lam) - beta)).sqrt()
-
-
-def sampled(rgb: Tensor, packing: Packing) -> Tensor:
-    """What the sensor's filters let through of (B, 3, H, W), whole cells: (B, 1, H, W)."""
-    colours = _tiled(packing.colour_of_pixel, packing, rgb.shape[2:], rgb.device)
-    return rgb.gather(1, colours.expand(len(rgb), 1, -1, -1))
-
-
-def laid_out(values: Tensor, packing: Packing, height: int, width: int) -> Tensor:
-    """Values by plane (B, planes) laid out as a mosaic (B, 1, H, W)."""
-    return values[:, _tiled(packing.plane_of_pixel, packing, (height, width), values.device)][:, 0]
-
-
-def _tiled(numbers: tuple[int, ...], packing: Packing, size: Sequence[int], device: torch.device) -> Tensor:
-    """Numbers by pixel of the cell, repeated to (1, 1, H, W)."""
-    cell = torch.tensor(numbers, device=device).view(packing.cell, packing.cell)
-    return cell.repeat(-(-size[0] // packing.cell), -(-size[1] // packing.cell))[
-        None, None, : size[0], : size[1]
-    ]
