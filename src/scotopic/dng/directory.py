@@ -128,7 +128,7 @@ def is_lossy(page: Any, tiff: Any) -> bool:
     if int(page.compression) != LOSSLESS_JPEG or not page.dataoffsets:
         return int(page.compression) == LOSSY_JPEG
     tiff.filehandle.seek(page.dataoffsets[0])
-    frame = _frame(tiff.filehandle.read(min(page.databytecounts[0], _JPEG_HEAD)))
+    frame = _frame(tiff.filehandle.read(_JPEG_HEAD))
     return frame is not None and frame != _LOSSLESS_FRAME
 
 

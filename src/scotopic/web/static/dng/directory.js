@@ -64,9 +64,9 @@ const LOSSLESS_FRAME = 0xc3;
 
 /** Whether a picture is in JPEG's lossy way, whatever number its compression bears: some files of 12 bits give it the
  * lossless one's, of which LibRaw decodes nothing, without an error. */
-function isLossy({ compression, offsets, lengths }, bytes) {
+function isLossy({ compression, offsets }, bytes) {
   if (compression !== LOSSLESS_JPEG || !offsets.length) return compression === LOSSY_JPEG;
-  const head = bytes.subarray(offsets[0], offsets[0] + Math.min(lengths[0], JPEG_HEAD));
+  const head = bytes.subarray(offsets[0], offsets[0] + JPEG_HEAD);
   let at = head[0] === 0xff && head[1] === 0xd8 ? 2 : head.length;
   while (at + 4 <= head.length && head[at] === 0xff) {
     if (isFrame(head[at + 1])) return head[at + 1] !== LOSSLESS_FRAME;
