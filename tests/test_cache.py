@@ -21,6 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dng_files
 from conftest import BAYER_PHASES, camera_profile
 from scotopic.calibration.apply import Profiles, among, identity
 from scotopic.colour import CAMERA_MATRICES, camera_to_srgb
@@ -128,6 +129,21 @@ def test_a_flat_patch_is_its_share_of_white_however_dark_the_picture(tmp_path):
         write_mosaic(tmp_path / f"{level}.dng", mosaic)
         truth = libraw_truth(tmp_path / f"{level}.dng", "linear") * LSB * np.array(mosaic.wb)
         assert truth[20:40, 20:40] == pytest.approx(level, abs=2 / 15871)
+
+
+def test_what_is_learnt_of_a_frame_with_maps_against_shading_lies_over_its_mosaic(tmp_path):
+    """The network sees the mosaic as it was counted; what a lens does is evened out behind it."""
+    data = np.linspace(1000, 9000, 96 * 128).reshape(96, 128).astype(np.uint16)
+    maps = dng_files.gain_map(np.array([[[1.0], [2.0]]]), (0, 0, 96, 128), pitch=(1, 1))
+    tags = {50714: 512, 50717: 16383, 51009: dng_files.opcode_list(maps)}
+    path = dng_files.write(tmp_path / "a.dng", data, tags=tags)
+    assert read(path).shading is not None
+    other = dng_files.write(tmp_path / "b.dng", data, tags=tags)
+    known = PairCache.open([Pair(path, other, 1, "00001", "train")], tmp_path, truth="linear")
+    counted, truth = known.crop(0, 0, 0, 96, 128)
+    light = np.clip((counted - 512.0) / (16383 - 512), 0, 1)
+    inner = (slice(8, -8), slice(8, -8))
+    assert np.abs(sampled(truth * LSB, RGGB) - light)[inner].max() < 2 * LSB
 
 
 def test_the_papers_truth_is_display_white_where_the_scene_is(tmp_path):

@@ -21,6 +21,7 @@ from scotopic.dng.read import COUNTS, read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic
 from scotopic.read import libraw_develop, opened, read
+from scotopic.traditional import develop_traditional
 
 LEVELS = {50714: 512, 50717: 16383}
 DEFLATE, OLD_DEFLATE, JPEG, LOSSY, JPEG_XL = 8, 32946, 7, 34892, 52546
@@ -292,6 +293,26 @@ def test_opcodes_that_bend_values_are_followed(tmp_path):
     assert np.allclose(linear.data, wanted, atol=1e-6)
 
 
+def test_a_lossy_jpeg_is_known_by_its_frame_though_its_compression_says_lossless(tmp_path):
+    """LibRaw decodes nothing of it, without an error, and gives what its memory held before."""
+    y, x = np.mgrid[0:64, 0:96]
+    data = (600 + 20 * y + 10 * x).astype(np.uint16)
+    options = {"compression": JPEG, "compressionargs": {"level": 98, "bitspersample": 12}}
+    path = write(
+        tmp_path / "l.dng", data, tags={50714: 512, 50717: 4095}, bitspersample=12, **options, **TILES
+    )
+    assert read_dng_tags(path).beyond_libraw == "lossy JPEG"
+    assert np.abs(read(path).data.astype(int) - data).max() < 60
+    shown = develop_traditional(path, read(path)).data
+    assert shown[-1].mean() > shown[0].mean() + 50
+    cut = tmp_path / "cut.dng"
+    with tifffile.TiffFile(path) as tiff:
+        last = tiff.pages[0].dataoffsets[-1]
+    cut.write_bytes(path.read_bytes()[: last + 200] + bytes(4000))
+    with pytest.raises(DamagedFileError, match="breaks off"):
+        read(cut)
+
+
 def test_lossy_jpegs_with_a_curve_look_as_libraw_develops_them(tmp_path):
     y, x = np.mgrid[0:64, 0:96]
     stored = np.dstack([30 + x * 1.5, 60 + y * 2, 200 - x]).astype(np.uint8)
@@ -500,8 +521,8 @@ def test_a_compression_that_nobody_knows_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("cell", "tags", "words"),
     [
-        (((0, 1), (3, 2)), {}, "red, green and blue"),
-        (((0, 0, 1, 1), (0, 0, 1, 1), (1, 1, 2, 2), (1, 1, 2, 2)), {}, "4x4"),
+        (((0, 1), (3, 2)), {}, "red, green and blue.*RAW mode"),
+        (((0, 0, 1, 1), (0, 0, 1, 1), (1, 1, 2, 2), (1, 1, 2, 2)), {}, "4x4.*ordinary resolution"),
         (((0, 1), (1, 2)), {50711: 2}, "staggered"),
     ],
 )

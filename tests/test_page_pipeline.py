@@ -34,7 +34,7 @@ from scotopic.sensor.smoothed import smoothing
 from scotopic.web.constants import constants
 from scotopic.web.graph import page_graph
 from test_shading import flat_file
-from test_smoothed import smoothed_by_camera
+from test_smoothed import remosaiced, smoothed_by_camera
 
 DRIVER = Path(__file__).parent / "page" / "worker-pipeline.mjs"
 
@@ -199,6 +199,9 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         )
     grey = expose(photo, sony_a7s2(3200), 100, rng)
     found["smoothed by its camera"] = smoothed_by_camera(grey, 0.8).with_changes(make="", model="")
+    found["remosaiced by its camera"] = remosaiced(photo, sony_a7s2(3200), 100, rng).with_changes(
+        make="", model=""
+    )
     found["an ISO of 1"] = grey.with_changes(make="", model="", iso=1.0)
     for name in ("GRBG", "x-trans moved"):
         data = found[name].data.copy()
@@ -255,6 +258,7 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
 def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
     results = node([{"name": n, "call": "plan", "captured": p} for n, p in pictures.items()])
     assert smoothing(pictures["smoothed by its camera"]) > 5
+    assert smoothing(pictures["remosaiced by its camera"]) > 2
     for name, picture in pictures.items():
         got, made = results[name], plan(picture)
         mosaic = made.mosaic_of(picture)

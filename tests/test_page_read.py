@@ -285,6 +285,25 @@ def test_jpeg_xl_is_refused_by_its_name(tmp_path: Path) -> None:
     assert page["facts"] == {"kind": "JPEG XL"}
 
 
+def test_a_lossy_jpeg_whose_compression_says_lossless_is_known_by_its_frame(tmp_path: Path) -> None:
+    """LibRaw decodes nothing of it, without an error; libjpeg-turbo reads the page's 8 bits and no 12."""
+    eight, twelve = (
+        write(
+            tmp_path / f"{bits}.dng",
+            (MOSAIC >> (14 - bits)).astype(np.uint8 if bits == 8 else np.uint16),
+            tags={50717: 2**bits - 1},
+            compression=JPEG,
+            compressionargs={"level": 98, "bitspersample": bits},
+            bitspersample=bits,
+        )
+        for bits in (8, 12)
+    )
+    pages = read_all([eight, twelve], tmp_path)
+    check_alike(eight, pages[eight])
+    assert pages[twelve]["code"] == "not-here"
+    assert pages[twelve]["facts"] == {"kind": "lossy JPEG of 12 bits"}
+
+
 def test_a_thumbnail_is_refused_as_too_small_as_in_python(tmp_path: Path) -> None:
     path = write(tmp_path / "x.dng", np.zeros((12, 16), np.uint16), tags=LEVELS)
     page = read_all([path], tmp_path)[path]

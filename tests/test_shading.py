@@ -14,6 +14,8 @@ from scotopic.develop import develop
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear
 from scotopic.enhance import enhance, plan
+from scotopic.evaluate.external import amplified
+from scotopic.evaluate.methods import in_range
 from scotopic.facts import describe
 from scotopic.frame import X_TRANS, Linear
 from scotopic.read import read
@@ -103,6 +105,16 @@ def test_a_wall_behind_a_phones_lens_is_even_from_corner_to_corner(tmp_path, cel
     # With the network too, by as much.
     full = enhance(picture, model, ratio=RATIO).data[8:-8, 8:-8]
     assert full.mean(axis=(0, 1)) == pytest.approx([0.1 * RATIO] * 3, rel=0.03)
+
+
+@pytest.mark.parametrize("cell", BAYER_PHASES)
+def test_what_a_picture_is_measured_beside_is_as_even_as_the_picture(tmp_path, cell):
+    """Counts of a long frame, and what other programs are handed."""
+    picture = read(flat_file(tmp_path / "a.dng", cell))
+    assert np.abs(in_range(picture, RATIO) / (0.1 * RATIO) - 1).max() < 0.06
+    handed = amplified(picture, RATIO)
+    assert np.abs(in_range(handed) / (0.1 * RATIO) - 1).max() < 0.06
+    assert picture.evened().evened().data.max() == picture.evened().data.max()
 
 
 def test_maps_belong_to_the_active_area_wherever_it_begins(tmp_path):

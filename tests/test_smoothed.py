@@ -94,7 +94,34 @@ def test_smoothed_noise_is_known_though_all_of_the_picture_is_texture(scenes, rn
     assert known >= 5
 
 
-@pytest.mark.parametrize("colour", [(1.0, 1.0, 1.0), (1.0, 0.1, 0.05), (0.05, 0.2, 1.0)])
+def remosaiced(light: np.ndarray, sensor, ratio: float, rng: np.random.Generator) -> Mosaic:
+    """What a sensor gives whose filters lie in squares of four, its values put where Bayer's would be, all of them
+    weighted means of what the sensor counted of that colour: both greens share these."""
+    mosaic = expose(light, sensor, ratio, rng)
+    height, width = mosaic.data.shape
+    cell = np.array(mosaic.cfa)
+    colours = np.tile(np.kron(cell, np.ones((2, 2), int)), (height // 4 + 1, width // 4 + 1))[
+        :height, :width
+    ]
+    seen = np.take_along_axis(light / np.array(mosaic.wb) / ratio, colours[..., None], 2)[..., 0]
+    profile, span = sensor.noise_profile(), mosaic.white - mosaic.black[0, 0]
+    counted = seen + rng.normal(size=seen.shape) * np.sqrt(profile.variance(seen, 1))
+    data = np.empty(mosaic.data.shape)
+    for colour in range(3):
+        mask = (colours == colour).astype(float)
+        means = ndimage.gaussian_filter(counted * mask, 1.0) / ndimage.gaussian_filter(mask, 1.0)
+        wanted = np.tile(cell, (height // 2, width // 2)) == colour
+        data[wanted] = means[wanted]
+    return mosaic.with_changes(data=np.rint(mosaic.black[0, 0] + data * span).clip(0).astype(np.uint16))
+
+
+def test_noise_that_both_greens_share_is_noise_all_the_same(scenes, rng):
+    """None of these was known while the two greens were held against each other."""
+    mosaics = [remosaiced(scene, sony_a7s2(3200), 100, rng) for scene in scenes[::4]]
+    assert [smoothing(mosaic) > 2 for mosaic in mosaics] == [True] * len(mosaics)
+
+
+@pytest.mark.parametrize("colour", [(1.0, 1.0, 1.0), (1.0, 0.1, 0.05), (0.05, 0.2, 1.0), (0.05, 1.0, 0.05)])
 @pytest.mark.parametrize("sigma", [0.7, 1.0, 1.5])
 def test_fine_texture_that_a_lens_has_blurred_is_no_smoothed_noise(rng, sigma, colour):
     """As even as noise is, and red for the same reason; but seen by all colours."""

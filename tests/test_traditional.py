@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dng_files import opcode_list, polynomial, write
-from scotopic import read
+from conftest import BAYER_PHASES
+from dng_files import COLOR_MATRIX, NEUTRAL, gain_map, opcode_list, polynomial, write
+from scotopic import read, traditional
 from scotopic.colour import srgb_to_linear
 from scotopic.errors import ReadError
+from scotopic.frame import X_TRANS, Mosaic
 from scotopic.traditional import develop_traditional, truth_of
 
 BLACK, WHITE = 512, 16383
@@ -64,7 +66,32 @@ def with_a_curve(path, counts):
     return write(path, stored, tags={**LEVELS, 51009: opcodes})
 
 
+def with_four_blacks_and_no_pattern(path, counts):
+    """As some phones do: LibRaw then takes black for 0."""
+    return write(path, counts, tags={50714: (BLACK,) * 4, 50717: WHITE})
+
+
+def with_white_by_coordinates(path, counts):
+    """LibRaw then knows no white balance."""
+    light = np.linalg.solve(COLOR_MATRIX, NEUTRAL)
+    return write(path, counts, tags={**LEVELS, 50728: None, 50729: light[:2] / light.sum()})
+
+
+def behind_a_lens(path, counts):
+    """Darker towards the right, by each colour otherwise, as the maps tell, of which LibRaw knows nothing."""
+    gains = {(0, 0): 1.6, (0, 1): 1.4, (1, 0): 1.4, (1, 1): 1.2}
+    maps, seen = [], counts.astype(float)
+    for (y, x), most in gains.items():
+        maps.append(gain_map(np.array([[[1.0], [most]]] * 2), (y, x, *SIZE), pitch=(2, 2)))
+        fall = 1 + (most - 1) * (np.arange(SIZE[1]) + 0.5) / SIZE[1]
+        seen[y::2, x::2] = BLACK + (seen[y::2, x::2] - BLACK) / fall[x::2]
+    return write(path, np.rint(seen).astype(np.uint16), tags={**LEVELS, 51009: opcode_list(*maps)})
+
+
 STORED = (
+    with_four_blacks_and_no_pattern,
+    with_white_by_coordinates,
+    behind_a_lens,
     as_floats,
     as_wide_integers,
     deflated,
@@ -88,6 +115,42 @@ def test_the_traditional_picture_is_that_of_the_mosaic_however_it_is_stored(
     # Where the demosaic decides by a hair.
     assert np.abs(got - wanted).max() <= 6
     assert np.abs((got - wanted).mean((0, 1))).max() < 0.5
+
+
+def test_a_file_that_libraw_reads_as_its_tags_say_is_read_by_libraw(counts, tmp_path, monkeypatch):
+    monkeypatch.setattr(traditional, "write_mosaic", None)
+    for stored in (with_black_by_colour, lambda path, counts: write(path, counts, tags=LEVELS)):
+        path = stored(tmp_path / "a.dng", counts)
+        develop_traditional(path, read(path), ratio=3)
+        truth_of(path, "linear")
+
+
+@pytest.mark.parametrize("cell", [*BAYER_PHASES, X_TRANS])
+def test_what_libraw_is_handed_in_a_files_place_it_reads_as_that_says(rng, tmp_path, cell):
+    """Whatever a mosaic's black, its colours or its white balance are."""
+    size = len(cell)
+    shape = (96, 132)
+    mosaic = Mosaic(
+        data=rng.uniform(600, 4000, shape).astype(np.float32),
+        cfa=cell,
+        black=rng.uniform(500, 540, (size, size)),
+        white=16000.0,
+        saturation=15000.0,
+        wb=(2.113, 1.0, 1.477),
+        xyz_to_camera=COLOR_MATRIX,
+    )
+    write(tmp_path / "a.dng", np.zeros((96, 128), np.float32), tags={50717: 1})
+    shown = develop_traditional(tmp_path / "a.dng", mosaic, ratio=2).data
+    assert shown.shape == (*shape, 3)
+    assert shown.mean() > 50
+
+
+def test_the_truth_of_a_frame_to_learn_from_lies_over_the_mosaic_as_it_was_counted(counts, tmp_path):
+    path = behind_a_lens(tmp_path / "a.dng", counts)
+    evened, counted = (truth_of(path, "linear", evened=evened) / 65535 for evened in (True, False))
+    light = (read(path).data - float(BLACK)) / (WHITE - BLACK)
+    assert np.abs(counted[8:-8:2, 8:-8:2, 0] - light[8:-8:2, 8:-8:2]).max() < 0.001
+    assert evened[..., 0][:, -8:].mean() > 1.5 * counted[..., 0][:, -8:].mean()
 
 
 def test_colours_without_a_matrix_are_libraws_own_however_they_are_stored(counts, tmp_path):

@@ -26,7 +26,7 @@ from scotopic.sensor.lines import lines_off
 from scotopic.sensor.mend import Mended, Replaced, mended, without_lines, without_voids
 from scotopic.sensor.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
 from scotopic.sensor.remosaic import MARGIN, as_mosaic, with_noise_taken
-from scotopic.sensor.shading import evened, evened_mosaic
+from scotopic.sensor.shading import evened
 from scotopic.sensor.simulated import believable
 
 
@@ -142,16 +142,8 @@ def _amplification(
 ) -> exposure.Exposure:
     if ratio is None and ev is None and isinstance(captured, Mosaic):
         # How bright the picture is to be is judged as it will be seen.
-        ready = _evened(ready, whole=True)
+        ready = ready.evened()
     return exposure.decide(ready, ratio=ratio, ev=ev)
-
-
-def _evened(mosaic: Mosaic, *, whole: bool) -> Mosaic:
-    """The mosaic behind a lens without shading, or without what tells the two greens apart (`evened_mosaic`)."""
-    if mosaic.shading is None:
-        return mosaic
-    data = evened_mosaic(mosaic.data, mosaic.black, mosaic.saturation, mosaic.shading, whole=whole)
-    return mosaic.with_changes(data=data)
 
 
 def sensor_of(captured: Captured) -> SensorKind:
@@ -204,7 +196,7 @@ def enhanced(captured: Captured, model: Model, made: Plan, effort: Effort) -> Li
     if own is not None and effort.strength == 0:
         light = own.data * np.float32(amplification / own.ratio)
     else:
-        ready = mosaic if own is not None else _evened(mosaic, whole=False)
+        ready = mosaic if own is not None else mosaic.evened(whole=False)
         light = model.run(
             multiply=undoing(made.balance_of(captured)),
             **_told(ready, model, made, effort),
@@ -328,7 +320,7 @@ def picture_of(
         return developed(balanced(enhanced(captured, model, made, effort), wb), rendering)
     mosaic = made.mosaic_of(captured)
     if isinstance(captured, Mosaic):
-        mosaic = _evened(mosaic, whole=True)
+        mosaic = mosaic.evened()
     rgb = model.run(**_told(mosaic, model, made, effort))
     top = 2**rendering.bits - 1
     shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if rendering.bits == 8 else np.uint16)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scotopic.errors import SettingsError
 from scotopic.metadata import Exif
-from scotopic.sensor.shading import Shading
+from scotopic.sensor.shading import Shading, evened_mosaic
 
 Linear32 = npt.NDArray[np.float32]
 Counts = npt.NDArray[np.uint16] | Linear32
@@ -219,6 +219,16 @@ class Mosaic(Capture):
                 plane *= np.float32(1 / (self.white - float(black)))
                 planes.append((self.cfa[dy][dx], plane))
         return planes
+
+    def evened(self, *, whole: bool = True) -> Self:
+        """This mosaic as it would be behind a lens without shading; itself where the file has no maps against it.
+
+        Not `whole`: without what tells the two greens apart alone, the rest still to be applied (`evened_mosaic`).
+        """
+        if self.shading is None:
+            return self
+        data = evened_mosaic(self.data, self.black, self.saturation, self.shading, whole=whole)
+        return self.with_changes(data=data, shading=None if whole else self.shading)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -20,6 +20,14 @@ from scotopic.frame import Captured, Linear, Mosaic, Shown
 from scotopic.identify import check_is_raw
 from scotopic.sensor.levels import GREY_WORLD, black_of_margin, grey_world, grey_world_of_light, saturation
 
+LEVEL_OFF = 1.0
+"""DN by which LibRaw's black or white differ from what a DNG's tags say, from which on it has misread them: it rounds
+them to whole numbers."""
+
+GAIN_OFF = 0.01
+"""Share by which LibRaw's white balance may differ from what a DNG's tags say; rounding is far below, and so much
+nobody sees."""
+
 
 def read(path: Path | str) -> Captured:
     """Read a RAW photo: a `Mosaic`, or a `Linear` where the file holds all colours at a pixel or none.
@@ -182,16 +190,47 @@ def opened(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _as_its_tags_say(path: Path) -> Iterator[Any]:
-    """As `opened`; raises UnsupportedRawError for mosaics in DNGs of which LibRaw makes something else."""
+def _as_its_tags_say(path: Path, *, evened: bool = True) -> Iterator[Any]:
+    """As `opened`; raises UnsupportedRawError for mosaics in DNGs of which LibRaw makes something else.
+
+    `evened`: so are those whose lens shading their own maps even out, of which LibRaw knows nothing.
+    """
     check_is_raw(path)
     dng = read_dng_tags(path)
-    if dng is not None and dng.cell is not None:
-        by_lines = dng.row_delta is not None or dng.column_delta is not None
-        if why := dng.beyond_libraw or ("black by rows and columns" if by_lines else ""):
-            raise UnsupportedRawError(f"{path.name}: LibRaw does not decode it as its tags say ({why})")
-    with opened(path) as raw:
+    if dng is None or dng.cell is None:
+        with _decoded(path) as raw:
+            yield raw
+        return
+
+    def check(why: str) -> None:
+        if why:
+            raise UnsupportedRawError(f"{path.name}: LibRaw does not read it as its tags say ({why})")
+
+    check(dng.beyond_libraw or ("lens shading" if evened and dng.gains else ""))
+    with _decoded(path) as raw:
+        check(_misread(raw, dng, path))
         yield raw
+
+
+def _misread(raw: Any, dng: Dng, path: Path) -> str:
+    """What LibRaw takes a DNG's mosaic for otherwise than its tags say, in words; empty where they agree."""
+    values = raw.raw_image
+    if values is None or not _is_what_tags_say(values, dng):
+        return "another picture"
+    ours = captured(values, dng, {}, path.name)
+    assert isinstance(ours, Mosaic)
+    cfa, places = libraw.cell(raw, path)
+    black = np.array(raw.black_level_per_channel, dtype=np.float64)[places]
+    if (cfa, (raw.sizes.height, raw.sizes.width)) != (ours.cfa, ours.data.shape):
+        return "colours or borders"
+    if ours.data.dtype != np.uint16:
+        return "black by rows and columns"
+    if max(np.abs(black - ours.black).max(), abs(raw.white_level - ours.white)) >= LEVEL_OFF:
+        return "black or white level"
+    wb = libraw.white_balance(raw)
+    if dng.wb is not None and (wb is None or not np.allclose(wb, ours.wb, rtol=GAIN_OFF, atol=0)):
+        return "white balance"
+    return ""
 
 
 @contextmanager
@@ -281,7 +320,8 @@ def libraw_develop(
 
     `user_sat` is the DN above black that becomes white when `user_black` is set. `dht` takes the demosaic of
     that name instead of AHD. The curve is BT.709, LibRaw's default, or sRGB. Raises ReadError as `read` does, and
-    UnsupportedRawError for mosaics in DNGs that LibRaw does not decode as their tags say.
+    UnsupportedRawError for mosaics in DNGs that LibRaw does not read as their tags say, or whose maps even out what it
+    would leave to the lens.
     """
     with _as_its_tags_say(path) as raw:
         mode = rawpy.FBDDNoiseReductionMode
@@ -303,7 +343,9 @@ def libraw_develop(
         return picture
 
 
-def libraw_truth(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.uint16]:
+def libraw_truth(
+    path: Path, kind: Literal["srgb", "linear"], *, evened: bool = True
+) -> npt.NDArray[np.uint16]:
     """A long exposure as LibRaw demosaics it (AHD), lying over its mosaic pixel by pixel: (H, W, 3).
 
     `srgb` is the truth of the See-in-the-Dark paper: the camera's white balance, sRGB colours, BT.709 curve,
@@ -312,9 +354,9 @@ def libraw_truth(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.
     `linear` is camera RGB before white balance: 65535 is the white level, and where the mosaic has the
     colour, it is (data - black) / (white - black) cut to 0..1.
 
-    The picture is not turned upright. Raises as `libraw_develop`.
+    The picture is not turned upright. Raises as `libraw_develop`; not `evened`: not for a lens's shading.
     """
-    with _as_its_tags_say(path) as raw:
+    with _as_its_tags_say(path, evened=evened) as raw:
         settings: dict[str, Any] = {
             "demosaic_algorithm": _demosaicking(raw),
             "no_auto_bright": True,

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,9 @@ def develop_traditional(
     LibRaw amplifies by a lower white point (its `user_sat`), a whole number of DN above black, so the
     remainder goes into `bright`. `fbdd` switches its noise reduction on, `dht`
     its sharpest demosaic (Bayer only) in place of AHD. Files of finished colours are
-    only amplified, and given LibRaw's colours and curve; mosaics that LibRaw cannot decode, or decodes as something
-    else, are handed to it as plain DNGs. With `sandboxed` LibRaw works in a child of limited means.
+    only amplified, and given LibRaw's colours and curve; mosaics that LibRaw cannot decode, or reads otherwise than
+    their tags say, are handed to it as plain DNGs, the lens's shading evened out. With `sandboxed` LibRaw works in a
+    child of limited means.
     Raises SettingsError for a ratio below 1/8, where that would no longer be brightening.
     """
     if not ratio > 0.125:
@@ -78,21 +79,25 @@ def develop_traditional(
         return by_libraw(file, mosaic)
 
 
-def truth_of(path: Path, kind: Literal["srgb", "linear"]) -> npt.NDArray[np.uint16]:
-    """`libraw_truth`, of mosaics that LibRaw cannot decode, or decodes as something else, as well."""
+def truth_of(path: Path, kind: Literal["srgb", "linear"], *, evened: bool = True) -> npt.NDArray[np.uint16]:
+    """`libraw_truth`, of mosaics that LibRaw cannot decode, or reads otherwise than their tags say, as well.
+
+    The lens's shading is evened out by the file's maps, as in what `enhance` gives; not `evened`: it lies over the
+    mosaic as it was counted.
+    """
     try:
-        return libraw_truth(path, kind)
+        return libraw_truth(path, kind, evened=evened)
     except UnsupportedRawError:
         pass
-    with _plain_dng(read_mosaic(path), path.stem) as (file, _):
+    mosaic = read_mosaic(path)
+    with _plain_dng(mosaic if evened else mosaic.with_changes(shading=None), path.stem) as (file, _):
         return libraw_truth(file, kind)
 
 
 @contextmanager
 def _plain_dng(mosaic: Mosaic, name: str) -> Iterator[tuple[Path, Mosaic]]:
-    """A file that LibRaw decodes as this mosaic, and the mosaic as it stands there, in whole numbers."""
-    if mosaic.data.dtype != np.uint16:
-        mosaic = _in_whole_numbers(mosaic)
+    """A file that LibRaw decodes as this mosaic, and the mosaic as it stands there, evened and in whole numbers."""
+    mosaic = _in_whole_numbers(mosaic.evened())
     if mosaic.xyz_to_camera is None:
         # LibRaw takes the camera's colours for those of sRGB where it knows none.
         mosaic = mosaic.with_changes(xyz_to_camera=np.linalg.inv(XYZ_FROM_SRGB))
@@ -103,16 +108,17 @@ def _plain_dng(mosaic: Mosaic, name: str) -> Iterator[tuple[Path, Mosaic]]:
 
 
 def _in_whole_numbers(mosaic: Mosaic) -> Mosaic:
-    """A mosaic of floats, in finer steps than any sensor counts."""
-    lowest = float(mosaic.black.min())
-    step = (TOP_DN - PEDESTAL_DN) / (mosaic.white - lowest)
-
-    def counted(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.rint((values - lowest) * step + PEDESTAL_DN).clip(0, TOP_DN)
-
+    """A mosaic in finer steps than any sensor counts, its black one number, as LibRaw knows one for a colour."""
+    span, size = TOP_DN - PEDESTAL_DN, len(mosaic.cfa)
+    data = np.empty(mosaic.data.shape, np.uint16)
+    for place, (_, light) in enumerate(mosaic.colour_planes()):
+        dy, dx = divmod(place, size)
+        data[dy::size, dx::size] = np.rint(light * np.float32(span) + PEDESTAL_DN).clip(0, TOP_DN)
+    highest = float(mosaic.black.max())
+    saturated = (mosaic.saturation - highest) / (mosaic.white - highest)
     return mosaic.with_changes(
-        data=counted(mosaic.data).astype(np.uint16),
-        black=counted(mosaic.black),
+        data=data,
+        black=np.full((size, size), PEDESTAL_DN),
         white=TOP_DN,
-        saturation=float(counted(np.array(mosaic.saturation))),
+        saturation=min(TOP_DN, PEDESTAL_DN + saturated * span),
     )

@@ -23,8 +23,14 @@ from scotopic.sensor.shading import GainMap
 CFA, LINEAR_RAW = 32803, 34892
 """The photometric interpretations of raw pictures: a mosaic, and all colours at a pixel."""
 
-DEFLATE, LOSSY_JPEG, JPEG_XL = (8, 32946), 34892, 52546
+DEFLATE, LOSSLESS_JPEG, LOSSY_JPEG, JPEG_XL = (8, 32946), 7, 34892, 52546
 """Numbers of compressions in TIFF's tag Compression."""
+
+_JPEG_HEAD = 4096
+"""Bytes of a JPEG among which its frame header is looked for."""
+
+_FRAMES, _LOSSLESS_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, 0xC3
+"""Markers of JPEG's frame headers, each a way of coding; and the one of the lossless way that DNG has."""
 
 _REDUCED, _ENHANCED = 1, 16
 """NewSubFileType: a smaller copy; Adobe's denoised or upscaled picture beside the original."""
@@ -113,6 +119,29 @@ def main_page(tiff: Any) -> Any | None:
     return min(pages, key=_rank) if pages else None
 
 
+def is_lossy(page: Any, tiff: Any) -> bool:
+    """Whether a page's picture is in JPEG's lossy way (DCT), whatever number its compression bears.
+
+    Some files of 12 bits give it the lossless one's. LibRaw then decodes nothing, without an error, and what it gives
+    is whatever lay in its memory.
+    """
+    if int(page.compression) != LOSSLESS_JPEG or not page.dataoffsets:
+        return int(page.compression) == LOSSY_JPEG
+    tiff.filehandle.seek(page.dataoffsets[0])
+    frame = _frame(tiff.filehandle.read(_JPEG_HEAD))
+    return frame is not None and frame != _LOSSLESS_FRAME
+
+
+def _frame(jpeg: bytes) -> int | None:
+    """The marker of a JPEG's frame header; None where there is none."""
+    at = 2 if jpeg.startswith(b"\xff\xd8") else len(jpeg)
+    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
+        if jpeg[at + 1] in _FRAMES:
+            return jpeg[at + 1]
+        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+    return None
+
+
 def _raw_pages(tiff: Any) -> list[Any]:
     return [page for page in all_pages(tiff) if int(page.photometric) in (CFA, LINEAR_RAW)]
 
@@ -150,7 +179,7 @@ def _described(tiff: Any, page: Any, name: str) -> Dng:
     others = [p for p in _raw_pages(tiff) if p is not page and _rank(p)[2] <= _rank(page)[2]]
     reasons = {
         "JPEG XL": int(page.compression) == JPEG_XL,
-        "lossy JPEG": int(page.compression) == LOSSY_JPEG,
+        "lossy JPEG": is_lossy(page, tiff),
         "floats, which LibRaw rounds": is_float,
         "more than 16 bits": bits > 16,
         "stored in several fields": interleave != (1, 1),

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from scotopic.dng.directory import DEFLATE, JPEG_XL, LOSSY_JPEG, Dng, main_page
+from scotopic.dng.directory import DEFLATE, JPEG_XL, LOSSLESS_JPEG, LOSSY_JPEG, Dng, is_lossy, main_page
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 
-_UNCOMPRESSED, _LOSSLESS_JPEG = 1, 7
-_KNOWN = (_UNCOMPRESSED, _LOSSLESS_JPEG, *DEFLATE, LOSSY_JPEG, JPEG_XL)
+_UNCOMPRESSED = 1
+_KNOWN = (_UNCOMPRESSED, LOSSLESS_JPEG, *DEFLATE, LOSSY_JPEG, JPEG_XL)
 
-_EXPANSION_MAX = {_UNCOMPRESSED: 1, _LOSSLESS_JPEG: 200, 8: 1040, 32946: 1040, LOSSY_JPEG: 2000}
+_EXPANSION_MAX = {_UNCOMPRESSED: 1, LOSSLESS_JPEG: 200, 8: 1040, 32946: 1040, LOSSY_JPEG: 2000}
 """Bytes that one stored byte may become, by compression: deflate cannot do better, JPEG not in pictures of any use."""
 
 _EXPANSION_MAX_JPEG_XL = 100_000
@@ -43,8 +43,9 @@ def stored_values(path: Path, dng: Dng) -> npt.NDArray[Any]:
     with tifffile.TiffFile(path) as tiff:
         page: Any = main_page(tiff)
         try:
-            _check_segments(page, path.name)
-            if int(page.compression) == LOSSY_JPEG:
+            lossy = is_lossy(page, tiff)
+            _check_segments(page, path.name, LOSSY_JPEG if lossy else int(page.compression))
+            if lossy:
                 _check_ends(page, tiff, path.name)
             values = _decoded(page, tiff)
             if values.ndim == 3 and int(page.planarconfig) == 2:
@@ -65,9 +66,8 @@ def stored_values(path: Path, dng: Dng) -> npt.NDArray[Any]:
     return in_order(values.reshape(wanted), dng.interleave)
 
 
-def _check_segments(page: Any, name: str) -> None:
+def _check_segments(page: Any, name: str, compression: int) -> None:
     """Refuse before decoding what cannot be whole, or would fill the memory with nothing."""
-    compression = int(page.compression)
     if compression not in _KNOWN:
         raise UnsupportedRawError(
             f"{name}: its compression (number {compression}) is none that can be decoded; convert it to an "

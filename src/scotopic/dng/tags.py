@@ -26,6 +26,12 @@ BASELINE_EXPOSURE, BASELINE_EV_MAX = 50730, 12.0
 """The tag BaselineExposure, and the most stops either way that are believed: ours are at most six, a camera's own about
 two."""
 
+_BINNED = (
+    "Phones whose sensors have such filters give Bayer mosaics where they bin pixels: take the photo in the ordinary "
+    "resolution (12 megapixels in place of 48 or 50, say) or by the RAW mode of the phone's own camera app"
+)
+"""What users of sensors with other colour filters can do: squares of four of one colour, white pixels."""
+
 Area = tuple[int, int, int, int]
 """Top, left, bottom, right."""
 
@@ -128,7 +134,7 @@ def cell(tags: Tags, name: str) -> Cell:
         )
     if set(codes.tolist()) - {RED, GREEN, BLUE} or (planes is not None and planes.tolist() != [0, 1, 2]):
         raise UnsupportedRawError(
-            f"{name}: its colour filters are not red, green and blue alone; only those can be enhanced"
+            f"{name}: its colour filters are not red, green and blue alone; only those can be enhanced. {_BINNED}"
         )
     whole = codes.reshape(rows, columns)
     for size in (2, 6):
@@ -138,7 +144,7 @@ def cell(tags: Tags, name: str) -> Cell:
                 return tuple(tuple(int(c) for c in row) for row in least)
     raise UnsupportedRawError(
         f"{name}: its colour pattern repeats every {rows}x{columns} pixels; only Bayer (2x2) and X-Trans "
-        "(6x6) ones can be enhanced"
+        f"(6x6) ones can be enhanced. {_BINNED}"
     )
 
 

@@ -111,7 +111,8 @@ def command(name: str, source: Path, target: Path, ratio: float, noise: NoisePro
 
 
 def amplified(mosaic: Mosaic, ratio: float) -> Mosaic:
-    """A 16-bit mosaic whose counts above black are `ratio` times those of `mosaic`."""
+    """A 16-bit mosaic whose counts above black are `ratio` times those of `mosaic`, its shading evened out."""
+    mosaic = mosaic.evened()
     size = len(mosaic.cfa)
     light = np.empty(mosaic.data.shape, np.float32)
     for place, (_, plane) in enumerate(mosaic.colour_planes()):

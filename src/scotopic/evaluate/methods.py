@@ -182,7 +182,8 @@ def for_mosaics(models: Sequence[Model], peers: Sequence[str] = (), passes: Sequ
 
 
 def in_range(mosaic: Mosaic, ratio: float = 1.0) -> npt.NDArray[np.float32]:
-    """A mosaic (H, W) as shares of the sensor's range above black, amplified, clipped to 0..1."""
+    """A mosaic (H, W) as shares of the sensor's range above black, evened out, amplified, clipped to 0..1."""
+    mosaic = mosaic.evened()
     size = len(mosaic.cfa)
     light = np.empty(mosaic.data.shape, np.float32)
     for place, (_, plane) in enumerate(mosaic.colour_planes()):

@@ -49,7 +49,7 @@ QUIET_SHARE = 0.2
 """Share of blocks of like brightness, those that vary least, that tell whether they show texture."""
 
 SHARED_MAX = 0.15
-"""Correlation of what places of the cell show, from which on it is texture, slightly blurred: experiments.md,
+"""Correlation of what places of different colours show, from which on it is texture, slightly blurred: experiments.md,
 2026-11-30."""
 
 SHARED_LAG = 3
@@ -114,7 +114,8 @@ def _slow_part(near: float, farther: float, far: float) -> float:
 
 def _blocks(mosaic: Mosaic) -> tuple[Floats, Floats, Floats]:
     """Of blocks of single colours, cut nowhere: mean above black (N,), by lag the mean square of second differences
-    (lags, N), and their mean correlation with those of the other places of the cell (N,).
+    (lags, N), and their mean correlation with those of the places of other colours in the cell (N,): the two greens may
+    share what a camera has smoothed, as remosaiced quad sensors do.
     """
     size = len(mosaic.cfa)
     step = max(1, round(math.sqrt(mosaic.data.size / BLOCK**2 / BLOCKS_MAX)))
@@ -136,8 +137,13 @@ def _blocks(mosaic: Mosaic) -> tuple[Floats, Floats, Floats]:
     )
     over = _second(places, SHARED_LAG)
     over /= np.sqrt(np.square(over).mean(axis=(2, 3), keepdims=True) + np.float32(1e-9))
-    others = (over.sum(axis=0) - over) / (len(places) - 1)
-    shared = (over * others).mean(axis=(2, 3), dtype=np.float64)
+    colours = np.array(mosaic.cfa).ravel()
+    shared = np.array(
+        [
+            (seen * over[colours != colour].mean(axis=0)).mean(axis=(1, 2), dtype=np.float64)
+            for seen, colour in zip(over, colours, strict=True)
+        ]
+    )
     return means.ravel(), squares.reshape(len(LAGS), -1), shared.ravel()
 
 

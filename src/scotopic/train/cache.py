@@ -41,7 +41,7 @@ from scotopic.write import PARTS, place, place_bytes
 
 Truth = Literal["srgb", "linear"]
 
-FORMAT = 5
+FORMAT = 6
 """Number of a cache's form, raised when what is stored changes its meaning; older caches are then made again."""
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -281,7 +281,8 @@ def _decoded(
     place = (slice(start[0], start[0] + height), slice(start[1], start[1] + width))
     facts: dict[str, Any] = {"cut": list(start), "cell": cell, "exposure_s": mosaic.exposure_s}
     if task.kind != "mosaic":
-        truth = truth_of(task.source, task.kind)
+        # The network sees the mosaic as it was counted; what a lens does is evened out behind it.
+        truth = truth_of(task.source, task.kind, evened=False)
         if truth.shape[:2] != mosaic.data.shape:
             raise DatasetError(
                 f"{task.source}: LibRaw develops it to {truth.shape[0]}x{truth.shape[1]}, not to the "

@@ -14,8 +14,12 @@ const CFA = 32803;
 export const LINEAR_RAW = 34892;
 
 export const DEFLATE = [8, 32946];
+export const LOSSLESS_JPEG = 7;
 export const LOSSY_JPEG = 34892;
 export const JPEG_XL = 52546;
+
+/** Bytes of a JPEG among which its frame header is looked for. */
+const JPEG_HEAD = 4096;
 
 /** NewSubFileType: a smaller copy; Adobe's denoised or upscaled picture beside the original. */
 const REDUCED = 1;
@@ -39,7 +43,7 @@ export function readTags(bytes) {
   try {
     const tiff = openTiff(bytes);
     const page = tiff && mainPage(tiff);
-    return page ? described(tiff, page) : null;
+    return page ? described(tiff, page, bytes) : null;
   } catch (error) {
     if (error instanceof ScotopicError) throw error;
     // A directory that cannot be read here is no reason to refuse a picture that LibRaw can.
@@ -52,6 +56,23 @@ export function mainPage(tiff) {
   if (!allPages(tiff).some((page) => page.has(DNG_VERSION))) return null;
   const pages = rawPages(tiff);
   return pages.length ? pages.reduce((best, page) => (isBefore(rank(page), rank(best)) ? page : best)) : null;
+}
+
+/** Markers of JPEG's frame headers, each a way of coding; of them 0xC3 is the lossless way that DNG has. */
+const isFrame = (marker) => marker >= 0xc0 && marker < 0xd0 && ![0xc4, 0xc8, 0xcc].includes(marker);
+const LOSSLESS_FRAME = 0xc3;
+
+/** Whether a picture is in JPEG's lossy way, whatever number its compression bears: some files of 12 bits give it the
+ * lossless one's, of which LibRaw decodes nothing, without an error. */
+function isLossy({ compression, offsets }, bytes) {
+  if (compression !== LOSSLESS_JPEG || !offsets.length) return compression === LOSSY_JPEG;
+  const head = bytes.subarray(offsets[0], offsets[0] + JPEG_HEAD);
+  let at = head[0] === 0xff && head[1] === 0xd8 ? 2 : head.length;
+  while (at + 4 <= head.length && head[at] === 0xff) {
+    if (isFrame(head[at + 1])) return head[at + 1] !== LOSSLESS_FRAME;
+    at += 2 + head[at + 2] * 256 + head[at + 3];
+  }
+  return false;
 }
 
 const rawPages = (tiff) => allPages(tiff).filter((page) => [CFA, LINEAR_RAW].includes(page.number(262, -1)));
@@ -67,9 +88,10 @@ function isBefore(a, b) {
   return at >= 0 && a[at] < b[at];
 }
 
-function described(tiff, page) {
+function described(tiff, page, bytes) {
   const tags = new Tags(page, tiff.pages[0]);
   const stored = layout(page);
+  stored.isLossy = isLossy(stored, bytes);
   const { width, height, samples, bits, isFloat, compression } = stored;
   checkSize(page, width, height);
   const isMosaic = stored.photometric === CFA;
@@ -90,7 +112,7 @@ function described(tiff, page) {
   const others = rawPages(tiff).filter((other) => other !== page && rank(other)[2] <= rank(page)[2]);
   const reasons = {
     "JPEG XL": compression === JPEG_XL,
-    "lossy JPEG": compression === LOSSY_JPEG,
+    "lossy JPEG": stored.isLossy,
     "floats, which LibRaw rounds": isFloat,
     "more than 16 bits": bits > 16,
     "stored in several fields": interleave.join() !== "1,1",

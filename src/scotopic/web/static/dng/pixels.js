@@ -7,10 +7,9 @@ import { ScotopicError, damaged, notHere } from "../errors.js";
 import { Raw, instance } from "../libraw.js";
 import { directoryBytes, joined } from "../metadata.js";
 import { ASCII, BYTE, LONG, SHORT } from "../tiff.js";
-import { DEFLATE, JPEG_XL, LOSSY_JPEG } from "./directory.js";
+import { DEFLATE, JPEG_XL, LOSSLESS_JPEG, LOSSY_JPEG } from "./directory.js";
 
 const UNCOMPRESSED = 1;
-const LOSSLESS_JPEG = 7;
 
 /** So many bytes at most come from one: deflate cannot do better, JPEG not in pictures of any use. */
 const EXPANSION_MAX = { [UNCOMPRESSED]: 1, [LOSSLESS_JPEG]: 200, 8: 1040, 32946: 1040, [LOSSY_JPEG]: 2000 };
@@ -28,7 +27,7 @@ export async function readPixels(bytes, dng) {
   const { stored, width, height, samples } = dng;
   checkSegments(stored);
   let found;
-  if (stored.compression === LOSSLESS_JPEG) found = await byLibraw(bytes, dng);
+  if (stored.compression === LOSSLESS_JPEG && !stored.isLossy) found = await byLibraw(bytes, dng);
   else found = { values: await decoded(bytes, dng), stride: samples };
   if (dng.interleave.join() !== "1,1")
     found.values = inOrder(found.values, width, height, found.stride, dng.interleave);
@@ -41,7 +40,8 @@ export async function readPixels(bytes, dng) {
 
 /** Refuse before decoding what cannot be whole, or would fill the memory with nothing. */
 function checkSegments({
-  compression,
+  compression: stated,
+  isLossy,
   width,
   height,
   samples,
@@ -52,6 +52,9 @@ function checkSegments({
   offsets,
   lengths,
 }) {
+  const compression = isLossy ? LOSSY_JPEG : stated;
+  if (isLossy && bits > 8)
+    throw notHere(`lossy JPEG of ${bits} bits`, `its picture is a lossy JPEG of ${bits} bits, which the page does not read`);
   if (compression === JPEG_XL)
     throw notHere("JPEG XL", "its picture is stored as JPEG XL, which the page does not read");
   if (!(compression in EXPANSION_MAX)) {
@@ -140,9 +143,9 @@ function kindOf({ bits, isFloat }) {
 
 /** One strip's or tile's values, its rows segmentWidth * each long. */
 function segmentValues(content, stored, each, rowsHere, little, exports) {
-  const { compression, bits, isFloat, predictor, segmentWidth, segmentHeight } = stored;
+  const { compression, bits, isFloat, isLossy, predictor, segmentWidth, segmentHeight } = stored;
   const length = segmentWidth * each;
-  if (compression === LOSSY_JPEG) return lossy(content, stored, each, rowsHere, exports);
+  if (isLossy) return lossy(content, stored, each, rowsHere, exports);
   const rowBytes = Math.ceil((length * bits) / 8);
   let plain = content;
   if (DEFLATE.includes(compression)) plain = inflated(content, rowBytes * segmentHeight, exports);

@@ -37,11 +37,13 @@ function slowPart(near, farther, far) {
 
 /**
  * Of blocks of single colours, cut nowhere: the mean above black, by lag the mean square of second differences along
- * rows, and their mean correlation with those of the other places of the cell.
+ * rows, and their mean correlation with those of the places of other colours in the cell: the two greens may share what
+ * a camera has smoothed, as remosaiced quad sensors do.
  */
 function blocksOf(mosaic, { block, blocksMax, lags, sharedLag }) {
   const { data, width, height, cfa, saturation } = mosaic;
   const size = cfa.length;
+  const colours = cfa.flat();
   const step = Math.max(1, rint(Math.sqrt(data.length / (block * block) / blocksMax)));
   const [rows, columns] = [height, width].map((length) => Math.floor(Math.floor(length / size) / block));
   const [mean, shared] = [[], []];
@@ -65,11 +67,12 @@ function blocksOf(mosaic, { block, blocksMax, lags, sharedLag }) {
         const root = Math.sqrt(meanSquare(found) + 1e-9);
         return found.map((value) => value / root);
       });
-      const sums = over[0].map((_, i) => over.reduce((sum, found) => sum + found[i], 0));
       places.forEach((values, place) => {
         mean.push(meanOf(values) - mosaic.black[Math.floor(place / size)][place % size]);
         lags.forEach((lag, n) => squares[n].push(meanSquare(secondOver(values, block, lag))));
-        shared.push(meanOf(over[place].map((value, i) => (value * (sums[i] - value)) / (places.length - 1))));
+        const others = over.filter((_, other) => colours[other] !== colours[place]);
+        const sums = over[place].map((_, i) => others.reduce((sum, found) => sum + found[i], 0));
+        shared.push(meanOf(over[place].map((value, i) => (value * sums[i]) / others.length)));
       });
     }
   return { mean: Float64Array.from(mean), squares: squares.map((found) => Float64Array.from(found)), shared };

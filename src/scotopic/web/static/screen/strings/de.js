@@ -160,7 +160,7 @@ export default {
   "failedToo-smallTitle": "Dieses Bild ist zu klein für ein Foto",
   "failedToo-smallWords": "Wähle die Datei der Kamera und nicht ein Vorschaubild davon. Ist es die Datei der Kamera, kopiere sie noch einmal von der Karte.",
   failedUnsupportedTitle: "Diese Art RAW lässt sich nicht entrauschen",
-  failedUnsupportedWords: "Bekannt sind Bayer- und X-Trans-Sensoren, monochrome Sensoren und DNGs mit fertigen Farben; was stattdessen kam, steht unten. Von einer noch unbekannten Kamera macht Adobes kostenloser DNG Converter oft ein DNG, das bekannt ist.",
+  failedUnsupportedWords: "Bekannt sind Bayer- und X-Trans-Sensoren, monochrome Sensoren und DNGs mit fertigen Farben; was stattdessen kam, steht unten. Telefone, deren Sensoren andere Farbfilter haben, geben Bayer, wo sie Pixel zusammenfassen: in der gewöhnlichen Auflösung aufnehmen (etwa 12 statt 48 oder 50 Megapixel) oder im RAW-Modus der Kamera-App des Telefons. Von einer noch unbekannten Kamera macht Adobes kostenloser DNG Converter oft ein DNG, das bekannt ist.",
   "failedNot-hereTitle": "Diese Art RAW wird in der Seite nicht gelesen",
   "failedNot-hereWords": "Die Befehlszeile scotopic auf einem Rechner liest sie. Adobes kostenloser DNG Converter macht daraus ein DNG, das hier gelesen wird.",
   failedEnhancedTitle: "scotopic hat dieses Bild schon entrauscht",

@@ -160,7 +160,7 @@ export default {
   "failedToo-smallTitle": "This picture is too small to be a photo",
   "failedToo-smallWords": "Choose the camera's own file and not a thumbnail of it. If this is the camera's file, copy it from the card once more.",
   failedUnsupportedTitle: "This kind of RAW cannot be enhanced",
-  failedUnsupportedWords: "Bayer and X-Trans sensors, monochrome ones, and DNGs of finished colours are known; what came instead stands below. Of a camera that is not known yet Adobe's free DNG Converter often makes a DNG that is.",
+  failedUnsupportedWords: "Bayer and X-Trans sensors, monochrome ones, and DNGs of finished colours are known; what came instead stands below. Phones whose sensors have other colour filters give Bayer where they bin pixels: take the photo in the ordinary resolution (12 megapixels in place of 48 or 50, say) or by the RAW mode of the phone's own camera app. Of a camera that is not known yet Adobe's free DNG Converter often makes a DNG that is.",
   "failedNot-hereTitle": "This kind of RAW is not read in the page",
   "failedNot-hereWords": "The scotopic command line on a computer reads it. Adobe's free DNG Converter makes a DNG of it that is read here.",
   failedEnhancedTitle: "scotopic has enhanced this picture already",
