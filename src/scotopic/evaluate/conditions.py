@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from scotopic.errors import SettingsError
 from scotopic.evaluate.scenes import Scene
@@ -26,6 +27,13 @@ HOT_SHARE = 2e-4
 
 LED_RED, LED_BLUE = (1.5, 0.06, 0.03), (0.06, 0.12, 1.5)
 """Coloured light as a condition has it, from the left and from the right, in the camera's own colours."""
+
+LATERAL_PX = 1.5
+"""Pixels by which red lies outside and blue inside of green in the corners, where a condition has lateral colour:
+what a zoom lens does."""
+
+LATERAL_EDGE = 4
+"""Pixels by which a picture goes on as its mirror image before its colours are moved."""
 
 BAND_NOISE = 0.3
 BAND_ROWS = 4.0
@@ -82,6 +90,24 @@ def in_coloured_light(scene: Scene) -> npt.NDArray[np.float64]:
     return lit
 
 
+def with_lateral_colour(scene: Scene) -> npt.NDArray[np.float64]:
+    """The scene through a lens that draws red a little larger than green and blue a little smaller."""
+    light = scene.camera.copy()
+    height, width = light.shape[:2]
+    middle = np.array([width, height]) / 2 + LATERAL_EDGE
+    for colour, way in ((0, 1), (2, -1)):
+        plane = np.pad(light[..., colour].astype(np.float32), LATERAL_EDGE, mode="reflect")
+        scale = 1 - way * LATERAL_PX / np.hypot(*(np.array([width, height]) / 2))
+        left, top = middle * (1 - scale)
+        whole = Image.fromarray(plane)
+        moved = whole.transform(
+            whole.size, Image.Transform.AFFINE, (scale, 0, left, 0, scale, top), Image.Resampling.BICUBIC
+        )
+        inner = slice(LATERAL_EDGE, -LATERAL_EDGE)
+        light[..., colour] = np.maximum(np.asarray(moved)[inner, inner], 0)
+    return light
+
+
 def _setting(ratio: float, iso: float) -> str:
     return f"x{ratio:g} ISO {iso:g}"
 
@@ -132,6 +158,7 @@ CONDITIONS = (
     Condition("hot pixels", 100, 250, _hot_sony),
     Condition("bands", 100, 3200, _banded_sony),
     Condition("coloured light", 30, 3200, light=in_coloured_light),
+    Condition("lateral colour", 4, 400, light=with_lateral_colour),
     Condition("daylight", 1, 100),
 )
 """The whole benchmark. ISO 25600 at x300 counts 2 electrons at white: a stress test only. By daylight nothing is
