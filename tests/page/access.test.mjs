@@ -145,13 +145,15 @@ hosted("the keyboard keeps its place, or gets one, whatever vanishes under it", 
 });
 
 hosted("what is done and in no file is removed only when that is meant", { line }, async ({ page }) => {
+  await listen(page);
   await page.setInputFiles("#file", [here.files.small, here.files.turned]);
-  await done(page, 2);
+  await saidSo(page, "All 2 done");
   for (const button of ["#close", "li:nth-child(2) .remove"]) {
     await page.focus(button);
     await page.keyboard.press("Enter");
     assert.match(await page.textContent("#sure-words"), /^(small|turned)\.dng is done and not saved/);
     assert.equal(await active(page), "no");
+    assert.equal(await page.textContent("#sure #said"), "", "what was said before is no part of the question");
     await page.keyboard.press("Enter");
     assert.equal(await page.locator("li .thumb").count(), 2);
     assert.equal(await page.evaluate((button) => document.activeElement.matches(button), button), true);

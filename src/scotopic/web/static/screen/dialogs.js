@@ -15,6 +15,7 @@ export function openDialog(dialog) {
     if (event.target === dialog) dialog.close();
   };
   dialog.showModal();
+  document.querySelector("#said").replaceChildren(); // A dialog that asks is read as a whole.
   bringTold();
 }
 

@@ -24,11 +24,7 @@ export class Speech {
 
   speak() {
     this.timer = null;
-    // What was said is not to be found later, where a dialog that is read as a whole holds it.
-    if (!this.coming.length) {
-      this.region.replaceChildren();
-      return;
-    }
+    if (!this.coming.length) return;
     const paragraphs = this.coming.splice(0).map((said) => {
       const paragraph = document.createElement("p");
       paragraph.append(said);
