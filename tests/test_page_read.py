@@ -354,6 +354,12 @@ HANDED_OVER = {
     "an archive": (b"PK\x03\x04\x14\0" + bytes(500), "not-raw", "archive"),
     "nothing": (b"", "truncated", None),
     "zeros": (bytes(5000), "truncated", None),
+    "a RAF's beginning": (b"FUJIFILMCCD-RAW 0201FF393101X-T2".ljust(120, b"\0"), "truncated", None),
+    "a RAF without its light": (
+        b"FUJIFILMCCD-RAW 0201".ljust(100, b"\0") + (9000).to_bytes(4, "big") + bytes(8000),
+        "truncated",
+        None,
+    ),
     "chance": (np.random.default_rng(3).bytes(5000), "unsupported", "camera"),
 }
 

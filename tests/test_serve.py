@@ -984,6 +984,10 @@ def test_the_description_is_whole_and_its_page_for_people_needs_nothing_else(ser
         assert path in text
     assert not re.search(r"<(script|link|img|iframe)", text)
     assert "style-src 'sha256-" in page.headers["Content-Security-Policy"]
+    # What scrolls can have the focus, all stands in the main part, and the tab is told from the page's.
+    assert "<title>scotopic API</title>" in text
+    assert re.search(r"<body><main><h1>scotopic API</h1>.*</main></body>", text, re.S)
+    assert all('tabindex="0"' in pre for pre in re.findall(r"<pre[^>]*>", text))
     assert server.ask("/api").headers["Location"] == "api/"
 
 

@@ -39,6 +39,12 @@ _DEVELOPED = [
 ]
 TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """Classic and big TIFF, little- and big-endian."""
+RAF_HEAD = b"FUJIFILM"
+"""What Fujifilm's RAF files begin with, as far as LibRaw asks."""
+RAF_HEADER = 148
+"""Bytes of a RAF's own header, of the oldest cameras' at least: the preview follows."""
+RAF_LIGHT_AT = 100
+"""Where a RAF says at which byte its light begins, as four bytes, the highest first."""
 PAGES_MAX = 64
 """Directories looked at: cameras write a dozen, and one for each frame of a burst."""
 
@@ -98,7 +104,21 @@ def check_is_raw(path: Path) -> None:
         raise NotRawError(f"{path.name}: is a document, not a RAW file; choose a photo's RAW file")
     if _is_developed_tiff(path, head):
         raise NotRawError(f"{path.name}: is a developed TIFF, not a RAW file; {_DEVELOPED_ADVICE}")
+    _check_raf(path, head)
     _check_tiff_extents(path, head)
+
+
+def _check_raf(path: Path, head: bytes) -> None:
+    """Raise DamagedFileError where a Fujifilm RAF ends before its header does, or before the light it points to."""
+    if not head.startswith(RAF_HEAD):
+        return
+    size = path.stat().st_size
+    needed = max(int.from_bytes(head[RAF_LIGHT_AT : RAF_LIGHT_AT + 4], "big"), RAF_HEADER)
+    if needed >= size:
+        raise DamagedFileError(
+            f"{path.name}: the RAW file is cut short before its picture ({size} bytes are there, {needed} and more "
+            "needed); copy it from the card again"
+        )
 
 
 def _check_tiff_extents(path: Path, head: bytes) -> None:

@@ -107,8 +107,9 @@ hosted("a picture that is removed while it is saved stops the saving, and the ne
   await page.evaluate(() => {
     document.querySelector("#save-all").click();
     document.querySelector("li:nth-child(1) .remove").click();
+    document.querySelector('#sure [value="yes"]').click();
   });
-  await page.waitForFunction(() => !document.querySelector("#save-all").disabled, null, { timeout: 60_000 });
+  await page.waitForSelector('#save-all[aria-disabled="false"]', { state: "attached", timeout: 60_000 });
   await toast(page, "1 of 2 pictures");
   const coming = page.waitForEvent("download", { timeout: 60_000 });
   await page.click("#settings-open");
@@ -491,8 +492,9 @@ hosted("the last picture can be closed, done or failed, and the next goes on", {
     assert.equal(await page.isVisible("#strip"), false);
     await page.focus("#close");
     await page.keyboard.press("Enter");
-    assert.equal(await page.isVisible("#start"), true);
-    assert.equal(await page.evaluate(() => document.activeElement.id), "main");
+    if (state === "done") await page.click('#sure [value="yes"]');
+    await page.waitForSelector("#start", { state: "visible" });
+    assert.equal(await page.evaluate(() => document.activeElement.id), "pick");
     assert.equal(await asks(page), false);
   }
   await page.setInputFiles("#file", here.files.dark_eagles);

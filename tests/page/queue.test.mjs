@@ -17,6 +17,7 @@ import { OTHER } from "./other-settings.mjs";
 const STATIC = "../../src/scotopic/web/static";
 const { keyOf, START } = await import(`${STATIC}/choices.js`);
 const { Queue } = await import(`${STATIC}/screen/queue.js`);
+const { say } = await import(`${STATIC}/screen/i18n.js`);
 const { Renders } = await import(`${STATIC}/screen/render.js`);
 const { Saving } = await import(`${STATIC}/screen/saving.js`);
 
@@ -27,7 +28,7 @@ function world(count) {
   const open = new Set();
   const said = [];
   const queue = new Queue({ ask, changed() {}, chosen() {}, budget: 16 });
-  const saving = new Saving({ queue, ask, say: (words) => said.push(words), quality: () => 90 });
+  const saving = new Saving({ queue, ask, tell: (key, values) => said.push(say(key, values)), quality: () => 90 });
   function ask({ type, id }) {
     if (type === "open") open.add(id);
     if (type === "close") {

@@ -27,11 +27,13 @@ curl -OJ http://localhost:8000/api/jobs/ID/result                       # IMG_1-
 
 def api_page(document: dict[str, Any]) -> tuple[str, str]:
     """The page as HTML, and the content policy that lets it have its own style and nothing else."""
+    title = f"{_text(document['info']['title'])} API"
     parts = [
-        f"<h1>{_text(document['info']['title'])}</h1>",
+        f"<h1>{title}</h1>",
         f"<p>{_text(document['info']['description'])}</p>",
         '<p>For programs: <a href="openapi.json">openapi.json</a> (OpenAPI 3.1).</p>',
-        f"<pre>{_EXAMPLE}</pre>",
+        # It scrolls: by the keyboard, too, once it can have the focus.
+        f'<pre tabindex="0" role="region" aria-label="Example">{_EXAMPLE}</pre>',
     ]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -49,8 +51,8 @@ def api_page(document: dict[str, Any]) -> tuple[str, str]:
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{_text(document['info']['title'])}</title><style>{_STYLE}</style>"
-        f"<body>{''.join(parts)}</body></html>\n"
+        f"<title>{title}</title><style>{_STYLE}</style>"
+        f"<body><main>{''.join(parts)}</main></body></html>\n"
     )
     return page, policy
 

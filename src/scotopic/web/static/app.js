@@ -6,7 +6,8 @@ import { START } from "./choices.js";
 import { Computer, findComputer } from "./computer.js";
 import { Controls } from "./screen/controls.js";
 import { Device } from "./device.js";
-import { settingsDialog, openDialog, wipeDemo } from "./screen/dialogs.js";
+import { settingsDialog, openDialog, sureOf, wipeDemo } from "./screen/dialogs.js";
+import { keeping } from "./screen/focus.js";
 import { Hands } from "./screen/hands.js";
 import { choose, fill, number, say } from "./screen/i18n.js";
 import { listen, takeShared } from "./screen/incoming.js";
@@ -17,8 +18,10 @@ import { Queue } from "./screen/queue.js";
 import { Renders } from "./screen/render.js";
 import { Saving } from "./screen/saving.js";
 import { applyTheme, keep, load } from "./screen/settings.js";
-import { cameraLine, planLine, showFailure, takenLine } from "./screen/status.js";
+import { Speech } from "./screen/speech.js";
+import { cameraLine, pictureLabel, planLine, showFailure, takenLine, titleOf } from "./screen/status.js";
 import { Strip, thumbOf } from "./screen/strip.js";
+import { Toast } from "./screen/toast.js";
 import { canvasOf, View } from "./screen/view.js";
 
 const $ = (id) => document.getElementById(id);
@@ -33,11 +36,14 @@ let slow = null;
 const queue = new Queue({ ask, changed, chosen, passes: () => Number(settings.passes) });
 const view = new View(
   { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
-  { changed: () => renders?.wish(), wiped: (at) => $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) })) },
+  { changed: () => renders?.wish(), scaled: (scale) => speech.zoomed(scale), wiped: tellWipe },
 );
 const hands = new Hands(view);
 const renders = new Renders(view, ask, { laid, turned });
-const strip = new Strip($("strip"), $("strip-list"), queue);
+const strip = new Strip($("strip"), $("strip-list"), queue, { sure, refuge });
+const speech = new Speech($("said"), queue);
+const toast = new Toast($("toast"), () => (document.querySelector("dialog[open] button") ?? refuge()).focus());
+const keepFocus = keeping(refuge);
 const controls = new Controls($("controls"), (chosenNow, moving) => {
   const picture = queue.selected;
   if (!picture) return;
@@ -101,7 +107,7 @@ function heard(message, place) {
   if (!picture) return;
   queue.heard(message);
   if (message.type === "opened" && picture === queue.selected) showOpened(picture);
-  if (message.type === "rested" && queue.resting(picture)) toast(say("resting", { name: picture.name }));
+  if (message.type === "rested" && queue.resting(picture)) tell("resting", { name: picture.name });
   if (message.type === "preview") {
     if (picture === queue.selected) showPreview(picture);
     else takeThumb(picture, canvasOf(message.image));
@@ -123,6 +129,8 @@ function chosen(picture) {
   strip.refresh();
   showWork();
   places.show();
+  keepFocus();
+  speech.shows(picture, saving.busy() || $("strip").contains(document.activeElement));
   if (!picture) return;
   if (document.activeElement === document.body) $("main").focus({ preventScroll: true });
   controls.put(picture.settings);
@@ -150,7 +158,8 @@ function showPreview(picture) {
 function notDrawn(message, picture) {
   renders.failed(message);
   if (!picture || picture !== queue.selected || picture.state !== "done") return;
-  toast(message.code === "network" ? say("failedNetworkTitle") : say("drawFailed", { words: message.words }));
+  if (message.code === "network") tell("failedNetworkTitle");
+  else tell("drawFailed", { words: message.words });
 }
 
 function laid(which, role, canvas) {
@@ -178,18 +187,21 @@ function turned() {
 function showWork() {
   const under = queue.active ?? queue.pictures.find((picture) => saving.busy(picture));
   keepAwake(Boolean(under));
-  document.title = under?.share ? `${number(under.share, 0, { style: "percent" })} · scotopic` : "scotopic";
+  document.title = titleOf(queue, under);
 }
 
 /** Bring everything in line with a picture's state. */
 function changed(picture) {
   strip.update(picture);
   showWork();
+  if (picture.state !== picture.told) announce(picture);
+  picture.told = picture.state;
   if (picture !== queue.selected) return;
+  keepFocus();
   places.show();
   $("stage").dataset.state = $("panel").dataset.state = picture.state;
   turned();
-  $("canvas").setAttribute("aria-label", say("canvasLabel", { name: picture.name }));
+  $("canvas").setAttribute("aria-label", pictureLabel(picture, queue.resting(picture)));
   $("close").setAttribute("aria-label", say("remove", { name: picture.name }));
   $("close").title = say("remove", { name: picture.name });
   $("picture-name").textContent = $("picture-name").title = picture.name;
@@ -212,7 +224,7 @@ function changed(picture) {
   else $("busy-bar").removeAttribute("value");
   $("cancel").textContent = say(resting ? "again" : "cancel");
   $("cancel").hidden = picture.state === "waiting";
-  $("cancel").disabled = Boolean(picture.cancelling);
+  $("cancel").setAttribute("aria-disabled", String(Boolean(picture.cancelling))); // It keeps the focus.
 
   showFailure($("notice"), picture, { computer: Boolean(places.computer) && places.of(picture) === "device" });
   const usable = picture.state === "done" && picture.resident;
@@ -221,32 +233,42 @@ function changed(picture) {
   $("share").hidden = !canShare();
   $("save-dng").hidden = !picture.info?.dng;
   $("save-all").hidden = queue.pictures.length < 2;
-  if (picture.state !== picture.told) announce(picture);
-  picture.told = picture.state;
 }
 
-/** Say a change of state to those who do not see it. */
+/** Say a change of state, to those who do not see it above all. */
 function announce(picture) {
-  if (picture.state === "failed") hush(); // What was said before no longer holds.
-  if (picture.state === "done" && picture.told) toast(say("doneIn", { seconds: number(picture.seconds ?? 0, 1) }));
+  speech.became(picture);
+  if (picture !== queue.selected) return;
+  if (picture.state === "failed") toast.hush(); // What was said before no longer holds.
+  if (picture.state === "done" && picture.told) toast.show("doneIn", { seconds: number(picture.seconds ?? 0, 1) });
 }
 
-let toastTimer;
-function toast(words) {
-  $("toast").textContent = words;
-  $("toast").classList.add("shown");
-  clearTimeout(toastTimer);
-  toastTimer = setTimeout(hush, 5000);
+/** Tell in passing. */
+function tell(key, values) {
+  toast.show(key, values);
+  speech.told(key, values);
 }
 
-function hush() {
-  $("toast").classList.remove("shown");
+function tellWipe(at) {
+  $("edge").setAttribute("aria-valuetext", say("wipeValue", { share: Math.round(at * 100) }));
+}
+
+/** Where the keyboard goes on when what it was on is gone. */
+function refuge() {
+  if (!queue.selected) return $("pick");
+  return queue.selected.state === "failed" ? $("notice").querySelector("button:not([hidden])") : $("canvas");
+}
+
+/** Whether a picture may be removed: what is done and in no file is asked for. */
+async function sure(picture) {
+  if (!picture.unsaved || picture.state !== "done") return true;
+  return sureOf($("sure"), say("removeUnsaved", { name: picture.name }));
 }
 
 // ---- out
 
 const quality = () => Number(settings.quality);
-const saving = new Saving({ queue, say: toast, quality, ask, place: (picture) => places.of(picture) });
+const saving = new Saving({ queue, tell, quality, ask, place: (picture) => places.of(picture) });
 
 function stop(picture) {
   if (saving.busy(picture)) saving.cancel(picture);
@@ -261,17 +283,22 @@ $("save").addEventListener("click", () => saving.save(queue.selected, "jpg"));
 $("save-dng").addEventListener("click", () => saving.save(queue.selected, "dng"));
 $("share").addEventListener("click", () => saving.share(queue.selected));
 $("save-all").addEventListener("click", async () => {
-  $("save-all").disabled = true;
-  await saving.saveAll().finally(() => ($("save-all").disabled = false));
+  const busy = (on) => $("save-all").setAttribute("aria-disabled", String(on)); // It keeps the focus.
+  if ($("save-all").getAttribute("aria-disabled") === "true") return;
+  busy(true);
+  await saving.saveAll().finally(() => busy(false));
 });
-$("close").addEventListener("click", () => {
-  queue.remove(queue.selected);
+$("close").addEventListener("click", async () => {
+  const picture = queue.selected;
+  if (!(await sure(picture))) return;
+  queue.remove(picture);
   strip.refresh();
-  (queue.selected ? $("close") : $("main")).focus({ preventScroll: true });
+  (queue.selected ? $("close") : $("pick")).focus({ preventScroll: true });
 });
 $("cancel").addEventListener("click", (event) => {
   if (event.detail > 1) return; // The second press of a double click was meant for what the button said before.
   const picture = queue.selected;
+  if (picture.cancelling) return;
   if (picture.state === "cancelled") queue.restart(picture);
   else stop(picture);
 });
@@ -342,18 +369,23 @@ function offerUpdate(key, use) {
   $("update-now").onclick = use;
 }
 
+let tellDemo = null;
+
 function speak() {
   choose(settings.language);
   fill();
   controls.words();
   places.show();
+  tellWipe(view.wipe);
+  tellDemo?.();
+  toast.fill();
   for (const picture of queue.pictures) changed(picture);
 }
 
 applyTheme(settings.theme);
 speak();
 controls.put(START);
-wipeDemo($("demo"), $("demo-wipe"));
+tellDemo = wipeDemo($("demo"), $("demo-wipe"));
 $("help-open").addEventListener("click", () => openDialog($("help")));
 window.addEventListener("beforeinstallprompt", (event) => {
   event.preventDefault(); // The browser's own bar comes at a bad moment; the settings offer it instead.
@@ -367,12 +399,12 @@ $("settings-open").addEventListener("click", () => {
   settingsDialog($("settings"), settings, { set, engine: engineNow, computer: places.computer, stored: stored() });
 });
 const took = (files) => queue.add(files);
-listen({ input: $("file"), drop: $("drop"), took, empty: () => toast(say("noPhotos")) });
+listen({ input: $("file"), drop: $("drop"), took, empty: () => tell("noPhotos") });
 for (const button of document.querySelectorAll("[data-comes]")) button.disabled = false; // From here on they work.
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => view.draw());
 
 places.begin(await findComputer());
-const hear = (what) => () => toast(say(what));
+const hear = (what) => () => tell(what);
 await takeShared({ took, empty: hear("sharedNothing"), lost: hear("sharedLost"), unread: hear("sharedUnread") });
 const open = () => queue.pictures.length > 0;
 register({

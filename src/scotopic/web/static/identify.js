@@ -32,6 +32,15 @@ const FINISHED_PHOTOMETRICS = [2, 5, 6, 8];
 /** TIFF compressions from here on are makers' own; some are RAW. */
 const VENDORS_FROM = 32767;
 
+/** What Fujifilm's RAF files begin with, as far as LibRaw asks. */
+const RAF_HEAD = "FUJIFILM";
+
+/** Bytes of a RAF's own header, of the oldest cameras' at least: the preview follows. */
+const RAF_HEADER = 148;
+
+/** Where a RAF says at which byte its light begins, as four bytes, the highest first. */
+const RAF_LIGHT_AT = 100;
+
 /** How many bytes tell what a file is, if it is no RAW photo. */
 export const HEAD = 4096;
 
@@ -61,8 +70,9 @@ export function checkHead(bytes) {
 /** Throw if the bytes cannot be a whole RAW photo's: jpeg, not-raw or truncated. */
 export function checkIsRaw(bytes) {
   checkHead(bytes);
-  if (!isTiff(bytes)) return;
   const head = String.fromCharCode(...bytes.subarray(0, HEAD));
+  if (head.startsWith(RAF_HEAD)) checkRaf(bytes);
+  if (!isTiff(bytes)) return;
   const tiff = openTiff(bytes);
   const pages = tiff ? allPages(tiff).map((page) => ({ page, ...layout(page) })) : [];
   if (!pages.length) {
@@ -72,6 +82,17 @@ export function checkIsRaw(bytes) {
   }
   if (isDeveloped(head, pages)) throw notRaw("TIFF", "is a developed TIFF, not a RAW file");
   checkExtents(bytes.length, pages);
+}
+
+/** Throw truncated where a Fujifilm RAF ends before its header does, or before the light it points to. */
+function checkRaf(bytes) {
+  const size = bytes.length;
+  const light = size < RAF_HEADER ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(RAF_LIGHT_AT);
+  const needed = Math.max(light, RAF_HEADER);
+  if (needed >= size)
+    throw damaged(`the RAW file is cut short before its picture (${size} bytes are there, ${needed} and more needed)`, {
+      size,
+    });
 }
 
 const area = ({ width, height }) => width * height;

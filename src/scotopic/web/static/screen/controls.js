@@ -70,6 +70,7 @@ export class Controls {
         }
         this.moved(true);
       });
+      slider.addEventListener("keydown", (event) => this.step(event, name));
       this.leaveToScrolling(slider);
       if (part) continue;
       // A slider goes back to where it began by a double click, as in other editors.
@@ -87,6 +88,22 @@ export class Controls {
       this.changed(this.settings, false);
     });
     form.addEventListener("submit", (event) => event.preventDefault());
+  }
+
+  /** Every press of an arrow changes what is told: temperatures are told more coarsely than they move. */
+  step(event, name) {
+    const way = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    const { part, words } = SLIDERS[name];
+    if (!way || !part || !this.own || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    const slider = event.target;
+    const told = () => words(null, { ...this.own, ...part(Number(slider.value)) });
+    const [before, from] = [told(), slider.value];
+    for (let at = null; told() === before && slider.value !== at; ) {
+      at = slider.value;
+      slider.stepUp(way);
+    }
+    if (slider.value !== from) slider.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
   /** A finger that scrolls may land on a slider: what it moved there goes back once the browser takes it for scrolling. */
@@ -162,8 +179,10 @@ export class Controls {
       const slider = this.form.elements[name];
       const { min, max, value } = slider;
       const told = words(Number(value), this.own);
-      this.form.querySelector(`#${name}-now`).textContent = told;
-      slider.setAttribute("aria-valuetext", told);
+      const output = this.form.querySelector(`#${name}-now`);
+      // What is written anew may be said anew.
+      if (output.textContent !== told) output.textContent = told;
+      if (slider.getAttribute("aria-valuetext") !== told) slider.setAttribute("aria-valuetext", told);
       slider.style.setProperty("--at", `${((value - min) / (max - min)) * 100}%`);
     }
   }

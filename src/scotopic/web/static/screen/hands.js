@@ -1,4 +1,5 @@
-// Mouse, pen, fingers, wheel and keys on a view: one finger moves the line or the picture, two zoom.
+// Mouse, pen, fingers, wheel and keys on a view: one finger moves the line or the picture, two zoom, a tap takes the
+// line to it, two taps zoom.
 
 const NEAR_EDGE = 24; // How near to the line, in CSS pixels, a finger takes hold of it.
 const TRAVEL = 4; // CSS pixels that a finger moves before it is no tap any more.
@@ -46,6 +47,7 @@ export class Hands {
     const near = target === edge || (!edge.hidden && Math.abs(at.x - view.edgeAt) <= NEAR_EDGE * view.dpr);
     this.gesture = near || !view.zoomed ? "wipe" : "pan";
     this.started = at;
+    this.held = near; // It took hold of the line: a tap leaves that where it is.
     this.grip = near ? at.x - view.edgeAt : 0;
     this.travelled = false;
   }
@@ -89,12 +91,13 @@ export class Hands {
     if (event.type === "pointercancel" || this.travelled) return;
     const at = this.at(event);
     const last = this.tapped;
-    this.tapped = { ...at, time: event.timeStamp };
+    this.tapped = { ...at, time: event.timeStamp, wipe: this.view.wipe };
     const close = last && Math.hypot(at.x - last.x, at.y - last.y) < TAP_NEAR * this.view.dpr;
     if (close && event.timeStamp - last.time < TAP_MS) {
       this.tapped = null;
+      this.view.setWipe(last.wipe); // The first of the two was no wish for the line.
       this.toggle(at);
-    }
+    } else if (this.gesture === "wipe" && !this.held && !this.view.parts.edge.hidden) this.view.wipeTo(at.x);
   }
 
   /** Between the whole and 100% (twice the whole where that is 100% already). */

@@ -23,6 +23,18 @@ export function say(key, values = {}) {
   return sentence.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
+/**
+ * Write a key's sentence into an element. Its {words} are an error's, in English alone, and marked as that; where
+ * `values.of` names a sentence, they are that one.
+ */
+export function put(element, key, values = {}) {
+  const [before, ...after] = say(key, { ...values, words: "\0" }).split("\0");
+  const english = Object.assign(document.createElement("span"), { lang: "en", textContent: values.words ?? "" });
+  const words = values.of ? say(values.of) : english;
+  element.replaceChildren(before, ...after.flatMap((rest) => [words, rest]));
+  return element;
+}
+
 /** Whether there is a sentence of this key. */
 export const known = (key) => key in LANGUAGES.en;
 

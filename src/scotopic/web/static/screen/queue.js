@@ -109,6 +109,7 @@ export class Queue {
 
   remove(picture) {
     const at = this.pictures.indexOf(picture);
+    if (at < 0) return;
     this.release(picture);
     this.pictures.splice(at, 1);
     this.tell(picture, "removed");

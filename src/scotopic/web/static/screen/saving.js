@@ -1,16 +1,15 @@
 // Pictures as files: written by the worker once for the same settings, then saved or shared.
 
 import { keyOf } from "../choices.js";
-import { say } from "./i18n.js";
 import { download, share } from "./outgoing.js";
 
 export class Saving {
-  /** `ask` sends to the worker, `say` shows a sentence, `quality()` is the JPEG quality that the user chose,
-   * `place(picture)` says who works on it: their files of the same settings are not the same bytes. */
-  constructor({ queue, ask, say, quality, place = () => "device" }) {
+  /** `ask` sends to the worker, `tell(key, values)` shows a sentence, `quality()` is the JPEG quality that the user
+   * chose, `place(picture)` says who works on it: their files of the same settings are not the same bytes. */
+  constructor({ queue, ask, tell, quality, place = () => "device" }) {
     this.queue = queue;
     this.ask = ask;
-    this.tell = say;
+    this.tell = tell;
     this.quality = quality;
     this.place = place;
     this.waiting = new Map(); // Picture's number -> who waits for its file.
@@ -76,7 +75,7 @@ export class Saving {
   async write(picture, wish, key) {
     // Closed while another file of it was written, or with whoever had it open.
     if (!picture.resident) throw new Stopped();
-    this.tell(say("saving"));
+    this.tell("saving");
     const answer = await new Promise((resolve, reject) => {
       this.waiting.set(picture.id, { resolve, reject });
       this.ask({ type: "save", id: picture.id, ...wish });
@@ -91,10 +90,10 @@ export class Saving {
       const { blob, name, settings } = await this.written(picture, format);
       download(blob, name);
       picture.kept = keyOf("enhanced", settings);
-      this.tell(say("saved", { name }));
+      this.tell("saved", { name });
       return true;
     } catch (failure) {
-      this.tell(failure instanceof Stopped ? say("saveStopped") : say("saveFailed", { words: wordsOf(failure) }));
+      this.failedTo("saveFailed", failure);
       return false;
     }
   }
@@ -104,10 +103,17 @@ export class Saving {
       const { blob, name, settings } = await this.written(picture);
       const how = await share(blob, name);
       if (how === "shared") picture.kept = keyOf("enhanced", settings);
-      if (how === "late") this.tell(say("shareReady"));
+      if (how === "late") this.tell("shareReady");
     } catch (failure) {
-      this.tell(failure instanceof Stopped ? say("saveStopped") : say("shareFailed", { words: wordsOf(failure) }));
+      this.failedTo("shareFailed", failure);
     }
+  }
+
+  failedTo(key, failure) {
+    if (failure instanceof Stopped) this.tell("saveStopped");
+    // Of a failure to reach the computer the browser's own words say nothing: the page has some.
+    else if (failure.code === "network") this.tell(key, { of: "failedNetworkTitle" });
+    else this.tell(key, { words: failure.words ?? failure.message ?? "" });
   }
 
   /** Every picture in turn, whatever of them the memory holds. */
@@ -123,12 +129,9 @@ export class Saving {
       this.queue.unwant(picture);
     }
     this.alls -= 1;
-    this.tell(count === all.length ? say("savedAll", { count }) : say("savedSome", { count, all: all.length }));
+    if (count === all.length) this.tell("savedAll", { count });
+    else this.tell("savedSome", { count, all: all.length });
   }
 }
 
 class Stopped extends Error {}
-
-/** Of a failure to reach the computer the browser's own words say nothing: the page has some. */
-const wordsOf = ({ code, words, message }) =>
-  code === "network" ? say("failedNetworkTitle") : (words ?? message ?? "");

@@ -1,6 +1,31 @@
-// A picture's facts and failures in the user's words.
+// A picture's facts, state and failures in the user's words.
 
-import { known, number, say } from "./i18n.js";
+import { known, number, put, say } from "./i18n.js";
+
+const capital = (words) => words[0].toUpperCase() + words.slice(1);
+
+/** A picture's state as the strip shows it; `resting` where it waits until it is chosen. */
+export const stateOf = (picture, resting) => (picture.working ? "working" : resting ? "resting" : picture.state);
+
+export const stateWords = (picture, resting) => say(`state${capital(stateOf(picture, resting))}`);
+
+/** What the picture on the screen is called: what is seen of it, and how far it is. */
+export function pictureLabel(picture, resting) {
+  const { name } = picture;
+  if (picture.state === "done" && picture.enhanced) return say("canvasLabel", { name });
+  return say(picture.preview ? "canvasPreview" : "thumb", { name, state: stateWords(picture, resting) });
+}
+
+/** The document's title: what is under way, or else what became of the picture on the screen. */
+export function titleOf({ selected, pictures }, under) {
+  const parts = [];
+  if (under) {
+    if (pictures.length > 1) parts.push(say("titleCount", { at: pictures.indexOf(under) + 1, all: pictures.length }));
+    if (under.share) parts.push(number(under.share, 0, { style: "percent" }));
+    if (!parts.length) parts.push(under.name);
+  } else if (selected) parts.push(capital(stateWords(selected, false)), selected.name);
+  return [...parts, "scotopic"].join(" · ");
+}
 
 /** The camera, without saying the make twice, and its megapixels. */
 export function cameraLine(info) {
@@ -55,20 +80,27 @@ const SAID_WHOLLY = ["enhanced"];
 /** Whether another engine, or the computer, may well do what failed so. */
 export const hopeful = (code) => RETRY.includes(code) || FOR_THE_COMPUTER.includes(code);
 
+/** What went wrong, and what to do. */
+export function failureWords({ code, facts }) {
+  const told = { kind: "JPEG", ...facts };
+  // What makers of browsers call so, users may not.
+  if (told.what === "workers") told.what = say("lackingWorkers");
+  const title = `failed${capital(code)}Title`;
+  const key = known(title) ? title : "failedInternalTitle";
+  return { title: say(key, told), words: say(key.replace(/Title$/, "Words"), told) };
+}
+
 /** What went wrong, why, and what to do, over the stage; nothing for a picture that is well. */
 export function showFailure(notice, picture, { computer }) {
   notice.hidden = picture.state !== "failed";
   if (notice.hidden) return;
   const { code, words } = picture.failure;
-  const facts = { kind: "JPEG", ...picture.failure.facts };
-  // What makers of browsers call so, users may not.
-  if (facts.what === "workers") facts.what = say("lackingWorkers");
-  const title = `failed${code[0].toUpperCase()}${code.slice(1)}Title`;
-  const key = known(title) ? title : "failedInternalTitle";
+  const told = failureWords(picture.failure);
   const part = (name) => notice.querySelector(`#notice-${name}`);
-  part("title").textContent = say(key, facts);
-  part("words").textContent = say(key.replace(/Title$/, "Words"), facts);
-  part("detail").textContent = words && !SAID_WHOLLY.includes(code) ? `${picture.name}: ${words}` : picture.name;
+  part("title").textContent = told.title;
+  part("words").textContent = told.words;
+  if (words && !SAID_WHOLLY.includes(code)) put(part("detail"), "detail", { name: picture.name, words });
+  else part("detail").textContent = picture.name;
   part("retry").hidden = !RETRY.includes(code);
   part("computer").hidden = !(computer && FOR_THE_COMPUTER.includes(code));
 }

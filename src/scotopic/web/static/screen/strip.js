@@ -1,12 +1,15 @@
 // The strip of thumbnails: a button for each picture, its state as a mark and as words.
 
 import { say } from "./i18n.js";
+import { stateOf, stateWords } from "./status.js";
 
 const SIDE = 144; // Pixels of a thumbnail, twice what it takes on the screen.
 const MARGIN = 12; // CSS pixels that the selected one keeps from the strip's ends.
 
 export class Strip {
-  constructor(nav, list, queue) {
+  /** `sure(picture)` promises whether it may be removed, `refuge()` names what takes the focus where the strip goes. */
+  constructor(nav, list, queue, { sure, refuge }) {
+    Object.assign(this, { sure, refuge });
     this.nav = nav;
     this.list = list;
     this.queue = queue;
@@ -46,12 +49,11 @@ export class Strip {
     }
     const selected = picture === this.queue.selected;
     const button = item.querySelector(".thumb");
-    const state = picture.working ? "working" : this.queue.resting(picture) ? "resting" : picture.state;
-    button.dataset.state = state;
+    const resting = this.queue.resting(picture);
+    button.dataset.state = stateOf(picture, resting);
     if (selected) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
-    const words = say(`state${state[0].toUpperCase()}${state.slice(1)}`);
-    button.setAttribute("aria-label", say("thumb", { name: picture.name, state: words }));
+    button.setAttribute("aria-label", say("thumb", { name: picture.name, state: stateWords(picture, resting) }));
     button.title = picture.name;
     button.style.setProperty("--share", String(picture.working ? picture.share : 0));
     item.querySelector(".remove").setAttribute("aria-label", say("remove", { name: picture.name }));
@@ -75,7 +77,8 @@ export class Strip {
     remove.type = "button";
     remove.className = "remove";
     remove.innerHTML = '<svg aria-hidden="true"><use href="#i-close"/></svg>';
-    remove.addEventListener("click", () => {
+    remove.addEventListener("click", async () => {
+      if (!(await this.sure(picture))) return;
       const at = [...this.list.children].indexOf(item);
       const focused = item.contains(document.activeElement);
       this.queue.remove(picture);
@@ -83,7 +86,7 @@ export class Strip {
       // Whoever removes by the keyboard goes on where the picture was.
       if (!focused) return;
       const next = this.nav.hidden ? null : (this.list.children[at] ?? this.list.lastElementChild);
-      (next?.querySelector(".thumb") ?? document.querySelector("#main")).focus({ preventScroll: true });
+      (next?.querySelector(".thumb") ?? this.refuge()).focus({ preventScroll: true });
     });
     item.append(button, remove);
     return item;

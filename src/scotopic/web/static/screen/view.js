@@ -23,10 +23,11 @@ class Layer {
 }
 
 export class View {
-  /** `changed` is called after every zoom or pan, `wiped` after every move of the line. */
-  constructor(parts, { changed, wiped }) {
+  /** `changed` is called after every zoom or pan, `scaled` after one by hand, `wiped` after every move of the line. */
+  constructor(parts, { changed, scaled, wiped }) {
     this.parts = parts; // {stage, canvas, edge, tagLeft, tagRight, zoomNow}
     this.changed = changed;
+    this.scaled = scaled;
     this.wiped = wiped;
     this.pen = parts.canvas.getContext("2d", { alpha: false });
     this.wipe = 0.5;
@@ -100,6 +101,7 @@ export class View {
   showAll() {
     this.fit();
     this.moved();
+    this.scaled(this.scale);
   }
 
   /** Zoom to `scale`, leaving what lies at `at` (screen pixels from the stage's corner) where it is. */
@@ -111,6 +113,7 @@ export class View {
     this.x = before.x - (at.x - this.stageWidth / 2) / this.scale;
     this.y = before.y - (at.y - this.stageHeight / 2) / this.scale;
     this.moved();
+    this.scaled(this.scale);
   }
 
   zoomBy(factor, at) {
