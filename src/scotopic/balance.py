@@ -28,11 +28,11 @@ have these colours, and beyond which light has (experiments.md, 2026-11-30)."""
 
 CAST_FARTHEST = 2.0
 """Factor by which a colour is brought nearer to the middle of all three for a network, at most: in light of a single
-colour the others are little but noise."""
+colour the others are little but noise (experiments.md, 2026-11-30)."""
 
 BLACK_OFF_DN, BLACK_OFF_SIGMAS = 0.5, 0.1
 """How far black may be off, in DN and in standard deviations of the read noise: so much light more is taken for given
-in all colours, and dark pictures show no cast."""
+in all colours, and dark pictures show no cast (chosen: twice what calibrated cameras are off by)."""
 
 CAST_VALUES = 1_000_000
 """Counts by which a mosaic's colours are judged, about: of larger ones a part of the rows."""
@@ -119,24 +119,20 @@ def for_network(mosaic: Mosaic, noise: NoiseProfile) -> Gains:
     """The white balance to enhance a mosaic in: the camera's, or in coloured light one nearer to neutral.
 
     A network has learnt detail mostly where all colours show it. Under coloured lamps one colour does, and told the
-    camera's balance it takes that for noise (experiments.md, 2026-11-30). So strong colours are lowered; the weakest
-    stays as the camera has it. The picture gets its own balance afterwards.
+    camera's balance it takes that for noise (experiments.md, 2026-11-30). The picture gets its own balance afterwards.
 
     >>> levels = {"black": np.zeros((2, 2)), "white": 1000.0, "saturation": 1000.0, "wb": (2.0, 1.0, 1.5)}
     >>> blue = np.tile([[20.0, 80.0], [80.0, 400.0]], (64, 64)).astype(np.float32)
     >>> mosaic, noise = Mosaic(data=blue, cfa=((0, 1), (1, 2)), **levels), NoiseProfile((1e-3,) * 3, (1e-6,) * 3, "")
     >>> [round(gain, 2) for gain in for_network(mosaic, noise)]
-    [2.0, 0.69, 0.38]
+    [4.0, 1.39, 0.75]
     """
     casts = [-math.log(light) for light in _mean_light(mosaic, noise)]
     middle, spread = sum(casts) / 3, max(casts) - min(casts)
     share = max(0.0, 1 - math.log(CAST_LEAST) / spread) if spread else 0.0
     most = math.log(CAST_FARTHEST)
-    steps = [min(max(share * (cast - middle), -most), most) for cast in casts]
-    weakest = max(steps)
-    red, green, blue = (
-        gain * math.exp(step - weakest) for gain, step in zip(mosaic.wb, steps, strict=True)
-    )
+    steps = (math.exp(min(max(share * (cast - middle), -most), most)) for cast in casts)
+    red, green, blue = (gain * step for gain, step in zip(mosaic.wb, steps, strict=True))
     return red, green, blue
 
 
@@ -148,16 +144,20 @@ def undoing(gains: Gains) -> Gains:
 
 def _mean_light(mosaic: Mosaic, noise: NoiseProfile) -> list[float]:
     """The mean light of each colour, balanced by the camera, in shares of the sensor's range; all of them as much above
-    0 as black may be off."""
+    0 as black may be off, and without cells that are saturated."""
     size = len(mosaic.cfa)
     step = max(1, mosaic.data.size // CAST_VALUES)
+    rows, columns = (n // size * size for n in mosaic.data.shape)
+    places = [(y, x) for y in range(size) for x in range(size)]
+    planes = [mosaic.data[y:rows:size, x:columns:size][::step] for y, x in places]
+    # A lamp that the sensor saturates in tells no colour, and its glow is not the picture's light.
+    lit = np.any([plane >= mosaic.saturation for plane in planes], axis=0)
+    counted = ~lit if lit.any() and not lit.all() else slice(None)
     sums, counts = np.zeros(3), np.zeros(3)
-    for dy in range(size):
-        for dx in range(size):
-            values, black = mosaic.data[dy::size, dx::size][::step], mosaic.black[dy, dx]
-            mean = (float(values.mean(dtype=np.float64)) - black) / (mosaic.white - black)
-            sums[mosaic.cfa[dy][dx]] += mean
-            counts[mosaic.cfa[dy][dx]] += 1
+    for (y, x), plane in zip(places, planes, strict=True):
+        black, colour = mosaic.black[y, x], mosaic.cfa[y][x]
+        sums[colour] += (float(plane[counted].mean(dtype=np.float64)) - black) / (mosaic.white - black)
+        counts[colour] += 1
     span = mosaic.white - float(np.mean(mosaic.black))
     least = max(BLACK_OFF_DN / span, BLACK_OFF_SIGMAS * math.sqrt(max(noise.read)))
     light = np.maximum(sums / counts, 0) * np.array(mosaic.wb) + least * max(mosaic.wb)

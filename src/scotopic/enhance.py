@@ -51,7 +51,7 @@ class Plan:
     black_lowered: npt.NDArray[np.float64] | None = field(default=None, compare=False)
     """DN by which black lies below the one stated at each place of the cell, as the picture proves; None: nowhere."""
     wb_told: Gains | None = field(default=None, compare=False)
-    """The white balance that the network works in; None: the picture's own."""
+    """The white balance that the network works in, whatever the picture's becomes; None: the picture's own."""
     prepared: Prepared | None = field(default=None, repr=False, compare=False)
     """Kept so that it is not made again."""
 
@@ -321,7 +321,8 @@ def picture_of(
     mosaic = made.mosaic_of(captured)
     if isinstance(captured, Mosaic):
         mosaic = mosaic.evened()
-    rgb = model.run(**_told(mosaic, model, made, effort))
+    # Such a graph's colours are final: no other balance could be taken back.
+    rgb = model.run(**_told(mosaic, model, replace(made, wb_told=None), effort))
     top = 2**rendering.bits - 1
     shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if rendering.bits == 8 else np.uint16)
     return upright(shown, captured.with_changes(exif=captured.exif.marked()))

@@ -385,7 +385,8 @@ _BY_PLACE = ("black", "white", "wb", "shot", "read")
 
 
 def _graph_inputs(entry: Entry) -> GraphInputs:
-    """What enhancing would tell the graph of this frame: the same arithmetic, saturation included."""
+    """What enhancing would tell the graph of this frame, saturation included, but for the balance: it learns in the
+    camera's, in which light of every colour occurs."""
     pattern = pattern_of(entry.cfa)
     frame = Mosaic(
         data=np.zeros((pattern.cell, pattern.cell), np.uint16),

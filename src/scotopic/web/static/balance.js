@@ -20,31 +20,45 @@ export function forNetwork(mosaic, noise, constants) {
   const spread = Math.max(...casts) - Math.min(...casts);
   const share = spread ? Math.max(0, 1 - Math.log(castLeast) / spread) : 0;
   const most = Math.log(castFarthest);
-  const steps = casts.map((cast) => Math.min(Math.max(share * (cast - middle), -most), most));
-  const weakest = Math.max(...steps);
-  return mosaic.wb.map((gain, c) => gain * Math.exp(steps[c] - weakest));
+  const steps = casts.map((cast) => Math.exp(Math.min(Math.max(share * (cast - middle), -most), most)));
+  return mosaic.wb.map((gain, c) => gain * steps[c]);
 }
 
 /** The mean light of each colour, balanced by the camera, in shares of the sensor's range; all as much above 0 as black
- * may be off. */
-function meanLight({ data, width, height, cfa, black, white, wb }, noise, { balance }) {
-  const size = cfa.length;
-  const step = size * Math.max(1, Math.floor(data.length / balance.castValues));
+ * may be off, and without cells that are saturated. */
+function meanLight(mosaic, noise, { balance }) {
+  const { cfa, black, white, wb } = mosaic;
+  const unlit = meanCell(mosaic, balance, mosaic.saturation) ?? meanCell(mosaic, balance, Infinity);
   const sums = [0, 0, 0];
   const counts = [0, 0, 0];
-  for (let dy = 0; dy < size; dy++)
-    for (let dx = 0; dx < size; dx++) {
-      let sum = 0;
-      let count = 0;
-      for (let y = dy; y < height; y += step)
-        for (let x = dx; x < width; x += size, count++) sum += data[y * width + x];
-      sums[cfa[dy][dx]] += (sum / count - black[dy][dx]) / (white - black[dy][dx]);
-      counts[cfa[dy][dx]]++;
-    }
+  cfa.forEach((row, y) => row.forEach((colour, x) => {
+    sums[colour] += (unlit[y * row.length + x] - black[y][x]) / (white - black[y][x]);
+    counts[colour]++;
+  }));
   const levels = black.flat();
   const span = white - levels.reduce((a, b) => a + b) / levels.length;
   const least = Math.max(balance.blackOffDn / span, balance.blackOffSigmas * Math.sqrt(Math.max(...noise.read)));
   return sums.map((sum, c) => Math.max(sum / counts[c], 0) * wb[c] + least * Math.max(...wb));
+}
+
+/** The mean of the cells in which all values are below `limit`, place by place; null where there is none. */
+function meanCell({ data, width, height, cfa }, { castValues }, limit) {
+  const size = cfa.length;
+  const step = size * Math.max(1, Math.floor(data.length / castValues));
+  const [rows, columns] = [height, width].map((n) => Math.floor(n / size) * size);
+  const sums = new Float64Array(size * size);
+  let cells = 0;
+  for (let top = 0; top < rows; top += step)
+    for (let left = 0; left < columns; left += size) {
+      let below = true;
+      for (let y = 0; y < size && below; y++)
+        for (let x = 0; x < size && below; x++) below = data[(top + y) * width + left + x] < limit;
+      if (!below) continue;
+      cells++;
+      for (let y = 0; y < size; y++)
+        for (let x = 0; x < size; x++) sums[y * size + x] += data[(top + y) * width + left + x];
+    }
+  return cells ? sums.map((sum) => sum / cells) : null;
 }
 
 /**
