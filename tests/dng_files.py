@@ -144,3 +144,16 @@ def patched(path: Path, code: int, value: int) -> Path:
         struct.pack_into("<H" if int(found.dtype) == SHORT else "<I", content, found.valueoffset, value)
     path.write_bytes(content)
     return path
+
+
+def put_into_jpeg(path: Path, before: bytes) -> None:
+    """Put bytes behind the first marker of the JPEG that is a DNG's only strip, which is written anew at the end."""
+    content = path.read_bytes()
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        page = tiff.pages[0]
+        (start,), (count,) = page.dataoffsets, page.databytecounts
+        strip = content[start : start + count]
+        page.tags[273].overwrite(len(content))
+        page.tags[279].overwrite(count + len(before))
+    with path.open("ab") as file:
+        file.write(strip[:2] + before + strip[2:])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import dng_files
 from conftest import BAYER_PHASES
-from dng_files import COLOR_MATRIX, write
+from dng_files import COLOR_MATRIX, put_into_jpeg, write
 from scotopic.develop import develop
 from scotopic.dng.directory import read_dng_tags
 from scotopic.dng.pixels import in_order
@@ -311,6 +311,16 @@ def test_a_lossy_jpeg_is_known_by_its_frame_though_its_compression_says_lossless
     cut.write_bytes(path.read_bytes()[: last + 200] + bytes(4000))
     with pytest.raises(DamagedFileError, match="breaks off"):
         read(cut)
+
+
+@pytest.mark.parametrize("before", [b"\xff\xff", b"\xff\xe1" + (5002).to_bytes(2, "big") + bytes(5000)])
+def test_a_jpegs_frame_is_found_behind_fill_bytes_and_long_segments(tmp_path, before):
+    options = {"compression": JPEG, "compressionargs": {"level": 98, "bitspersample": 12}}
+    data = np.full((64, 96), 2000, np.uint16)
+    path = write(tmp_path / "l.dng", data, tags={50714: 512, 50717: 4095}, bitspersample=12, **options)
+    put_into_jpeg(path, before)
+    assert read_dng_tags(path).beyond_libraw == "lossy JPEG"
+    assert np.abs(read(path).data.astype(int) - 2000).max() < 60
 
 
 def test_lossy_jpegs_with_a_curve_look_as_libraw_develops_them(tmp_path):

@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 import dng_files
 from conftest import BAYER_PHASES, SAMPLE
-from dng_files import write
+from dng_files import put_into_jpeg, write
 from node_page import STATIC, read_all, run
 from scotopic.errors import DamagedFileError, NotRawError, ReadError, TooSmallError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Captured, Linear, Mosaic
@@ -298,10 +298,18 @@ def test_a_lossy_jpeg_whose_compression_says_lossless_is_known_by_its_frame(tmp_
         )
         for bits in (8, 12)
     )
-    pages = read_all([eight, twelve], tmp_path)
+    filled, long = (tmp_path / f"{name}.dng" for name in ("filled", "long"))
+    for path, before in (
+        (filled, b"\xff\xff"),
+        (long, b"\xff\xe1" + (5002).to_bytes(2, "big") + bytes(5000)),
+    ):
+        path.write_bytes(twelve.read_bytes())
+        put_into_jpeg(path, before)
+    pages = read_all([eight, twelve, filled, long], tmp_path)
     check_alike(eight, pages[eight])
-    assert pages[twelve]["code"] == "not-here"
-    assert pages[twelve]["facts"] == {"kind": "lossy JPEG of 12 bits"}
+    for path in (twelve, filled, long):
+        assert pages[path]["code"] == "not-here", path.name
+        assert pages[path]["facts"] == {"kind": "lossy JPEG of 12 bits"}
 
 
 def test_a_thumbnail_is_refused_as_too_small_as_in_python(tmp_path: Path) -> None:

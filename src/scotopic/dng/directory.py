@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ CFA, LINEAR_RAW = 32803, 34892
 DEFLATE, LOSSLESS_JPEG, LOSSY_JPEG, JPEG_XL = (8, 32946), 7, 34892, 52546
 """Numbers of compressions in TIFF's tag Compression."""
 
-_JPEG_HEAD = 4096
-"""Bytes of a JPEG among which its frame header is looked for."""
+_SEGMENTS = 64
+"""Segments of a JPEG among which its frame header is looked for."""
 
 _FRAMES, _LOSSLESS_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}, 0xC3
 """Markers of JPEG's frame headers, each a way of coding; and the one of the lossless way that DNG has."""
@@ -127,18 +128,24 @@ def is_lossy(page: Any, tiff: Any) -> bool:
     """
     if int(page.compression) != LOSSLESS_JPEG or not page.dataoffsets:
         return int(page.compression) == LOSSY_JPEG
-    tiff.filehandle.seek(page.dataoffsets[0])
-    frame = _frame(tiff.filehandle.read(_JPEG_HEAD))
+    frame = _frame(tiff.filehandle, page.dataoffsets[0])
     return frame is not None and frame != _LOSSLESS_FRAME
 
 
-def _frame(jpeg: bytes) -> int | None:
-    """The marker of a JPEG's frame header; None where there is none."""
-    at = 2 if jpeg.startswith(b"\xff\xd8") else len(jpeg)
-    while at + 4 <= len(jpeg) and jpeg[at] == 0xFF:
-        if jpeg[at + 1] in _FRAMES:
-            return jpeg[at + 1]
-        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
+def _frame(file: Any, at: int) -> int | None:
+    """The marker of the frame header of a JPEG that begins there; None where there is none."""
+    file.seek(at)
+    if file.read(2) != b"\xff\xd8":
+        return None
+    for _ in range(_SEGMENTS):
+        if file.read(1) != b"\xff":
+            return None
+        # Any number of fill bytes may stand before a marker (JPEG, B.1.1.2).
+        while (marker := file.read(1)) == b"\xff":
+            pass
+        if not marker or marker[0] in _FRAMES:
+            return marker[0] if marker else None
+        file.seek(max(int.from_bytes(file.read(2), "big") - 2, 0), os.SEEK_CUR)
     return None
 
 

@@ -18,8 +18,8 @@ export const LOSSLESS_JPEG = 7;
 export const LOSSY_JPEG = 34892;
 export const JPEG_XL = 52546;
 
-/** Bytes of a JPEG among which its frame header is looked for. */
-const JPEG_HEAD = 4096;
+/** Segments of a JPEG among which its frame header is looked for. */
+const SEGMENTS = 64;
 
 /** NewSubFileType: a smaller copy; Adobe's denoised or upscaled picture beside the original. */
 const REDUCED = 1;
@@ -66,13 +66,21 @@ const LOSSLESS_FRAME = 0xc3;
  * lossless one's, of which LibRaw decodes nothing, without an error. */
 function isLossy({ compression, offsets }, bytes) {
   if (compression !== LOSSLESS_JPEG || !offsets.length) return compression === LOSSY_JPEG;
-  const head = bytes.subarray(offsets[0], offsets[0] + JPEG_HEAD);
-  let at = head[0] === 0xff && head[1] === 0xd8 ? 2 : head.length;
-  while (at + 4 <= head.length && head[at] === 0xff) {
-    if (isFrame(head[at + 1])) return head[at + 1] !== LOSSLESS_FRAME;
-    at += 2 + head[at + 2] * 256 + head[at + 3];
+  const frame = frameOf(bytes, offsets[0]);
+  return frame !== null && frame !== LOSSLESS_FRAME;
+}
+
+/** The marker of the frame header of a JPEG that begins there; null where there is none. */
+function frameOf(bytes, at) {
+  if (bytes[at] !== 0xff || bytes[at + 1] !== 0xd8) return null;
+  at += 2;
+  for (let segment = 0; segment < SEGMENTS && bytes[at] === 0xff; segment++) {
+    // Any number of fill bytes may stand before a marker (JPEG, B.1.1.2).
+    while (bytes[at + 1] === 0xff) at++;
+    if (isFrame(bytes[at + 1])) return bytes[at + 1];
+    at += 2 + Math.max(bytes[at + 2] * 256 + bytes[at + 3], 2);
   }
-  return false;
+  return null;
 }
 
 const rawPages = (tiff) => allPages(tiff).filter((page) => [CFA, LINEAR_RAW].includes(page.number(262, -1)));
