@@ -256,7 +256,8 @@ function tellWipe(at) {
 /** Where the keyboard goes on when what it was on is gone. */
 function refuge() {
   if (!queue.selected) return $("pick");
-  return queue.selected.state === "failed" ? $("notice").querySelector("button:not([hidden])") : $("canvas");
+  const way = queue.selected.state === "failed" && $("notice").querySelector("button:not([hidden])");
+  return way || $("canvas");
 }
 
 /** Whether a picture may be removed: what is done and in no file is asked for. */
