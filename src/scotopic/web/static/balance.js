@@ -28,7 +28,7 @@ export function forNetwork(mosaic, noise, constants) {
  * may be off, and without cells that are saturated. */
 function meanLight(mosaic, noise, { balance }) {
   const { cfa, black, white, wb } = mosaic;
-  const unlit = meanCell(mosaic, balance, mosaic.saturation) ?? meanCell(mosaic, balance, Infinity);
+  const unlit = meanCell(mosaic, balance, mosaic.saturation) ?? meanCell(mosaic, balance);
   const sums = [0, 0, 0];
   const counts = [0, 0, 0];
   cfa.forEach((row, y) => row.forEach((colour, x) => {
@@ -41,8 +41,8 @@ function meanLight(mosaic, noise, { balance }) {
   return sums.map((sum, c) => Math.max(sum / counts[c], 0) * wb[c] + least * Math.max(...wb));
 }
 
-/** The mean of the cells in which all values are below `limit`, place by place; null where there is none. */
-function meanCell({ data, width, height, cfa }, { castValues }, limit) {
+/** The mean of the cells in which no value reaches `limit`, or of all cells, place by place; null where there is none. */
+function meanCell({ data, width, height, cfa }, { castValues }, limit = null) {
   const size = cfa.length;
   const step = size * Math.max(1, Math.floor(data.length / castValues));
   const [rows, columns] = [height, width].map((n) => Math.floor(n / size) * size);
@@ -50,10 +50,10 @@ function meanCell({ data, width, height, cfa }, { castValues }, limit) {
   let cells = 0;
   for (let top = 0; top < rows; top += step)
     for (let left = 0; left < columns; left += size) {
-      let below = true;
-      for (let y = 0; y < size && below; y++)
-        for (let x = 0; x < size && below; x++) below = data[(top + y) * width + left + x] < limit;
-      if (!below) continue;
+      let reached = false;
+      for (let y = 0; limit !== null && y < size && !reached; y++)
+        for (let x = 0; x < size && !reached; x++) reached = data[(top + y) * width + left + x] >= limit;
+      if (reached) continue;
       cells++;
       for (let y = 0; y < size; y++)
         for (let x = 0; x < size; x++) sums[y * size + x] += data[(top + y) * width + left + x];
