@@ -32,7 +32,8 @@ colour the others are little but noise (experiments.md, 2026-11-30)."""
 
 BLACK_OFF_DN, BLACK_OFF_SIGMAS = 0.5, 0.1
 """How far black may be off, in DN and in standard deviations of the read noise: so much light more is taken for given
-in all colours, and dark pictures show no cast (chosen: twice what calibrated cameras are off by)."""
+in all colours, and dark pictures show no cast (chosen: as far off as measured black
+is at most, and twice the share that training draws)."""
 
 CAST_VALUES = 1_000_000
 """Counts by which a mosaic's colours are judged, about: of larger ones a part of the rows."""

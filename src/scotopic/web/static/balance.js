@@ -5,6 +5,7 @@ import { ScotopicError } from "./errors.js";
 import { stopsOf } from "./exposure.js";
 import { LIGHT_OF_HALF } from "./half.js";
 import { inverse, timesVector } from "./matrix.js";
+import { meanOf } from "./statistics.js";
 
 /** Kelvin that the sliders reach; candle light to blue sky, and where the formula below holds. */
 export const TEMPERATURES = [1700, 15000];
@@ -16,7 +17,7 @@ const TINTS_PER_UV = 3000;
 export function forNetwork(mosaic, noise, constants) {
   const { castLeast, castFarthest } = constants.balance;
   const casts = meanLight(mosaic, noise, constants).map((light) => -Math.log(light));
-  const middle = casts.reduce((a, b) => a + b) / 3;
+  const middle = meanOf(casts);
   const spread = Math.max(...casts) - Math.min(...casts);
   const share = spread ? Math.max(0, 1 - Math.log(castLeast) / spread) : 0;
   const most = Math.log(castFarthest);
@@ -35,8 +36,7 @@ function meanLight(mosaic, noise, { balance }) {
     sums[colour] += (unlit[y * row.length + x] - black[y][x]) / (white - black[y][x]);
     counts[colour]++;
   }));
-  const levels = black.flat();
-  const span = white - levels.reduce((a, b) => a + b) / levels.length;
+  const span = white - meanOf(black.flat());
   const least = Math.max(balance.blackOffDn / span, balance.blackOffSigmas * Math.sqrt(Math.max(...noise.read)));
   return sums.map((sum, c) => Math.max(sum / counts[c], 0) * wb[c] + least * Math.max(...wb));
 }
