@@ -166,3 +166,58 @@ def test_an_unknown_look_is_refused():
 def test_a_depth_that_there_is_not_is_refused(bits):
     with pytest.raises(SettingsError, match="8 or 16 bits"):
         develop(linear(np.zeros((4, 4, 3))), bits=bits)
+
+
+def in_light(camera_light) -> Linear:
+    """Balanced light of a camera whose colours go beyond the display's."""
+    light = np.asarray(camera_light, np.float64).reshape(1, -1, 3) / np.array([2.0, 1.0, 1.5])
+    return linear(light, xyz_to_camera=np.array(colour.CAMERA_MATRICES["Sony ILCE-7RM3"]))
+
+
+BLUE_LED = np.linalg.inv(colour.camera_to_srgb(colour.CAMERA_MATRICES["Sony ILCE-7RM3"])) @ [
+    -0.1,
+    -0.03,
+    1.0,
+]
+
+
+def test_deep_coloured_light_keeps_its_differences():
+    things = np.random.default_rng(0).uniform(0.6, 1, (400, 3)) * 0.4
+    ours, cut = (
+        develop(in_light(things * BLUE_LED), look=look).data[0].astype(int)
+        for look in ("natural", "libraw")
+    )
+    assert ((cut > 0).sum(axis=1) == 1).mean() > 0.5
+    assert ((ours > 0).sum(axis=1) == 1).mean() < 0.05
+    assert np.array_equal(ours[:, 2], cut[:, 2]), "the strongest colour stays"
+    assert np.abs(ours - cut).max() < 60
+
+
+def test_colours_go_beyond_the_gamut_without_a_step():
+    across = np.linspace(0, 1, 4001)[:, None]
+    grey = np.array([1.0, 1.0, 1.0])
+    shown = develop(in_light(0.3 * (grey * (1 - across) + BLUE_LED * across)), bits=16).data[0].astype(int)
+    steps = np.diff(shown, axis=0)
+    assert np.abs(steps).max() < 120
+    assert (steps[:, :2] <= 0).all(), "each colour falls until the end"
+    assert shown[-1].min() > 0
+
+
+def test_colours_well_within_the_gamut_are_those_of_libraw_exactly():
+    rng = np.random.default_rng(1)
+    shown = rng.uniform(0, colour.SHOULDER_STARTS, (5000, 3))
+    inside = shown[shown.min(axis=1) > (colour.GAMUT_EDGE + 1e-4) * shown.max(axis=1)]
+    camera = inside @ np.linalg.inv(colour.camera_to_srgb(colour.CAMERA_MATRICES["Sony ILCE-7RM3"])).T
+    ours, theirs = (develop(in_light(camera), look=look, bits=16).data for look in ("natural", "libraw"))
+    below = ours[0].max(axis=1) < 0.83 * 65535
+    assert below.sum() > 1000
+    assert np.array_equal(ours[0][below], theirs[0][below])
+
+
+def test_noise_about_black_is_neither_raised_nor_tinted():
+    noise = np.random.default_rng(2).normal(0, 0.002, (100000, 3))
+    ours, theirs = (
+        develop(in_light(noise), look=look).data[0].mean(axis=0) for look in ("natural", "libraw")
+    )
+    assert np.abs(ours - theirs).max() < 0.25
+    assert develop(in_light(np.full((4, 3), -0.1))).data.max() == 0

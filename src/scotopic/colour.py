@@ -132,6 +132,26 @@ def shoulder(light: FloatArray, brightest: float) -> FloatArray:
     return np.where(light <= SHOULDER_STARTS, light, SHOULDER_STARTS + room * np.log1p(bend * u) / bend)
 
 
+GAMUT_EDGE = 0.05
+"""Colours weaker than this times the strongest make room for those outside of the display's gamut: experiments.md."""
+
+HUE_HELD = 0.3
+"""Share of the way into the gamut that moves all colours with the weakest; the rest moves each by itself."""
+
+GAMUT_LEFT = -0.001
+"""A matrix to the display's colours with a number below this takes some light of the camera out of its gamut; what lies
+nearer to 0 is rounding."""
+
+
+def leaves_gamut(to_shown: FloatArray) -> bool:
+    """Whether a camera can see colours that a display does not show, by the matrix between them, (3, 3).
+
+    >>> [leaves_gamut(m) for m in (np.eye(3), camera_to_srgb(CAMERA_MATRICES["Sony ILCE-7SM2"]))]
+    [False, True]
+    """
+    return float(to_shown.min()) < GAMUT_LEFT
+
+
 WHITENS = 2.0
 """Power of the way, in doublings of light, from the shoulder's start to white: experiments.md."""
 

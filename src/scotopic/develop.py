@@ -13,11 +13,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from scotopic.colour import (
+    GAMUT_EDGE,
+    HUE_HELD,
     SHOULDER_STARTS,
     FloatArray,
     Primaries,
     bt709_curve,
     camera_to_srgb,
+    leaves_gamut,
     shoulder,
     srgb_to,
     srgb_to_linear,
@@ -109,8 +112,8 @@ class Rendering:
                 )
 
     @property
-    def has_shoulder(self) -> bool:
-        """Whether highlights are rolled off."""
+    def is_soft(self) -> bool:
+        """Whether highlights and colours beyond the gamut are brought in softly; else they are cut."""
         match self.look or default_look(self.space):
             case "natural":
                 return True
@@ -130,12 +133,12 @@ def develop(
 ) -> Rendered:
     """Render for a display.
 
-    "libraw" gives the colours and the curve of LibRaw's own development; "natural" is the same with a soft
-    shoulder that keeps hues, so that lamps end neither in flat white discs nor in another colour;
-    "linear" is light as it is, cut at display white. None is "linear" in the linear colour space and
-    "natural" in all others.
-    Raises SettingsError for a look, space or depth that there is not, for linear ones in 8 bits, and for light
-    that is no number.
+    "libraw" gives the colours and the curve of LibRaw's own development; "natural" is the same with a soft shoulder
+    that keeps hues, so that lamps end neither in flat white discs nor in another colour, and a soft edge of the gamut,
+    so that deep coloured light is no flat area; "linear" is light as it is, cut at display white. None is "linear" in
+    the linear colour space and "natural" in all others.
+    Raises SettingsError for a look, space or depth that there is not, for linear ones in 8 bits, and for light that is
+    no number.
     """
     return developed(linear, Rendering(look, space, bits))
 
@@ -173,16 +176,17 @@ class Canvas:
     ) -> None:
         primaries = _PRIMARIES[rendering.space]
         self._capture = capture
-        self._rolls_off = rendering.has_shoulder
+        self._soft = rendering.is_soft
         self._icc = profile(primaries, linear=rendering.curve != "shown")
         # LibRaw scales so that the smallest gain is 1: the sensor's white is then white in every colour.
         gains = np.array(capture.wb) / min(capture.wb) / np.array(given)
         matrix = camera_to_srgb(capture.xyz_to_camera) if capture.xyz_to_camera is not None else np.eye(3)
-        to_shown = srgb_to(primaries) @ matrix * gains
-        self._matrix = (to_shown * _TABLE_WHITE).astype(np.float32)
+        to_shown = srgb_to(primaries) @ matrix
+        self._leaves_gamut = self._soft and leaves_gamut(to_shown)
+        self._matrix = (to_shown * gains * _TABLE_WHITE).astype(np.float32)
         # A saturated pixel counts the same in all colours; balanced it would be violet. What all
         # colours can reach is neutral.
-        ceiling = clip if self._rolls_off else min(1.0, clip)
+        ceiling = clip if self._soft else min(1.0, clip)
         self._ceilings = np.array(ceiling / gains, np.float32)[:, None, None]
         # The shoulder ends where the sensor does: what it could not count more of is white.
         # In quarters of a stop, rounded down, so that few tables serve and the sensor's end is wholly white.
@@ -211,8 +215,11 @@ class Canvas:
         for start in range(0, height * width, PRODUCT_PIXELS):
             few = slice(start, start + PRODUCT_PIXELS)
             np.matmul(self._matrix, planes[:, few], out=shown[:, few])
-        if self._rolls_off:
-            _roll_off(shown, self._brightest)
+        if self._soft:
+            strongest = np.maximum(_of_three(np.maximum, shown), 1)
+            if self._leaves_gamut:
+                _into_gamut(shown, strongest)
+            _roll_off(shown, strongest, self._brightest)
         np.clip(shown, 0, _TABLE_WHITE, out=shown)
         np.sqrt(shown, out=shown)
         entries = shown.astype(np.uint16).reshape(3, height, width)
@@ -233,22 +240,54 @@ class Canvas:
 _PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020-linear": "rec2020"}
 
 
-def _roll_off(lights: npt.NDArray[np.float32], brightest: float) -> None:
-    """Bring light (3, N), in units of which _TABLE_WHITE are display white, above the shoulder's start below white, in
-    place, with its hue.
+def _into_gamut(lights: npt.NDArray[np.float32], strongest: npt.NDArray[np.float32]) -> None:
+    """Bring colours of light (3, N), white is _TABLE_WHITE, outside of the gamut or inside close to its edge softly
+    into it, in place. `strongest` (N) is each pixel's strongest colour, at least 1, and stays.
 
-    The strongest colour follows the shoulder. The others keep their place between the strongest and the
-    weakest, which is the hue of HSV; how far they lie apart is the mean of two ways: as if each colour had
-    followed the shoulder (pale things become white, as on film), and in proportion to the strongest
-    (strong colours keep their shades). The nearer to `brightest`, the more white is mixed in.
+    A colour below `edge`, GAMUT_EDGE of the strongest, becomes edge^2 / (2 edge - colour): itself at the edge, with no
+    kink, and above 0 however far outside it was. Two ways are mixed, HUE_HELD of the second: each colour by itself,
+    which stays dark and quiet, and the weakest alone, the others moved with it in proportion, which holds the hue.
+    """
+    edge = strongest * np.float32(GAMUT_EDGE)
+    # Few pixels of a usual picture lie there: all others are left as they are, exactly.
+    outside = np.flatnonzero(_of_three(np.minimum, lights) < edge)
+    if not outside.size:
+        return
+    few, edge, top = lights.take(outside, axis=1), edge.take(outside), strongest.take(outside)
+    below = np.minimum(few, edge)
+    weakest = _of_three(np.minimum, below)
+    each = few - below
+    np.subtract(edge * 2, below, out=below)
+    each += edge * np.divide(edge, below, out=below)
+    few -= top
+    few *= (top - _of_three(np.minimum, each)) / (top - weakest)
+    few += top - each
+    few *= np.float32(HUE_HELD)
+    few += each
+    for colour in range(3):
+        lights[colour][outside] = few[colour]
+
+
+def _of_three(least_or_most: np.ufunc, lights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Each pixel's weakest or strongest colour; numpy's way along the short axis takes six times as long here."""
+    return np.asarray(least_or_most(least_or_most(lights[0], lights[1]), lights[2]))
+
+
+def _roll_off(lights: npt.NDArray[np.float32], strongest: npt.NDArray[np.float32], end: float) -> None:
+    """Bring light (3, N), white is _TABLE_WHITE, above the shoulder's start below white, in place, with its hue.
+
+    The strongest colour follows the shoulder. The others keep their place between the strongest and the weakest, which
+    is the hue of HSV; how far they lie apart is the mean of two ways: as if each colour had followed the shoulder (pale
+    things become white, as on film), and in proportion to the strongest (strong colours keep their shades). The nearer
+    to `end`, the more white is mixed in.
     """
     # Few pixels of a dark scene are lamps: all others are left as they are, exactly.
-    bright = np.flatnonzero(lights.max(axis=0) > SHOULDER_STARTS * _TABLE_WHITE)
+    bright = np.flatnonzero(strongest > SHOULDER_STARTS * _TABLE_WHITE)
     if not bright.size:
         return
     few = np.clip(lights.take(bright, axis=1) * (1 / _TABLE_WHITE), 0, LIGHT_MAX)
-    strongest, weakest = few.max(axis=0), few.min(axis=0)
-    rolled, stays = _shoulder_tables(brightest)
+    strongest, weakest = _of_three(np.maximum, few), _of_three(np.minimum, few)
+    rolled, stays = _shoulder_tables(end)
     entries = _entries(strongest)
     top = rolled.take(entries, mode="clip")
     spread = top - rolled.take(_entries(weakest), mode="clip")

@@ -181,6 +181,9 @@ def constants() -> dict[str, Any]:
         "colour": {
             "xyzFromSrgb": colour.XYZ_FROM_SRGB.tolist(),
             "d65Xyz": colour.D65_XYZ.tolist(),
+            "gamutEdge": colour.GAMUT_EDGE,
+            "gamutLeft": colour.GAMUT_LEFT,
+            "hueHeld": colour.HUE_HELD,
             "shoulderStarts": colour.SHOULDER_STARTS,
             "whitens": colour.WHITENS,
             "lampsFrom": colour.LAMPS_FROM,

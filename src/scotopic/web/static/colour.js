@@ -18,6 +18,11 @@ export function cameraToSrgb(xyzToCamera, { colour }) {
   return inverse(toCamera.map((row) => row.map((v) => v / row.reduce((a, b) => a + b))));
 }
 
+/** Whether a camera can see colours that the display does not show, by the matrix between them, nine numbers. */
+export function leavesGamut(toShown, { colour }) {
+  return Math.min(...toShown) < colour.gamutLeft;
+}
+
 /**
  * The shoulder as a function of light: it rolls off above its start so that `brightest` becomes just 1, with no
  * kink. Logarithmic: each doubling of light gets about the same step, as lamps are judged by eye.

@@ -1,6 +1,6 @@
 // Light to what a display shows: white balance, matrix, shoulder, curve, and the right way up.
 
-import { cameraToSrgb, shoulder, towardsWhite } from "./colour.js";
+import { cameraToSrgb, leavesGamut, shoulder, towardsWhite } from "./colour.js";
 
 /** Tables of the shoulder, by the light at which it ends: few serve, as that comes in quarters of a stop. */
 const shoulders = new Map();
@@ -10,7 +10,7 @@ let curve = null;
  * What `developed` needs of a picture and its settings, worked out once.
  *
  * `light` is what `enhance` gives; `gains` the white balance wanted (R, G, B), `gain` what the exposure is
- * multiplied by beside; `look` "natural", with a soft shoulder, or "libraw".
+ * multiplied by beside; `look` "natural", with a soft shoulder and a soft edge of the gamut, or "libraw".
  */
 export function developer(light, { gains, gain = 1, look = "natural" }, constants) {
   const { lightMax } = constants.develop;
@@ -19,13 +19,16 @@ export function developer(light, { gains, gain = 1, look = "natural" }, constant
   const natural = look === "natural";
   // In quarters of a stop, rounded down, so that the sensor's end is wholly white.
   const brightest = Math.min(lightMax, 2 ** (Math.floor(4 * Math.log2(Math.max(clip, 1))) / 4));
+  const matrix = Float64Array.from(cameraToSrgb(light.xyzToCamera, constants).flat());
   return {
-    matrix: Float64Array.from(cameraToSrgb(light.xyzToCamera, constants).flat()),
+    matrix,
     // Light is kept balanced by the camera's gains; LibRaw scales so that the smallest gain is 1.
     gains: gains.map((g, c) => (g / light.wb[c] / least) * gain),
     // A saturated pixel counts the same in all colours; balanced it would be violet. What all colours can reach is
     // neutral.
     ceiling: natural ? clip : Math.min(1, clip),
+    gamutEdge: natural && leavesGamut(matrix, constants) ? constants.colour.gamutEdge : -Infinity,
+    hueHeld: constants.colour.hueHeld,
     starts: natural ? constants.colour.shoulderStarts : Infinity,
     ...(natural ? shoulderTables(brightest, constants) : {}),
     lightMax,
@@ -38,7 +41,7 @@ export function developer(light, { gains, gain = 1, look = "natural" }, constant
  * from `at` on, `step` bytes a pixel (3 for RGB; 4 for RGBA, whose last is left alone).
  */
 export function developed(developer, light, count, out, at = 0, step = 3) {
-  const { gains, ceiling, starts, lightMax, rolled, stays, shown, matrix } = developer;
+  const { gains, ceiling, gamutEdge, hueHeld, starts, lightMax, rolled, stays, shown, matrix } = developer;
   const [m0, m1, m2, m3, m4, m5, m6, m7, m8] = matrix;
   const [gainR, gainG, gainB] = gains;
   const [reds, greens, blues] = light;
@@ -54,6 +57,20 @@ export function developed(developer, light, count, out, at = 0, step = 3) {
     let x = m0 * r + m1 * g + m2 * b;
     let y = m3 * r + m4 * g + m5 * b;
     let z = m6 * r + m7 * g + m8 * b;
+    const most = x > y ? (x > z ? x : z) : y > z ? y : z;
+    const least = x < y ? (x < z ? x : z) : y < z ? y : z;
+    if (most > 0 && least < gamutEdge * most) {
+      // A colour below the edge becomes edge^2 / (2 edge - colour), above 0 however far outside it was. Two ways are
+      // mixed: each colour by itself, which stays dark and quiet, and the weakest, the others moved with it in
+      // proportion, which holds the hue.
+      const edge = gamutEdge * most;
+      const held = (hueHeld * (most - (edge * edge) / (2 * edge - least))) / (most - least);
+      const white = (hueHeld - held) * most;
+      const each = 1 - hueHeld;
+      x = (x < edge ? (edge * edge) / (2 * edge - x) : x) * each + x * held + white;
+      y = (y < edge ? (edge * edge) / (2 * edge - y) : y) * each + y * held + white;
+      z = (z < edge ? (edge * edge) / (2 * edge - z) : z) * each + z * held + white;
+    }
     if (x > starts || y > starts || z > starts) {
       // The strongest colour follows the shoulder; the others keep their place between it and the weakest, which is
       // the hue. How far they lie apart is the mean of two ways: as if each had followed the shoulder, and in
