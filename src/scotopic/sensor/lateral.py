@@ -54,9 +54,9 @@ EXPECTED = (0.3, 0.3, 2.0, 1.0)
 """How far aside lenses draw colours, in pixels (standard deviations): down and right everywhere, and outwards in the
 corners in proportion to the distance and to its cube."""
 
-LEAST = 0.08
-"""Pixels, root of the mean square over the picture, below which a colour lies upon green: moving it gains next to
-nothing."""
+LEAST = 0.15
+"""Pixels, root of the mean square over the picture, below which a colour is taken to lie upon green: things have edges
+of their own in each colour, which come to as much (experiments.md, 2026-12-01)."""
 
 LEAST_ERRORS = 2.0
 """The same in errors of what was found."""
@@ -135,6 +135,8 @@ class _Asked:
         """How far a colour lies aside; None where that is nothing, or not known."""
         first = place_of(self.cfa, colour)
         rows, columns = (slice(AROUND + f, AROUND + f + 2 * BLOCK, 2) for f in first)
+        if len(self.light) < BLOCKS_LEAST:
+            return None
         values = _even(self.light[:, rows, columns])
         middles = self.corners + np.array(first)[:, None] + AROUND + BLOCK - 1
         half = math.hypot(*self.shape) / 2
