@@ -220,7 +220,7 @@ def _fitted(
     weights = 1 / variances
     for _ in range(6):
         normal = (rows * weights[:, None]).T @ rows + expected
-        lens: Floats = np.linalg.solve(normal, rows.T @ (weights * told))
+        lens = np.linalg.solve(normal, rows.T @ (weights * told)).astype(np.float64)
         off = (told - rows @ lens) / np.sqrt(variances)
         spread = max(1.4826 * float(np.median(np.abs(off))), 1.0)
         weights = 1 / (1 + np.square(off / (2 * spread))) / variances
