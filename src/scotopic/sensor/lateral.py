@@ -59,7 +59,7 @@ LEAST = 0.15
 of their own in each colour, which come to as much (experiments.md, 2026-12-01)."""
 
 LEAST_ERRORS = 2.0
-"""The same in errors of what was found."""
+"""Errors of what was found, below which a colour is taken to lie upon green."""
 
 SATURATED = 0.98
 """Share of the saturation from which a block's lamps say nothing of where they lie."""
@@ -79,6 +79,10 @@ class Lateral:
     def of(self, colour: int) -> Shift:
         """Of red or blue."""
         return {RED: self.red, BLUE: self.blue}[colour]
+
+    def facts(self) -> dict[str, Shift]:
+        """As JSON holds it."""
+        return {"red": self.red, "blue": self.blue}
 
     @property
     def reach(self) -> float:
