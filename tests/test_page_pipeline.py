@@ -18,6 +18,8 @@ from scotopic.balance import balanced, daylight, of_the_brightest
 from scotopic.develop import develop
 from scotopic.dng.write import write_mosaic
 from scotopic.enhance import enhance, graph_inputs, plan
+from scotopic.evaluate.conditions import with_lateral_colour
+from scotopic.evaluate.scenes import Scene
 from scotopic.exposure import binned_light
 from scotopic.facts import NO_BLACK, NO_LIGHT, describe
 from scotopic.frame import RGGB, X_TRANS, Linear, Mosaic, NoiseProfile
@@ -25,6 +27,7 @@ from scotopic.models import find
 from scotopic.noise import from_table
 from scotopic.read import read
 from scotopic.run import Model
+from scotopic.sensor.lateral import Lateral
 from scotopic.sensor.mend import without_voids
 from scotopic.sensor.noise_line import SHOT_LEAST_PER_ISO
 from scotopic.sensor.pattern import extended, missing, of_even_black, pattern_of
@@ -246,6 +249,9 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
     for name, cfa in (("blue light", BAYER_PHASES[1]), ("blue light, X-Trans", X_TRANS)):
         found[name] = expose(scene * BLUE_LIGHT, sony_a7s2(800), 10, rng, cfa=cfa)
     found["linear, blue light"] = linear_of(scene * BLUE_LIGHT, rng)
+    drawn = with_lateral_colour(Scene("", photo))
+    for name, cfa in (("", RGGB), (", GBRG", BAYER_PHASES[2]), (", X-Trans", X_TRANS)):
+        found[f"fringes{name}"] = expose(drawn, sony_a7s2(400), 4, rng, cfa=cfa)
     found["no black level"] = base.with_changes(black=np.zeros((2, 2)))
     found["no black level, floats"] = found["floats"].with_changes(black=np.zeros((2, 2)))
     found["under a lens cap"] = expose(np.zeros((96, 128, 3)), sony_a7s2(6400), 300, rng)
@@ -280,6 +286,12 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
         assert (made.black_lowered is not None) == (name == "black stated too high"), name
         assert got["pale"] == (NO_BLACK in (describe(picture, made)["warning"] or "")), name
         assert got["pale"] == ("no black level" in name), name
+        lateral = made.lateral or Lateral((0, 0, 0, 0), (0, 0, 0, 0))
+        assert (got["lateral"] is None) == (made.lateral is None), name
+        assert made.lateral is not None or not name.startswith("fringes") or "X-Trans" in name
+        for colour in ("red", "blue"):
+            theirs = (got["lateral"] or {colour: (0, 0, 0, 0)})[colour]
+            assert theirs == pytest.approx(getattr(lateral, colour), rel=RELATIVE, abs=1e-3), (name, colour)
         profile = got["noise"]["profile"]
         assert profile["shot"] == pytest.approx(made.noise.profile.shot, rel=RELATIVE), name
         assert profile["read"] == pytest.approx(made.noise.profile.read, rel=RELATIVE), name

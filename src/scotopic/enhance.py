@@ -22,8 +22,10 @@ from scotopic.models import Card, check_fits
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.sensor.black import lowered as black_lowered
 from scotopic.sensor.black import with_black_lowered
+from scotopic.sensor.lateral import Lateral, lateral_colour
 from scotopic.sensor.lines import lines_off
 from scotopic.sensor.mend import Mended, Replaced, mended, without_lines, without_voids
+from scotopic.sensor.moved import aligned, moving_back
 from scotopic.sensor.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
 from scotopic.sensor.remosaic import MARGIN, as_mosaic, with_noise_taken
 from scotopic.sensor.shading import evened
@@ -52,6 +54,8 @@ class Plan:
     """DN by which black lies below the one stated at each place of the cell, as the picture proves; None: nowhere."""
     wb_told: Gains | None = field(default=None, compare=False)
     """The white balance that the network works in, whatever the picture's becomes; None: the picture's own."""
+    lateral: Lateral | None = None
+    """Where the lens has drawn red and blue beside green; None where it has not, or nobody can tell."""
     prepared: Prepared | None = field(default=None, repr=False, compare=False)
     """Kept so that it is not made again."""
 
@@ -116,7 +120,7 @@ def plan(
     if known.asked and not isinstance(captured, Mosaic):
         note = "the profile is not used: this file holds finished colours, whose pattern is no longer the sensor's"
     estimate = noise.estimate(mosaic, found.noise, note)
-    put_right, lines, by = Mended(found.mosaic), [], None
+    put_right, lines, by, drawn = Mended(found.mosaic), [], None, None
     if isinstance(captured, Mosaic):
         sound, as_read = found.mosaic, mosaic
         if lines := lines_off(found.mosaic, estimate.profile):
@@ -130,11 +134,12 @@ def plan(
             # Both pass for noise, so it is told again without them.
             estimate = noise.estimate(as_read, found.noise, note)
         put_right = mended(sound, estimate.profile)
+        drawn = lateral_colour(put_right.mosaic, estimate.profile)
     ready = put_right.mosaic
     amplification = _amplification(captured, ready, ratio, ev)
     replaced = Replaced(put_right.hot, tuple(lines))
     balance, prepared = for_network(ready, estimate.profile), Prepared(captured.data, ready)
-    return Plan(amplification, estimate, found.profile, replaced, by, balance, prepared)
+    return Plan(amplification, estimate, found.profile, replaced, by, balance, drawn, prepared)
 
 
 def _amplification(
@@ -240,7 +245,7 @@ def _effect(captured: Captured, made: Plan, strength: float) -> dict[str, Any]:
     explains.
     """
     if isinstance(captured, Mosaic):
-        return {"strength": strength}
+        return {"strength": strength, **moving_back(made.lateral, captured.data.shape)}
     noise, ratio = made.noise.profile, made.exposure.ratio
     amplify = np.float32(ratio / captured.ratio)
 
@@ -321,8 +326,8 @@ def picture_of(
     mosaic = made.mosaic_of(captured)
     if isinstance(captured, Mosaic):
         mosaic = mosaic.evened()
-    # Such a graph's colours are final: no other balance could be taken back.
-    rgb = model.run(**_told(mosaic, model, replace(made, wb_told=None), effort))
+    # Such a graph's colours are final: nothing could be taken back.
+    rgb = model.run(**_told(mosaic, model, replace(made, wb_told=None, lateral=None), effort))
     top = 2**rendering.bits - 1
     shown = np.rint(np.clip(rgb, 0, 1) * top).astype(np.uint8 if rendering.bits == 8 else np.uint16)
     return upright(shown, captured.with_changes(exif=captured.exif.marked()))
@@ -365,6 +370,8 @@ def _told(mosaic: Mosaic, model: Model, made: Plan, effort: Effort) -> dict[str,
     check_fits(model.card, pattern_of(mosaic.cfa).sensor)
     before = missing(mosaic.cfa)
     counted = without_voids(mosaic, made.noise.profile, made.exposure.ratio)
+    if made.lateral is not None:
+        counted = aligned(counted, made.lateral)
     return {
         "mosaic": of_even_black(counted),
         "inputs": graph_inputs(mosaic, made, before),

@@ -83,6 +83,7 @@ def describe(captured: Captured, made: Plan | None, *, enhancing: bool = True) -
             ),
             **(made.replaced if enhancing else Replaced()).facts(),
             "black_lowered_dn": lowered.ravel().tolist() if lowered is not None else [],
+            "lateral_colour": made.lateral.facts() if enhancing and made.lateral is not None else None,
             "noise": {"shot": noise.shot, "read": noise.read, "source": noise.source},
         }
     if made is not None or any(warnings):

@@ -50,9 +50,9 @@ const calls = {
     const picture = await captured(job.captured);
     const made = plan(picture, constants, job.ratio ?? null);
     const light = [...binnedLight(made.mosaic, constants)];
-    const { exposure, noise, kept, dark, pale, replaced, mosaic } = made;
+    const { exposure, noise, kept, dark, pale, replaced, mosaic, lateral } = made;
     const inputs = graphInputs(made, constants);
-    return { replaced, exposure, noise, kept, dark, pale, inputs, cfa: mosaic.cfa, light };
+    return { replaced, exposure, noise, kept, dark, pale, lateral, inputs, cfa: mosaic.cfa, light };
   },
   async prepared(job) {
     const made = plan(await captured(job.captured), constants, job.ratio);

@@ -284,6 +284,11 @@ def print_facts(facts: dict[str, Any]) -> None:
             typer.echo(
                 f"  profile   yours of this {facts['profile']}: {_taken_out(facts['profile_takes'])}"
             )
+        if lens := facts["lateral_colour"]:
+            red, blue = (max(map(abs, (*shift[:2], shift[2] + shift[3]))) for shift in lens.values())
+            typer.echo(
+                f"  lens      draws red up to {red:.1f} and blue up to {blue:.1f} pixels beside green"
+            )
         if facts["hot_pixels"]:
             typer.echo(f"  hot       {facts['hot_pixels']:,} pixels, replaced by what is around them")
         for kind in ("columns", "rows"):

@@ -16,7 +16,7 @@ import numpy as np
 from scotopic import balance, colour, exposure, frame, models, noise
 from scotopic.develop import LIGHT_MAX, SHOULDER_SIZE, TABLE_SIZE, curve_table, srgb_profile
 from scotopic.inference import views
-from scotopic.sensor import black, lines, mend, noise_line, pattern, remosaic, simulated, smoothed
+from scotopic.sensor import black, lateral, lines, mend, noise_line, pattern, remosaic, simulated, smoothed
 from scotopic.version import __version__
 
 ISO_STEPS_PER_STOP = 4
@@ -104,6 +104,24 @@ def constants() -> dict[str, Any]:
             "sharedLag": smoothed.SHARED_LAG,
             "rounded": smoothed.ROUNDED,
             "slowShare": smoothed.SLOW_SHARE,
+        },
+        "lateral": {
+            "block": lateral.BLOCK,
+            "around": lateral.AROUND,
+            "farthest": lateral.FARTHEST,
+            "blocksMax": lateral.BLOCKS_MAX,
+            "blocksLeast": lateral.BLOCKS_LEAST,
+            "steps": lateral.STEPS,
+            "step": lateral.STEP,
+            "noiseShares": lateral.NOISE_SHARES,
+            "shows": lateral.SHOWS,
+            "sure": lateral.SURE,
+            "peerLeast": lateral.PEER_LEAST,
+            "blockError": lateral.BLOCK_ERROR,
+            "expected": lateral.EXPECTED,
+            "least": lateral.LEAST,
+            "leastErrors": lateral.LEAST_ERRORS,
+            "saturated": lateral.SATURATED,
         },
         "black": {
             "block": black.BLOCK,

@@ -6,8 +6,10 @@ import { ScotopicError } from "./errors.js";
 import { decide, nextToNoLight } from "./exposure.js";
 import { narrow, widened } from "./half.js";
 import { raised } from "./sensor/levels.js";
+import { lateralColour } from "./sensor/lateral.js";
 import { linesOff } from "./sensor/lines.js";
 import { mended, withoutLines } from "./sensor/mend.js";
+import { aligned, moveBack } from "./sensor/moved.js";
 import { estimate } from "./noise.js";
 import { missing, paddedAxis, patternOf } from "./sensor/pattern.js";
 import { reused } from "./release.js";
@@ -18,7 +20,7 @@ import { Mean, seen, views } from "./views.js";
 
 /**
  * What will be done to a picture: {mosaic, replaced: {hot, lines}, exposure: {ratio, source}, noise: {profile, warning},
- * told, kept, dark, pale}; hot pixels and lines that are off are replaced, `told` is the white balance that the network works in, `kept` says that finished
+ * told, lateral, kept, dark, pale}; hot pixels and lines that are off are replaced, `told` is the white balance that the network works in, `lateral` where the lens has drawn red and blue beside green, `kept` says that finished
  * colours hold hardly any noise and will be kept nearly as they are, `dark` that there is next to no light, `pale` that black is not where the file says.
  */
 export function plan(captured, constants, ratio = null) {
@@ -40,7 +42,8 @@ export function plan(captured, constants, ratio = null) {
   const dark = atMost && ofSensor && nextToNoLight(mosaic, noise.profile, constants);
   const pale = ofSensor && raised(captured) !== null;
   const told = forNetwork(mosaic, noise.profile, constants);
-  return { mosaic, replaced: { hot, lines }, exposure, noise, told, kept, dark, pale };
+  const lateral = ofSensor ? lateralColour(mosaic, noise.profile, constants) : null;
+  return { mosaic, replaced: { hot, lines }, exposure, noise, told, lateral, kept, dark, pale };
 }
 
 /** The name of the model that a mosaic's pattern is for. */
@@ -152,7 +155,7 @@ export async function enhance(captured, plan, network, { constants, pixels, pass
   const name = modelFor(mosaic, constants);
   const card = await network.open(name);
   const inputs = graphInputs(made, constants);
-  const source = prepared(made, card.size_multiple, constants);
+  const source = prepared({ ...made, mosaic: aligned(mosaic, made.lateral) }, card.size_multiple, constants);
   const even = meanBlack(mosaic);
   const clip = (exposure.ratio * (mosaic.saturation - even)) / (mosaic.white - even);
   const ofMosaic = captured.kind === "mosaic";
@@ -203,6 +206,7 @@ export async function enhance(captured, plan, network, { constants, pixels, pass
     );
   if (!ofMosaic)
     takeNoise(plain, rgb, { height, width }, made.noise.profile, { ratio: exposure.ratio, wb: mosaic.wb, constants, go });
+  for (const halves of [rgb, plain]) moveBack(halves, made.lateral, height, width);
   if (captured.shading) {
     // Behind the network, which has learnt noise as sensors have it, the same from corner to corner.
     const gains = (row) => captured.shading.gains(row, row + 1, width);
@@ -250,7 +254,8 @@ export async function preview(captured, made, network, { constants, most, ...res
   const small = reduced(counted, made, factor);
   const mosaic = asMosaic(small.captured, constants);
   if (Math.min(mosaic.height, mosaic.width) < 2 * mosaic.cfa.length) return null;
-  const quick = { ...made, mosaic, noise: small.noise };
+  // Where means of cells are looked at, red and blue lie upon green.
+  const quick = { ...made, mosaic, noise: small.noise, lateral: null };
   const light = await enhance(small.captured, quick, network, { constants, pixels: 2 * most, ...rest });
   if (captured.shading) {
     const middle = (n) => Math.floor((n + 0.5) * factor);

@@ -1,0 +1,187 @@
+"""Colours laid upon green for a network, where a lens has drawn them beside it, and moved back behind it.
+
+Networks take edges of all colours to lie in one place, as they do in what they have learnt, and edges that do not come
+out as dotted saws. What comes of them is moved back, so that the picture stays the one that the lens has drawn: editors
+have profiles of lenses of their own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scotopic.cores import STRIP_PIXELS, usable_cores
+from scotopic.frame import BLUE, RED, Linear32, Mosaic
+from scotopic.sensor.lateral import Lateral, Shift, place_of
+
+TAPS = 4
+"""Values, along a row and along a column, that a moved one is made of."""
+
+STEADY = 0.01
+"""Pixels by which colours may be moved wrongly, so that neighbouring rows can be moved alike."""
+
+Floats = npt.NDArray[np.float64]
+
+
+def aligned(mosaic: Mosaic, lateral: Lateral) -> Mosaic:
+    """The mosaic with red and blue laid upon green: float32, of the same size and levels."""
+    data = mosaic.data.astype(np.float32)
+    for colour in (RED, BLUE):
+        shift = lateral.of(colour)
+        if not any(shift):
+            continue
+        top, left = place_of(mosaic.cfa, colour)
+        plane = data[top::2, left::2]
+        edges = np.pad(plane, TAPS + math.ceil(lateral.reach / 2), mode="edge")
+        _into(plane, edges, _Path(shift, mosaic.data.shape, (top, left), 2))
+    return mosaic.with_changes(data=data)
+
+
+def moving_back(lateral: Lateral | None, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What brings colours back in a picture of that `shape`, piece by piece, as arguments of `Model.run`."""
+    if lateral is None:
+        return {}
+    height, width = shape
+
+    def change(top: int, left: int, light: Linear32, own: tuple[slice, slice]) -> Linear32:
+        return moved_back(light, lateral, (top, left), own, (height, width))
+
+    return {"change": change, "margin": lateral.margin}
+
+
+def moved_back(
+    light: Linear32,
+    lateral: Lateral,
+    corner: tuple[int, int],
+    own: tuple[slice, slice],
+    shape: tuple[int, int],
+) -> Linear32:
+    """The `own` rows and columns of a piece (3, h, w), whose first pixel is the picture's at `corner`, with red and
+    blue back where the lens has drawn them.
+
+    The piece has `lateral.margin` pixels around its own wherever the picture, of that `shape`, goes on.
+    """
+    height, width = (s.stop - s.start for s in own)
+    back = np.empty((3, height, width), np.float32)
+    back[1] = light[1, own[0], own[1]]
+    reach = lateral.margin + 1
+    for colour in (RED, BLUE):
+        shift = lateral.of(colour)
+        if not any(shift):
+            back[colour] = light[colour, own[0], own[1]]
+            continue
+        inside = [slice(max(0, s.start - reach), s.stop + reach) for s in own]
+        plane = light[colour, inside[0], inside[1]]
+        short = [
+            (reach - (s.start - i.start), reach - (min(i.stop, n) - s.stop))
+            for s, i, n in zip(own, inside, light.shape[1:], strict=True)
+        ]
+        edges = np.pad(plane, short, mode="edge")
+        first = corner[0] + own[0].start, corner[1] + own[1].start
+        _rows_into(back[colour], edges, _Path(shift, shape, first, 1, way=-1), 0)
+    return back
+
+
+class _Path:
+    """By how much values of a plane are taken from elsewhere, in steps of the plane.
+
+    Its first value is the picture's at `first`, and they lie `step` pixels apart; `way` 1 lays a colour upon green, -1
+    moves it back.
+    """
+
+    def __init__(
+        self, shift: Shift, shape: tuple[int, ...], first: tuple[int, int], step: int, way: int = 1
+    ) -> None:
+        self.shift, self.first, self.step = tuple(way * s / step for s in shift), first, step
+        self.half = math.hypot(*shape) / 2
+        self.middle = [(n - 1) / 2 for n in shape]
+        steep = abs(shift[2]) + 3 * abs(shift[3])
+        self.rows = max(1, int(2 * STEADY * self.half / step / steep)) if steep else 64
+        """Rows that can be moved alike."""
+
+    def strips(self, top: int, height: int) -> Iterator[tuple[int, int, float]]:
+        """Of rows from `top` on those that are moved alike, counted from there, and the row that stands for them: the
+        same rows of the picture however it is cut."""
+        start, past = 0, (self.first[0] // self.step + top) % self.rows
+        while start < height:
+            stop = min(start - past + self.rows, height)
+            yield start, stop, top + start - past + (self.rows - 1) / 2
+            start, past = stop, 0
+
+    def at(self, row: float, width: int) -> tuple[Floats, Floats]:
+        """Down and right, for all values of a row (a place between two will do)."""
+        down, right, along, cubed = self.shift
+        y = (self.first[0] + self.step * row - self.middle[0]) / self.half
+        x = (self.first[1] + self.step * np.arange(width) - self.middle[1]) / self.half
+        outwards = along + cubed * (y * y + x * x)
+        return down + outwards * y, right + outwards * x
+
+
+def _into(plane: Linear32, edges: Linear32, path: _Path) -> None:
+    """A whole plane from itself with edges around it, by strips on all cores."""
+    rows = max(1, STRIP_PIXELS // plane.shape[1])
+    tops = range(0, len(plane), rows)
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        list(threads.map(lambda top: _rows_into(plane[top : top + rows], edges, path, top), tops))
+
+
+def _rows_into(out: Linear32, edges: Linear32, path: _Path, top: int) -> None:
+    """Rows of a plane, which begin at its row `top`, from the plane with edges all around it, as wide on each side."""
+    height, width = out.shape
+    around = (edges.shape[1] - width) // 2
+    for start, stop, middle in path.strips(top, height):
+        down, right = path.at(middle, width)
+        # Rows as many more as moving down asks for, moved right first.
+        low, high = (math.floor(float(f(down))) for f in (np.min, np.max))
+        ahead = 1 - low
+        first = top + start + around - ahead
+        source = edges[first : top + stop + around + high + 2]
+        moved = np.empty((len(source), width), np.float32)
+        for run, whole, weights in _runs(right):
+            columns = [
+                slice(run.start + around + whole + tap, run.stop + around + whole + tap)
+                for tap in range(-1, 3)
+            ]
+            _mixed([source[:, c] for c in columns], weights, moved[:, run])
+        for run, whole, weights in _runs(down):
+            begin = ahead + whole - 1
+            taps = [moved[begin + tap : begin + tap + stop - start, run] for tap in range(TAPS)]
+            _mixed(taps, weights, out[start:stop, run])
+
+
+def _runs(shifts: Floats) -> Iterator[tuple[slice, int, list[Linear32]]]:
+    """Columns next to each other whose shifts have the same whole part, that, and the weights of their four values."""
+    whole = np.floor(shifts).astype(int)
+    ends = [0, *(np.flatnonzero(np.diff(whole)) + 1).tolist(), len(shifts)]
+    for start, stop in pairwise(ends):
+        part = shifts[start:stop] - whole[start]
+        yield slice(start, stop), int(whole[start]), [w.astype(np.float32) for w in _weights(part)]
+
+
+def _weights(part: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Of the values before, at, after and two after a place between two (Keys 1981, a = -1/2)."""
+    square, cube = part * part, part * part * part
+    return (
+        -0.5 * cube + square - 0.5 * part,
+        1.5 * cube - 2.5 * square + 1,
+        -1.5 * cube + 2 * square + 0.5 * part,
+        0.5 * cube - 0.5 * square,
+    )
+
+
+def _mixed(taps: list[Linear32], weights: list[Linear32], out: Linear32) -> None:
+    """The sum of four values by their weights, between the two in the middle: around a lamp nothing becomes darker than
+    what there is."""
+    total = taps[0] * weights[0]
+    part = np.empty_like(total)
+    for tap, weight in zip(taps[1:], weights[1:], strict=True):
+        np.multiply(tap, weight, out=part)
+        total += part
+    np.maximum(total, np.minimum(taps[1], taps[2], out=part), out=total)
+    np.minimum(total, np.maximum(taps[1], taps[2], out=part), out=out)

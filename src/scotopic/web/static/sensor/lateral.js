@@ -1,0 +1,236 @@
+// A lens's lateral colour: how far red and blue lie beside green, told by the mosaic itself.
+
+import { inverse } from "../matrix.js";
+import { meanOf, median } from "../statistics.js";
+import { patternOf } from "./pattern.js";
+
+const [RED, GREEN, BLUE] = [0, 1, 2];
+
+/** The row and the column of a cell in which a colour stands first. */
+export function placeOf(cfa, colour) {
+  const y = cfa.findIndex((row) => row.includes(colour));
+  return [y, cfa[y].indexOf(colour)];
+}
+
+/** What a shift's four numbers are multiplied by at a place to give pixels down and right. */
+function terms(down, right) {
+  const square = down * down + right * right;
+  return [
+    [1, 0, down, square * down],
+    [0, 1, right, square * right],
+  ];
+}
+
+const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+
+/**
+ * Where red and blue of a Bayer mosaic lie beside green: {red, blue}, each pixels down, right, and outwards in the corners
+ * in proportion to the distance from the middle and to its cube; null where they lie upon it, or nobody can tell.
+ */
+export function lateralColour(mosaic, noise, constants) {
+  const k = constants.lateral;
+  const { height, width, cfa } = mosaic;
+  if (patternOf(cfa, constants).sensor !== "bayer" || Math.min(height, width) < 2 * (k.block + k.around)) return null;
+  const blocks = wholeBlocks(mosaic, k);
+  const [red, blue] = [RED, BLUE].map((colour) => shiftOf(mosaic, noise, colour, blocks, k));
+  return red || blue ? { red: red ?? [0, 0, 0, 0], blue: blue ?? [0, 0, 0, 0] } : null;
+}
+
+/** Corners [row, column] of blocks, evenly spread, that hold no lamp. */
+function wholeBlocks({ data, height, width, saturation }, k) {
+  const side = 2 * (k.block + k.around);
+  const lengths = [height, width];
+  const most = lengths.map((n) => Math.floor((n - side) / (2 * k.block)) + 1);
+  const share = Math.min(1, Math.sqrt(k.blocksMax / (most[0] * most[1])));
+  const [rows, columns] = lengths.map((n, axis) => {
+    const [count, last] = [Math.max(1, Math.floor(most[axis] * share)), Math.floor((n - side) / 2)];
+    const step = last / Math.max(1, count - 1);
+    return Array.from({ length: count }, (_, i) => 2 * Math.trunc(i && i === count - 1 ? last : i * step));
+  });
+  const limit = k.saturated * saturation;
+  const isWhole = (top, left) => {
+    for (let y = top; y < top + side; y++)
+      for (let at = y * width + left; at < y * width + left + side; at++) if (data[at] >= limit) return false;
+    return true;
+  };
+  return rows.flatMap((top) => columns.filter((left) => isWhole(top, left)).map((left) => [top, left]));
+}
+
+/** How far a colour lies aside; null where that is nothing, or not known. */
+function shiftOf(mosaic, noise, colour, blocks, k) {
+  const { height, width, cfa } = mosaic;
+  const first = placeOf(cfa, colour);
+  const half = Math.hypot(height, width) / 2;
+  const middleOf = (corner, axis) => (corner + first[axis] + k.around + k.block - 1 - ([height, width][axis] - 1) / 2) / half;
+  let left = blocks.map(([top, start]) => ({
+    corner: [top, start],
+    terms: terms(middleOf(top, 0), middleOf(start, 1)),
+    values: ofColour(mosaic, [top, start], first, k),
+  }));
+  let lens = [0, 0, 0, 0];
+  let found = null;
+  for (let n = 0; n < k.steps; n++) {
+    const told = left.map((block) => {
+      const moved = block.terms.map((row) => dot(row, lens));
+      return { block, moved, ...toldBy(mosaic, noise, block, moved, first, k) };
+    });
+    const good = told.filter((of) => of.shows);
+    const sure = good.filter((of) => of.steps);
+    if (good.length < k.blocksLeast || sure.length < k.blocksLeast) return null;
+    left = good.map((of) => of.block);
+    const rows = [0, 1].flatMap((axis) =>
+      sure.map((of) => ({
+        terms: of.block.terms[axis],
+        told: k.step * of.steps[axis] + of.moved[axis],
+        variance: of.variances[axis],
+      })),
+    );
+    found = fitted(rows, k);
+    ({ lens } = found);
+  }
+  const error = inverted(found.normal).map((row) => row.map((value) => value * found.spread ** 2));
+  const [far, unsure] = overThePicture([lens.map((a) => lens.map((b) => a * b)), error], height, width);
+  return far < Math.max(k.least, k.leastErrors * unsure) ? null : lens;
+}
+
+/** A block's values of the colour itself, without their mean. */
+function ofColour({ data, width }, [top, left], [dy, dx], { block, around }) {
+  const values = new Float64Array(block * block);
+  for (let y = 0, at = 0; y < block; y++)
+    for (let x = 0; x < block; x++, at++)
+      values[at] = data[(top + around + dy + 2 * y) * width + left + around + dx + 2 * x];
+  return withoutMean(values);
+}
+
+function withoutMean(values) {
+  const mean = meanOf(values);
+  return values.map((value) => value - mean);
+}
+
+/**
+ * What a block tells beyond what green is moved by: {shows} where it has slopes, and with {steps, variances}, pixels down
+ * and right and how sure these are, where the colour surely follows green.
+ */
+function toldBy(mosaic, noise, { corner, values }, moved, first, k) {
+  const count = k.block * k.block;
+  const span = mosaic.white - meanOf(mosaic.black.flat());
+  const { seen, down, right } = greenOf(mosaic, corner, moved, first, k);
+  const light = Math.max(meanOf(seen) / span, 0);
+  const variance = (noise.shot[GREEN] * light + noise.read[GREEN]) * span * span * count;
+  const fitting = [seen, down, right].map(withoutMean);
+  const squares = fitting.map((a) => fitting.map((b) => dot(a, b)));
+  const clean = squares.map((row, i) => row.map((value, j) => value - (i === j ? k.noiseShares[i] * variance : 0)));
+  if (!isAbove(clean, k.shows * variance)) return { shows: false };
+  const inverted = inverse(clean);
+  const products = fitting.map((a) => dot(a, values));
+  const follows = inverted.map((row) => dot(row, products));
+  const explained = dot(follows, squares.map((row) => dot(row, follows)));
+  const rest = Math.max(dot(values, values) + explained - 2 * dot(follows, products), 1e-30) / (count - 4);
+  const errors = inverted.map((row) => dot(row, squares.map((of) => dot(of, row))) * rest);
+  const [peer] = follows;
+  const steps = [-follows[1] / peer, -follows[2] / peer];
+  const sure = peer > k.peerLeast && peer ** 2 > k.sure ** 2 * errors[0] && steps.every((s) => Math.abs(s) < k.farthest);
+  if (!sure) return { shows: true };
+  return { shows: true, steps, variances: [1, 2].map((i) => errors[i] / peer ** 2 + k.blockError ** 2) };
+}
+
+/** Green at a block's places of another colour, moved, and its slopes down and right. */
+function greenOf(mosaic, [top, left], moved, first, { block, around }) {
+  const { data, width, cfa, black } = mosaic;
+  const side = 2 * (block + around);
+  const [rows, columns] = [0, 1].map((axis) =>
+    Array.from({ length: block }, (_, i) => weightsAround(2 * i + around + first[axis] - moved[axis])),
+  );
+  const light = new Float64Array(side * side);
+  for (let y = 0; y < side; y++)
+    for (let x = (cfa[y % 2][0] === GREEN ? 0 : 1); x < side; x += 2)
+      light[y * side + x] = 2 * (data[(top + y) * width + left + x] - black[y % 2][x % 2]);
+  const [line, slope] = [new Float64Array(side), new Float64Array(side)];
+  const found = { seen: [], down: [], right: [] };
+  for (const { start, hat, rise } of rows) {
+    line.fill(0);
+    slope.fill(0);
+    for (let n = 0; n < hat.length; n++)
+      for (let x = 0, at = (start + n) * side; x < side; x++, at++) {
+        line[x] += hat[n] * light[at];
+        slope[x] += rise[n] * light[at];
+      }
+    for (const column of columns) {
+      let [seen, down, right] = [0, 0, 0];
+      for (let n = 0, x = column.start; n < column.hat.length; n++, x++) {
+        seen += column.hat[n] * line[x];
+        down += column.hat[n] * slope[x];
+        right += column.rise[n] * line[x];
+      }
+      found.seen.push(seen);
+      found.down.push(down);
+      found.right.push(right);
+    }
+  }
+  return found;
+}
+
+/** Weights of values around a place between them, from `start` on: of green there, and of its slope. */
+function weightsAround(place) {
+  const start = Math.floor(place) - 2;
+  const hat = (at) => Math.max(2 - Math.abs(place - at), 0) / 4;
+  const all = Array.from({ length: 6 }, (_, n) => start + n);
+  return { start, hat: all.map(hat), rise: all.map((at) => (hat(at - 1) - hat(at + 1)) / 2) };
+}
+
+/** Whether a matrix of three rows lies above so many times the unit. */
+function isAbove(matrix, least) {
+  const [[a, b, c], [, d, e], [, , f]] = matrix.map((row, i) => row.map((value, j) => value - (i === j ? least : 0)));
+  const two = a * d - b * b;
+  return a > 0 && two > 0 && two * f - a * e * e + 2 * b * c * e - d * c * c > 0;
+}
+
+/** The lens that fits best what blocks tell, outliers weighed less: {lens, spread, normal}. */
+function fitted(rows, { expected }) {
+  let weights = rows.map((row) => 1 / row.variance);
+  let found = null;
+  for (let n = 0; n < 6; n++) {
+    const normal = expected.map((std, i) =>
+      expected.map((_, j) =>
+        rows.reduce((sum, row, r) => sum + weights[r] * row.terms[i] * row.terms[j], i === j ? 1 / (std * std) : 0),
+      ),
+    );
+    const product = expected.map((_, i) => rows.reduce((sum, row, r) => sum + weights[r] * row.terms[i] * row.told, 0));
+    const lens = inverted(normal).map((row) => dot(row, product));
+    const off = rows.map((row) => Math.abs(row.told - dot(row.terms, lens)) / Math.sqrt(row.variance));
+    const spread = Math.max(1.4826 * median(off), 1);
+    weights = rows.map((row, r) => 1 / (1 + (off[r] / (2 * spread)) ** 2) / row.variance);
+    found = { lens, spread, normal };
+  }
+  return found;
+}
+
+/** The inverse of a matrix that is positive definite. */
+function inverted(matrix) {
+  const size = matrix.length;
+  const rows = matrix.map((row, i) => [...row, ...row.map((_, j) => (i === j ? 1 : 0))]);
+  for (let i = 0; i < size; i++) {
+    const by = rows[i][i];
+    rows[i] = rows[i].map((value) => value / by);
+    for (let j = 0; j < size; j++) {
+      if (j === i) continue;
+      const times = rows[j][i];
+      rows[j] = rows[j].map((value, n) => value - times * rows[i][n]);
+    }
+  }
+  return rows.map((row) => row.slice(size));
+}
+
+/** Roots of what squares of shifts (4x4) come to in the mean over a picture. */
+function overThePicture(squares, height, width) {
+  const [steps, size] = [21, Math.hypot(height, width)];
+  const along = (n) => Array.from({ length: steps }, (_, i) => ((2 * i) / (steps - 1) - 1) * (n / size));
+  const sums = squares.map(() => 0);
+  for (const down of along(height))
+    for (const right of along(width))
+      for (const row of terms(down, right))
+        squares.forEach((square, n) => {
+          sums[n] += dot(row, square.map((of) => dot(of, row)));
+        });
+  return sums.map((sum) => Math.sqrt(sum / steps ** 2));
+}

@@ -1,0 +1,112 @@
+// Colours laid upon green for a network, where a lens has drawn them beside it, and moved back behind it.
+
+import { LIGHT_OF_HALF, narrow } from "../half.js";
+import { placeOf } from "./lateral.js";
+
+/** The mosaic with red and blue laid upon green, in floats. */
+export function aligned(mosaic, lateral) {
+  if (!lateral) return mosaic;
+  const { width, height, cfa } = mosaic;
+  const data = Float32Array.from(mosaic.data);
+  for (const [colour, shift] of ofBoth(lateral)) {
+    const [top, left] = placeOf(cfa, colour);
+    const [rows, columns] = [Math.ceil((height - top) / 2), Math.ceil((width - left) / 2)];
+    const path = pathOf(shift, [height, width], [top, left], 2, 1);
+    const at = (row) => (top + 2 * row) * width + left;
+    const read = (row, line) => {
+      for (let x = 0, from = at(row); x < columns; x++, from += 2) line[x] = mosaic.data[from];
+    };
+    move(rows, columns, path, read, (row, line) => {
+      for (let x = 0, to = at(row); x < columns; x++, to += 2) data[to] = line[x];
+    });
+  }
+  return { ...mosaic, data };
+}
+
+/** Light in halves, three planes, with red and blue back where the lens has drawn them, in place. */
+export function moveBack(halves, lateral, height, width) {
+  if (!lateral) return;
+  for (const [colour, shift] of ofBoth(lateral)) {
+    const plane = halves.subarray(colour * height * width, (colour + 1) * height * width);
+    const read = (row, line) => {
+      for (let x = 0, from = row * width; x < width; x++, from++) line[x] = LIGHT_OF_HALF[plane[from]];
+    };
+    const path = pathOf(shift, [height, width], [0, 0], 1, -1);
+    move(height, width, path, read, (row, line) => narrow(line, plane, row * width));
+  }
+}
+
+const ofBoth = ({ red, blue }) =>
+  [
+    [0, red],
+    [2, blue],
+  ].filter(([, shift]) => shift.some(Boolean));
+
+/** By how much values are taken from elsewhere, in steps of their plane, by row and column, and the most of it. */
+function pathOf(shift, [height, width], [top, left], step, way) {
+  const [down, right, along, cubed] = shift.map((value) => (way * value) / step);
+  const half = Math.hypot(height, width) / 2;
+  const most = Math.max(Math.abs(down), Math.abs(right)) + Math.abs(along) + Math.abs(cubed);
+  const y = (row) => (top + step * row - (height - 1) / 2) / half;
+  const x = (column) => (left + step * column - (width - 1) / 2) / half;
+  const outwards = (row, column) => along + cubed * (y(row) ** 2 + x(column) ** 2);
+  return {
+    downAt: (row, column) => down + outwards(row, column) * y(row),
+    rightAt: (row, column) => right + outwards(row, column) * x(column),
+    reach: Math.ceil(most) + 2,
+  };
+}
+
+/**
+ * A plane whose rows are `read` and put `into` where they were, each value from where `path` leads to: first along its
+ * row, which rows above and below do alike. Rows that are still needed are kept; beyond the edges the outermost values
+ * go on.
+ */
+function move(height, width, { downAt, rightAt, reach }, read, into) {
+  const kept = Array.from({ length: 2 * reach + 2 }, () => new Float32Array(width));
+  const line = new Float32Array(width + 2 * reach);
+  const weights = new Float64Array(4);
+  const out = new Float32Array(width);
+  const moveRight = (row) => {
+    const inner = line.subarray(reach, reach + width);
+    read(row, inner);
+    line.fill(inner[0], 0, reach);
+    line.fill(inner[width - 1], reach + width);
+    const target = kept[row % kept.length];
+    for (let x = 0; x < width; x++) {
+      const right = rightAt(row, x);
+      const whole = Math.floor(right);
+      weigh(right - whole, weights);
+      const from = reach + x + whole;
+      target[x] = between(line[from - 1], line[from], line[from + 1], line[from + 2], weights);
+    }
+  };
+  const rowOf = (row) => kept[Math.min(Math.max(row, 0), height - 1) % kept.length];
+  let ready = 0;
+  for (let row = 0; row < height; row++) {
+    for (; ready < Math.min(row + reach + 1, height); ready++) moveRight(ready);
+    for (let x = 0; x < width; x++) {
+      const down = downAt(row, x);
+      const whole = Math.floor(down);
+      weigh(down - whole, weights);
+      const first = row + whole;
+      out[x] = between(rowOf(first - 1)[x], rowOf(first)[x], rowOf(first + 1)[x], rowOf(first + 2)[x], weights);
+    }
+    into(row, out);
+  }
+}
+
+/** The sum of four values by their weights, between the two in the middle: around a lamp nothing becomes darker. */
+function between(before, near, next, after, weights) {
+  const total = weights[0] * before + weights[1] * near + weights[2] * next + weights[3] * after;
+  return Math.min(Math.max(total, Math.min(near, next)), Math.max(near, next));
+}
+
+/** The weights of the values before, at, after and two after a place between two (Keys 1981, a = -1/2), to `weights`. */
+function weigh(part, weights) {
+  const [square, cube] = [part * part, part * part * part];
+  weights[0] = -0.5 * cube + square - 0.5 * part;
+  weights[1] = 1.5 * cube - 2.5 * square + 1;
+  weights[2] = -1.5 * cube + 2 * square + 0.5 * part;
+  weights[3] = 0.5 * cube - 0.5 * square;
+}
