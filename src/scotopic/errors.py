@@ -62,7 +62,7 @@ def naming(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except ReadError as error:
+    except (ReadError, SettingsError) as error:
         raise type(error)(f"{name}: {error}") from error
 
 
