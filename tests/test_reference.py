@@ -23,6 +23,7 @@ from scotopic.frame import Mosaic
 from scotopic.metadata import Exif
 from scotopic.reference import F_NUMBER, ReferenceFrame, f_number_of
 from scotopic.sensor.simulated import expose, sony_a7s2
+from test_watch import Watching
 
 HELD = 0.03
 """Stops that the brightness of a sequence may move."""
@@ -129,11 +130,25 @@ def test_one_white_balance_holds_for_all_pictures_of_the_camera(tmp_path):
     assert held["a"]["wb_source"] == held["b"]["wb_source"] == "as a.dng"
     assert held["a"]["warning"] is held["b"]["warning"] is None
     assert (held["c"]["wb"], held["c"]["wb_source"]) == ([1.7, 1.0, 2.2], "camera")
-    assert "SONY ILCE-9" in held["c"]["warning"]
-    assert "by what the files say" in held["c"]["warning"]
+    assert held["c"]["warning"] == (
+        "it is of SONY ILCE-9, a.dng of SONY ILCE-7SM2: that they are equally bright goes by what the files say"
+    )
     assert held["c"]["ratio"] == held["b"]["ratio"]
     given = told(folder, *like, "--wb", "2,1,1.5")
     assert {(tuple(line["wb"]), line["wb_source"]) for line in given.values()} == {((2, 1, 1.5), "given")}
+
+
+def test_finished_colours_are_held_by_what_the_files_say_with_a_note(tmp_path):
+    folder = card(tmp_path, a=frame())
+    told(folder / "a.dng", "-o", folder / "b.dng", "--ratio", 1)
+    colours = scotopic.read(folder / "b.dng")
+    reference = ReferenceFrame.of(scotopic.read(folder / "a.dng"), ratio=40)
+    assert (
+        reference.held(colours)
+        .notes[-1]
+        .startswith("it holds finished colours, the reference frame a mosaic:")
+    )
+    assert reference.ratio_of(colours) == 40
 
 
 def test_a_picture_that_does_not_say_its_exposure_is_refused_and_the_others_go_on(tmp_path):
@@ -268,3 +283,19 @@ def test_an_aperture_that_is_none_is_not_known():
 
 def replace_exif(mosaic: Mosaic, tags: dict[int, Any]) -> Mosaic:
     return mosaic.with_changes(exif=replace(mosaic.exif, exif=tags))
+
+
+def test_a_watched_folder_is_held_to_a_frame_that_may_go_once_it_is_read(tmp_path):
+    card(tmp_path / "watched", a=frame())
+    apart = card(tmp_path / "apart", night=frame(exposure_s=5.0)) / "night.dng"
+    words = (tmp_path / "watched", "-o", tmp_path / "out", "--like", apart, "--ratio", 80)
+    with Watching(tmp_path / "rows", *words) as watching:
+        watching.until("done", "a.dng")
+        apart.unlink()
+        card(tmp_path / "watched", b=frame(iso=6400))
+        watching.until("done", "b.dng")
+        watching.stopped()
+    assert [(row["ratio"], row["ratio_source"]) for row in watching.rows] == [
+        (40, "as night.dng"),
+        (20, "as night.dng"),
+    ]

@@ -116,13 +116,11 @@ class ReferenceFrame:
     def held(self, captured: AnyCapture) -> AnyCapture:
         """A picture in this frame's white balance where it is of the same camera, with notes on what is not known."""
         notes = [*captured.notes]
-        if _camera_of(captured) == self.camera:
+        camera = _camera_of(captured)
+        if camera == self.camera:
             captured = captured.with_changes(wb=self.wb, wb_source=self.source)
         else:
-            own, other = (_in_words(camera) for camera in (_camera_of(captured), self.camera))
-            notes.append(
-                f"is of {own}, {self.name} of {other}: that they are equally bright goes by what the files say"
-            )
+            notes.append(f"{self._unlike(camera)}: that they are equally bright goes by what the files say")
         f_number = f_number_of(captured)
         if (f_number is None) != (self.f_number is None):
             knows = self.name if f_number is None else "it"
@@ -131,6 +129,14 @@ class ReferenceFrame:
                 "equally wide open; if they were not, enhance it by itself, with --ratio"
             )
         return captured.with_changes(notes=tuple(notes))
+
+    def _unlike(self, camera: tuple[str, str, str]) -> str:
+        """What tells another camera from this frame's, in words."""
+        (*names, kind), (*own_names, own_kind) = camera, self.camera
+        if names == own_names:
+            return f"it holds {kind}, {self.name} {own_kind}"
+        one, other = (camera_in_words(make, model, "?") for make, model in (names, own_names))
+        return f"it is of {one}, {self.name} of {other}"
 
     def __str__(self) -> str:
         aperture = f"f/{self.f_number:.4g}" if self.f_number is not None else "no f-number"
@@ -167,8 +173,3 @@ def _camera_of(capture: Capture) -> tuple[str, str, str]:
     if isinstance(capture, Linear) and capture.monochrome:
         kind = "shades of grey"
     return capture.make.strip(), capture.model.strip(), kind
-
-
-def _in_words(camera: tuple[str, str, str]) -> str:
-    make, model, kind = camera
-    return f"{camera_in_words(make, model, '?')} and holds {kind}"
