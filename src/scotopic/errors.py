@@ -78,6 +78,10 @@ class FileExistsRefusal(WriteError):
     """The target exists and nobody allowed overwriting it."""
 
 
+class OtherSettingsRefusal(FileExistsRefusal):
+    """The target exists, and an earlier run has made it with other settings."""
+
+
 class DiskFullError(WriteError):
     """There was no room for a result."""
 
