@@ -141,7 +141,7 @@ class ReferenceFrame:
     def __str__(self) -> str:
         aperture = f"f/{self.f_number:.4g}" if self.f_number is not None else "no f-number"
         gains = ",".join(f"{gain:.4g}" for gain in self.wb)
-        exposed = f"ISO {self.iso:.4g}, {self.exposure_s:.4g} s, {aperture}"
+        exposed = f"ISO {self.iso:g}, {self.exposure_s:.4g} s, {aperture}"
         return f"{self.name} (x{self.ratio:.4g} at {exposed}; balance {gains})"
 
 
