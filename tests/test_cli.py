@@ -640,6 +640,26 @@ def test_a_run_that_only_found_results_spoils_no_resume(card, tmp_path):
     assert again.stdout.count("done already") == 3
 
 
+def test_results_of_other_settings_are_told_of_once_and_kept(card, tmp_path):
+    out = tmp_path / "out"
+    assert scotopic("enhance", card, "-o", out, "--ratio", 50).returncode == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.jpg")}
+    again = scotopic("enhance", card, "-o", out, "--ratio", 60, "--resume")
+    assert again.returncode == 1
+    first, more, end = again.stderr.splitlines()
+    assert "exists already and is kept, made with other settings (ratio was 50.0, now 60.0)" in first
+    assert "another folder (-o)" in first
+    assert more == "2 more are kept, made with other settings, too: --overwrite makes all anew"
+    assert end == "3 files: 3 failed"
+    told = scotopic("enhance", card, "-o", out, "--ratio", 60, "--resume", "--json")
+    rows = list(map(json.loads, told.stdout.splitlines()))
+    assert ["ratio was 50.0, now 60.0" in row["error"] for row in rows] == [True] * 3
+    assert {path: path.read_bytes() for path in before} == before
+    anew = scotopic("enhance", card, "-o", out, "--ratio", 60, "--resume", "--overwrite")
+    assert anew.returncode == 0, anew.stderr
+    assert scotopic("enhance", card, "-o", out, "--ratio", 60, "--resume").stdout.count("done already") == 3
+
+
 def test_of_a_file_that_names_no_maker_or_hits_a_fault_info_tells_and_goes_on(tmp_path, photo, monkeypatch):
     mosaic = expose(photo[:96, :128], sony_a7s2(800), 60, np.random.default_rng(0))
     for name, make in (("a.dng", "\t"), ("b.dng", "SONY"), ("c.dng", "SONY"), ("d.dng", "SONY")):

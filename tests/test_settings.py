@@ -25,6 +25,7 @@ from scotopic.formats.table import FACTS, FORMATS, LINEAR, SUFFIXES, Kind
 from scotopic.frame import Mosaic
 from scotopic.metadata import read_exif
 from scotopic.read import read
+from scotopic.reference import ReferenceFrame
 from scotopic.run import Models
 from scotopic.settings import Settings, check_output
 from scotopic.web.choices import Choices
@@ -39,9 +40,12 @@ LINEAR_RAW = 34892
 
 PROFILE = Profiles((camera_profile(),), asked=True)
 
+LIKE = ReferenceFrame.of(photo(), ratio=20, name="photo.dng")
+
 OTHER: dict[str, Any] = {
     "ratio": 20.0,
     "ev": 4.0,
+    "like": LIKE,
     "strength": 0.3,
     "passes": 4,
     "look": "libraw",
@@ -78,6 +82,7 @@ def test_there_is_another_value_of_every_setting():
 
 
 NOT_OF_THE_API = {
+    "like": "each request is of one picture",
     "way": "the API enhances; LibRaw's development is for judging, on the command line",
     "overwrite": "each result is a file of its own",
     "skip_existing": "each result is a file of its own",
@@ -131,6 +136,9 @@ def test_the_command_line_takes_every_setting_or_it_is_said_why_not(name, tmp_pa
         (profile,) = PROFILE.known
         profile.save(tmp_path / "one.json")
         words.append(str(tmp_path / "one.json"))
+    elif name == "like":
+        write_mosaic(tmp_path / LIKE.name, photo())
+        words += [str(tmp_path / LIKE.name), "--ratio", str(LIKE.ratio)]
     elif value is not True:
         words.append(",".join(map(str, value)) if name == "wb" else str(value))
     told = CliRunner().invoke(app, ["enhance", "a.dng", *words])
@@ -159,6 +167,7 @@ MOSAICS = frozenset(WAYS) - {"finished colours"}
 COUNTS: dict[str, frozenset[str]] = {
     "ratio": frozenset(WAYS),
     "ev": frozenset(WAYS),
+    "like": frozenset(WAYS),
     "strength": frozenset(WAYS),
     "passes": frozenset(WAYS),
     "look": frozenset(WAYS) - {"a DNG"},

@@ -26,6 +26,7 @@ from scotopic.enhance import enhance, finished, plan, sensor_of
 from scotopic.errors import ScotopicError
 from scotopic.frame import Linear, Mosaic, NoiseProfile, Rendered
 from scotopic.read import read, read_mosaic
+from scotopic.reference import ReferenceFrame
 from scotopic.run import Model, Models
 from scotopic.version import __version__
 from scotopic.write import encode, write
@@ -36,6 +37,7 @@ __all__ = [
     "Models",
     "Mosaic",
     "NoiseProfile",
+    "ReferenceFrame",
     "Rendered",
     "ScotopicError",
     "__version__",

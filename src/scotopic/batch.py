@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -155,7 +155,7 @@ def _treat(
     _check_home(job)
     check_place(job.target)
     state = state_of(job.source)
-    captured = _read(job.source, settings)
+    captured = decoded(job.source, settings)
     _check_unchanged(job, state)
     if settings.strip_gps:
         captured = captured.with_changes(exif=captured.exif.without_gps())
@@ -163,7 +163,10 @@ def _treat(
         if settings.way == "scotopic" and not settings.again:
             check_fresh(captured)
         sensor = sensor_of(captured)
-    made = plan(captured, ratio=settings.ratio, ev=settings.ev, profiles=settings.profiles)
+        captured, amplification = _asked(captured, settings)
+    made = plan(captured, **amplification, profiles=settings.profiles)
+    if settings.like is not None:
+        made = replace(made, exposure=replace(made.exposure, source=settings.like.source))
     facts.update(describe(captured, made, enhancing=settings.way == "scotopic"))
     facts |= balance_to_come(captured, settings.wb)
     if settings.kind == "dng":
@@ -215,12 +218,19 @@ def _treat(
     return "done"
 
 
+def _asked(captured: Captured, settings: Settings) -> tuple[Captured, dict[str, float | None]]:
+    """The picture, and how much it is to be amplified, as arguments of `plan`; held to another where one is named."""
+    if settings.like is None:
+        return captured, {"ratio": settings.ratio, "ev": settings.ev}
+    return settings.like.held(captured), {"ratio": settings.like.ratio_of(captured)}
+
+
 def _nothing() -> None:
     pass
 
 
-def _read(source: Path, settings: Settings) -> Captured:
-    """The one place where a file of a batch is decoded."""
+def decoded(source: Path, settings: Settings) -> Captured:
+    """The one place where a file of a batch is decoded. Raises ReadError."""
     return read_sandboxed(source) if settings.sandbox else read(source)
 
 

@@ -62,7 +62,7 @@ def naming(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except ReadError as error:
+    except (ReadError, SettingsError) as error:
         raise type(error)(f"{name}: {error}") from error
 
 
@@ -76,6 +76,10 @@ class WriteError(ScotopicError):
 
 class FileExistsRefusal(WriteError):
     """The target exists and nobody allowed overwriting it."""
+
+
+class OtherSettingsRefusal(FileExistsRefusal):
+    """The target exists, and an earlier run has made it with other settings."""
 
 
 class DiskFullError(WriteError):

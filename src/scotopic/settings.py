@@ -13,6 +13,7 @@ from scotopic.dng.write import Compression
 from scotopic.errors import SettingsError
 from scotopic.formats.table import FACTS, Kind
 from scotopic.models import Card
+from scotopic.reference import ReferenceFrame
 from scotopic.run import DEFAULT_TILE
 from scotopic.write import bits_of, check_quality, check_space
 
@@ -25,6 +26,8 @@ class Settings:
 
     ratio: float | None = None
     ev: float | None = None
+    like: ReferenceFrame | None = None
+    """What all pictures are to be as bright as, in one white balance: stands in for `ratio` and `ev`."""
     strength: float = 1.0
     passes: int = 1
     look: Look | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +25,7 @@ from scotopic.cli.options import (
     FormatOption,
     JournalOption,
     Json,
+    LikeOption,
     LookOption,
     ModelOption,
     PassesOption,
@@ -40,7 +43,10 @@ from scotopic.cli.options import (
     check_here,
 )
 from scotopic.cli.report import Device, DeviceName, Overwrite, exit_on_error
-from scotopic.errors import SettingsError
+from scotopic.errors import ReadError, SettingsError
+
+if TYPE_CHECKING:
+    from scotopic.settings import Settings
 
 
 def enhance_command(
@@ -48,6 +54,7 @@ def enhance_command(
     output: Results = None,
     ratio: Ratio = None,
     ev: Ev = None,
+    like: LikeOption = None,
     format: FormatOption = None,
     bits: BitsOption = None,
     quality: QualityOption = None,
@@ -98,33 +105,64 @@ def enhance_command(
         choice = ModelChoice(model, tier, device.value)
         options = RunOptions(workers, resume, journal, watch, engine, address, as_json)
         check_settings(choice.models().card(), strength, look, balance, colour_space)
-        run_files(
-            paths,
-            output,
-            format,
-            choice,
-            options,
-            Settings(
-                ratio=ratio,
-                ev=ev,
-                strength=strength,
-                passes=passes,
-                look=look,
-                wb=balance,
-                space=colour_space,
-                bits=bits,
-                quality=quality,
-                dng_compression=dng_compression,
-                dng_white=dng_white,
-                overwrite=overwrite,
-                skip_existing=skip_existing,
-                dry_run=dry_run,
-                strip_gps=strip_gps,
-                sandbox=sandbox,
-                again=again,
-                profiles=chosen(profile),
-            ),
+        settings = Settings(
+            ratio=ratio,
+            ev=ev,
+            strength=strength,
+            passes=passes,
+            look=look,
+            wb=balance,
+            space=colour_space,
+            bits=bits,
+            quality=quality,
+            dng_compression=dng_compression,
+            dng_white=dng_white,
+            overwrite=overwrite,
+            skip_existing=skip_existing,
+            dry_run=dry_run,
+            strip_gps=strip_gps,
+            sandbox=sandbox,
+            again=again,
+            profiles=chosen(profile),
         )
+        run_files(
+            paths, output, format, choice, options, settings if like is None else _held_to(like, settings)
+        )
+
+
+def _held_to(frame: Path, settings: Settings) -> Settings:
+    """The settings with what a frame says in place of the amplification. It is read here, once: a run may last for days
+    and on other machines, and its numbers are all that is needed there.
+
+    Raises SettingsError.
+    """
+    from scotopic.batch import decoded
+    from scotopic.exposure import check
+    from scotopic.reference import ReferenceFrame
+
+    check(settings.ratio, settings.ev)
+    check_here(frame, otherwise="copy the frame of --like here first")
+    if settings.wb == "auto":
+        raise SettingsError(
+            "--like holds one white balance for all pictures, and --wb auto judges one for each: leave --wb out for "
+            "the frame's own, or give gains (R,G,B)"
+        )
+    if settings.again:
+        raise SettingsError(
+            "--like goes by ISO and exposure time, which no longer tell how bright a picture is that has been "
+            "enhanced: leave --again out"
+        )
+    try:
+        reference = ReferenceFrame.of(
+            decoded(frame, settings),
+            ratio=settings.ratio,
+            ev=settings.ev,
+            profiles=settings.profiles,
+            name=frame.name,
+        )
+    except ReadError as error:
+        raise SettingsError(f"--like: {error}") from error
+    return replace(settings, ratio=None, ev=None, like=reference)
 
 
 def develop_command(

@@ -19,7 +19,7 @@ from scotopic.cli.options import Engine, check_here
 from scotopic.cli.report import Screen, errors, line_of, need, progress_of
 from scotopic.disk.files import is_folder, is_there
 from scotopic.disk.folders import ANOTHER_RESULTS, making
-from scotopic.errors import SettingsError
+from scotopic.errors import OtherSettingsRefusal, SettingsError
 
 if TYPE_CHECKING:
     from scotopic import batch
@@ -44,10 +44,13 @@ class _Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    otherwise: int = 0
+    """Results that are kept, as other settings have made them: said of one, and of all the others once."""
 
-    def note(self, status: str, source: str) -> None:
+    def note(self, status: str, source: str, fault: str) -> None:
         self.counts[status] += 1
-        if status == "failed":
+        self.otherwise += fault == OtherSettingsRefusal.__name__
+        if status == "failed" and fault != OtherSettingsRefusal.__name__:
             self.failed.append(source)
 
     def close(self, files: int) -> None:
@@ -58,7 +61,7 @@ class _Tally:
         if files > 1 and len(self.failed) <= FAILED_NAMED:
             for source in self.failed:
                 errors.print(f"  failed: {source}")
-        if self.failed:
+        if self.counts["failed"]:
             raise typer.Exit(1)
 
 
@@ -341,10 +344,12 @@ def _report(
     tally = _Tally()
     with closing(outcomes) as each:
         for outcome in each:
-            tally.note(outcome.status, str(outcome.job.source))
+            tally.note(outcome.status, str(outcome.job.source), outcome.fault)
             screen.count(outcome.job)
             if options.as_json:
                 typer.echo(json.dumps(outcome.to_json()), file=stream)
+            elif outcome.fault == OtherSettingsRefusal.__name__ and tally.otherwise > 1:
+                continue
             elif outcome.status == "failed":
                 # The error names the file, here said in full.
                 why = (outcome.error or "").removeprefix(f"{outcome.job.source}: ")
@@ -354,4 +359,7 @@ def _report(
                 screen.say(line_of(outcome), False)
                 if outcome.facts.get("warning"):
                     screen.say(f"{outcome.job.source}: note: {outcome.facts['warning']}", True)
+    if tally.otherwise > 1 and not options.as_json:
+        words = f"{tally.otherwise - 1} more are kept, made with other settings, too: --overwrite makes all anew"
+        screen.say(words, True)
     return tally

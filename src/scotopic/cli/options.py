@@ -92,6 +92,17 @@ Ratio = Annotated[
 Ev = Annotated[
     float | None, typer.Option(help=f"The same in stops, such as 6.5: {EV_RANGE[0]} to {EV_RANGE[1]}.")
 ]
+LikeOption = Annotated[
+    Any,
+    typer.Option(
+        "--like",
+        help="A RAW file, of the sequence for instance: equal light comes out as bright as in it, whatever ISO, "
+        "exposure time and aperture, and in its white balance. --ratio and --ev then speak of that file.",
+        parser=_place,
+        metavar="FRAME",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[
     Kind | None,
     typer.Option(

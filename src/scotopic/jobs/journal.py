@@ -77,11 +77,20 @@ def _filled(words: Any) -> Any:
     return _in_words(Settings()) | words if isinstance(words, dict) else words
 
 
+def _differing(header: dict[str, Any], settings: dict[str, str]) -> str:
+    """How a run's settings differed from these, in words."""
+    found = header.get("settings")
+    before = found if isinstance(found, dict) else {}
+    other = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
+    return "; ".join(f"{n} was {before.get(n)}, now {settings.get(n)}" for n in other)
+
+
 class Journal:
     """One run's journal, open and locked; a context manager.
 
     With `resume`, `ended` has by result the last line of what runs with the same settings ended, `begun` that of what
-    an interrupted one had only begun; both are empty for a new run. Raises WriteError where the journal cannot be
+    an interrupted one had only begun, `otherwise` that of what runs with other settings made last; all are empty for a
+    new run. Raises WriteError where the journal cannot be
     written (`otherwise` says what to do then) or another run holds it, SettingsError for a place where no file can be
     and where only runs with other settings were interrupted. A run that an error ends before it has noted anything
     leaves no trace, or without a lock its beginning and its end; nor does one whose journal cannot be begun.
@@ -98,6 +107,8 @@ class Journal:
         self.path = path
         self.ended: dict[str, dict[str, Any]] = {}
         self.begun: dict[str, dict[str, Any]] = {}
+        self.otherwise: dict[str, tuple[dict[str, Any], str]] = {}
+        """With how the settings differed, in words."""
         self.left: list[dict[str, Any]] = []
         """What runs before had begun when they were killed, whatever their settings, where no other can be at it."""
         self.interrupted = False
@@ -161,6 +172,7 @@ class Journal:
         """What runs before have done."""
         own, alike = False, False
         header: dict[str, Any] = {}
+        differing = ""
         in_hand: dict[str, dict[str, Any]] = {}
         """Of one run, by result."""
         unfinished: list[dict[str, Any]] = []
@@ -180,6 +192,7 @@ class Journal:
                     alike = self.interrupted = True
                 else:
                     unfinished.append(header)
+                    differing = _differing(header, settings)
             elif entry.get("status") == "finished" and own:
                 self.interrupted = False
             elif entry.get("status") == "finished":
@@ -195,11 +208,12 @@ class Journal:
                     others.add(output)
                 elif entry.get("status") == "done":
                     self._drop(output)
+                    self.otherwise[output] = entry, differing
         for output in others:
             self._drop(output)
         self.left = [*self.left, *in_hand.values()] if self._held else []
         if not resume:
-            self.begun, self.ended = {}, {}
+            self.begun, self.ended, self.otherwise = {}, {}, {}
         if resume and unfinished and not alike:
             self._refuse(unfinished[-1], settings)
 
@@ -215,6 +229,7 @@ class Journal:
                 self.begun[output] = entry
             case "done" | "skipped":
                 self.begun.pop(output, None)
+                self.otherwise.pop(output, None)
                 self.ended[output] = entry
             case "failed":
                 # A result that is there already is refused, and is no worse for it.
@@ -227,12 +242,9 @@ class Journal:
                 f"{self.path}: is a journal of scotopic {header.get('scotopic')}, which this one cannot go on with; "
                 "leave --resume out"
             )
-        before = header.get("settings", {})
-        other = [name for name in sorted({*before, *settings}) if before.get(name) != settings.get(name)]
-        words = "; ".join(f"{n} was {before.get(n)}, now {settings.get(n)}" for n in other)
         raise SettingsError(
-            f"the interrupted run had other settings ({words}): give the same ones; or leave --resume out to start "
-            "anew, with another folder (-o), or with --overwrite for the results that are there"
+            f"the interrupted run had other settings ({_differing(header, settings)}): give the same ones; or leave "
+            "--resume out to start anew, with another folder (-o), or with --overwrite for the results that are there"
         )
 
     def note(self, status: str, file: str, output: str, **facts: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from scotopic.batch import Job
 from scotopic.disk.files import state_of
-from scotopic.errors import FileExistsRefusal
+from scotopic.errors import FileExistsRefusal, OtherSettingsRefusal
 from scotopic.jobs.journal import Journal
 from scotopic.jobs.past import Entry, Photo, absolute, taken
 from scotopic.settings import Settings
@@ -67,6 +67,13 @@ class Item:
             and not self.photo.is_of(ended)
         )
 
+    def made_otherwise(self, journal: Journal) -> str:
+        """How the settings differed with which a result of the photo was made; empty where they did not."""
+        if self.output not in journal.otherwise:
+            return ""
+        made, differing = journal.otherwise[self.output]
+        return differing if self.photo.is_of(made) else ""
+
 
 @dataclass(frozen=True)
 class Course:
@@ -93,6 +100,12 @@ def course_of(item: Item, journal: Journal | None, settings: Settings, size: int
         return Course()
     if settings.skip_existing:
         return Course("skipped")
+    if journal is not None and (differing := item.made_otherwise(journal)):
+        words = (
+            f"{item.told}: exists already and is kept, made with other settings ({differing}); use --overwrite to make "
+            "it anew, or another folder (-o) to keep both"
+        )
+        return Course("failed", {}, words, OtherSettingsRefusal.__name__)
     words = str(refusal(item.told, OR_SKIP))
     if journal is not None and item.has_changed(journal):
         words = (
