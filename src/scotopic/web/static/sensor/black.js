@@ -36,8 +36,8 @@ function shareOf({ depth, limit }, k) {
   return depth > limit ? Math.min((1 - limit / depth) / (1 - 1 / k.wholeFrom), 1) : 0;
 }
 
-/** {depth, limit}: by how much the black of one place's values seems to lie below the one stated, and what it has to exceed
- * as proof. */
+/** {depth, limit}: by how much the black of one place's values seems to lie below the one stated, and what it has to
+ * exceed as proof. */
 function depthOf(values, black, sigma, k) {
   const [height, width] = [values.height, values.width].map((n) => Math.floor(n / k.block));
   if (Math.min(height, width) < k.linesLeast) return { depth: 0, limit: 0 };
