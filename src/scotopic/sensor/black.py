@@ -32,11 +32,16 @@ DARK_SHARE = 0.3
 """Share of the rows, and of the columns, of squares that tell black, by the median of their darkest squares: a dark
 band or corner alone tells nothing."""
 
-ERRORS = 3.0
-"""Black is lowered where it lies lower by so many times what the estimate may be off by."""
+ERRORS = 2.5
+"""Black is lowered where it lies lower by so many times what the estimate may be off by, which is told twice too high
+(experiments.md, 2026-12-01)."""
 
-LEAST_SIGMAS = 0.08
-"""Black is lowered by this share of the read noise at least: less is not to be seen."""
+LEAST_SIGMAS = 0.05
+"""Black is lowered where it lies lower by this share of the read noise at least: less is not to be seen."""
+
+WHOLE_FROM = 1.8
+"""From so many times the limit on black is lowered by all that was found, from the limit on by a share that grows from
+nothing: of frames alike some lie beyond a limit by chance, and a step there flickers (experiments.md, 2026-12-01)."""
 
 VOID_SIGMAS = 6.0
 """A square with a value so far below black holds dead pixels, and tells nothing."""
@@ -51,15 +56,18 @@ COUNT_MAX = 512
 def lowered(mosaic: Mosaic, noise: NoiseProfile) -> npt.NDArray[np.float64]:
     """By how much black lies below the one stated at each place of a Bayer mosaic's cell, in DN, (2, 2); 0 where the
     picture does not prove it, and for other patterns."""
-    found = np.zeros_like(mosaic.black, np.float64)
+    lower, share = np.zeros_like(mosaic.black, np.float64), 0.0
     if not mosaic.is_bayer:
-        return found
+        return lower
     for y in range(2):
         for x in range(2):
             black = float(mosaic.black[y, x])
             sigma = noise.read[mosaic.cfa[y][x]] ** 0.5 * (mosaic.white - black)
-            found[y, x] = _lowered(mosaic.data[y::2, x::2], black, sigma)
-    return found
+            depth, limit = _depth(mosaic.data[y::2, x::2], black, sigma)
+            lower[y, x] = max(0.0, depth)
+            # What one place proves is believed of all, so that those alike, as the two greens, are treated alike.
+            share = max(share, _share(depth, limit))
+    return lower * share
 
 
 def with_black_lowered(mosaic: Mosaic, by: npt.NDArray[np.float64] | None) -> Mosaic:
@@ -67,11 +75,17 @@ def with_black_lowered(mosaic: Mosaic, by: npt.NDArray[np.float64] | None) -> Mo
     return mosaic if by is None or not by.any() else mosaic.with_changes(black=mosaic.black - by)
 
 
-def _lowered(values: npt.NDArray[np.generic], black: float, sigma: float) -> float:
-    """The same for the values (h, w) of one place."""
+def _share(depth: float, limit: float) -> float:
+    """The share of a depth by which black is lowered."""
+    return min((1 - limit / depth) / (1 - 1 / WHOLE_FROM), 1.0) if depth > limit else 0.0
+
+
+def _depth(values: npt.NDArray[np.generic], black: float, sigma: float) -> tuple[float, float]:
+    """By how much the black of the values (h, w) of one place seems to lie below the one stated, and what it has to
+    exceed as proof."""
     height, width = (n // BLOCK for n in values.shape)
     if min(height, width) < LINES_LEAST:
-        return 0.0
+        return 0.0, 0.0
     step = 1
     while step < STEP_MAX and values.size > VALUES * step:
         step *= 2
@@ -83,7 +97,7 @@ def _lowered(values: npt.NDArray[np.generic], black: float, sigma: float) -> flo
     least = lines.min(axis=1).reshape(height, width, BLOCK).min(axis=2)
     means[least < black - VOID_SIGMAS * sigma] = np.inf
     low, error = max(_lowest(means, squares, axis) for axis in (0, 1))
-    return -low if -low > max(ERRORS * error, LEAST_SIGMAS * sigma) else 0.0
+    return -low, max(ERRORS * error, LEAST_SIGMAS * sigma)
 
 
 def _lowest(

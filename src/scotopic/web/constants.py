@@ -131,6 +131,7 @@ def constants() -> dict[str, Any]:
             "darkShare": black.DARK_SHARE,
             "errors": black.ERRORS,
             "leastSigmas": black.LEAST_SIGMAS,
+            "wholeFrom": black.WHOLE_FROM,
             "voidSigmas": black.VOID_SIGMAS,
             "errorOfMedian": black.ERROR_OF_MEDIAN,
             "leastOfNormal": black.least_of_normal(),

@@ -5,12 +5,15 @@ import { meanOf, median, rint } from "../statistics.js";
 /** By how much black lies below the one stated at each place of a Bayer mosaic's cell, in DN: rows of numbers. */
 export function blackLowered(mosaic, noise, { black: k }) {
   if (mosaic.cfa.length !== 2) return mosaic.black.map((row) => row.map(() => 0));
-  return mosaic.black.map((row, y) =>
+  const found = mosaic.black.map((row, y) =>
     row.map((black, x) => {
       const sigma = Math.sqrt(noise.read[mosaic.cfa[y][x]]) * (mosaic.white - black);
-      return lowered(placeOf(mosaic, y, x), black, sigma, k);
+      return depthOf(placeOf(mosaic, y, x), black, sigma, k);
     }),
   );
+  // What one place proves is believed of all, so that those alike, as the two greens, are treated alike.
+  const share = Math.max(...found.flat().map((place) => shareOf(place, k)));
+  return found.map((row) => row.map(({ depth }) => Math.max(depth, 0) * share));
 }
 
 /** The mosaic with its black lower by so many DN at each place of the cell; itself where that is nothing. */
@@ -28,10 +31,16 @@ function placeOf({ data, height, width }, top, left) {
   };
 }
 
-/** The same for the values of one place. */
-function lowered(values, black, sigma, k) {
+/** The share of a depth by which black is lowered. */
+function shareOf({ depth, limit }, k) {
+  return depth > limit ? Math.min((1 - limit / depth) / (1 - 1 / k.wholeFrom), 1) : 0;
+}
+
+/** {depth, limit}: by how much the black of one place's values seems to lie below the one stated, and what it has to
+ * exceed as proof. */
+function depthOf(values, black, sigma, k) {
   const [height, width] = [values.height, values.width].map((n) => Math.floor(n / k.block));
-  if (Math.min(height, width) < k.linesLeast) return 0;
+  if (Math.min(height, width) < k.linesLeast) return { depth: 0, limit: 0 };
   let step = 1;
   while (step < k.stepMax && values.height * values.width > k.values * step) step *= 2;
   const means = [];
@@ -53,7 +62,7 @@ function lowered(values, black, sigma, k) {
   const down = lowest(columns, (line, place) => squareAt(values, place, line, step, k), k);
   const along = lowest(means, (line, place) => squareAt(values, line, place, step, k), k);
   const { low, error } = along.low > down.low ? along : down;
-  return -low > Math.max(k.errors * error, k.leastSigmas * sigma) ? -low : 0;
+  return { depth: -low, limit: Math.max(k.errors * error, k.leastSigmas * sigma) };
 }
 
 /** The rows that are looked at of a square. */
