@@ -87,6 +87,25 @@ def test_where_nobody_can_tell_nothing_is_moved(scenes, rng):
     assert lateral_colour(flat, NO_NOISE) is None
 
 
+@pytest.mark.parametrize("square", [4, 8, 16])
+def test_edges_that_stand_alike_upon_all_pixels_are_no_lens(rng, square):
+    squares = np.kron(np.indices((384 // square, 448 // square)).sum(axis=0) % 2, np.ones((square, square)))
+    scene = np.repeat((0.05 + 0.6 * squares)[..., None], 3, axis=2)
+    for cfa in BAYER_PHASES:
+        for ratio, iso in ((4, 400), (30, 3200)):
+            assert plan(expose(scene, sony_a7s2(iso), ratio, rng, cfa=cfa), ratio=ratio).lateral is None
+
+
+def test_what_is_torn_off_is_no_edge(scenes, rng):
+    for scene in scenes:
+        torn = expose(scene, sony_a7s2(3200), 30, rng)
+        data = torn.data.copy()
+        data[:40] = data[-40:] = 0
+        data[:, :40] = data[:, -40:] = 0
+        data[300:310, 200:260] = 0
+        assert plan(torn.with_changes(data=data), ratio=30).lateral is None
+
+
 def test_red_light_alone_is_told_by_red_alone(scenes, rng):
     scene = scenes[0] * np.array([1.0, 0.4, 0.0005])
     mosaic = expose(drawn(scene, LENSES["a zoom"]), sony_a7s2(400), 4, rng)

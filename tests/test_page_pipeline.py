@@ -256,6 +256,13 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
     drawn = with_lateral_colour(Scene("", photo))
     for name, cfa in (("", RGGB), (", GBRG", BAYER_PHASES[2]), (", X-Trans", X_TRANS)):
         found[f"fringes{name}"] = expose(drawn, sony_a7s2(400), 4, rng, cfa=cfa)
+    torn = found["fringes"].data.copy()
+    torn[:, :40] = 0
+    torn[100:120, 100:160] = 0
+    found["fringes and voids"] = found["fringes"].with_changes(data=torn)
+    # Edges that stand alike upon all pixels, which is no lens.
+    level = np.kron(np.indices((32, 36)).sum(axis=0) % 2, np.ones((8, 8)))
+    found["squares"] = expose(np.repeat(0.05 + 0.6 * level[..., None], 3, axis=2), sony_a7s2(400), 4, rng)
     found["no black level"] = base.with_changes(black=np.zeros((2, 2)))
     found["no black level, floats"] = found["floats"].with_changes(black=np.zeros((2, 2)))
     found["under a lens cap"] = expose(np.zeros((96, 128, 3)), sony_a7s2(6400), 300, rng)
@@ -293,6 +300,7 @@ def test_amplification_noise_and_the_graphs_inputs_are_pythons(node, pictures):
         lateral = made.lateral or Lateral((0, 0, 0, 0), (0, 0, 0, 0))
         assert (got["lateral"] is None) == (made.lateral is None), name
         assert made.lateral is not None or not name.startswith("fringes") or "X-Trans" in name
+        assert made.lateral is None or name != "squares"
         for colour in ("red", "blue"):
             theirs = (got["lateral"] or {colour: (0, 0, 0, 0)})[colour]
             assert theirs == pytest.approx(getattr(lateral, colour), rel=RELATIVE, abs=1e-3), (name, colour)

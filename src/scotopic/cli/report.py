@@ -285,7 +285,9 @@ def print_facts(facts: dict[str, Any]) -> None:
                 f"  profile   yours of this {facts['profile']}: {_taken_out(facts['profile_takes'])}"
             )
         if lens := facts["lateral_colour"]:
-            red, blue = (max(map(abs, (*shift[:2], shift[2] + shift[3]))) for shift in lens.values())
+            from scotopic.sensor.lateral import farthest
+
+            red, blue = (farthest(lens[colour]) for colour in ("red", "blue"))
             typer.echo(
                 f"  lens      draws red up to {red:.1f} and blue up to {blue:.1f} pixels beside green"
             )

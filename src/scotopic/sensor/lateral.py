@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, Linear32, Mosaic, NoiseProfile
+from scotopic.sensor.mend import NO_LIGHT_SIGMAS
 
 BLOCK = 16
 """Side of the blocks that are asked, in values of one colour."""
@@ -64,6 +65,9 @@ LEAST_ERRORS = 2.0
 SATURATED = 0.98
 """Share of the saturation from which a block's lamps say nothing of where they lie."""
 
+VOID = 0.002
+"""Share of the sensor's range below black, at least, from which a value is no count of light."""
+
 Floats = npt.NDArray[np.float64]
 Shift = tuple[float, float, float, float]
 
@@ -105,11 +109,25 @@ def lateral_colour(mosaic: Mosaic, noise: NoiseProfile) -> Lateral | None:
     if not mosaic.is_bayer or min(mosaic.data.shape) < 2 * (BLOCK + AROUND):
         return None
     asked = _Asked(mosaic, noise)
-    with ThreadPoolExecutor(min(2, usable_cores())) as threads:
-        red, blue = threads.map(asked.shift, (RED, BLUE))
-    if red is None and blue is None:
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        greens, red, blue = threads.map(asked.lens, (GREEN, RED, BLUE))
+    # One green lies beside the other where edges stand alike upon all pixels (print, a chart's squares): they would be
+    # told of red and blue as well.
+    if greens is None or greens.any():
         return None
-    return Lateral(red or (0, 0, 0, 0), blue or (0, 0, 0, 0))
+    shifts = [_shift(np.zeros(4) if lens is None else lens) for lens in (red, blue)]
+    return Lateral(*shifts) if any(map(any, shifts)) else None
+
+
+def farthest(shift: Shift) -> float:
+    """Pixels by which a colour lies aside where it does most, in a picture that is as long each way.
+
+    >>> round(farthest((0.0, 0.0, 1.5, -1.5)), 2)
+    0.58
+    """
+    down, right, along, cubed = shift
+    turns = math.sqrt(min(1.0, max(0.0, -along / (3 * cubed)))) if cubed else 1.0
+    return math.hypot(down, right) + max(abs(along * r + cubed * r**3) for r in (turns, 1.0))
 
 
 class _Asked:
@@ -127,17 +145,23 @@ class _Asked:
         windows = np.lib.stride_tricks.sliding_window_view(mosaic.data, (side, side))
         read = windows[places[0][:, None], places[1]].reshape(-1, side, side)
         top, left = (p.ravel() for p in np.meshgrid(*places, indexing="ij"))
-        whole = read.max(axis=(1, 2)) < SATURATED * mosaic.saturation
-        of_places = side // 2, side // 2
-        self.light = read[whole] - np.tile(mosaic.black, of_places).astype(np.float32)
-        self.green = self.light * np.tile(2 * (np.array(mosaic.cfa) == GREEN), of_places).astype(np.float32)
+        light = read - np.tile(mosaic.black, (side // 2, side // 2)).astype(np.float32)
+        self.span = mosaic.white - float(np.mean(mosaic.black))
+        void = -self.span * max(NO_LIGHT_SIGMAS * math.sqrt(max(noise.read)), VOID)
+        whole = (read.max(axis=(1, 2)) < SATURATED * mosaic.saturation) & (light.min(axis=(1, 2)) > void)
+        self.light = light[whole]
         self.corners = np.stack([top[whole], left[whole]])
         self.cfa, self.shape, self.noise = mosaic.cfa, shape, noise
-        self.span = mosaic.white - float(np.mean(mosaic.black))
 
-    def shift(self, colour: int) -> Shift | None:
-        """How far a colour lies aside; None where that is nothing, or not known."""
+    def lens(self, colour: int) -> Floats | None:
+        """How far a colour lies beside green, or of greens the first beside the other (4,): zeros where that is
+        nothing; None where nobody can tell."""
         first = place_of(self.cfa, colour)
+        fitted_by = np.array(self.cfa) == GREEN
+        if colour == GREEN:
+            fitted_by[first] = False
+        each = (fitted_by * (fitted_by.size / fitted_by.sum())).astype(np.float32)
+        green: Linear32 = self.light * np.tile(each, [n // 2 for n in self.light.shape[1:]])
         rows, columns = (slice(AROUND + f, AROUND + f + 2 * BLOCK, 2) for f in first)
         if len(self.light) < BLOCKS_LEAST:
             return None
@@ -148,10 +172,11 @@ class _Asked:
         expected = np.diag(1 / np.square(EXPECTED))
         lens, left = np.zeros(4), np.arange(len(values))
         for _ in range(STEPS):
-            told = self._told(left, values[left], terms[:, left] @ lens, first)
+            told = self._told(green[left], values[left], terms[:, left] @ lens, first)
             if told is None:
                 return None
-            left, steps, errors, use = told
+            good, steps, errors, use = told
+            left = left[good]
             rows_of = terms[:, left[use]].reshape(-1, 4)
             lens, spread, normal = _fitted(
                 rows_of, STEP * steps[:, use].ravel() + rows_of @ lens, errors[:, use].ravel(), expected
@@ -162,16 +187,13 @@ class _Asked:
             math.sqrt(float(np.einsum("ani,ij,anj->n", grid, square, grid).mean()))
             for square in (np.outer(lens, lens), error)
         )
-        if far < max(LEAST, LEAST_ERRORS * unsure):
-            return None
-        down, right, along, cubed = (float(value) for value in lens)
-        return down, right, along, cubed
+        return lens if far >= max(LEAST, LEAST_ERRORS * unsure) else np.zeros(4)
 
     def _told(
-        self, blocks: npt.NDArray[np.intp], values: Linear32, moved: Floats, first: tuple[int, int]
-    ) -> tuple[npt.NDArray[np.intp], Floats, Floats, npt.NDArray[np.bool_]] | None:
-        """What blocks tell beyond what green is moved by, (2, N): those with slopes, how much farther aside, the
-        variance of that, and which of them are sure; None where too few are."""
+        self, green: Linear32, values: Linear32, moved: Floats, first: tuple[int, int]
+    ) -> tuple[npt.NDArray[np.bool_], Floats, Floats, npt.NDArray[np.bool_]] | None:
+        """What blocks tell beyond what green is moved by, (2, N): which have slopes, and of these how much farther
+        aside, the variance of that, and which of them are sure; None where too few are."""
         count = BLOCK * BLOCK
         matrices = []
         for axis in (0, 1):
@@ -182,9 +204,8 @@ class _Asked:
                 - np.arange(-1, self.light.shape[1] + 1)
             )
             hat = _hat(at.astype(np.float32) - moved[axis].astype(np.float32)[:, None, None])
-            matrices.append((hat[:, :, 1:-1], (hat[:, :, :-2] - hat[:, :, 2:]) / 2))
+            matrices.append((hat[:, :, 1:-1], np.float32(0.5) * (hat[:, :, :-2] - hat[:, :, 2:])))
         (down, down_slope), (across, across_slope) = matrices
-        green = self.green[blocks]
         rows = down @ green
         seen = rows @ across.swapaxes(1, 2)
         slopes = (down_slope @ green) @ across.swapaxes(1, 2), rows @ across_slope.swapaxes(1, 2)
@@ -213,7 +234,7 @@ class _Asked:
         sure &= (np.abs(steps) < FARTHEST).all(axis=0)
         if sure.sum() < BLOCKS_LEAST:
             return None
-        return blocks[good], steps, error[:, 1:].T / peer**2 + BLOCK_ERROR**2, sure
+        return good, steps, error[:, 1:].T / peer**2 + BLOCK_ERROR**2, sure
 
 
 def _fitted(
@@ -229,6 +250,11 @@ def _fitted(
         spread = max(1.4826 * float(np.median(np.abs(off))), 1.0)
         weights = 1 / (1 + np.square(off / (2 * spread))) / variances
     return lens, spread, normal
+
+
+def _shift(lens: Floats) -> Shift:
+    down, right, along, cubed = (float(value) for value in lens)
+    return down, right, along, cubed
 
 
 def place_of(cfa: tuple[tuple[int, ...], ...], colour: int) -> tuple[int, int]:

@@ -122,6 +122,7 @@ def constants() -> dict[str, Any]:
             "least": lateral.LEAST,
             "leastErrors": lateral.LEAST_ERRORS,
             "saturated": lateral.SATURATED,
+            "void": lateral.VOID,
         },
         "black": {
             "block": black.BLOCK,

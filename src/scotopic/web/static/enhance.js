@@ -98,29 +98,20 @@ function believable(shot, read, x, most) {
  * plane, and black where a value is too far below black to be a count of light.
  */
 export function prepared(made, multiple, constants) {
-  const { mosaic, exposure, noise } = made;
-  const { data, width, cfa, wb } = mosaic;
+  const { mosaic } = made;
+  const { data, width, cfa } = mosaic;
   const pattern = patternOf(cfa, constants);
   const size = cfa.length;
   const [top, left] = missing(cfa, constants);
   const rowOf = paddedAxis(mosaic.height, top, multiple, size);
   const columnOf = paddedAxis(width, left, multiple, size);
-  const { noLightSigmas, noLight } = constants.enhance;
   const planes = blackOfPlanes(mosaic, pattern, constants);
-  const lowest = new Float64Array(size * size);
-  const fill = new Float64Array(size * size);
+  const { lowest, fill } = voids(made, constants);
   const shift = new Float32Array(size * size);
   for (let place = 0; place < size * size; place++) {
     const [y, x] = [Math.floor(place / size), place % size];
-    const [colour, black] = [cfa[y][x], mosaic.black[y][x]];
-    const reach = Math.max(
-      noLightSigmas * Math.sqrt(noise.profile.read[colour]),
-      noLight / (exposure.ratio * wb[colour]),
-    );
     const plane = pattern.planeOfPlace[((y + top) % size) * size + ((x + left) % size)];
-    lowest[place] = black - reach * (mosaic.white - black);
-    fill[place] = Math.max(roundToEven(black), 0);
-    shift[place] = black - planes[plane];
+    shift[place] = mosaic.black[y][x] - planes[plane];
   }
   const placeOf = columnOf.map((x) => x % size);
   const piece = (rows, columns, spare = null) => {
@@ -140,6 +131,38 @@ export function prepared(made, multiple, constants) {
   return { height: rowOf.length, width: columnOf.length, top, left, piece };
 }
 
+/** For each place of the cell the value below which there is no count of light, and what stands for it. */
+function voids({ mosaic, exposure, noise }, constants) {
+  const { noLightSigmas, noLight } = constants.enhance;
+  const lowest = [];
+  const fill = [];
+  mosaic.cfa.forEach((row, y) =>
+    row.forEach((colour, x) => {
+      const black = mosaic.black[y][x];
+      const reach = Math.max(
+        noLightSigmas * Math.sqrt(noise.profile.read[colour]),
+        noLight / (exposure.ratio * mosaic.wb[colour]),
+      );
+      lowest.push(black - reach * (mosaic.white - black));
+      fill.push(Math.max(roundToEven(black), 0));
+    }),
+  );
+  return { lowest: Float64Array.from(lowest), fill: Float64Array.from(fill) };
+}
+
+/** The mosaic with black where its values are too far below black to be counts of light. */
+function withoutVoids(made, constants) {
+  const { data, width, cfa } = made.mosaic;
+  const { lowest, fill } = voids(made, constants);
+  const size = cfa.length;
+  const filled = data.slice();
+  for (let i = 0; i < data.length; i++) {
+    const place = (Math.floor(i / width) % size) * size + ((i % width) % size);
+    if (data[i] < lowest[place]) filled[i] = fill[place];
+  }
+  return { ...made.mosaic, data: filled };
+}
+
 /**
  * The picture that a longer exposure would have given: light, white-balanced by the camera's gains, in halves.
  *
@@ -155,7 +178,8 @@ export async function enhance(captured, plan, network, { constants, pixels, pass
   const name = modelFor(mosaic, constants);
   const card = await network.open(name);
   const inputs = graphInputs(made, constants);
-  const source = prepared({ ...made, mosaic: aligned(mosaic, made.lateral) }, card.size_multiple, constants);
+  const laid = made.lateral ? aligned(withoutVoids(made, constants), made.lateral) : mosaic;
+  const source = prepared({ ...made, mosaic: laid }, card.size_multiple, constants);
   const even = meanBlack(mosaic);
   const clip = (exposure.ratio * (mosaic.saturation - even)) / (mosaic.white - even);
   const ofMosaic = captured.kind === "mosaic";

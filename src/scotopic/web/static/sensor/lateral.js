@@ -31,13 +31,17 @@ export function lateralColour(mosaic, noise, constants) {
   const k = constants.lateral;
   const { height, width, cfa } = mosaic;
   if (patternOf(cfa, constants).sensor !== "bayer" || Math.min(height, width) < 2 * (k.block + k.around)) return null;
-  const blocks = wholeBlocks(mosaic, k);
-  const [red, blue] = [RED, BLUE].map((colour) => shiftOf(mosaic, noise, colour, blocks, k));
-  return red || blue ? { red: red ?? [0, 0, 0, 0], blue: blue ?? [0, 0, 0, 0] } : null;
+  const blocks = wholeBlocks(mosaic, noise, k, constants.enhance.noLightSigmas);
+  // One green lies beside the other where edges stand alike upon all pixels (print, a chart's squares): they would be told
+  // of red and blue as well.
+  const greens = lensOf(mosaic, noise, GREEN, blocks, k);
+  if (!greens || greens.some(Boolean)) return null;
+  const [red, blue] = [RED, BLUE].map((colour) => lensOf(mosaic, noise, colour, blocks, k) ?? [0, 0, 0, 0]);
+  return red.some(Boolean) || blue.some(Boolean) ? { red, blue } : null;
 }
 
-/** Corners [row, column] of blocks, evenly spread, that hold no lamp. */
-function wholeBlocks({ data, height, width, saturation }, k) {
+/** Corners [row, column] of blocks, evenly spread, that hold no lamp and nothing too dark to be light. */
+function wholeBlocks({ data, height, width, saturation, white, black }, { read }, k, sigmas) {
   const side = 2 * (k.block + k.around);
   const lengths = [height, width];
   const most = lengths.map((n) => Math.floor((n - side) / (2 * k.block)) + 1);
@@ -48,16 +52,22 @@ function wholeBlocks({ data, height, width, saturation }, k) {
     return Array.from({ length: count }, (_, i) => 2 * Math.trunc(i && i === count - 1 ? last : i * step));
   });
   const limit = k.saturated * saturation;
+  const reach = (white - meanOf(black.flat())) * Math.max(sigmas * Math.sqrt(Math.max(...read)), k.void);
+  const dark = black.map((row) => row.map((value) => value - reach));
   const isWhole = (top, left) => {
     for (let y = top; y < top + side; y++)
-      for (let at = y * width + left; at < y * width + left + side; at++) if (data[at] >= limit) return false;
+      for (let x = left, at = y * width + left; x < left + side; x++, at++)
+        if (data[at] >= limit || data[at] <= dark[y % 2][x % 2]) return false;
     return true;
   };
   return rows.flatMap((top) => columns.filter((left) => isWhole(top, left)).map((left) => [top, left]));
 }
 
-/** How far a colour lies aside; null where that is nothing, or not known. */
-function shiftOf(mosaic, noise, colour, blocks, k) {
+/**
+ * How far a colour lies beside green, or of greens the first beside the other: four numbers, zeros where that is nothing;
+ * null where nobody can tell.
+ */
+function lensOf(mosaic, noise, colour, blocks, k) {
   const { height, width, cfa } = mosaic;
   const first = placeOf(cfa, colour);
   const half = Math.hypot(height, width) / 2;
@@ -72,7 +82,7 @@ function shiftOf(mosaic, noise, colour, blocks, k) {
   for (let n = 0; n < k.steps; n++) {
     const told = left.map((block) => {
       const moved = block.terms.map((row) => dot(row, lens));
-      return { block, moved, ...toldBy(mosaic, noise, block, moved, first, k) };
+      return { block, moved, ...toldBy(mosaic, noise, block, moved, first, colour, k) };
     });
     const good = told.filter((of) => of.shows);
     const sure = good.filter((of) => of.steps);
@@ -90,7 +100,7 @@ function shiftOf(mosaic, noise, colour, blocks, k) {
   }
   const error = inverted(found.normal).map((row) => row.map((value) => value * found.spread ** 2));
   const [far, unsure] = overThePicture([lens.map((a) => lens.map((b) => a * b)), error], height, width);
-  return far < Math.max(k.least, k.leastErrors * unsure) ? null : lens;
+  return far < Math.max(k.least, k.leastErrors * unsure) ? [0, 0, 0, 0] : lens;
 }
 
 /** A block's values of the colour itself, without their mean. */
@@ -111,10 +121,10 @@ function withoutMean(values) {
  * What a block tells beyond what green is moved by: {shows} where it has slopes, and with {steps, variances}, pixels down
  * and right and how sure these are, where the colour surely follows green.
  */
-function toldBy(mosaic, noise, { corner, values }, moved, first, k) {
+function toldBy(mosaic, noise, { corner, values }, moved, first, colour, k) {
   const count = k.block * k.block;
   const span = mosaic.white - meanOf(mosaic.black.flat());
-  const { seen, down, right } = greenOf(mosaic, corner, moved, first, k);
+  const { seen, down, right } = greenOf(mosaic, corner, moved, first, colour, k);
   const light = Math.max(meanOf(seen) / span, 0);
   const variance = (noise.shot[GREEN] * light + noise.read[GREEN]) * span * span * count;
   const fitting = [seen, down, right].map(withoutMean);
@@ -134,17 +144,18 @@ function toldBy(mosaic, noise, { corner, values }, moved, first, k) {
   return { shows: true, steps, variances: [1, 2].map((i) => errors[i] / peer ** 2 + k.blockError ** 2) };
 }
 
-/** Green at a block's places of another colour, moved, and its slopes down and right. */
-function greenOf(mosaic, [top, left], moved, first, { block, around }) {
+/** Green at a block's places of another colour, or of greens the other at the first's, moved, and its slopes down and right. */
+function greenOf(mosaic, [top, left], moved, first, colour, { block, around }) {
   const { data, width, cfa, black } = mosaic;
   const side = 2 * (block + around);
   const [rows, columns] = [0, 1].map((axis) =>
     Array.from({ length: block }, (_, i) => weightsAround(2 * i + around + first[axis] - moved[axis])),
   );
   const light = new Float64Array(side * side);
-  for (let y = 0; y < side; y++)
-    for (let x = (cfa[y % 2][0] === GREEN ? 0 : 1); x < side; x += 2)
-      light[y * side + x] = 2 * (data[(top + y) * width + left + x] - black[y % 2][x % 2]);
+  const times = colour === GREEN ? 4 : 2;
+  for (let y = colour === GREEN ? 1 - first[0] : 0; y < side; y += colour === GREEN ? 2 : 1)
+    for (let x = cfa[y % 2][0] === GREEN ? 0 : 1; x < side; x += 2)
+      light[y * side + x] = times * (data[(top + y) * width + left + x] - black[y % 2][x % 2]);
   const [line, slope] = [new Float64Array(side), new Float64Array(side)];
   const found = { seen: [], down: [], right: [] };
   for (const { start, hat, rise } of rows) {
