@@ -111,6 +111,41 @@ def test_steps_of_iso_time_and_aperture_keep_the_brightness(tmp_path, more):
         assert max(jumps) - min(jumps) > 1
 
 
+def stating(mosaic: Mosaic, white: float, bits: int = 14) -> Mosaic:
+    """The same light, counted in so many bits, in a file that states another white level."""
+    shift = 14 - bits
+    data, black = mosaic.data >> shift, mosaic.black / 2**shift
+    return mosaic.with_changes(data=data, black=black, white=white, saturation=white)
+
+
+def test_equal_counts_of_one_camera_are_equally_bright_whatever_white_is_stated(tmp_path):
+    frames = {
+        "a": stating(frame(), 16383),
+        "b": stating(frame(), 13600),
+        "c": stating(frame(), 4095, bits=12),
+        "d": stating(frame(), 3400, bits=12),
+        "e": stating(frame(model="ILCE-9"), 13600),
+    }
+    folder = card(tmp_path / "card", **frames)
+    words = [folder, *LIGHT, "-o", tmp_path / "out", "--overwrite", "--ratio", 40, "--like"]
+    held = told(*words, folder / "a.dng")
+    bright = {name: stops(line) for name, line in held.items()}
+    assert held["a"]["ratio"] == held["e"]["ratio"] == 40
+    lower = (13600 - frames["b"].black.mean()) / (16383 - frames["a"].black.mean())
+    assert held["b"]["ratio"] == pytest.approx(40 * lower, rel=1e-3)
+    assert held["d"]["ratio"] == pytest.approx(40 * lower, rel=1e-3)
+    # Rounding to 12 bits adds noise of its own.
+    assert [bright[name] for name in "bcd"] == pytest.approx([bright["a"]] * 3, abs=HELD)
+    by_the_last = ReferenceFrame.of(frames["d"], ratio=40 * lower)
+    assert by_the_last.ratio_of(frames["a"]) == pytest.approx(40, rel=1e-3)
+
+
+def test_runs_begun_before_white_levels_counted_are_gone_on_with():
+    before = ReferenceFrame.of(frame(), ratio=40, name="a.dng")
+    gains = ",".join(f"{gain:.4g}" for gain in frame().wb)
+    assert str(before) == f"a.dng (x40 at ISO 3200, 10 s, f/2; balance {gains})"
+
+
 def test_a_lamp_that_comes_and_goes_moves_nothing(tmp_path):
     frames = {f"{n}": frame(lamp=n % 2 * 4.0, seed=n, iso=3200 * 2 ** (n // 2)) for n in range(4)}
     folder = card(tmp_path / "card", **frames)
