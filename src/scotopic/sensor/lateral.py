@@ -262,9 +262,9 @@ def place_of(cfa: tuple[tuple[int, ...], ...], colour: int) -> tuple[int, int]:
     return next((y, x) for y, row in enumerate(cfa) for x, c in enumerate(row) if c == colour)
 
 
-def _even(values: Linear32) -> Linear32:
+def _even(values: npt.NDArray[np.floating]) -> Linear32:
     """Blocks as rows, without their means."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), -1).astype(np.float32, copy=False)
     even: Linear32 = flat - flat.mean(axis=1, keepdims=True)
     return even
 
