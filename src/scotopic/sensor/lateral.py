@@ -91,7 +91,7 @@ class Lateral:
     @property
     def reach(self) -> float:
         """Pixels that any value is moved by, at most, each way."""
-        return max(max(abs(s[0]), abs(s[1])) + abs(s[2]) + abs(s[3]) for s in (self.red, self.blue))
+        return max(farthest(self.red), farthest(self.blue))
 
     @property
     def margin(self) -> int:

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.cores import STRIP_PIXELS, usable_cores
 from scotopic.frame import BLUE, RED, Linear32, Mosaic
 from scotopic.sensor.lateral import Lateral, Shift, place_of
 
 TAPS = 4
 """Values, along a row and along a column, that a moved one is made of."""
 
-STEADY = 0.01
-"""Pixels by which colours may be moved wrongly, so that neighbouring rows can be moved alike."""
+STEADY, STEADY_HALF = 0.02, 2000.0
+"""Pixels by which colours may be moved wrongly, so that neighbouring rows can be moved alike, in a picture whose
+diagonal is twice the second or more; in smaller ones, which have the time, so much less."""
+
+ROWS_LEAST, ROWS_MOST = 8, 64
+"""Rows moved alike, if any: with fewer no time is gained, and more no longer stay in a processor's cache."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,7 +41,8 @@ def aligned(mosaic: Mosaic, lateral: Lateral) -> Mosaic:
         top, left = place_of(mosaic.cfa, colour)
         plane = data[top::2, left::2]
         edges = np.pad(plane, TAPS + math.ceil(lateral.reach / 2), mode="edge")
-        _into(plane, edges, _Path(shift, mosaic.data.shape, (top, left), 2))
+        # By one thread: with more they wait for each other longer than this takes.
+        _rows_into(plane, edges, _Path(shift, mosaic.data.shape, (top, left), 2), 0)
     return mosaic.with_changes(data=data)
 
 
@@ -101,8 +104,11 @@ class _Path:
         self.shift, self.first, self.step = tuple(way * s / step for s in shift), first, step
         self.half = math.hypot(*shape) / 2
         self.middle = [(n - 1) / 2 for n in shape]
-        steep = abs(shift[2]) + 3 * abs(shift[3])
-        self.rows = max(1, int(2 * STEADY * self.half / step / steep)) if steep else 64
+        # From the middle to the corners, where shifts change fastest.
+        steep = max(abs(shift[2]), abs(shift[2] + 3 * shift[3]))
+        steady = STEADY * min(1.0, self.half / STEADY_HALF)
+        rows = int(2 * steady * self.half / step / steep) if steep else ROWS_MOST
+        self.rows = min(rows, ROWS_MOST) if rows >= ROWS_LEAST else 1
         """Rows that can be moved alike."""
 
     def strips(self, top: int, height: int) -> Iterator[tuple[int, int, float]]:
@@ -121,14 +127,6 @@ class _Path:
         x = (self.first[1] + self.step * np.arange(width) - self.middle[1]) / self.half
         outwards = along + cubed * (y * y + x * x)
         return down + outwards * y, right + outwards * x
-
-
-def _into(plane: Linear32, edges: Linear32, path: _Path) -> None:
-    """A whole plane from itself with edges around it, by strips on all cores."""
-    rows = max(1, STRIP_PIXELS // plane.shape[1])
-    tops = range(0, len(plane), rows)
-    with ThreadPoolExecutor(usable_cores()) as threads:
-        list(threads.map(lambda top: _rows_into(plane[top : top + rows], edges, path, top), tops))
 
 
 def _rows_into(out: Linear32, edges: Linear32, path: _Path, top: int) -> None:
@@ -157,22 +155,23 @@ def _rows_into(out: Linear32, edges: Linear32, path: _Path, top: int) -> None:
 
 def _runs(shifts: Floats) -> Iterator[tuple[slice, int, list[Linear32]]]:
     """Columns next to each other whose shifts have the same whole part, that, and the weights of their four values."""
-    whole = np.floor(shifts).astype(int)
-    ends = [0, *(np.flatnonzero(np.diff(whole)) + 1).tolist(), len(shifts)]
+    whole = np.floor(shifts)
+    weights = _weights((shifts - whole).astype(np.float32))
+    ends = [0, *(np.flatnonzero(whole[1:] != whole[:-1]) + 1).tolist(), len(shifts)]
     for start, stop in pairwise(ends):
-        part = shifts[start:stop] - whole[start]
-        yield slice(start, stop), int(whole[start]), [w.astype(np.float32) for w in _weights(part)]
+        yield slice(start, stop), int(whole[start]), [w[start:stop] for w in weights]
 
 
-def _weights(part: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+def _weights(part: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
     """Of the values before, at, after and two after a place between two (Keys 1981, a = -1/2)."""
-    square, cube = part * part, part * part * part
-    return (
+    square = part * part
+    cube = square * part
+    return [
         -0.5 * cube + square - 0.5 * part,
         1.5 * cube - 2.5 * square + 1,
         -1.5 * cube + 2 * square + 0.5 * part,
         0.5 * cube - 0.5 * square,
-    )
+    ]
 
 
 def _mixed(taps: list[Linear32], weights: list[Linear32], out: Linear32) -> None:
