@@ -590,7 +590,8 @@ def test_a_home_that_may_not_be_written_is_told_when_completion_is_installed(tmp
     if drop and shutil.which("setpriv") is None:
         pytest.skip("as root this needs setpriv")
     done = subprocess.run(
-        [*drop, sys.executable, "-m", "scotopic", "--install-completion", "bash"],
+        # From a shell, which is looked for among the processes above; two commands, so that it stays there.
+        [*drop, "bash", "-c", '"$0" -m scotopic --install-completion bash; exit $?', sys.executable],
         env={**os.environ, "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
