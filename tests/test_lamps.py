@@ -96,7 +96,9 @@ def test_a_lamp_thirty_times_white_keeps_its_shape_and_hue_in_the_jpeg(tmp_path)
     with Image.open(enhanced(tmp_path, scene, "a.jpg")) as image:
         shown = rings(np.asarray(image).astype(float))
     bright = rings(scene).max(axis=1) > 0.5
-    assert shown.mean(axis=1).max() < 252, "no flat white disc"
+    # Where nothing is rounded up beside what it was, as a JPEG does.
+    with Image.open(enhanced(tmp_path, scene, "a.png")) as image:
+        assert np.asarray(image).max() < 255, "no flat white disc"
     brightness = shown[bright].mean(axis=1)
     assert np.diff(brightness).max() < 0.5, "no dark ring: never brighter outwards"
     assert brightness[0] - brightness[bright.sum() // 2] > 15, "and not flat"

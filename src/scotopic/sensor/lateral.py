@@ -156,6 +156,8 @@ class _Asked:
     def lens(self, colour: int) -> Floats | None:
         """How far a colour lies beside green, or of greens the first beside the other (4,): zeros where that is
         nothing; None where nobody can tell."""
+        if len(self.light) < BLOCKS_LEAST:
+            return None
         first = place_of(self.cfa, colour)
         fitted_by = np.array(self.cfa) == GREEN
         if colour == GREEN:
@@ -163,8 +165,6 @@ class _Asked:
         each = (fitted_by * (fitted_by.size / fitted_by.sum())).astype(np.float32)
         green: Linear32 = self.light * np.tile(each, [n // 2 for n in self.light.shape[1:]])
         rows, columns = (slice(AROUND + f, AROUND + f + 2 * BLOCK, 2) for f in first)
-        if len(self.light) < BLOCKS_LEAST:
-            return None
         values = _even(self.light[:, rows, columns])
         middles = self.corners + np.array(first)[:, None] + AROUND + BLOCK - 1
         half = math.hypot(*self.shape) / 2

@@ -42,7 +42,7 @@ def aligned(mosaic: Mosaic, lateral: Lateral) -> Mosaic:
         plane = data[top::2, left::2]
         edges = np.pad(plane, TAPS + math.ceil(lateral.reach / 2), mode="edge")
         # By one thread: with more they wait for each other longer than this takes.
-        _rows_into(plane, edges, _Path(shift, mosaic.data.shape, (top, left), 2), 0)
+        _rows_into(plane, edges, _Path(shift, mosaic.data.shape, (top, left), 2))
     return mosaic.with_changes(data=data)
 
 
@@ -87,7 +87,7 @@ def moved_back(
         ]
         edges = np.pad(plane, short, mode="edge")
         first = corner[0] + own[0].start, corner[1] + own[1].start
-        _rows_into(back[colour], edges, _Path(shift, shape, first, 1, way=-1), 0)
+        _rows_into(back[colour], edges, _Path(shift, shape, first, 1, way=-1))
     return back
 
 
@@ -111,13 +111,13 @@ class _Path:
         self.rows = min(rows, ROWS_MOST) if rows >= ROWS_LEAST else 1
         """Rows that can be moved alike."""
 
-    def strips(self, top: int, height: int) -> Iterator[tuple[int, int, float]]:
-        """Of rows from `top` on those that are moved alike, counted from there, and the row that stands for them: the
-        same rows of the picture however it is cut."""
-        start, past = 0, (self.first[0] // self.step + top) % self.rows
+    def strips(self, height: int) -> Iterator[tuple[int, int, float]]:
+        """Rows that are moved alike, from where to where, and the row that stands for them: the same rows of the
+        picture however it is cut."""
+        start, past = 0, self.first[0] // self.step % self.rows
         while start < height:
             stop = min(start - past + self.rows, height)
-            yield start, stop, top + start - past + (self.rows - 1) / 2
+            yield start, stop, start - past + (self.rows - 1) / 2
             start, past = stop, 0
 
     def at(self, row: float, width: int) -> tuple[Floats, Floats]:
@@ -129,17 +129,17 @@ class _Path:
         return down + outwards * y, right + outwards * x
 
 
-def _rows_into(out: Linear32, edges: Linear32, path: _Path, top: int) -> None:
-    """Rows of a plane, which begin at its row `top`, from the plane with edges all around it, as wide on each side."""
+def _rows_into(out: Linear32, edges: Linear32, path: _Path) -> None:
+    """A plane from itself with edges all around it, as wide on each side."""
     height, width = out.shape
     around = (edges.shape[1] - width) // 2
-    for start, stop, middle in path.strips(top, height):
+    for start, stop, middle in path.strips(height):
         down, right = path.at(middle, width)
         # Rows as many more as moving down asks for, moved right first.
         low, high = (math.floor(float(f(down))) for f in (np.min, np.max))
         ahead = 1 - low
-        first = top + start + around - ahead
-        source = edges[first : top + stop + around + high + 2]
+        first = start + around - ahead
+        source = edges[first : stop + around + high + 2]
         moved = np.empty((len(source), width), np.float32)
         for run, whole, weights in _runs(right):
             columns = [
