@@ -209,6 +209,23 @@ export const told = async (page) => [await page.textContent("#notice-title"), aw
 export const toast = (page, words) =>
   page.waitForFunction((words) => document.querySelector("#toast.shown")?.textContent.includes(words), words);
 
+/** Presses Save and then Cancel, at once or as the first share is `written`; all in the page, as a hand from outside may
+ * be late where the machine is busy. */
+export async function saveAndCancel(page, save, { written }) {
+  await page.evaluate(([save, written]) => {
+    const [busy, share, cancel] = ["busy", "busy-share", "cancel"].map((id) => document.getElementById(id));
+    const press = () => {
+      if (!cancel.checkVisibility() || (written && !share.textContent)) return;
+      seen.disconnect();
+      cancel.click();
+    };
+    const seen = new MutationObserver(press);
+    seen.observe(busy, { subtree: true, childList: true, attributes: true });
+    document.querySelector(save).click();
+    press();
+  }, [save, written]);
+}
+
 /** Waits until the screen shows the enhanced picture with the settings asked for. */
 export async function settled(page) {
   await page.waitForFunction(() => document.querySelector("#stage").dataset.settled === "true");

@@ -5,7 +5,8 @@ import { copyFile, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises
 import { join } from "node:path";
 import { test } from "node:test";
 import {
-  dropPaths, host, hosting, ISOLATED, launch, launchKeepingNothing, NO_STORE, outcome, ready, serve, settled, toast, told, visit, writeSite,
+  dropPaths, host, hosting, ISOLATED, launch, launchKeepingNothing, NO_STORE, outcome, ready, saveAndCancel, serve,
+  settled, toast, told, visit, writeSite,
 } from "./browser.mjs";
 
 const { here, hosted } = hosting();
@@ -70,8 +71,7 @@ hosted("a file that is written shows how far, can be cancelled, and is not lost 
   await settled(page);
   let count = 0;
   page.on("download", () => (count += 1));
-  await page.click("#save-dng");
-  await page.click("#cancel");
+  await saveAndCancel(page, "#save-dng", { written: true });
   await toast(page, "The file was not written: it was stopped");
   assert.equal(await page.isVisible("#busy"), false);
   assert.equal(await page.getAttribute("#stage", "data-state"), "done");
@@ -89,8 +89,7 @@ test("a file that the computer writes can be cancelled, and the picture be saved
     await place(page, "computer");
     await page.setInputFiles("#file", here.files.dark_eagles);
     await settled(page);
-    await page.click("#save-dng");
-    await page.click("#cancel");
+    await saveAndCancel(page, "#save-dng", { written: false });
     await toast(page, "The file was not written: it was stopped");
     const coming = page.waitForEvent("download");
     await page.click("#save-dng");

@@ -87,6 +87,37 @@ test("a picture that is looked at while another is saved costs that one nothing"
   assert.ok(!said.some((words) => words.includes("no picture")), said.join("; "));
 });
 
+test("a cancel stops the file that is written and the one that waits for it, and what is wished later is written", async () => {
+  const { queue, saving, said, opened, done, pictures } = world(1);
+  const [picture] = pictures;
+  opened(picture);
+  done(picture);
+  const asked = [];
+  saving.ask = ({ type, format }) => asked.push(format ?? type);
+  const saved = ["jpg", "dng"].map((format) => saving.save(picture, format));
+  await tick();
+  assert.deepEqual(asked, ["jpg"], "one at a time");
+  saving.cancel(picture);
+  saving.stopped(picture.id); // The worker's answer.
+  assert.deepEqual(await Promise.all(saved), [false, false]);
+  assert.deepEqual(asked, ["jpg", "cancel"]);
+  assert.equal(said.filter((words) => words === say("saveStopped")).length, 2);
+
+  // Wished between the cancel and its answer: a wish of its own, though it is for the same file.
+  const first = saving.save(picture, "dng");
+  await tick();
+  saving.cancel(picture);
+  const second = saving.save(picture, "dng");
+  saving.stopped(picture.id);
+  assert.equal(await first, false);
+  await tick();
+  assert.deepEqual(asked.slice(2), ["dng", "cancel", "dng"]);
+  saving.failed({ id: picture.id, words: "full" });
+  assert.equal(await second, false);
+  assert.equal(saving.busy(), false);
+  assert.equal(queue.pictures.length, 1);
+});
+
 test("saving all goes on while a picture that fills the memory is looked at", async () => {
   const { queue, saving, said, opened, done, pictures } = world(3);
   const [a, b, c] = pictures;

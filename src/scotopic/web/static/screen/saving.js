@@ -13,7 +13,8 @@ export class Saving {
     this.quality = quality;
     this.place = place;
     this.waiting = new Map(); // Picture's number -> who waits for its file.
-    this.under = new Map(); // Picture's number -> {key, file} of what is being written.
+    this.under = new Map(); // Picture's number -> {key, file, stops} of what is being written.
+    this.stops = new WeakMap(); // Picture -> how often the writing of its files was stopped.
     this.alls = 0; // How often "Save all" is under way.
   }
 
@@ -22,9 +23,14 @@ export class Saving {
     return picture ? this.under.has(picture.id) : this.under.size > 0 || this.alls > 0;
   }
 
-  /** No longer write a picture's file. */
+  /** No longer write a picture's files: the one under way, and those that wait for it. */
   cancel(picture) {
+    this.stops.set(picture, this.stopsOf(picture) + 1);
     this.ask({ type: "cancel", id: picture.id });
+  }
+
+  stopsOf(picture) {
+    return this.stops.get(picture) ?? 0;
   }
 
   /** Ends a wait: every one ends, whatever becomes of the picture or of who works on it. */
@@ -56,10 +62,14 @@ export class Saving {
     const key = JSON.stringify({ place: this.place(picture), ...wish });
     if (picture.saved?.key === key) return picture.saved;
     const before = this.under.get(picture.id);
-    if (before?.key === key) return before.file;
+    const stops = this.stopsOf(picture);
+    if (before?.key === key && before.stops === stops) return before.file;
     // One file of a picture at a time: an answer says of which picture it is, not of which wish.
-    const file = Promise.resolve(before?.file).catch(() => {}).then(() => this.write(picture, wish, key));
-    this.under.set(picture.id, { key, file });
+    const file = Promise.resolve(before?.file).catch(() => {}).then(() => {
+      if (this.stopsOf(picture) !== stops) throw new Stopped();
+      return this.write(picture, wish, key);
+    });
+    this.under.set(picture.id, { key, file, stops });
     Object.assign(picture, { stage: "encode", share: 0 });
     this.queue.want(picture);
     this.queue.changed(picture);
