@@ -14,7 +14,7 @@ from scotopic.frame import BLUE, RED, RGGB, X_TRANS, Linear32, Mosaic, NoiseProf
 from scotopic.read import read
 from scotopic.run import Model
 from scotopic.sensor.lateral import FARTHEST, Lateral, lateral_colour
-from scotopic.sensor.moved import aligned, moved_back
+from scotopic.sensor.moved import STEADY, STEADY_HALF, aligned, moved_back
 from scotopic.sensor.simulated import expose, sony_a7s2
 
 LENSES = {
@@ -175,6 +175,25 @@ def test_the_farthest_is_moved_within_the_picture(shift):
     even = mosaic.with_changes(data=np.full((34, 38), 1000, np.uint16))
     assert (aligned(even, lens).data == 1000).all()
     assert (drawn(np.full((34, 38, 3), 0.25, np.float32), lens) == 0.25).all()
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_rows_that_are_moved_alike_are_moved_as_far_as_each_asks_for(name):
+    lens, shape, edge = LENSES[name], (1500, 2000), 8
+    # Of a ramp, what is moved tells how far.
+    down, right = (
+        np.broadcast_to(ramp.astype(np.float32), (3, *shape)) for ramp in np.ogrid[: shape[0], : shape[1]]
+    )
+    half = np.hypot(*shape) / 2
+    y, x = (line - (n - 1) / 2 for line, n in zip(np.ogrid[: shape[0], : shape[1]], shape, strict=True))
+    inside = slice(edge, shape[0] - edge), slice(edge, shape[1] - edge)
+    whole = slice(0, shape[0]), slice(0, shape[1])
+    for colour in (RED, BLUE):
+        by = lens.of(colour)
+        outwards = by[2] / half + by[3] / half**3 * (y * y + x * x)
+        for ramp, place in ((down, by[0] + outwards * y), (right, by[1] + outwards * x)):
+            moved = moved_back(ramp, lens, (0, 0), whole, shape)[colour] - ramp[colour]
+            assert np.abs(moved + place)[inside].max() <= STEADY * half / STEADY_HALF + 1e-3
 
 
 def test_a_picture_behind_a_lens_comes_nearer_to_what_the_lens_has_drawn(scenes, rng):

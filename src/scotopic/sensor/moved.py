@@ -25,6 +25,25 @@ STEADY, STEADY_HALF = 0.02, 2000.0
 """Pixels by which colours may be moved wrongly, so that neighbouring rows can be moved alike, in a picture whose
 diagonal is twice the second or more; in smaller ones, which have the time, so much less."""
 
+PARTS = 1024
+"""Places between two values for which the weights are known."""
+
+
+def _weights_of(part: Floats) -> Linear32:
+    """Of the values before, at, after and two after a place between two (Keys 1981, a = -1/2)."""
+    square, cube = part**2, part**3
+    weights = [
+        -0.5 * cube + square - 0.5 * part,
+        1.5 * cube - 2.5 * square + 1,
+        -1.5 * cube + 2 * square + 0.5 * part,
+        0.5 * cube - 0.5 * square,
+    ]
+    return np.array(weights, np.float32)
+
+
+WEIGHTS = _weights_of(np.arange(PARTS + 1) / PARTS)
+"""What a value takes of the four around its place (4, PARTS + 1), for places from the second to the third of them."""
+
 ROWS_LEAST, ROWS_MOST = 8, 64
 """Rows moved alike, if any: with fewer no time is gained, and more no longer stay in a processor's cache."""
 
@@ -42,7 +61,7 @@ def aligned(mosaic: Mosaic, lateral: Lateral) -> Mosaic:
         plane = data[top::2, left::2]
         edges = np.pad(plane, TAPS + math.ceil(lateral.reach / 2), mode="edge")
         # By one thread: with more they wait for each other longer than this takes.
-        _rows_into(plane, edges, _Path(shift, mosaic.data.shape, (top, left), 2))
+        _rows_into(plane, edges, _Path(shift, mosaic.data.shape, (top, left), plane.shape[1], 2))
     return mosaic.with_changes(data=data)
 
 
@@ -87,7 +106,7 @@ def moved_back(
         ]
         edges = np.pad(plane, short, mode="edge")
         first = corner[0] + own[0].start, corner[1] + own[1].start
-        _rows_into(back[colour], edges, _Path(shift, shape, first, 1, way=-1))
+        _rows_into(back[colour], edges, _Path(shift, shape, first, width, 1, way=-1))
     return back
 
 
@@ -99,13 +118,20 @@ class _Path:
     """
 
     def __init__(
-        self, shift: Shift, shape: tuple[int, ...], first: tuple[int, int], step: int, way: int = 1
+        self,
+        shift: Shift,
+        shape: tuple[int, ...],
+        first: tuple[int, int],
+        width: int,
+        step: int,
+        way: int = 1,
     ) -> None:
         self.shift, self.first, self.step = tuple(way * s / step for s in shift), first, step
         self.half = math.hypot(*shape) / 2
         self.middle = [(n - 1) / 2 for n in shape]
-        # From the middle to the corners, where shifts change fastest.
-        steep = max(abs(shift[2]), abs(shift[2] + 3 * shift[3]))
+        self.across = (first[1] + step * np.arange(width) - self.middle[1]) / self.half
+        self.bent = self.shift[3] * self.across**2
+        steep = _steepest(shift, self.middle[0] / self.half, self.middle[1] / self.half)
         steady = STEADY * min(1.0, self.half / STEADY_HALF)
         rows = int(2 * steady * self.half / step / steep) if steep else ROWS_MOST
         self.rows = min(rows, ROWS_MOST) if rows >= ROWS_LEAST else 1
@@ -120,13 +146,24 @@ class _Path:
             yield start, stop, start - past + (self.rows - 1) / 2
             start, past = stop, 0
 
-    def at(self, row: float, width: int) -> tuple[Floats, Floats]:
-        """Down and right, for all values of a row (a place between two will do)."""
+    def at(self, row: float) -> Floats:
+        """Down and right (2, width), for all values of a row (a place between two will do)."""
         down, right, along, cubed = self.shift
         y = (self.first[0] + self.step * row - self.middle[0]) / self.half
-        x = (self.first[1] + self.step * np.arange(width) - self.middle[1]) / self.half
-        outwards = along + cubed * (y * y + x * x)
-        return down + outwards * y, right + outwards * x
+        shifts = np.empty((2, len(self.across)))
+        shifts[:] = self.bent + (along + cubed * y * y)
+        shifts[0] *= y
+        shifts[1] *= self.across
+        shifts += [[down], [right]]
+        return shifts
+
+
+def _steepest(shift: Shift, down: float, right: float) -> float:
+    """How fast a shift changes down a column at most: in a corner, which lies so far from the middle, in the middle, or
+    at an edge between."""
+    _, _, along, cubed = shift
+    outwards = max(abs(along + cubed * (3 * y * y + x * x)) for y in (0, down) for x in (0, right))
+    return max(outwards, abs(2 * cubed * down * right))
 
 
 def _rows_into(out: Linear32, edges: Linear32, path: _Path) -> None:
@@ -134,47 +171,32 @@ def _rows_into(out: Linear32, edges: Linear32, path: _Path) -> None:
     height, width = out.shape
     around = (edges.shape[1] - width) // 2
     for start, stop, middle in path.strips(height):
-        down, right = path.at(middle, width)
+        shifts = path.at(middle)
+        whole = np.floor(shifts)
+        weights = WEIGHTS[:, np.rint((shifts - whole) * PARTS).astype(np.intp)]
         # Rows as many more as moving down asks for, moved right first.
-        low, high = (math.floor(float(f(down))) for f in (np.min, np.max))
-        ahead = 1 - low
-        first = start + around - ahead
+        low, high = int(whole[0].min()), int(whole[0].max())
+        first = start + around + low - 1
         source = edges[first : stop + around + high + 2]
         moved = np.empty((len(source), width), np.float32)
-        for run, whole, weights in _runs(right):
-            columns = [
-                slice(run.start + around + whole + tap, run.stop + around + whole + tap)
-                for tap in range(-1, 3)
-            ]
-            _mixed([source[:, c] for c in columns], weights, moved[:, run])
-        for run, whole, weights in _runs(down):
-            begin = ahead + whole - 1
+        for run, by in _runs(whole[1]):
+            begin = around + by - 1
+            taps = [source[:, begin + run.start + tap : begin + run.stop + tap] for tap in range(TAPS)]
+            _mixed(taps, weights[:, 1, run], moved[:, run])
+        for run, by in _runs(whole[0]):
+            begin = by - low
             taps = [moved[begin + tap : begin + tap + stop - start, run] for tap in range(TAPS)]
-            _mixed(taps, weights, out[start:stop, run])
+            _mixed(taps, weights[:, 0, run], out[start:stop, run])
 
 
-def _runs(shifts: Floats) -> Iterator[tuple[slice, int, list[Linear32]]]:
-    """Columns next to each other whose shifts have the same whole part, that, and the weights of their four values."""
-    whole = np.floor(shifts)
-    weights = _weights((shifts - whole).astype(np.float32))
-    ends = [0, *(np.flatnonzero(whole[1:] != whole[:-1]) + 1).tolist(), len(shifts)]
+def _runs(whole: Floats) -> Iterator[tuple[slice, int]]:
+    """Values next to each other that are taken from as many whole steps away, and how many."""
+    ends = [0, *(np.flatnonzero(whole[1:] != whole[:-1]) + 1).tolist(), len(whole)]
     for start, stop in pairwise(ends):
-        yield slice(start, stop), int(whole[start]), [w[start:stop] for w in weights]
+        yield slice(start, stop), int(whole[start])
 
 
-def _weights(part: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
-    """Of the values before, at, after and two after a place between two (Keys 1981, a = -1/2)."""
-    square = part * part
-    cube = square * part
-    return [
-        -0.5 * cube + square - 0.5 * part,
-        1.5 * cube - 2.5 * square + 1,
-        -1.5 * cube + 2 * square + 0.5 * part,
-        0.5 * cube - 0.5 * square,
-    ]
-
-
-def _mixed(taps: list[Linear32], weights: list[Linear32], out: Linear32) -> None:
+def _mixed(taps: list[Linear32], weights: Linear32, out: Linear32) -> None:
     """The sum of four values by their weights, between the two in the middle: around a lamp nothing becomes darker than
     what there is."""
     total = taps[0] * weights[0]
