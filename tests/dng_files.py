@@ -126,6 +126,12 @@ def gain_map(
     return struct.pack(">4I", code, 0x01030000, 0, len(body)) + body
 
 
+def warp(planes, tail: bytes, code: int = 1) -> bytes:
+    """An opcode that warps each colour by coefficients of its own: WarpRectilinear, or another of the kind."""
+    body = struct.pack(">I", len(planes)) + b"".join(struct.pack(f">{len(p)}d", *p) for p in planes) + tail
+    return struct.pack(">4I", code, 0x01030000, 0, len(body)) + body
+
+
 def vignette() -> bytes:
     """The opcode FixVignetteRadial."""
     body = struct.pack(">7d", 0.3, 0.1, 0, 0, 0, 0.5, 0.5)

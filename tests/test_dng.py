@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 from typer.testing import CliRunner
 
+import dng_files
+from scotopic import batch
 from scotopic.cli import app
 from scotopic.develop import develop
 from scotopic.dng.light import HALVINGS_MAX, SPECKS, TOP, Scaling, integers, scaling_of
@@ -28,7 +31,10 @@ from scotopic.frame import Linear, Rendered
 from scotopic.metadata import Exif, Words, is_enhanced, read_exif
 from scotopic.models import find
 from scotopic.read import read
+from scotopic.run import Models
+from scotopic.sensor.lateral import Lateral
 from scotopic.sensor.simulated import expose, sony_a7s2
+from scotopic.settings import Settings
 
 EXIF = Exif(
     {
@@ -428,6 +434,39 @@ def test_lens_corrections_for_another_frame_or_cut_short_stay_behind(tmp_path):
     with_tags(source, linear, [(51022, 7, 18, opcode(1)[:18], True)])
     assert read_origin(source, height, width).lens == b""
     assert not is_opcode_list(struct.pack(">5I", 1, 1, 0, 0, 99))
+
+
+@pytest.mark.parametrize(
+    ("code", "length", "tail"),
+    [(1, 6, struct.pack(">2d", 0.5, 0.5)), (2, 4, struct.pack(">2d", 0.5, 0.5)), (14, 19, b"\0" * 20)],
+    ids=["WarpRectilinear", "WarpFisheye", "WarpRectilinear2"],
+)
+def test_where_fringes_are_gone_lens_corrections_move_all_colours_alike(
+    tmp_path, monkeypatch, code, length, tail
+):
+    red, green, blue = ([plane + n / 7 for n in range(length)] for plane in range(3))
+    stated, wanted = (
+        dng_files.opcode_list(
+            dng_files.vignette(), dng_files.warp(planes, tail, code), dng_files.warp([blue], tail, code)
+        )
+        for planes in ([red, green, blue], [green, green, green])
+    )
+    source = dng_files.write(
+        tmp_path / "a.dng",
+        np.full((64, 96), 600, np.uint16),
+        tags={51022: stated, 50714: 512, 50717: 16383},
+    )
+    lens: Lateral | None
+    for fringes, lens, listed in (
+        ("keep", Lateral((0, 0, 1, 0), (0, 0, -1, 0)), stated),
+        ("remove", Lateral((0, 0, 1, 0), (0, 0, -1, 0)), wanted),
+        ("remove", None, stated),
+    ):
+        monkeypatch.setattr(sys.modules["scotopic.enhance"], "lateral_colour", lambda *_, lens=lens: lens)
+        settings = Settings(kind="dng", ratio=4.0, fringes=fringes, overwrite=True)
+        done = batch.treated(batch.Job(source, tmp_path / "result.dng"), settings, Models(device="cpu"))
+        assert done.status == "done", done.error
+        assert tag(pages(tmp_path / "result.dng")[1], 51022) == listed
 
 
 def test_files_that_are_no_dng_hand_on_their_name_only(tmp_path):

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from conftest import BAYER_PHASES, MORE_DATA
-from scotopic.enhance import enhance, plan
+from scotopic.develop import develop
+from scotopic.enhance import enhance, finished, plan
+from scotopic.errors import SettingsError
 from scotopic.evaluate.scenes import load_all
-from scotopic.frame import BLUE, RED, RGGB, X_TRANS, Linear32, Mosaic, NoiseProfile
+from scotopic.frame import BLUE, GREEN, RED, RGGB, X_TRANS, Linear32, Mosaic, NoiseProfile
 from scotopic.read import read
 from scotopic.run import Model
 from scotopic.sensor.lateral import FARTHEST, Lateral, lateral_colour
@@ -226,6 +228,30 @@ def test_the_plain_picture_keeps_its_place(scenes, rng):
     tiled = enhance(mosaic, model, plan_made=made, tile=192)
     whole = enhance(mosaic, model, plan_made=made)
     assert np.abs(tiled.data - whole.data).max() < 2e-3
+
+
+def test_fringes_that_are_to_go_are_gone(scenes, rng):
+    """Nearer to the scene than it was in the sensor's light, in light and in pictures, for all tiles alike."""
+    model, lens = Model("bayer-fast", device="cpu"), LENSES["a zoom"]
+    for number, scene in enumerate(scenes):
+        mosaic = expose(drawn(scene, lens), sony_a7s2(400), 4, rng, cfa=BAYER_PHASES[number])
+        made = plan(mosaic, ratio=4)
+        kept, gone = (
+            enhance(mosaic, model, plan_made=made, fringes=fringes) for fringes in ("keep", "remove")
+        )
+        gains = [psnr(r.data * np.array(r.wb, np.float32), scene) for r in (kept, gone)]
+        assert gains[1] > gains[0] + 1.5
+        assert np.array_equal(gone.data[..., GREEN], kept.data[..., GREEN])
+    at_once = finished(mosaic, model, plan_made=made, fringes="remove")
+    assert np.abs(at_once.data.astype(int) - develop(gone).data).max() <= 1
+    plain = [
+        enhance(mosaic, model, plan_made=made, fringes=fringes, strength=0)
+        for fringes in ("keep", "remove")
+    ]
+    before, after = (psnr(r.data * np.array(r.wb, np.float32), scene) for r in plain)
+    assert after > before + 1
+    with pytest.raises(SettingsError, match="keep or remove"):
+        enhance(mosaic, model, plan_made=made, fringes="hide")
 
 
 @pytest.mark.skipif(not MORE_DATA.exists(), reason="needs the shared real RAW files")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -27,6 +28,7 @@ from scotopic.metadata import read_exif
 from scotopic.read import read
 from scotopic.reference import ReferenceFrame
 from scotopic.run import Models
+from scotopic.sensor.lateral import Lateral
 from scotopic.settings import Settings, check_output
 from scotopic.web.choices import Choices
 from test_calibrate_apply import SHAPE, photo
@@ -42,12 +44,15 @@ PROFILE = Profiles((camera_profile(),), asked=True)
 
 LIKE = ReferenceFrame.of(photo(), ratio=20, name="photo.dng")
 
+LENS = Lateral((0, 0, 1.5, 0), (0, 0, -1.5, 0))
+
 OTHER: dict[str, Any] = {
     "ratio": 20.0,
     "ev": 4.0,
     "like": LIKE,
     "strength": 0.3,
     "passes": 4,
+    "fringes": "remove",
     "look": "libraw",
     "wb": (2.5, 1.0, 1.2),
     "space": "p3",
@@ -170,6 +175,7 @@ COUNTS: dict[str, frozenset[str]] = {
     "like": frozenset(WAYS),
     "strength": frozenset(WAYS),
     "passes": frozenset(WAYS),
+    "fringes": MOSAICS,
     "look": frozenset(WAYS) - {"a DNG"},
     "wb": frozenset(WAYS) - {"balanced by its light"},
     "space": PICTURES,
@@ -233,6 +239,8 @@ def plain() -> dict[str, _Known]:
 
 def seen(folder: Path, way: str, models: Models, monkeypatch, **changes: Any) -> _Known:
     """What is to be seen of the result of a way."""
+    # So small a picture tells of no lens.
+    monkeypatch.setattr(sys.modules["scotopic.enhance"], "lateral_colour", lambda *_: LENS)
     settings = replace(Settings(ratio=8.0), **WAYS[way], **changes)
     if "ev" in changes:
         settings = replace(settings, ratio=None)

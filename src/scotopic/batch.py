@@ -14,12 +14,14 @@ from scotopic.balance import balanced
 from scotopic.develop import developed
 from scotopic.disk.files import Identity, State, identity_of, state_of
 from scotopic.disk.folders import ANOTHER_RESULTS, make_folder
+from scotopic.dng.opcodes import warped_as_green
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear
-from scotopic.enhance import Effort, check_fresh, enhanced, picture_of, plan, sensor_of
+from scotopic.effort import Effort
+from scotopic.enhance import check_fresh, enhanced, picture_of, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, naming
 from scotopic.facts import balance_facts, balance_to_come, describe, editor_words, size_facts
-from scotopic.frame import Captured, Linear, Rendered
+from scotopic.frame import Captured, Linear, Mosaic, Rendered
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sandbox import read_origin_sandboxed, read_sandboxed
@@ -29,6 +31,10 @@ from scotopic.write import OR_SKIP, check_place, may_replace, refusal, write
 
 OVERLAPPED_PIXELS = 64_000_000
 """Pictures above this go through one at a time from the network to the disk, that memory stays bounded."""
+
+FRINGES_STAY = (
+    "fringes stay as they are: where a lens has drawn colours is told by RAW photos of Bayer sensors alone"
+)
 
 Status = Literal["done", "planned", "skipped", "failed"]
 """What becomes of a file."""
@@ -168,6 +174,8 @@ def _treat(
     if settings.like is not None:
         made = replace(made, exposure=replace(made.exposure, source=settings.like.source))
     facts.update(describe(captured, made, enhancing=settings.way == "scotopic"))
+    if settings.fringes == "remove" and not (isinstance(captured, Mosaic) and sensor == "bayer"):
+        _warn(facts, FRINGES_STAY)
     facts |= balance_to_come(captured, settings.wb)
     if settings.kind == "dng":
         facts |= size_facts(*captured.data.shape[:2])
@@ -197,7 +205,7 @@ def _treat(
         model = models.open(sensor)
         facts |= {"model": f"{model.card.name} {model.card.version}", "passes": settings.passes}
         ended = held.close if captured.data[..., :1].size <= OVERLAPPED_PIXELS else _nothing
-        effort = Effort(settings.strength, settings.passes, settings.tile, tell)
+        effort = Effort(settings.strength, settings.passes, settings.fringes, settings.tile, tell)
         check_kind(settings.kind, settings.way, model.card)
         if settings.kind != "dng" and settings.wb != "auto":
             picture = picture_of(captured, model, made, effort, settings.wb, rendering_of(settings))
@@ -207,12 +215,13 @@ def _treat(
         # A DNG holds the whole picture of light, and "auto" is judged from it; else there is none.
         light = enhanced(captured, model, made, effort)
         ended()
+        upon_green = made.fringes_go(effort.fringes)
         del captured, made  # of finished colours as large as the light
         linear = balanced(light, settings.wb)
         del light
         facts |= balance_facts(linear)
         if settings.kind == "dng":
-            _write_dng(job, settings, linear, state, facts)
+            _write_dng(job, settings, linear, state, facts, upon_green)
         else:
             _write_picture(job, settings, developed(linear, rendering_of(settings)), facts)
     return "done"
@@ -249,11 +258,18 @@ def _write_picture(job: Job, settings: Settings, picture: Rendered, facts: dict[
 
 
 def _write_dng(
-    job: Job, settings: Settings, linear: Linear, state: State | None, facts: dict[str, Any]
+    job: Job,
+    settings: Settings,
+    linear: Linear,
+    state: State | None,
+    facts: dict[str, Any],
+    upon_green: bool,
 ) -> None:
     origin = (read_origin_sandboxed if settings.sandbox else read_origin)(
         job.source, *linear.data.shape[:2]
     )
+    if upon_green and origin.lens:
+        origin = replace(origin, lens=warped_as_green(origin.lens))
     _check_unchanged(job, state)
     _make_folder(job)
     scaling = write_linear(
@@ -268,10 +284,13 @@ def _write_dng(
         replaces=job.replaces,
     )
     facts["baseline_ev"] = round(scaling.baseline_ev, 3)
-    if words := "; ".join(
-        filter(None, [facts.get("warning"), *editor_words(linear, scaling, settings.dng_white)])
-    ):
-        facts["warning"] = words
+    _warn(facts, *editor_words(linear, scaling, settings.dng_white))
+
+
+def _warn(facts: dict[str, Any], *words: str) -> None:
+    """Say so beside what is said already."""
+    if said := "; ".join(filter(None, [facts.get("warning"), *words])):
+        facts["warning"] = said
 
 
 def _check_unchanged(job: Job, state: State | None) -> None:

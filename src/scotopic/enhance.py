@@ -15,9 +15,9 @@ from scotopic.balance import given as given_balance
 from scotopic.calibration.apply import Profiles, among, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, Rendering, developed, upright
+from scotopic.effort import Effort, Fringes, check_settings
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
 from scotopic.frame import Capture, Captured, Linear, Linear32, Mosaic, Rendered
-from scotopic.inference.views import check_passes
 from scotopic.models import Card, check_fits
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.sensor.black import lowered as black_lowered
@@ -78,23 +78,13 @@ class Plan:
         """The white balance in which the network gives its light."""
         return captured.wb if self.wb_told is None else self.wb_told
 
+    def fringes_go(self, fringes: Fringes) -> bool:
+        """Whether red and blue come out elsewhere than the lens has drawn them."""
+        return fringes == "remove" and self.lateral is not None
+
     def amplified(self, captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
         """The same with another amplification: nothing else is decided again. Raises as `plan`."""
         return replace(self, exposure=_amplification(captured, self.mosaic_of(captured), ratio, ev))
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How the network works on a picture, as `enhance` says. Raises SettingsError for what is out of range."""
-
-    strength: float = 1.0
-    passes: int = 1
-    tile: int = DEFAULT_TILE
-    progress: Callable[[float], None] = lambda _: None
-
-    def __post_init__(self) -> None:
-        frame.check_strength(self.strength)
-        check_passes(self.passes)
 
 
 def plan(
@@ -168,6 +158,7 @@ def enhance(
     plan_made: Plan | None = None,
     strength: float = 1.0,
     passes: int = 1,
+    fringes: Fringes = "keep",
     again: bool = False,
     tile: int = DEFAULT_TILE,
     progress: Callable[[float], None] = lambda _: None,
@@ -177,12 +168,14 @@ def enhance(
     `strength` 0..1 blends from the plain demosaic to the full effect; what came with finished colours keeps
     its own in place of the plain demosaic, and all that noise does not explain (`with_noise_taken`). The network looks
     at the picture in so many `passes` (1 to 4), each turned otherwise, and their mean is nearer to the truth (`views`).
+    Where the lens has drawn red and blue beside green (`Plan.lateral`) they come out so, or upon green with `fringes`
+    "remove".
     The result has the picture's height and width. `ratio` and `ev` are for what is not planned yet. Raises
     EnhancedAlreadyError for what scotopic has enhanced, unless it is wanted `again`, SettingsError for settings out of
     range and what `plan` refuses, UnsupportedRawError for patterns that no model knows, ModelError for a model of
     another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
-    effort = Effort(strength, passes, tile, progress)
+    effort = Effort(strength, passes, fringes, tile, progress)
     _check_linear(model.card)
     return enhanced(captured, model, _planned(captured, plan_made, ratio, ev, again), effort)
 
@@ -205,7 +198,7 @@ def enhanced(captured: Captured, model: Model, made: Plan, effort: Effort) -> Li
         light = model.run(
             multiply=undoing(made.balance_of(captured)),
             **_told(ready, model, made, effort),
-            **_effect(captured, made, effort.strength),
+            **_effect(captured, made, effort),
         )
     return Linear(
         data=evened(light, shading),
@@ -238,14 +231,15 @@ def _planned(
     return made
 
 
-def _effect(captured: Captured, made: Plan, strength: float) -> dict[str, Any]:
+def _effect(captured: Captured, made: Plan, effort: Effort) -> dict[str, Any]:
     """How the model's work is taken, as arguments of `Model.run`.
 
     A mosaic's plain demosaic is blended with it; finished colours, amplified, are changed by it as far as noise
     explains.
     """
     if isinstance(captured, Mosaic):
-        return {"strength": strength, **moving_back(made.lateral, captured.data.shape)}
+        back = None if made.fringes_go(effort.fringes) else made.lateral
+        return {"strength": effort.strength, **moving_back(back, captured.data.shape)}
     noise, ratio = made.noise.profile, made.exposure.ratio
     amplify = np.float32(ratio / captured.ratio)
 
@@ -254,7 +248,9 @@ def _effect(captured: Captured, made: Plan, strength: float) -> dict[str, Any]:
         given = captured.data[top : top + height, left : left + width].transpose(2, 0, 1)
         if captured.monochrome:
             light = np.repeat(light.mean(axis=0, keepdims=True), 3, axis=0)
-        return with_noise_taken(np.multiply(given, amplify, order="C"), light, own, noise, ratio, strength)
+        return with_noise_taken(
+            np.multiply(given, amplify, order="C"), light, own, noise, ratio, effort.strength
+        )
 
     return {"change": change, "margin": MARGIN}
 
@@ -268,22 +264,6 @@ def check_fresh(captured: Captured) -> None:
         )
 
 
-def check_settings(
-    card: Card,
-    strength: float,
-    look: Look | None,
-    wb: Balance = "camera",
-    space: ColourSpace = "srgb",
-) -> None:
-    """Raise SettingsError for a strength out of range, and for what a model of kind `srgb` cannot follow."""
-    frame.check_strength(strength)
-    if card.kind == "srgb" and (strength != 1 or look is not None or wb != "camera" or space != "srgb"):
-        raise SettingsError(
-            f"{card.name} goes from RAW straight to sRGB: strength, look, white balance and colour space "
-            "cannot be set; leave them out or use a model of kind linear"
-        )
-
-
 def finished(
     captured: Captured,
     model: Model,
@@ -293,6 +273,7 @@ def finished(
     plan_made: Plan | None = None,
     strength: float = 1.0,
     passes: int = 1,
+    fringes: Fringes = "keep",
     again: bool = False,
     look: Look | None = None,
     wb: Balance = "camera",
@@ -306,9 +287,8 @@ def finished(
     Raises SettingsError, beside what `enhance` raises, for a strength, look, white balance or colour
     space with a model of kind `srgb`: such a network has blended and developed already.
     """
-    rendering, effort = Rendering(look, space, bits), Effort(strength, passes, tile, progress)
+    rendering, effort = Rendering(look, space, bits), Effort(strength, passes, fringes, tile, progress)
     wb = given_balance(wb)
-    check_settings(model.card, strength, look, wb, space)
     made = _planned(captured, plan_made, ratio, ev, again)
     return picture_of(captured, model, made, effort, wb, rendering)
 
@@ -317,7 +297,7 @@ def picture_of(
     captured: Captured, model: Model, made: Plan, effort: Effort, wb: Balance, rendering: Rendering
 ) -> Rendered:
     """The same of what is planned, be it enhanced already."""
-    check_settings(model.card, effort.strength, rendering.look, wb, rendering.space)
+    check_settings(model.card, effort.strength, rendering.look, wb, rendering.space, effort.fringes)
     if model.card.kind == "linear":
         by_network = isinstance(captured, Mosaic) or effort.strength > 0
         if by_network and captured.shading is None and wb != "auto":
@@ -354,7 +334,7 @@ def _picture_at_once(
         canvas.put,
         multiply=plain if as_given else undoing(made.balance_of(captured)),
         **_told(mosaic, model, made, effort),
-        **_effect(captured, made, effort.strength),
+        **_effect(captured, made, effort),
     )
     return canvas.rendered()
 

@@ -10,6 +10,7 @@ from scotopic.calibration.apply import Profiles
 from scotopic.develop import ColourSpace, Look, Rendering, default_look
 from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
+from scotopic.effort import Fringes
 from scotopic.errors import SettingsError
 from scotopic.formats.table import FACTS, Kind
 from scotopic.models import Card
@@ -30,6 +31,7 @@ class Settings:
     """What all pictures are to be as bright as, in one white balance: stands in for `ratio` and `ev`."""
     strength: float = 1.0
     passes: int = 1
+    fringes: Fringes = "keep"
     look: Look | None = None
     wb: Balance = "camera"
     space: ColourSpace = "srgb"

@@ -23,6 +23,7 @@ from scotopic.cli.options import (
     Ev,
     FinishedOption,
     FormatOption,
+    FringesOption,
     JournalOption,
     Json,
     LikeOption,
@@ -64,6 +65,7 @@ def enhance_command(
         float, typer.Option(min=0, max=1, help="0: only demosaiced. 1: the full effect.")
     ] = 1.0,
     passes: PassesOption = 1,
+    fringes: FringesOption = "keep",
     look: LookOption = None,
     wb: BalanceOption = "camera",
     colour_space: ColourSpaceOption = "srgb",
@@ -92,7 +94,7 @@ def enhance_command(
     """
     from scotopic.balance import parse
     from scotopic.calibration.apply import chosen
-    from scotopic.enhance import check_settings
+    from scotopic.effort import check_settings
     from scotopic.jobs.worker import ModelChoice
     from scotopic.settings import Settings
 
@@ -104,12 +106,13 @@ def enhance_command(
             )
         choice = ModelChoice(model, tier, device.value)
         options = RunOptions(workers, resume, journal, watch, engine, address, as_json)
-        check_settings(choice.models().card(), strength, look, balance, colour_space)
+        check_settings(choice.models().card(), strength, look, balance, colour_space, fringes)
         settings = Settings(
             ratio=ratio,
             ev=ev,
             strength=strength,
             passes=passes,
+            fringes=fringes,
             look=look,
             wb=balance,
             space=colour_space,

@@ -96,7 +96,8 @@ def compare_command(
     from scotopic import compare
     from scotopic.balance import parse
     from scotopic.calibration.apply import chosen
-    from scotopic.enhance import check_fresh, check_settings, finished, plan, sensor_of
+    from scotopic.effort import check_settings
+    from scotopic.enhance import check_fresh, finished, plan, sensor_of
     from scotopic.jobs.layout import is_one_picture
     from scotopic.read import read
     from scotopic.run import Models

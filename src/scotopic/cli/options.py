@@ -11,6 +11,7 @@ from scotopic.asked import kind_named
 from scotopic.develop import ColourSpace, Look
 from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
+from scotopic.effort import Fringes
 from scotopic.errors import SettingsError
 from scotopic.exposure import EV_RANGE
 from scotopic.formats.table import BITS, FACTS, FORMATS, LINEAR, Kind, by_depth, in_words
@@ -248,6 +249,15 @@ ModelOption = Annotated[
 
 
 TierOption = Annotated[Tier, typer.Option("--tier", help="fast, or best where there is such a model.")]
+
+FringesOption = Annotated[
+    Fringes,
+    typer.Option(
+        "--fringes",
+        help="remove: red and blue that a lens has drawn beside green are laid upon it, as far as the picture tells. "
+        "keep: they stay where editors' lens profiles look for them.",
+    ),
+]
 
 PassesOption = Annotated[
     int,

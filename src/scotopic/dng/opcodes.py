@@ -18,6 +18,9 @@ _MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
 _OF_A_LENS = (1, 2, 3, 14)
 """Numbers of the opcodes that correct a lens: WarpRectilinear, WarpFisheye, FixVignetteRadial, WarpRectilinear2."""
 
+_WARP_TAILS = {1: 16, 2: 16, 14: 20}
+"""Bytes behind the planes' coefficients in the opcodes that warp each colour by its own."""
+
 _OPCODES_MAX = 1000
 _TABLE_MAX, _DEGREE_MAX = 65536, 8
 """The specification's limits for MapTable and MapPolynomial."""
@@ -104,6 +107,22 @@ def without_leading_gains(listed: bytes) -> bytes:
     begin = 4 + sum(16 + len(body) for _, body in gains)
     left = len(opcodes) - len(gains)
     return left.to_bytes(4, "big") + listed[begin:] if left else b""
+
+
+def warped_as_green(listed: bytes) -> bytes:
+    """The list with warps that move red and blue as they move green: for colours that lie upon each other already.
+
+    Raises ValueError as `split`.
+    """
+    changed, at = bytearray(listed), 4
+    for code, body in split(listed):
+        begin = at + 16
+        if code in _WARP_TAILS and body[:4] == (3).to_bytes(4, "big"):
+            size = (len(body) - 4 - _WARP_TAILS[code]) // 3
+            if size > 0:
+                changed[begin + 4 : begin + 4 + 3 * size] = body[4 + size : 4 + 2 * size] * 3
+        at = begin + len(body)
+    return bytes(changed)
 
 
 def tone_maps(opcodes: list[Opcode]) -> tuple[ToneMap, ...]:

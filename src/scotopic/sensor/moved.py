@@ -1,8 +1,8 @@
 """Colours laid upon green for a network, where a lens has drawn them beside it, and moved back behind it.
 
 Networks take edges of all colours to lie in one place, as they do in what they have learnt, and edges that do not come
-out as dotted saws. What comes of them is moved back, so that the picture stays the one that the lens has drawn: editors
-have profiles of lenses of their own.
+out as dotted saws. What comes of them is moved back, unless fringes are to go: the picture stays the one that the lens
+has drawn, and editors have profiles of lenses of their own.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from scotopic.balance import parse
 from scotopic.develop import ColourSpace, Look
 from scotopic.dng.light import DngWhite
 from scotopic.dng.write import Compression
-from scotopic.enhance import check_settings
+from scotopic.effort import Fringes, check_settings
 from scotopic.exposure import EV_RANGE, check
 from scotopic.formats.table import BITS, LINEAR, Kind, in_words
 from scotopic.inference.views import PASSES_MAX
@@ -67,6 +67,12 @@ class Choices(BaseModel):
             "time.",
         ),
     ] = 1
+    fringes: Annotated[
+        Fringes,
+        Field(
+            description="Colours that a lens has drawn beside each other: kept, or laid upon each other."
+        ),
+    ] = "keep"
     look: Annotated[Look | None, Field(description=f"linear: {in_words(LINEAR)}.")] = None
     wb: Annotated[
         str,
@@ -111,7 +117,7 @@ class Choices(BaseModel):
         balance = parse(self.wb)
         for sensor in ("bayer", "xtrans") if ("xtrans", self.tier) in DEFAULTS else ("bayer",):
             card = find(default_for(sensor, self.tier))
-            check_settings(card, self.strength, self.look, balance, self.colour_space)
+            check_settings(card, self.strength, self.look, balance, self.colour_space, self.fringes)
             check_kind(self.format, "scotopic", card)
         same = {name: getattr(self, name) for name in Choices.model_fields if name not in _OTHERWISE}
         settings = Settings(
