@@ -438,6 +438,9 @@ PASSES = (1, 2, 4)
 LOOKED = {"GRBG": 30_000, "x-trans moved": 60_000, "odd": 1e9, "linear": 1e9}
 """What is looked at in several passes, in tiles of so many pixels."""
 
+FRINGED = ("fringes", "fringes, GBRG", "fringes, X-Trans")
+"""Of these fringes are taken away, where they are known."""
+
 QUICK = ("RGGB", "BGGR", "x-trans", "linear", "monochrome")
 """Of these the quick picture is looked at."""
 
@@ -497,6 +500,10 @@ def enhanced(node, pictures, files, reddish) -> dict[str, Any]:
         }
         for n, p in product(LOOKED, PASSES)
     ]
+    jobs += [
+        {"name": f"{n}, removed", "call": "enhance", "captured": pictures[n], "fringes": "remove"}
+        for n in FRINGED
+    ]
     jobs += [{"name": n, "call": "enhance", "captured": {"file": str(f)}} for n, f in files.items()]
     jobs += [
         {
@@ -528,6 +535,19 @@ def test_every_kind_of_picture_is_enhanced_as_by_python(node, pictures, enhanced
             check_same(shown(node, name, got), develop(linear).data)
         except AssertionError as error:
             raise AssertionError(f"{name}: {error}") from error
+
+
+def test_fringes_go_as_by_python(node, pictures, enhanced, model):
+    models = {"bayer": model, "xtrans": Model("xtrans-fast", device="cpu")}
+    for name in FRINGED:
+        got, kept = enhanced[f"{name}, removed"], enhanced[name]
+        picture = pictures[name]
+        fitting = models[pattern_of(as_mosaic(picture).cfa).sensor]
+        linear = enhance(picture, fitting, ratio=got["ratio"], fringes="remove")
+        ours = shown(node, f"{name}, removed", got)
+        check_same(ours, develop(linear).data)
+        apart = np.abs(ours.astype(int) - shown(node, name, kept))
+        assert (apart.max() > 20) == ("X-Trans" not in name), name
 
 
 def test_several_passes_give_pythons_mean(node, pictures, enhanced, model):

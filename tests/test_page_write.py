@@ -24,6 +24,7 @@ from node_page import run
 from scotopic import metadata
 from scotopic.develop import develop
 from scotopic.dng.light import scaling_of
+from scotopic.dng.opcodes import warped_as_green
 from scotopic.dng.origin import read_origin
 from scotopic.dng.write import write_linear
 from scotopic.formats.icc import profile
@@ -508,6 +509,25 @@ def of_a_phone(folder: Path, more: dict[int, Any]) -> Path:
         path, data, photometric=32803, metadata=None, software=False, extratags=own, byteorder=">"
     )
     return path
+
+
+WARPS = dng_files.opcode_list(
+    dng_files.warp([[plane + n / 7 for n in range(6)] for plane in range(3)], struct.pack(">2d", 0.5, 0.5)),
+    dng_files.warp([[n / 7 for n in range(19)]] * 2 + [[1.0] * 19], b"\0" * 20, 14),
+    dng_files.warp([[n / 9 for n in range(4)]], struct.pack(">2d", 0.5, 0.5), 2),
+)
+"""Corrections that move each colour by its own, as by three kinds of opcodes, one of which has a single plane."""
+
+
+def test_where_fringes_are_gone_the_pages_dng_moves_all_colours_as_pythons(
+    picture: np.ndarray, tmp_path: Path
+) -> None:
+    lit(picture, 3.0, tmp_path)
+    source = of_a_phone(tmp_path, {51022: WARPS})
+    for gone, listed in ((False, WARPS), (True, warped_as_green(WARPS))):
+        path = dng_written(tmp_path, source, clip=3.0, uponGreen=gone)
+        assert told_of(path)[1][51022][1] == listed
+    assert warped_as_green(WARPS) != WARPS
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ test("every setting is asked of the computer, at once or for what is open, and t
   const enhanced = queries.filter((url) => !url.includes("look=libraw"));
   assert.equal(new Set(enhanced).size, 1 + Object.keys(OTHER).length, queries.join("\n"));
   assert.equal(enhanced.length, new Set(enhanced).size);
-  assert.ok(queries.filter((url) => url.includes("look=libraw")).every((url) => !url.includes("passes")));
+  assert.ok(queries.filter((url) => url.includes("look=libraw")).every((url) => !/passes|fringes/.test(url)));
 });
 
 test("what is done anew can be stopped, and is done when it is asked again", async () => {

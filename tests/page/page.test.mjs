@@ -296,6 +296,24 @@ visiting("more passes work on the picture anew, as by Python, hold for the next 
   assert.deepEqual(queries.filter(([, look]) => !look).map(([call, , passes]) => [call, passes]), [["enhance", "2"], ["again", "1"]]);
 });
 
+visiting("fringes that a lens has drawn are taken away as by Python, and asked of where there are some", {}, async ({ page }) => {
+  await page.setInputFiles("#file", files.small);
+  await settled(page);
+  assert.equal(await page.isVisible("#lens"), false);
+  await page.setInputFiles("#file", files.fringed);
+  await page.waitForFunction(() => document.querySelector("#picture-name").textContent === "fringed.dng");
+  await settled(page);
+  await agree(page, "fringed", SMALL);
+  await page.focus('input[name="fringes"][value="keep"]');
+  await page.keyboard.press("ArrowRight");
+  assert.notEqual(await page.getAttribute("#stage", "data-state"), "done", "it is worked on anew");
+  assert.equal(await page.evaluate(() => document.activeElement.value), "remove", "the keyboard stays where it was");
+  await settled(page);
+  await agree(page, "fringed-removed", SMALL);
+  const kept = await pictures("compare", join(folder, "fringed-removed-seen.png"), join(folder, "fringed.png"));
+  assert.ok(kept.max > 20, JSON.stringify(kept));
+});
+
 visiting("two files in a row are both done, and both saved", {}, async ({ page }) => {
   await page.setInputFiles("#file", [files.small, files.turned]);
   await page.waitForSelector('li:nth-child(2) .thumb[data-state="done"]');

@@ -16,8 +16,11 @@ import numpy as np
 from PIL import Image
 
 import scotopic
-from scotopic.dng.write import write_linear
+from scotopic.dng.write import write_linear, write_mosaic
+from scotopic.evaluate.conditions import with_lateral_colour
+from scotopic.evaluate.scenes import load_all
 from scotopic.frame import Mosaic
+from scotopic.sensor.simulated import expose, sony_a7s2
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "examples" / "dark_eagles.dng"
@@ -61,6 +64,15 @@ def make(folder: Path) -> dict[str, str]:
         scotopic.write(path.with_suffix(".png"), scotopic.develop(linear), "png")
     twice = scotopic.enhance(scotopic.read(small), model, passes=2)
     scotopic.write(folder / "small-twice.png", scotopic.develop(twice), "png")
+    # Behind a lens that draws red larger and blue smaller.
+    scene = load_all(limit=1)[0]
+    drawn = with_lateral_colour(scene)[:384, :512]
+    fringed = folder / "fringed.dng"
+    taken = expose(drawn, sony_a7s2(400), 4, np.random.default_rng(0))
+    write_mosaic(fringed, taken)
+    for name, fringes in (("fringed", "keep"), ("fringed-removed", "remove")):
+        linear = scotopic.enhance(scotopic.read(fringed), model, fringes=fringes)
+        scotopic.write(folder / f"{name}.png", scotopic.develop(linear), "png")
     # As iOS does: a developed picture under the name of the RAW.
     Image.open(small.with_suffix(".png")).save(folder / "IMG_0001.DNG", "JPEG")
     write_linear(folder / "again.dng", linear, scotopic.develop(linear))

@@ -15,7 +15,7 @@ globalThis.setTimeout = (call, ms, ...rest) => (ms > 1000 ? later(call, ms, ...r
 import { OTHER } from "./other-settings.mjs";
 
 const STATIC = "../../src/scotopic/web/static";
-const { keyOf, START } = await import(`${STATIC}/choices.js`);
+const { keyOf, START, workOf } = await import(`${STATIC}/choices.js`);
 const { Queue } = await import(`${STATIC}/screen/queue.js`);
 const { say } = await import(`${STATIC}/screen/i18n.js`);
 const { Renders } = await import(`${STATIC}/screen/render.js`);
@@ -237,7 +237,7 @@ test("for another number of passes the picture on the screen is worked on anew, 
     const [a, b] = queue.pictures;
     await tick();
     asked.length = 0;
-    queue.look(2);
+    queue.rework({ passes: 2 });
     assert.equal(a.state === "done" || a.drawable, false, "there is nothing to draw before the light comes");
     await tick();
     assert.deepEqual(asked, wanted);
@@ -250,7 +250,7 @@ test("for another number of passes the picture on the screen is worked on anew, 
 test("another number of passes holds for those that wait, and for one that is under way on the screen", async () => {
   const { queue, asked } = phone(0.4, 0.4);
   const [a, b] = queue.pictures;
-  await once(() => a.state === "enhancing", () => queue.look(4));
+  await once(() => a.state === "enhancing", () => queue.rework({ passes: 4 }));
   await tick();
   assert.deepEqual([a, b].map(({ state, settings }) => [state, settings.passes]), [["done", 4], ["done", 4]]);
   assert.deepEqual(asked.filter((words) => words.startsWith("enhance")).slice(-2), ["enhance a 4", "enhance b 4"]);
@@ -262,20 +262,20 @@ test("work that was stopped begins again with another number of passes, and what
   await once(() => a.state === "enhancing", () => queue.cancel(a));
   await tick();
   assert.equal(a.state, "cancelled");
-  queue.look(2);
+  queue.rework({ passes: 2 });
   await tick();
   assert.equal(a.state, "done");
   assert.equal(asked.filter((words) => words === "open a").length, 1, "the file lies there still");
   queue.select(failed);
-  queue.look(4);
+  queue.rework({ passes: 4 });
   await tick();
   assert.deepEqual(states(), ["done", "failed"]);
 });
 
 test("pictures are begun with as many passes as are wished, which is nothing to save", async () => {
-  const queue = new Queue({ ask() {}, changed() {}, chosen() {}, passes: () => 4, budget: 16 });
+  const queue = new Queue({ ask() {}, changed() {}, chosen() {}, work: () => ({ passes: 4, fringes: "remove" }), budget: 16 });
   queue.add([{ name: "a", size: 1 }]);
-  assert.equal(queue.selected.settings.passes, 4);
+  assert.deepEqual(workOf(queue.selected.settings), { passes: 4, fringes: "remove" });
   assert.equal(queue.selected.unsaved, false);
   queue.selected.kept = keyOf("enhanced", START);
   assert.equal(queue.selected.unsaved, true, "the file has fewer");
@@ -309,7 +309,7 @@ test("no setting is forgotten by those who keep, draw or write a picture", async
     assert.ok(drawn.some(({ which, settings }) => which === "enhanced" && settings[name] === value), name);
     const ofBoth = keyOf("traditional", picture.settings) !== keyOf("traditional", START);
     assert.equal(drawn.some(({ which }) => which === "traditional"), ofBoth, name);
-    assert.equal(ofBoth, !["strength", "passes"].includes(name), name);
+    assert.equal(ofBoth, !["strength", "passes", "fringes"].includes(name), name);
     draw();
   }
 });

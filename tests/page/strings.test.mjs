@@ -36,11 +36,12 @@ test("every sentence that the page and its modules name is there", () => {
 });
 
 test("every setting of a picture has what sets it", async () => {
-  const { START, PASSES } = await import(new URL("choices.js", folder));
+  const { START, PASSES, FRINGES } = await import(new URL("choices.js", folder));
   const form = page.slice(page.indexOf('<form id="controls"'), page.indexOf("</form>"));
   for (const name of Object.keys(START)) assert.match(form, new RegExp(` name="${name}"`), name);
-  const offered = [...form.matchAll(/name="passes" value="(\d)"/g)].map(([, value]) => Number(value));
-  assert.deepEqual(offered, PASSES);
+  const offered = (name) => [...form.matchAll(new RegExp(`name="${name}" value="(\\w+)"`, "g"))].map(([, value]) => value);
+  assert.deepEqual(offered("passes"), PASSES.map(String));
+  assert.deepEqual(offered("fringes"), FRINGES);
 });
 
 test("every failure that the worker and the API know has words of its own", async () => {

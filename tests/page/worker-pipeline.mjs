@@ -40,6 +40,7 @@ async function enhanced(job) {
     constants,
     pixels: job.pixels ?? 1e9,
     passes: job.passes,
+    fringes: job.fringes,
     progress: (share) => shares.push(share),
   });
   return { picture, made, light, shares };

@@ -2,7 +2,7 @@
 // is seen (view.js, render.js) and what the user sets (controls.js, dialogs.js).
 
 import { keepAwake } from "./screen/awake.js";
-import { START } from "./choices.js";
+import { sameWork, START, workOf } from "./choices.js";
 import { Computer, findComputer } from "./computer.js";
 import { Controls } from "./screen/controls.js";
 import { Device } from "./device.js";
@@ -33,7 +33,7 @@ const SLOW_MS = 700; // What takes longer than this to be drawn is said to be un
 let slow = null;
 
 // Files may come before it is known who is to work on them, as from the system's "Open with": begin asks again.
-const queue = new Queue({ ask, changed, chosen, passes: () => Number(settings.passes) });
+const queue = new Queue({ ask, changed, chosen, work: () => ({ passes: Number(settings.passes), fringes: settings.fringes }) });
 const view = new View(
   { stage: $("stage"), canvas: $("canvas"), edge: $("edge"), tagLeft: $("tag-left"), tagRight: $("tag-right"), zoomNow: $("zoom-now") },
   { changed: () => renders?.wish(), scaled: (scale) => speech.zoomed(scale), wiped: tellWipe },
@@ -47,13 +47,14 @@ const keepFocus = keeping(refuge);
 const controls = new Controls($("controls"), (chosenNow, moving) => {
   const picture = queue.selected;
   if (!picture) return;
-  const { passes } = picture.settings;
+  const before = picture.settings;
   picture.settings = chosenNow;
-  if (chosenNow.passes === passes) renders.wish({ moving });
+  if (sameWork(chosenNow, before)) renders.wish({ moving });
   else {
-    set({ passes: String(chosenNow.passes) });
+    const work = workOf(chosenNow);
+    set({ passes: String(work.passes), fringes: work.fringes });
     if (saving.busy(picture)) saving.cancel(picture);
-    queue.look(chosenNow.passes);
+    queue.rework(work);
   }
 });
 
@@ -233,6 +234,7 @@ function changed(picture) {
   $("share").hidden = !canShare();
   $("save-dng").hidden = !picture.info?.dng;
   $("save-all").hidden = queue.pictures.length < 2;
+  $("lens").hidden = !(picture.fringed = picture.info?.lateral ?? picture.fringed);
 }
 
 /** Say a change of state, to those who do not see it above all. */

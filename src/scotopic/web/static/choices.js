@@ -1,13 +1,25 @@
 // What may be chosen for one picture. Who draws, writes or sends it asks here what tells its settings apart.
 
 /** A picture's settings as it begins, all of them. */
-export const START = { ev: 0, strength: 1, wb: "camera", passes: 1 };
+export const START = { ev: 0, strength: 1, wb: "camera", passes: 1, fringes: "keep" };
 
 /** Those that a traditional development knows nothing of. */
-const OF_ENHANCED = ["strength", "passes"];
+const OF_ENHANCED = ["strength", "passes", "fringes"];
 
-/** How often the network may look at a picture. For another number it works anew; everything else is drawn at once. */
+/** How often the network may look at a picture. */
 export const PASSES = [1, 2, 4];
+
+/** What may become of a lens's lateral colour. */
+export const FRINGES = ["keep", "remove"];
+
+/** What the network works by. For others of these a picture is worked on anew; everything else is drawn at once. */
+const WORK = ["passes", "fringes"];
+
+/** What of these settings the network works by. */
+export const workOf = (settings = {}) => Object.fromEntries(WORK.map((name) => [name, settings[name] ?? START[name]]));
+
+/** Whether the network works alike by these settings. */
+export const sameWork = (some, others) => WORK.every((name) => workOf(some)[name] === workOf(others)[name]);
 
 /** What is the same for settings that give the same picture, "enhanced" or "traditional"; those not told are START's. */
 export function keyOf(which, settings = {}) {

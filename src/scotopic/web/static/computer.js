@@ -1,7 +1,7 @@
 // The computer that serves the page does the work, over its HTTP API. Speaks the worker's protocol, so that
 // the rest of the page need not know who works: 'open' sends the file and answers when the picture is done.
 
-import { keyOf, START } from "./choices.js";
+import { keyOf, START, workOf } from "./choices.js";
 import { readable } from "./file.js";
 
 const OVER = ["done", "failed", "cancelled"];
@@ -60,8 +60,8 @@ export class Computer {
     await readable(file.slice(0, 1)); // Of a file that is gone the upload would say that the computer is.
     go();
     const quality = this.quality();
-    const { passes } = { ...START, ...settings };
-    const query = new URLSearchParams({ name: file.name, format: "jpg", quality, passes });
+    const work = workOf(settings);
+    const query = new URLSearchParams({ name: file.name, format: "jpg", quality, ...work });
     const job = await this.upload(`api/enhance?${query}`, file, picture, (share) => {
       this.heard({ type: "progress", id, share, stage: "upload" });
     });
@@ -72,7 +72,7 @@ export class Computer {
     go();
     const result = await this.fetched(done);
     go();
-    picture.results.enhanced = { ...result, quality, key: keyOf("enhanced", { passes }) };
+    picture.results.enhanced = { ...result, quality, key: keyOf("enhanced", work) };
     const { width, height } = result.bitmap;
     picture.opened = true;
     this.heard({
@@ -80,6 +80,7 @@ export class Computer {
       info: {
         name: done.name, make: facts.make, model: facts.camera, iso: facts.iso, exposure_s: facts.exposure_s,
         width, height, ratio: facts.ratio, ev: picture.ev, megapixels: (width * height) / 1e6, dng: true,
+        lateral: Boolean(facts.lateral_colour),
       },
     });
   }
@@ -267,13 +268,13 @@ async function checked(answer) {
 }
 
 function queryOf(picture, which, settings, format) {
-  const { ev, strength, wb, passes } = { ...START, ...settings };
+  const { ev, strength, wb } = { ...START, ...settings };
   const query = new URLSearchParams({ format, ev: String(picture.ev + ev) });
   // Of an own balance the computer takes the gains that this device worked out.
   query.set("wb", wb.gains ? wb.gains.map((gain) => gain.toPrecision(9)).join() : wb);
   // The plain demosaic in LibRaw's curve is what a traditional development shows, at the same brightness.
   if (which === "traditional") query.set("look", "libraw");
   query.set("strength", which === "traditional" ? "0" : String(strength));
-  if (which === "enhanced") query.set("passes", passes);
+  if (which === "enhanced") for (const [name, value] of Object.entries(workOf(settings))) query.set(name, value);
   return query;
 }

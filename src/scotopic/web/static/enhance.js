@@ -168,10 +168,12 @@ function withoutVoids(made, constants) {
  *
  * {height, width, rgb, plain, wb, clip, ratio, xyzToCamera, orientation}; `rgb` is the network's, `plain` what
  * there is without it, both Uint16Array of three planes. `network.tile` runs the model on one tile;
- * `pixels` bounds it; it looks at each in so many `passes`, and `rgb` is their mean; `progress` is told the share done
+ * `pixels` bounds it; it looks at each in so many `passes`, and `rgb` is their mean; with `fringes` "remove" red and blue
+ * stay upon green where the lens has drawn them beside it, which `uponGreen` tells; `progress` is told the share done
  * after each; `go` throws where the work is to stop.
  */
-export async function enhance(captured, plan, network, { constants, pixels, passes = 1, progress = () => {}, go = () => {} }) {
+export async function enhance(captured, plan, network, options) {
+  const { constants, pixels, passes = 1, fringes = "keep", progress = () => {}, go = () => {} } = options;
   const made = captured.kind === "mosaic" ? { ...plan, mosaic: ofEvenGreens(plan.mosaic) } : plan;
   const { mosaic, exposure } = made;
   const { height, width } = mosaic;
@@ -230,14 +232,16 @@ export async function enhance(captured, plan, network, { constants, pixels, pass
     );
   if (!ofMosaic)
     takeNoise(plain, rgb, { height, width }, made.noise.profile, { ratio: exposure.ratio, wb: mosaic.wb, constants, go });
-  for (const halves of [rgb, plain]) moveBack(halves, made.lateral, height, width);
+  const uponGreen = Boolean(made.lateral) && fringes === "remove";
+  if (!uponGreen) for (const halves of [rgb, plain]) moveBack(halves, made.lateral, height, width);
   if (captured.shading) {
     // Behind the network, which has learnt noise as sensors have it, the same from corner to corner.
     const gains = (row) => captured.shading.gains(row, row + 1, width);
     for (const halves of [rgb, plain]) evenedHalves(halves, height, width, gains);
   }
   const { wb, xyzToCamera, orientation = 1, pixelAspect = 1 } = captured;
-  return { height, width, rgb, plain, wb, clip, ratio: exposure.ratio, xyzToCamera, orientation, pixelAspect };
+  const about = { wb, clip, ratio: exposure.ratio, xyzToCamera, orientation, pixelAspect, uponGreen };
+  return { height, width, rgb, plain, ...about };
 }
 
 /** A smaller picture, `factor` times along each side: means of cells, which keep the pattern. */

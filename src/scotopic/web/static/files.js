@@ -68,7 +68,8 @@ export async function fileOf(picture, { settings = {}, format = "jpg", quality }
       return planes;
     };
     const capture = { ...picture.about, wb: gains };
-    const options = { capture, clip: light.clip * gain, fileName: file.name, software, strength, onRow };
+    const { clip, uponGreen } = light;
+    const options = { capture, uponGreen, clip: clip * gain, fileName: file.name, software, strength, onRow };
     return linearDng(seen, shownAs(lying), width, height, { ...options, shownSize: uprightSize(lying) });
   };
   const { parts } = await written();

@@ -1,7 +1,7 @@
 // The page's worker: pictures in, light kept, views and files out. It draws while the network works beside it.
 
 import { described, gainsFor } from "./balance.js";
-import { START } from "./choices.js";
+import { START, workOf } from "./choices.js";
 import { developed, developer, uprightSize } from "./develop.js";
 import { enhance, modelFor, plan, preview } from "./enhance.js";
 import { checkBrowser, Engine, hasGraphics, trial } from "./engines.js";
@@ -210,7 +210,7 @@ async function work({ id, settings }) {
     enhance(picture.captured, made, engine, {
       constants: page.constants,
       pixels,
-      passes: { ...START, ...settings }.passes,
+      ...workOf(settings),
       go: () => goOn(picture),
       progress: (share) => post({ type: "progress", id, share, stage: "network" }),
     }),
@@ -330,6 +330,7 @@ function infoOf(picture) {
     kept: made.kept,
     dark: made.dark,
     pale: made.pale,
+    lateral: Boolean(made.lateral),
     sensor: captured.kind === "linear" ? "linear" : captured.cfa.length > 2 ? "xtrans" : "bayer",
     megapixels: (width * height) / 1e6,
     wb: described(captured.wb, captured, "camera"),

@@ -9,6 +9,8 @@ const MAP_POLYNOMIAL = 8;
 const GAIN_MAP = 9;
 /** WarpRectilinear, WarpFisheye, FixVignetteRadial, WarpRectilinear2. */
 const OF_A_LENS = [1, 2, 3, 14];
+/** Bytes behind the planes' coefficients in the opcodes that warp each colour by its own. */
+const WARP_TAILS = { 1: 16, 2: 16, 14: 20 };
 const OPCODES_MAX = 1000;
 
 /** Bytes before a curve's values, and before a map's. */
@@ -56,6 +58,20 @@ export function withoutLeadingGains(bytes) {
   left.set(bytes.subarray(4 + length), 4);
   new DataView(left.buffer).setUint32(0, opcodes.length - gains.length);
   return left;
+}
+
+/** The list with warps that move red and blue as they move green, as bytes: for colours that lie upon each other already.
+ * Throws RangeError as `split`. */
+export function warpedAsGreen(bytes) {
+  const changed = bytes.slice();
+  for (const { code, body } of split(changed)) {
+    if (!(code in WARP_TAILS) || body.byteLength < 4 || body.getUint32(0) !== 3) continue;
+    const size = Math.floor((body.byteLength - 4 - WARP_TAILS[code]) / 3);
+    if (size <= 0) continue;
+    const planes = new Uint8Array(body.buffer, body.byteOffset + 4, 3 * size);
+    for (const plane of [0, 2]) planes.copyWithin(plane * size, size, 2 * size);
+  }
+  return changed;
 }
 
 const longs = (view, count) => Array.from({ length: count }, (_, i) => view.getUint32(4 * i));

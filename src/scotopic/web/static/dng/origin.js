@@ -4,7 +4,7 @@
 
 import { DNG_VERSION } from "../identify.js";
 import { allPages, isTiff, openTiff } from "../tiff.js";
-import { withoutLeadingGains } from "./opcodes.js";
+import { warpedAsGreen, withoutLeadingGains } from "./opcodes.js";
 import { ACTIVE_AREA, OPCODE_LIST_3 } from "./tags.js";
 
 const UNIQUE_CAMERA_MODEL = 50708;
@@ -65,9 +65,11 @@ export function originOf(bytes) {
   }
 }
 
-/** The lens of a picture of this size; null where the opcodes are for another, since their centres would be off. */
-export function lensFor({ lens }, height, width) {
-  return lens?.height === height && lens.width === width ? lens.opcodes : null;
+/** The lens of a picture of this size, whose red and blue may lie `uponGreen` already; null where the opcodes are for
+ * another, since their centres would be off. */
+export function lensFor({ lens }, height, width, uponGreen) {
+  if (lens?.height !== height || lens.width !== width) return null;
+  return uponGreen ? warpedAsGreen(lens.opcodes) : lens.opcodes;
 }
 
 function lensOf(pages) {

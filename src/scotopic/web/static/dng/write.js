@@ -43,13 +43,17 @@ const srational = (...values) => ({ type: SRATIONAL, values: values.map((v) => f
  * display white; it is asked for twice. `shown(top, count)` gives RGB bytes of the same picture rendered, of
  * `shownSize` [width, height], which differs where pixels are not square. Both lie as the sensor saw them. `capture` is
  * what `read` gave, with `wb` the balance used and `clip` where the sensor saturated, in light. `fileName` is the
- * source's, `strength` how much of its noise was removed. `onRow(share)` hears of progress. Throws memory. */
+ * source's, `strength` how much of its noise was removed; red and
+ * blue that lie `uponGreen` were drawn beside it by the lens. `onRow(share)` hears of progress. Throws memory. */
 export async function linearDng(
   light,
   shown,
   width,
   height,
-  { capture, clip, software, shownSize = [width, height], fileName = "", strength = 1, stripGps = false, onRow = null },
+  {
+    capture, clip, software, shownSize = [width, height], fileName = "", strength = 1, uponGreen = false, stripGps = false,
+    onRow = null,
+  },
 ) {
   const scaling = await scalingOf(light, width, height, clip);
   const [wide, high] = shownSize;
@@ -63,7 +67,7 @@ export async function linearDng(
   const preview = await encoded(rows, wide, high, PREVIEW_QUALITY);
   const strips = await stripsOf(light, width, height, scaling, (share) => onRow?.(0.5 + 0.5 * share));
   const exif = stripGps ? withoutGps(capture.exif) : capture.exif;
-  const known = { capture, exif, scaling, software, fileName, strength, width, height, shownSize };
+  const known = { capture, exif, scaling, software, fileName, strength, width, height, shownSize, uponGreen };
   const heads = directories({ ...known, thumbnail, preview, strips });
   // The preview last: its length may be odd, where TIFF wants what follows at an even place.
   const parts = [...heads, thumbnail.bytes(), ...strips, ...preview.parts];
@@ -126,9 +130,9 @@ async function stripsOf(light, width, height, { halvings, white }, onRow) {
 
 /** Everything before the pixels: the head and all directories. */
 function directories({ thumbnail, preview, strips, ...known }) {
-  const { capture, exif, scaling, software, fileName, strength, width, height, shownSize } = known;
+  const { capture, exif, scaling, software, fileName, strength, width, height, shownSize, uponGreen } = known;
   const { origin = NO_ORIGIN, orientation = 1, pixelAspect = 1 } = capture;
-  const lens = lensFor(origin, height, width);
+  const lens = lensFor(origin, height, width, uponGreen);
   const { inner, gps } = directoriesOf(exif, false);
   const main = new Map([
     ...[...exif.main].filter(([, { type }]) => type === ASCII || type === SHORT),

@@ -1,7 +1,7 @@
-// What is chosen for one picture: exposure, strength, white balance, passes. Every move is told at once.
+// What is chosen for one picture: exposure, strength, white balance, passes, fringes. Every move is told at once.
 
 import { TEMPERATURES } from "../balance.js";
-import { START } from "../choices.js";
+import { START, workOf } from "../choices.js";
 import { number, say } from "./i18n.js";
 
 // The temperature's slider runs evenly in mired (a million by kelvin), as the eye does.
@@ -79,11 +79,12 @@ export class Controls {
         this.moved(false);
       });
     }
-    for (const radio of [...elements.wb, ...elements.passes]) radio.addEventListener("change", () => this.moved(false));
+    for (const radio of [...elements.wb, ...elements.passes, ...elements.fringes])
+      radio.addEventListener("change", () => this.moved(false));
     form.querySelector("#reset").addEventListener("click", () => {
       const { camera } = this;
-      // Not how often the network looks: that is work, and is chosen for other pictures too.
-      this.put({ ...START, passes: this.settings.passes });
+      // Not what the network works by: that is work, and is chosen for other pictures too.
+      this.put({ ...START, ...workOf(this.settings) });
       if (camera) this.showBalance(camera);
       this.changed(this.settings, false);
     });

@@ -1,6 +1,6 @@
 // Several pictures, one after another: which is open, which waits, which gives up its memory for the next.
 
-import { keyOf, START } from "../choices.js";
+import { keyOf, START, workOf } from "../choices.js";
 
 // What may stay open at a time, in megapixels: a picture holds some 30 bytes a pixel in the worker. Beside the picture
 // on the screen, whatever its size, one more may be worked on: of this size at most, and closed again when done.
@@ -17,7 +17,7 @@ let counted = 0;
 
 /** One file's way: waiting, opening, enhancing, done, failed or cancelled. */
 export class Picture {
-  constructor(file, passes = START.passes) {
+  constructor(file, work = {}) {
     this.id = ++counted;
     this.file = file;
     this.name = file.name;
@@ -26,12 +26,13 @@ export class Picture {
     this.drawable = false; // The worker has light to draw from, so that sliders answer.
     this.enhanced = false;
     this.info = null;
+    this.fringed = false; // Whether its lens has drawn red and blue beside green, as was told last.
     this.preview = null;
     this.failure = null;
     this.thumb = null;
     this.share = 0;
     this.stage = "waiting";
-    this.settings = { ...START, passes };
+    this.settings = { ...START, ...work };
     this.saved = null; // {key, blob, name} of the last JPEG written.
     this.kept = ""; // The key of the settings with which it was saved or shared last.
     this.wanted = 0; // How many wait for a file of it: it is not closed, and begun even where there is little room.
@@ -42,8 +43,8 @@ export class Picture {
 
   /** Whether something would be lost with the page that no file has: work that is done, or settings. */
   get unsaved() {
-    // How often the network is to look is kept for the next picture, and is nothing to lose until it has.
-    const begun = keyOf("enhanced", { passes: this.settings.passes });
+    // What the network is to work by is kept for the next picture, and is nothing to lose until it has.
+    const begun = keyOf("enhanced", workOf(this.settings));
     return keyOf("enhanced", this.settings) !== (this.kept || begun) || (this.state === "done" && !this.kept);
   }
 
@@ -66,11 +67,11 @@ export function budgetOf(browser = navigator) {
 }
 
 export class Queue {
-  /** `ask` sends to the worker, `changed` hears of every change of a picture, `chosen` of another selection; `passes()`
-   * says how often the network is to look at pictures that are added. */
-  constructor({ ask, changed, chosen, passes, budget = budgetOf() }) {
+  /** `ask` sends to the worker, `changed` hears of every change of a picture, `chosen` of another selection; `work()`
+   * says by what the network is to work on pictures that are added. */
+  constructor({ ask, changed, chosen, work, budget = budgetOf() }) {
     this.ask = ask;
-    this.passes = passes;
+    this.work = work;
     this.changed = changed;
     this.chosen = chosen;
     this.budget = budget;
@@ -89,7 +90,7 @@ export class Queue {
 
   /** Add files at the end; the first of them is shown. */
   add(files) {
-    const added = files.map((file) => new Picture(file, this.passes?.()));
+    const added = files.map((file) => new Picture(file, this.work?.()));
     this.pictures.push(...added);
     if (added.length) this.select(added[0]);
   }
@@ -138,13 +139,13 @@ export class Queue {
   }
 
   /**
-   * The network is to look so often at the picture on the screen, which is worked on anew, and at those that wait; others
-   * stay as they are.
+   * The network is to work so on the picture on the screen, which is worked on anew, and on those that wait; others stay as
+   * they are.
    */
-  look(passes) {
+  rework(work) {
     const { selected } = this;
     for (const picture of this.pictures)
-      if (picture === selected || picture.state === "waiting") picture.settings = { ...picture.settings, passes };
+      if (picture === selected || picture.state === "waiting") picture.settings = { ...picture.settings, ...work };
     // This device has given up the file's counts for the light; the computer has the file still.
     const spent = selected.enhanced && selected.by !== "computer";
     if (selected.working || (selected.resident && spent)) this.renew([selected]);

@@ -1,6 +1,6 @@
 // What the user chose, kept between visits in the browser's own store; nothing else is kept there.
 
-import { PASSES } from "../choices.js";
+import { FRINGES, PASSES } from "../choices.js";
 
 const KEY = "scotopic-settings";
 
@@ -10,6 +10,7 @@ const KNOWN = {
   place: ["device", "computer"],
   engine: ["auto", "webgpu", "wasm", "wasm-single"],
   passes: PASSES.map(String),
+  fringes: FRINGES,
   quality: ["92", "85", "97"],
   keys: ["on", "off"],
 };
