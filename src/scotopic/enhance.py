@@ -22,10 +22,11 @@ from scotopic.models import Card, check_fits
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.sensor.black import lowered as black_lowered
 from scotopic.sensor.black import with_black_lowered
+from scotopic.sensor.laid import aligned
 from scotopic.sensor.lateral import Lateral, lateral_colour
 from scotopic.sensor.lines import lines_off
 from scotopic.sensor.mend import Mended, Replaced, mended, without_lines, without_voids
-from scotopic.sensor.moved import aligned, moving_back
+from scotopic.sensor.moved import moving_back
 from scotopic.sensor.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
 from scotopic.sensor.remosaic import MARGIN, as_mosaic, with_noise_taken
 from scotopic.sensor.shading import evened
@@ -351,7 +352,7 @@ def _told(mosaic: Mosaic, model: Model, made: Plan, effort: Effort) -> dict[str,
     before = missing(mosaic.cfa)
     counted = without_voids(mosaic, made.noise.profile, made.exposure.ratio)
     if made.lateral is not None:
-        counted = aligned(counted, made.lateral)
+        counted = aligned(counted, made.lateral, made.noise.profile)
     return {
         "mosaic": of_even_black(counted),
         "inputs": graph_inputs(mosaic, made, before),

@@ -1,8 +1,7 @@
-"""Colours laid upon green for a network, where a lens has drawn them beside it, and moved back behind it.
+"""Colours moved by parts of a pixel, as a lens with lateral colour does: back behind a network, and green on the way.
 
-Networks take edges of all colours to lie in one place, as they do in what they have learnt, and edges that do not come
-out as dotted saws. What comes of them is moved back, unless fringes are to go: the picture stays the one that the lens
-has drawn, and editors have profiles of lenses of their own.
+What comes of a network that has seen red and blue upon green (`scotopic.sensor.laid`) is moved back, unless fringes are
+to go: the picture stays the one that the lens has drawn, and editors have profiles of lenses of their own.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.frame import BLUE, RED, Linear32, Mosaic
-from scotopic.sensor.lateral import Lateral, Shift, place_of
+from scotopic.frame import BLUE, RED, Linear32
+from scotopic.sensor.lateral import Lateral, Shift
 
 TAPS = 4
 """Values, along a row and along a column, that a moved one is made of."""
@@ -48,21 +47,6 @@ ROWS_LEAST, ROWS_MOST = 8, 64
 """Rows moved alike, if any: with fewer no time is gained, and more no longer stay in a processor's cache."""
 
 Floats = npt.NDArray[np.float64]
-
-
-def aligned(mosaic: Mosaic, lateral: Lateral) -> Mosaic:
-    """The mosaic with red and blue laid upon green: float32, of the same size and levels."""
-    data = mosaic.data.astype(np.float32)
-    for colour in (RED, BLUE):
-        shift = lateral.of(colour)
-        if not any(shift):
-            continue
-        top, left = place_of(mosaic.cfa, colour)
-        plane = data[top::2, left::2]
-        edges = np.pad(plane, TAPS + math.ceil(lateral.reach / 2), mode="edge")
-        # By one thread: with more they wait for each other longer than this takes.
-        _rows_into(plane, edges, _Path(shift, mosaic.data.shape, (top, left), plane.shape[1], 2))
-    return mosaic.with_changes(data=data)
 
 
 def moving_back(lateral: Lateral | None, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -106,14 +90,14 @@ def moved_back(
         ]
         edges = np.pad(plane, short, mode="edge")
         first = corner[0] + own[0].start, corner[1] + own[1].start
-        _rows_into(back[colour], edges, _Path(shift, shape, first, width, 1, way=-1))
+        rows_into(back[colour], edges, (reach, reach), Path(shift, shape, first, width, way=-1))
     return back
 
 
-class _Path:
-    """By how much values of a plane are taken from elsewhere, in steps of the plane.
+class Path:
+    """By how many pixels values are taken from elsewhere.
 
-    Its first value is the picture's at `first`, and they lie `step` pixels apart; `way` 1 lays a colour upon green, -1
+    The first value is the picture's at `first`, and they lie `step` pixels apart; `way` 1 lays a colour upon green, -1
     moves it back.
     """
 
@@ -123,10 +107,11 @@ class _Path:
         shape: tuple[int, ...],
         first: tuple[int, int],
         width: int,
-        step: int,
+        *,
+        step: int = 1,
         way: int = 1,
     ) -> None:
-        self.shift, self.first, self.step = tuple(way * s / step for s in shift), first, step
+        self.shift, self.first, self.step = tuple(way * s for s in shift), first, step
         self.half = math.hypot(*shape) / 2
         self.middle = [(n - 1) / 2 for n in shape]
         self.across = (first[1] + step * np.arange(width) - self.middle[1]) / self.half
@@ -166,26 +151,27 @@ def _steepest(shift: Shift, down: float, right: float) -> float:
     return max(outwards, abs(2 * cubed * down * right))
 
 
-def _rows_into(out: Linear32, edges: Linear32, path: _Path) -> None:
-    """A plane from itself with edges all around it, as wide on each side."""
-    height, width = out.shape
-    around = (edges.shape[1] - width) // 2
+def rows_into(out: Linear32, source: Linear32, corner: tuple[int, int], path: Path) -> None:
+    """Values of a plane moved: the first of them lies at `corner` of the source, which goes on all around as far as the
+    path reaches, and three values more."""
+    height, step = len(out), path.step
+    top, left = corner
     for start, stop, middle in path.strips(height):
         shifts = path.at(middle)
         whole = np.floor(shifts)
         weights = WEIGHTS[:, np.rint((shifts - whole) * PARTS).astype(np.intp)]
-        # Rows as many more as moving down asks for, moved right first.
+        # Moved right first, in as many rows as moving down asks for.
         low, high = int(whole[0].min()), int(whole[0].max())
-        first = start + around + low - 1
-        source = edges[first : stop + around + high + 2]
-        moved = np.empty((len(source), width), np.float32)
+        first, last = top + step * start + low - 1, top + step * (stop - 1) + high + 2
+        rows = source[first : last + 1]
+        moved = np.empty((len(rows), out.shape[1]), np.float32)
         for run, by in _runs(whole[1]):
-            begin = around + by - 1
-            taps = [source[:, begin + run.start + tap : begin + run.stop + tap] for tap in range(TAPS)]
+            begin, end = (left + by - 1 + step * at for at in (run.start, run.stop))
+            taps = [rows[:, begin + tap : end + tap : step] for tap in range(TAPS)]
             _mixed(taps, weights[:, 1, run], moved[:, run])
         for run, by in _runs(whole[0]):
-            begin = by - low
-            taps = [moved[begin + tap : begin + tap + stop - start, run] for tap in range(TAPS)]
+            begin, end = by - low, by - low + step * (stop - start)
+            taps = [moved[begin + tap : end + tap : step, run] for tap in range(TAPS)]
             _mixed(taps, weights[:, 0, run], out[start:stop, run])
 
 

@@ -16,7 +16,18 @@ import numpy as np
 from scotopic import balance, colour, exposure, frame, models, noise
 from scotopic.develop import LIGHT_MAX, SHOULDER_SIZE, TABLE_SIZE, curve_table, srgb_profile
 from scotopic.inference import views
-from scotopic.sensor import black, lateral, lines, mend, noise_line, pattern, remosaic, simulated, smoothed
+from scotopic.sensor import (
+    black,
+    laid,
+    lateral,
+    lines,
+    mend,
+    noise_line,
+    pattern,
+    remosaic,
+    simulated,
+    smoothed,
+)
 from scotopic.version import __version__
 
 ISO_STEPS_PER_STOP = 4
@@ -105,6 +116,7 @@ def constants() -> dict[str, Any]:
             "rounded": smoothed.ROUNDED,
             "slowShare": smoothed.SLOW_SHARE,
         },
+        "laid": {"near": laid.NEAR, "means": laid.MEANS, "noisy": laid.NOISY, "strip": laid.STRIP},
         "lateral": {
             "block": lateral.BLOCK,
             "around": lateral.AROUND,

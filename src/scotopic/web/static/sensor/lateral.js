@@ -7,7 +7,7 @@ import { patternOf } from "./pattern.js";
 const [RED, GREEN, BLUE] = [0, 1, 2];
 
 /** The row and the column of a cell in which a colour stands first. */
-export function placeOf(cfa, colour) {
+function placeOf(cfa, colour) {
   const y = cfa.findIndex((row) => row.includes(colour));
   return [y, cfa[y].indexOf(colour)];
 }

@@ -1,27 +1,9 @@
-// Colours laid upon green for a network, where a lens has drawn them beside it, and moved back behind it.
+// Colours moved by parts of a pixel, as a lens with lateral colour does: back behind a network, and green on the way.
 
 import { LIGHT_OF_HALF, narrow } from "../half.js";
-import { placeOf } from "./lateral.js";
 
-/** The mosaic with red and blue laid upon green, in floats. */
-export function aligned(mosaic, lateral) {
-  if (!lateral) return mosaic;
-  const { width, height, cfa } = mosaic;
-  const data = Float32Array.from(mosaic.data);
-  for (const [colour, shift] of ofBoth(lateral)) {
-    const [top, left] = placeOf(cfa, colour);
-    const [rows, columns] = [Math.ceil((height - top) / 2), Math.ceil((width - left) / 2)];
-    const path = pathOf(shift, [height, width], [top, left], 2, 1);
-    const at = (row) => (top + 2 * row) * width + left;
-    const read = (row, line) => {
-      for (let x = 0, from = at(row); x < columns; x++, from += 2) line[x] = mosaic.data[from];
-    };
-    move(rows, columns, path, read, (row, line) => {
-      for (let x = 0, to = at(row); x < columns; x++, to += 2) data[to] = line[x];
-    });
-  }
-  return { ...mosaic, data };
-}
+/** Values, along a row and along a column, that a moved one is made of. */
+export const TAPS = 4;
 
 /** Light in halves, three planes, with red and blue back where the lens has drawn them, in place. */
 export function moveBack(halves, lateral, height, width) {
@@ -31,8 +13,7 @@ export function moveBack(halves, lateral, height, width) {
     const read = (row, line) => {
       for (let x = 0, from = row * width; x < width; x++, from++) line[x] = LIGHT_OF_HALF[plane[from]];
     };
-    const path = pathOf(shift, [height, width], [0, 0], 1, -1);
-    move(height, width, path, read, (row, line) => narrow(line, plane, row * width));
+    move(height, width, pathOf(shift, [height, width], -1), read, (row, line) => narrow(line, plane, row * width));
   }
 }
 
@@ -42,18 +23,20 @@ const ofBoth = ({ red, blue }) =>
     [2, blue],
   ].filter(([, shift]) => shift.some(Boolean));
 
-/** By how much values are taken from elsewhere, in steps of their plane, by row and column, and the most of it. */
-function pathOf(shift, [height, width], [top, left], step, way) {
-  const [down, right, along, cubed] = shift.map((value) => (way * value) / step);
+/** By how many pixels values are taken from elsewhere, by row and column, and the most of it; `way` 1 lays a colour upon
+ * green, -1 moves it back. */
+export function pathOf(shift, [height, width], way) {
+  const [down, right, along, cubed] = shift.map((value) => way * value);
   const half = Math.hypot(height, width) / 2;
   const most = Math.max(Math.abs(down), Math.abs(right)) + Math.abs(along) + Math.abs(cubed);
-  const y = (row) => (top + step * row - (height - 1) / 2) / half;
-  const x = (column) => (left + step * column - (width - 1) / 2) / half;
+  const y = (row) => (row - (height - 1) / 2) / half;
+  const x = (column) => (column - (width - 1) / 2) / half;
   const outwards = (row, column) => along + cubed * (y(row) ** 2 + x(column) ** 2);
   return {
     downAt: (row, column) => down + outwards(row, column) * y(row),
     rightAt: (row, column) => right + outwards(row, column) * x(column),
     reach: Math.ceil(most) + 2,
+    nowhere: !shift.some(Boolean),
   };
 }
 
@@ -97,13 +80,13 @@ function move(height, width, { downAt, rightAt, reach }, read, into) {
 }
 
 /** The sum of four values by their weights, between the two in the middle: around a lamp nothing becomes darker. */
-function between(before, near, next, after, weights) {
+export function between(before, near, next, after, weights) {
   const total = weights[0] * before + weights[1] * near + weights[2] * next + weights[3] * after;
   return Math.min(Math.max(total, Math.min(near, next)), Math.max(near, next));
 }
 
 /** The weights of the values before, at, after and two after a place between two (Keys 1981, a = -1/2), to `weights`. */
-function weigh(part, weights) {
+export function weigh(part, weights) {
   const [square, cube] = [part * part, part * part * part];
   weights[0] = -0.5 * cube + square - 0.5 * part;
   weights[1] = 1.5 * cube - 2.5 * square + 1;
