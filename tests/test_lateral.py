@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -67,20 +68,19 @@ def scenes() -> list[np.ndarray]:
 def test_a_lens_is_found_at_any_noise(scenes, rng, name, ratio, iso):
     lens, sensor = LENSES[name], sony_a7s2(iso)
     for number, scene in enumerate(scenes):
-        cfa = BAYER_PHASES[(number + iso) % 4]
-        mosaic = expose(drawn(scene, lens), sensor, ratio, rng, cfa=cfa)
-        found = lateral_colour(mosaic, plan(mosaic, ratio=ratio).noise.profile)
-        assert far_off(found, lens, mosaic.data.shape) < 0.25, (number, found)
+        for cfa in (BAYER_PHASES[(number + iso) % 4], X_TRANS):
+            mosaic = expose(drawn(scene, lens), sensor, ratio, rng, cfa=cfa)
+            found = lateral_colour(mosaic, plan(mosaic, ratio=ratio).noise.profile)
+            assert far_off(found, lens, mosaic.data.shape) < 0.25, (number, found, cfa)
 
 
 def test_where_nobody_can_tell_nothing_is_moved(scenes, rng):
     lens = LENSES["a zoom"]
     light = drawn(scenes[0], lens)
     noise = sony_a7s2(400)
-    xtrans = expose(light, noise, 4, rng, cfa=X_TRANS)
-    assert plan(xtrans, ratio=4).lateral is None
-    small = expose(light[:40, :60], noise, 4, rng)
-    assert plan(small, ratio=4).lateral is None
+    for cfa in (RGGB, X_TRANS):
+        small = expose(light[:40, :60], noise, 4, rng, cfa=cfa)
+        assert plan(small, ratio=4).lateral is None
     even = expose(np.full((256, 256, 3), 0.3), noise, 4, rng)
     assert plan(even, ratio=4).lateral is None
     lamps = expose(light * 1e4, noise, 4, rng)
@@ -94,7 +94,7 @@ def test_where_nobody_can_tell_nothing_is_moved(scenes, rng):
 def test_edges_that_stand_alike_upon_all_pixels_are_no_lens(rng, square):
     squares = np.kron(np.indices((384 // square, 448 // square)).sum(axis=0) % 2, np.ones((square, square)))
     scene = np.repeat((0.05 + 0.6 * squares)[..., None], 3, axis=2)
-    for cfa in BAYER_PHASES:
+    for cfa in (*BAYER_PHASES, X_TRANS):
         for ratio, iso in ((4, 400), (30, 3200)):
             assert plan(expose(scene, sony_a7s2(iso), ratio, rng, cfa=cfa), ratio=ratio).lateral is None
 
@@ -204,12 +204,13 @@ def test_rows_that_are_moved_alike_are_moved_as_far_as_each_asks_for(name):
 
 
 def test_a_picture_behind_a_lens_comes_nearer_to_what_the_lens_has_drawn(scenes, rng):
-    model = Model("bayer-fast", device="cpu")
+    models = [Model(name, device="cpu") for name in ("bayer-fast", "xtrans-fast")]
     for lens, least in ((LENSES["a zoom"], 4.0), (LENSES["turning"], 3.0)):
         gains = []
-        for number, scene in enumerate(scenes):
+        for number, (scene, model) in enumerate(product(scenes, models)):
             truth = drawn(scene, lens)
-            mosaic = expose(truth, sony_a7s2(400), 4, rng, cfa=BAYER_PHASES[number])
+            cfa = X_TRANS if model is models[1] else BAYER_PHASES[number % 4]
+            mosaic = expose(truth, sony_a7s2(400), 4, rng, cfa=cfa)
             made = plan(mosaic, ratio=4)
             assert made.lateral is not None
             results = [enhance(mosaic, model, plan_made=m) for m in (replace(made, lateral=None), made)]

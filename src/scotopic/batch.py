@@ -21,7 +21,7 @@ from scotopic.effort import Effort
 from scotopic.enhance import check_fresh, enhanced, picture_of, plan, sensor_of
 from scotopic.errors import ReadError, ScotopicError, SettingsError, WriteError, naming
 from scotopic.facts import balance_facts, balance_to_come, describe, editor_words, size_facts
-from scotopic.frame import Captured, Linear, Mosaic, Rendered
+from scotopic.frame import Captured, Linear, Rendered
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.sandbox import read_origin_sandboxed, read_sandboxed
@@ -32,9 +32,8 @@ from scotopic.write import OR_SKIP, check_place, may_replace, refusal, write
 OVERLAPPED_PIXELS = 64_000_000
 """Pictures above this go through one at a time from the network to the disk, that memory stays bounded."""
 
-FRINGES_STAY = (
-    "fringes stay as they are: where a lens has drawn colours is told by RAW photos of Bayer sensors alone"
-)
+FRINGES_STAY = "fringes stay as they are: finished colours no longer tell where a lens has drawn them"
+
 
 Status = Literal["done", "planned", "skipped", "failed"]
 """What becomes of a file."""
@@ -174,7 +173,7 @@ def _treat(
     if settings.like is not None:
         made = replace(made, exposure=replace(made.exposure, source=settings.like.source))
     facts.update(describe(captured, made, enhancing=settings.way == "scotopic"))
-    if settings.fringes == "remove" and not (isinstance(captured, Mosaic) and sensor == "bayer"):
+    if settings.fringes == "remove" and isinstance(captured, Linear):
         _warn(facts, FRINGES_STAY)
     facts |= balance_to_come(captured, settings.wb)
     if settings.kind == "dng":

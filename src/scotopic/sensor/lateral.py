@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +14,13 @@ import numpy.typing as npt
 from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, Linear32, Mosaic, NoiseProfile
 from scotopic.sensor.mend import NO_LIGHT_SIGMAS
+from scotopic.sensor.pattern import SensorKind, pattern_of
 
-BLOCK = 16
-"""Side of the blocks that are asked, in values of one colour."""
+BLOCK = {"bayer": 32, "xtrans": 36}
+"""Pixels along each side of the blocks that are asked, whole cells, by the kind of sensor."""
 
 AROUND = 6
-"""Pixels around a block that are read with it, an even number: green is looked for as far aside as FARTHEST, and over
+"""Pixels around a block that are read with it, whole cells: green is looked for as far aside as FARTHEST, and over
 three more."""
 
 FARTHEST = 3.0
@@ -36,7 +39,7 @@ leaves a tenth to a third of the rest."""
 STEP = 0.9
 """Share of what a step tells that is believed: slopes are told a little too flat, and so what lies aside too large."""
 
-NOISE_SHARES = (0.25, 0.14, 0.14)
+NOISE_SHARES = {"bayer": (0.25, 0.14, 0.14), "xtrans": (0.22, 0.12, 0.12)}
 """Variance of green, looked at between its places, and of its two slopes, over that of a value, by noise alone."""
 
 SHOWS = 0.1
@@ -100,15 +103,16 @@ class Lateral:
 
 
 def lateral_colour(mosaic: Mosaic, noise: NoiseProfile) -> Lateral | None:
-    """Where red and blue of a Bayer mosaic lie beside green; None where they lie upon it, or nobody can tell.
+    """Where red and blue of a mosaic lie beside green; None where they lie upon it, or nobody can tell.
 
     In blocks, red is fitted by green and by green's slopes along both axes: slope over green is how far red lies aside.
     What all blocks tell is fitted by a lens (`Lateral`), with outliers weighed less, green is moved so far, and all is
     asked again. Noise flattens slopes, and is taken out of their squares.
     """
-    if not mosaic.is_bayer or min(mosaic.data.shape) < 2 * (BLOCK + AROUND):
+    sensor = pattern_of(mosaic.cfa).sensor
+    if min(mosaic.data.shape) < BLOCK[sensor] + 2 * AROUND:
         return None
-    asked = _Asked(mosaic, noise)
+    asked = _Asked(mosaic, noise, sensor)
     with ThreadPoolExecutor(usable_cores()) as threads:
         greens, red, blue = threads.map(asked.lens, (GREEN, RED, BLUE))
     # One green lies beside the other where edges stand alike upon all pixels (print, a chart's squares): they would be
@@ -133,46 +137,46 @@ def farthest(shift: Shift) -> float:
 class _Asked:
     """Blocks of a mosaic, with all that is asked of them."""
 
-    def __init__(self, mosaic: Mosaic, noise: NoiseProfile) -> None:
-        side = 2 * (BLOCK + AROUND)
+    def __init__(self, mosaic: Mosaic, noise: NoiseProfile, sensor: SensorKind) -> None:
+        self.block, self.cell, self.sensor = BLOCK[sensor], len(mosaic.cfa), sensor
+        side, cell = self.block + 2 * AROUND, self.cell
         shape = mosaic.data.shape
-        most = [(n - side) // (2 * BLOCK) + 1 for n in shape]
+        most = [(n - side) // self.block + 1 for n in shape]
         share = min(1.0, math.sqrt(BLOCKS_MAX / math.prod(most)))
         places = [
-            2 * np.linspace(0, (n - side) // 2, max(1, int(count * share))).astype(int)
+            cell * np.linspace(0, (n - side) // cell, max(1, int(count * share))).astype(int)
             for n, count in zip(shape, most, strict=True)
         ]
         windows = np.lib.stride_tricks.sliding_window_view(mosaic.data, (side, side))
         read = windows[places[0][:, None], places[1]].reshape(-1, side, side)
         top, left = (p.ravel() for p in np.meshgrid(*places, indexing="ij"))
-        light = read - np.tile(mosaic.black, (side // 2, side // 2)).astype(np.float32)
+        light = read - np.tile(
+            np.broadcast_to(mosaic.black, (cell, cell)), (side // cell, side // cell)
+        ).astype(np.float32)
         self.span = mosaic.white - float(np.mean(mosaic.black))
         void = -self.span * max(NO_LIGHT_SIGMAS * math.sqrt(max(noise.read)), VOID)
         whole = (read.max(axis=(1, 2)) < SATURATED * mosaic.saturation) & (light.min(axis=(1, 2)) > void)
         self.light = light[whole]
         self.corners = np.stack([top[whole], left[whole]])
-        self.cfa, self.shape, self.noise = mosaic.cfa, shape, noise
+        self.cfa, self.shape, self.noise = np.array(mosaic.cfa), shape, noise
 
     def lens(self, colour: int) -> Floats | None:
         """How far a colour lies beside green, or of greens the first beside the other (4,): zeros where that is
         nothing; None where nobody can tell."""
         if len(self.light) < BLOCKS_LEAST:
             return None
-        first = place_of(self.cfa, colour)
-        fitted_by = np.array(self.cfa) == GREEN
-        if colour == GREEN:
-            fitted_by[first] = False
-        each = (fitted_by * (fitted_by.size / fitted_by.sum())).astype(np.float32)
-        green: Linear32 = self.light * np.tile(each, [n // 2 for n in self.light.shape[1:]])
-        rows, columns = (slice(AROUND + f, AROUND + f + 2 * BLOCK, 2) for f in first)
-        values = _even(self.light[:, rows, columns])
-        middles = self.corners + np.array(first)[:, None] + AROUND + BLOCK - 1
+        sites = self._sites(colour)
+        fitted_by = (self.cfa == GREEN) & ~sites
+        green = self.light * self._whole(fitted_by)
+        values = _even(self._at(self.light[:, AROUND:-AROUND, AROUND:-AROUND], sites))
+        middles = self.corners + np.argwhere(sites).mean(axis=0)[:, None] + AROUND
+        middles += (self.block - self.cell) / 2
         half = math.hypot(*self.shape) / 2
         terms = _terms(*((m - (n - 1) / 2) / half for m, n in zip(middles, self.shape, strict=True)))
         expected = np.diag(1 / np.square(EXPECTED))
         lens, left = np.zeros(4), np.arange(len(values))
         for _ in range(STEPS):
-            told = self._told(green[left], values[left], terms[:, left] @ lens, first)
+            told = self._told(green[left], values[left], terms[:, left] @ lens, sites, fitted_by)
             if told is None:
                 return None
             good, steps, errors, use = told
@@ -189,32 +193,68 @@ class _Asked:
         )
         return lens if far >= max(LEAST, LEAST_ERRORS * unsure) else np.zeros(4)
 
+    def _sites(self, colour: int) -> npt.NDArray[np.bool_]:
+        """The places of a cell that are asked of a colour; of greens those that are held against the others."""
+        sites: npt.NDArray[np.bool_] = self.cfa == colour
+        if colour == GREEN and self.cell == 2:
+            sites = np.zeros_like(sites)
+            sites[place_of(self.cfa, GREEN)] = True
+        elif colour == GREEN:
+            # X-Trans's greens between other colours on all four sides, in the middle of the others.
+            for axis, by in product((0, 1), (-1, 1)):
+                sites = sites & np.roll(self.cfa != GREEN, by, axis)
+        return sites
+
+    def _whole(self, places: npt.NDArray[np.bool_]) -> Linear32:
+        """Places of a cell, over what is read of a block."""
+        cells = self.light.shape[1] // self.cell
+        return np.tile(places.astype(np.float32), (cells, cells))
+
+    def _at(self, pictures: npt.NDArray[np.floating], sites: npt.NDArray[np.bool_]) -> Linear32:
+        """Values (N, sites in a block) at those places of the cells of blocks (N, block, block)."""
+        return np.concatenate(
+            [
+                pictures[:, y :: self.cell, x :: self.cell].reshape(len(pictures), -1)
+                for y, x in np.argwhere(sites)
+            ],
+            axis=1,
+        )
+
     def _told(
-        self, green: Linear32, values: Linear32, moved: Floats, first: tuple[int, int]
+        self,
+        green: Linear32,
+        values: Linear32,
+        moved: Floats,
+        sites: npt.NDArray[np.bool_],
+        fitted_by: npt.NDArray[np.bool_],
     ) -> tuple[npt.NDArray[np.bool_], Floats, Floats, npt.NDArray[np.bool_]] | None:
         """What blocks tell beyond what green is moved by, (2, N): which have slopes, and of these how much farther
         aside, the variance of that, and which of them are sure; None where too few are."""
-        count = BLOCK * BLOCK
-        matrices = []
-        for axis in (0, 1):
-            at = (
-                2 * np.arange(BLOCK)[:, None]
-                + AROUND
-                + first[axis]
-                - np.arange(-1, self.light.shape[1] + 1)
-            )
-            hat = _hat(at.astype(np.float32) - moved[axis].astype(np.float32)[:, None, None])
-            matrices.append((hat[:, :, 1:-1], np.float32(0.5) * (hat[:, :, :-2] - hat[:, :, 2:])))
-        (down, down_slope), (across, across_slope) = matrices
-        rows = down @ green
-        seen = rows @ across.swapaxes(1, 2)
-        slopes = (down_slope @ green) @ across.swapaxes(1, 2), rows @ across_slope.swapaxes(1, 2)
-        light = np.maximum(seen.mean(axis=(1, 2), dtype=np.float64) / self.span, 0)
+        # One pixel more on all sides, for slopes.
+        at = np.arange(-1, self.block + 1)[:, None] + AROUND - np.arange(green.shape[1])
+        down, across = (_hat(at.astype(np.float32) - by.astype(np.float32)[:, None, None]) for by in moved)
+        around = down @ green @ across.swapaxes(1, 2)
+        # Green that alternates weighs the same wherever it is asked.
+        alternates = self.cell == 2
+        around /= (
+            np.float32(fitted_by.mean())
+            if alternates
+            else down @ self._whole(fitted_by) @ across.swapaxes(1, 2)
+        )
+        seen = around[:, 1:-1, 1:-1]
+        half = np.float32(0.5)
+        slopes = (
+            half * (around[:, 2:, 1:-1] - around[:, :-2, 1:-1]),
+            half * (around[:, 1:-1, 2:] - around[:, 1:-1, :-2]),
+        )
+        asked = [self._at(one, sites) for one in (seen, *slopes)]
+        light = np.maximum(asked[0].mean(axis=1, dtype=np.float64) / self.span, 0)
+        count = values.shape[1]
         noise = self.noise.variance(light, GREEN) * self.span**2 * count
-        fitting = np.stack([_even(seen), *(_even(slope) for slope in slopes)], axis=1)
+        fitting = np.stack([_even(one) for one in asked], axis=1)
         squares = (fitting @ fitting.swapaxes(1, 2)).astype(np.float64)
         clean = squares.copy()
-        for place, share in enumerate(NOISE_SHARES):
+        for place, share in enumerate(NOISE_SHARES[self.sensor]):
             clean[:, place, place] -= share * noise
         good = np.linalg.eigvalsh(clean)[:, 0] > SHOWS * noise
         if good.sum() < BLOCKS_LEAST:
@@ -257,7 +297,7 @@ def _shift(lens: Floats) -> Shift:
     return down, right, along, cubed
 
 
-def place_of(cfa: tuple[tuple[int, ...], ...], colour: int) -> tuple[int, int]:
+def place_of(cfa: Iterable[Iterable[int]], colour: int) -> tuple[int, int]:
     """The row and the column of a cell in which a colour stands first."""
     return next((y, x) for y, row in enumerate(cfa) for x, c in enumerate(row) if c == colour)
 

@@ -6,12 +6,6 @@ import { patternOf } from "./pattern.js";
 
 const [RED, GREEN, BLUE] = [0, 1, 2];
 
-/** The row and the column of a cell in which a colour stands first. */
-function placeOf(cfa, colour) {
-  const y = cfa.findIndex((row) => row.includes(colour));
-  return [y, cfa[y].indexOf(colour)];
-}
-
 /** What a shift's four numbers are multiplied by at a place to give pixels down and right. */
 function terms(down, right) {
   const square = down * down + right * right;
@@ -24,13 +18,14 @@ function terms(down, right) {
 const dot = (a, b) => a.reduce((sum, value, i) => sum + value * b[i], 0);
 
 /**
- * Where red and blue of a Bayer mosaic lie beside green: {red, blue}, each pixels down, right, and outwards in the corners
+ * Where red and blue of a mosaic lie beside green: {red, blue}, each pixels down, right, and outwards in the corners
  * in proportion to the distance from the middle and to its cube; null where they lie upon it, or nobody can tell.
  */
 export function lateralColour(mosaic, noise, constants) {
-  const k = constants.lateral;
-  const { height, width, cfa } = mosaic;
-  if (patternOf(cfa, constants).sensor !== "bayer" || Math.min(height, width) < 2 * (k.block + k.around)) return null;
+  const { sensor } = patternOf(mosaic.cfa, constants);
+  const { block, noiseShares, ...rest } = constants.lateral;
+  const k = { ...rest, block: block[sensor], noiseShares: noiseShares[sensor] };
+  if (Math.min(mosaic.height, mosaic.width) < k.block + 2 * k.around) return null;
   const blocks = wholeBlocks(mosaic, noise, k, constants.enhance.noLightSigmas);
   // One green lies beside the other where edges stand alike upon all pixels (print, a chart's squares): they would be told
   // of red and blue as well.
@@ -41,15 +36,15 @@ export function lateralColour(mosaic, noise, constants) {
 }
 
 /** Corners [row, column] of blocks, evenly spread, that hold no lamp and nothing too dark to be light. */
-function wholeBlocks({ data, height, width, saturation, white, black }, { read }, k, sigmas) {
-  const side = 2 * (k.block + k.around);
+function wholeBlocks({ data, height, width, cfa, saturation, white, black }, { read }, k, sigmas) {
+  const [side, cell] = [k.block + 2 * k.around, cfa.length];
   const lengths = [height, width];
-  const most = lengths.map((n) => Math.floor((n - side) / (2 * k.block)) + 1);
+  const most = lengths.map((n) => Math.floor((n - side) / k.block) + 1);
   const share = Math.min(1, Math.sqrt(k.blocksMax / (most[0] * most[1])));
   const [rows, columns] = lengths.map((n, axis) => {
-    const [count, last] = [Math.max(1, Math.floor(most[axis] * share)), Math.floor((n - side) / 2)];
+    const [count, last] = [Math.max(1, Math.floor(most[axis] * share)), Math.floor((n - side) / cell)];
     const step = last / Math.max(1, count - 1);
-    return Array.from({ length: count }, (_, i) => 2 * Math.trunc(i && i === count - 1 ? last : i * step));
+    return Array.from({ length: count }, (_, i) => cell * Math.trunc(i && i === count - 1 ? last : i * step));
   });
   const limit = k.saturated * saturation;
   const reach = (white - meanOf(black.flat())) * Math.max(sigmas * Math.sqrt(Math.max(...read)), k.void);
@@ -57,7 +52,7 @@ function wholeBlocks({ data, height, width, saturation, white, black }, { read }
   const isWhole = (top, left) => {
     for (let y = top; y < top + side; y++)
       for (let x = left, at = y * width + left; x < left + side; x++, at++)
-        if (data[at] >= limit || data[at] <= dark[y % 2][x % 2]) return false;
+        if (data[at] >= limit || data[at] <= dark[y % cell][x % cell]) return false;
     return true;
   };
   return rows.flatMap((top) => columns.filter((left) => isWhole(top, left)).map((left) => [top, left]));
@@ -69,20 +64,28 @@ function wholeBlocks({ data, height, width, saturation, white, black }, { read }
  */
 function lensOf(mosaic, noise, colour, blocks, k) {
   const { height, width, cfa } = mosaic;
-  const first = placeOf(cfa, colour);
+  const cell = cfa.length;
+  const asked = sitesOf(cfa, colour);
+  const fittedBy = cfa.map((row, y) => row.map((c, x) => c === GREEN && !asked[y][x]));
+  const sites = asked.flatMap((row, y) => row.flatMap((of, x) => (of ? [[y, x]] : [])));
   const half = Math.hypot(height, width) / 2;
-  const middleOf = (corner, axis) => (corner + first[axis] + k.around + k.block - 1 - ([height, width][axis] - 1) / 2) / half;
+  const middleOf = (corner, axis) => {
+    const place = corner + meanOf(sites.map((site) => site[axis])) + k.around + (k.block - cell) / 2;
+    return (place - ([height, width][axis] - 1) / 2) / half;
+  };
   let left = blocks.map(([top, start]) => ({
     corner: [top, start],
     terms: terms(middleOf(top, 0), middleOf(start, 1)),
-    values: ofColour(mosaic, [top, start], first, k),
+    values: withoutMean(
+      at(sites, cell, k, (y, x) => mosaic.data[(top + k.around + y) * width + start + k.around + x]),
+    ),
   }));
   let lens = [0, 0, 0, 0];
   let found = null;
   for (let n = 0; n < k.steps; n++) {
     const told = left.map((block) => {
       const moved = block.terms.map((row) => dot(row, lens));
-      return { block, moved, ...toldBy(mosaic, noise, block, moved, first, colour, k) };
+      return { block, moved, ...toldBy(mosaic, noise, block, moved, { sites, fittedBy }, k) };
     });
     const good = told.filter((of) => of.shows);
     const sure = good.filter((of) => of.steps);
@@ -103,13 +106,26 @@ function lensOf(mosaic, noise, colour, blocks, k) {
   return far < Math.max(k.least, k.leastErrors * unsure) ? [0, 0, 0, 0] : lens;
 }
 
-/** A block's values of the colour itself, without their mean. */
-function ofColour({ data, width }, [top, left], [dy, dx], { block, around }) {
-  const values = new Float64Array(block * block);
-  for (let y = 0, at = 0; y < block; y++)
-    for (let x = 0; x < block; x++, at++)
-      values[at] = data[(top + around + dy + 2 * y) * width + left + around + dx + 2 * x];
-  return withoutMean(values);
+/** The places of a cell that are asked of a colour; of greens those that are held against the others. */
+function sitesOf(cfa, colour) {
+  const cell = cfa.length;
+  if (colour !== GREEN) return cfa.map((row) => row.map((c) => c === colour));
+  const first = cfa[0].indexOf(GREEN);
+  if (cell === 2) return [[first === 0, first === 1], [false, false]];
+  // X-Trans's greens between other colours on all four sides, in the middle of the others.
+  const beside = [[-1, 0], [1, 0], [0, -1], [0, 1]];
+  const alone = (y, x) => beside.every(([dy, dx]) => cfa[(y + dy + cell) % cell][(x + dx + cell) % cell] !== GREEN);
+  return cfa.map((row, y) => row.map((c, x) => c === GREEN && alone(y, x)));
+}
+
+/** What stands at those places of a block's cells. */
+function at(sites, cell, { block }, value) {
+  const values = new Float64Array(sites.length * (block / cell) ** 2);
+  let n = 0;
+  for (const [first, second] of sites)
+    for (let y = first; y < block; y += cell)
+      for (let x = second; x < block; x += cell) values[n++] = value(y, x);
+  return values;
 }
 
 function withoutMean(values) {
@@ -121,10 +137,10 @@ function withoutMean(values) {
  * What a block tells beyond what green is moved by: {shows} where it has slopes, and with {steps, variances}, pixels down
  * and right and how sure these are, where the colour surely follows green.
  */
-function toldBy(mosaic, noise, { corner, values }, moved, first, colour, k) {
-  const count = k.block * k.block;
+function toldBy(mosaic, noise, { corner, values }, moved, places, k) {
+  const count = values.length;
   const span = mosaic.white - meanOf(mosaic.black.flat());
-  const { seen, down, right } = greenOf(mosaic, corner, moved, first, colour, k);
+  const { seen, down, right } = greenOf(mosaic, corner, moved, places, k);
   const light = Math.max(meanOf(seen) / span, 0);
   const variance = (noise.shot[GREEN] * light + noise.read[GREEN]) * span * span * count;
   const fitting = [seen, down, right].map(withoutMean);
@@ -144,49 +160,54 @@ function toldBy(mosaic, noise, { corner, values }, moved, first, colour, k) {
   return { shows: true, steps, variances: [1, 2].map((i) => errors[i] / peer ** 2 + k.blockError ** 2) };
 }
 
-/** Green at a block's places of another colour, or of greens the other at the first's, moved, and its slopes down and right. */
-function greenOf(mosaic, [top, left], moved, first, colour, { block, around }) {
-  const { data, width, cfa, black } = mosaic;
-  const side = 2 * (block + around);
-  const [rows, columns] = [0, 1].map((axis) =>
-    Array.from({ length: block }, (_, i) => weightsAround(2 * i + around + first[axis] - moved[axis])),
-  );
-  const light = new Float64Array(side * side);
-  const times = colour === GREEN ? 4 : 2;
-  for (let y = colour === GREEN ? 1 - first[0] : 0; y < side; y += colour === GREEN ? 2 : 1)
-    for (let x = cfa[y % 2][0] === GREEN ? 0 : 1; x < side; x += 2)
-      light[y * side + x] = times * (data[(top + y) * width + left + x] - black[y % 2][x % 2]);
-  const [line, slope] = [new Float64Array(side), new Float64Array(side)];
-  const found = { seen: [], down: [], right: [] };
-  for (const { start, hat, rise } of rows) {
+/** Green at the places that are asked of a block, from the others, moved, and its slopes down and right. */
+function greenOf({ data, width, cfa, black }, [top, left], moved, { sites, fittedBy }, k) {
+  const [cell, side, wide] = [cfa.length, k.block + 2 * k.around, k.block + 2];
+  const [light, mask] = [new Float64Array(side * side), new Float64Array(side * side)];
+  for (let y = 0, i = 0; y < side; y++)
+    for (let x = 0; x < side; x++, i++) {
+      if (!fittedBy[y % cell][x % cell]) continue;
+      light[i] = data[(top + y) * width + left + x] - black[y % cell][x % cell];
+      mask[i] = 1;
+    }
+  // One pixel more on all sides, for slopes.
+  const weights = moved.map((by) => Array.from({ length: wide }, (_, i) => weightsAround(i - 1 + k.around - by, side)));
+  const around = asked(light, weights, side, wide);
+  // Green that alternates weighs the same wherever it is asked.
+  const weighs = cell === 2 ? null : asked(mask, weights, side, wide);
+  const same = meanOf(fittedBy.flat().map(Number));
+  for (let i = 0; i < around.length; i++) around[i] /= weighs ? weighs[i] : same;
+  const of = (y, x) => around[(y + 1) * wide + x + 1];
+  return {
+    seen: at(sites, cell, k, of),
+    down: at(sites, cell, k, (y, x) => (of(y + 1, x) - of(y - 1, x)) / 2),
+    right: at(sites, cell, k, (y, x) => (of(y, x + 1) - of(y, x - 1)) / 2),
+  };
+}
+
+/** Values of a block asked between their places, a square of `wide` each way, first down and then right. */
+function asked(values, [rows, columns], side, wide) {
+  const found = new Float64Array(wide * wide);
+  const line = new Float64Array(side);
+  for (let y = 0; y < wide; y++) {
     line.fill(0);
-    slope.fill(0);
-    for (let n = 0; n < hat.length; n++)
-      for (let x = 0, at = (start + n) * side; x < side; x++, at++) {
-        line[x] += hat[n] * light[at];
-        slope[x] += rise[n] * light[at];
-      }
-    for (const column of columns) {
-      let [seen, down, right] = [0, 0, 0];
-      for (let n = 0, x = column.start; n < column.hat.length; n++, x++) {
-        seen += column.hat[n] * line[x];
-        down += column.hat[n] * slope[x];
-        right += column.rise[n] * line[x];
-      }
-      found.seen.push(seen);
-      found.down.push(down);
-      found.right.push(right);
+    for (const [place, weight] of rows[y])
+      for (let x = 0, i = place * side; x < side; x++, i++) line[x] += weight * values[i];
+    for (let x = 0; x < wide; x++) {
+      let sum = 0;
+      for (const [place, weight] of columns[x]) sum += weight * line[place];
+      found[y * wide + x] = sum;
     }
   }
   return found;
 }
 
-/** Weights of values around a place between them, from `start` on: of green there, and of its slope. */
-function weightsAround(place) {
-  const start = Math.floor(place) - 2;
-  const hat = (at) => Math.max(2 - Math.abs(place - at), 0) / 4;
-  const all = Array.from({ length: 6 }, (_, n) => start + n);
-  return { start, hat: all.map(hat), rise: all.map((at) => (hat(at - 1) - hat(at + 1)) / 2) };
+/** Which values stand around a place between them, and how much each weighs: what alternates with them goes. */
+function weightsAround(place, side) {
+  const first = Math.floor(place) - 1;
+  return [0, 1, 2, 3]
+    .map((n) => [first + n, Math.max(2 - Math.abs(place - first - n), 0) / 4])
+    .filter(([at, weight]) => weight && at >= 0 && at < side);
 }
 
 /** Whether a matrix of three rows lies above so many times the unit. */
