@@ -16,7 +16,19 @@ import numpy as np
 from scotopic import balance, colour, exposure, frame, models, noise
 from scotopic.develop import LIGHT_MAX, SHOULDER_SIZE, TABLE_SIZE, curve_table, srgb_profile
 from scotopic.inference import views
-from scotopic.sensor import black, lateral, lines, mend, noise_line, pattern, remosaic, simulated, smoothed
+from scotopic.sensor import (
+    black,
+    cut_blocks,
+    lateral,
+    lines,
+    mend,
+    noise_line,
+    own_noise,
+    pattern,
+    remosaic,
+    simulated,
+    smoothed,
+)
 from scotopic.version import __version__
 
 ISO_STEPS_PER_STOP = 4
@@ -60,13 +72,13 @@ def constants() -> dict[str, Any]:
             "darkSigmas": exposure.DARK_SIGMAS,
         },
         "noise": {
-            "block": noise.BLOCK,
+            "block": cut_blocks.BLOCK,
             "squareBlock": noise.SQUARE_BLOCK,
             "flatQuantile": noise.FLAT_QUANTILE,
             "clippedMax": noise.CLIPPED_MAX,
-            "cutMax": noise.CUT_MAX,
-            "cutSeenMax": noise.CUT_SEEN_MAX,
-            "cutNormal": noise.cut_normal().tolist(),
+            "cutMax": cut_blocks.CUT_MAX,
+            "cutSeenMax": cut_blocks.CUT_SEEN_MAX,
+            "cutNormal": cut_blocks.cut_normal().tolist(),
             "blocksMax": noise.BLOCKS_MAX,
             "blocksMin": noise.BLOCKS_MIN,
             "bins": noise.BINS,
@@ -74,8 +86,13 @@ def constants() -> dict[str, Any]:
             "shownLeast": noise.SHOWN_LEAST,
             "disagreement": noise.DISAGREEMENT,
             "textureSpread": noise.TEXTURE_SPREAD,
+            "ownLeast": noise.OWN_LEAST,
+            "ownOfNoise": own_noise.OWN_OF_NOISE,
+            "ridge": own_noise.RIDGE,
+            "leastDn2": own_noise.LEAST_DN2,
             "fitRounds": noise_line.FIT_ROUNDS,
             "aboveWeight": noise_line.ABOVE_WEIGHT,
+            "farAbove": noise_line.FAR_ABOVE,
             "shotMaxPerIso": noise_line.SHOT_MAX_PER_ISO,
             "shotLeastPerIso": noise_line.SHOT_LEAST_PER_ISO,
             "isoLeast": noise_line.ISO_LEAST,
