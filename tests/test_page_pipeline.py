@@ -262,6 +262,14 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
     found["fringes and voids"] = found["fringes"].with_changes(data=torn)
     # Edges that stand alike upon all pixels, which is no lens.
     level = np.kron(np.indices((32, 36)).sum(axis=0) % 2, np.ones((8, 8)))
+    places = np.arange(232) + 0.5 * np.arange(200)[:, None]
+    woven = 0.25 + 0.07 * (np.cos(places * 1.7) + np.cos(places * 1.1))
+    weave = expose(np.repeat(woven[..., None], 3, axis=2), sony_a7s2(400), 4, rng)
+    found["weave"] = weave.with_changes(make="", model="")
+    right = sony_a7s2(400).noise_profile()
+    found["weave, stated"] = found["weave"].with_changes(noise=right)
+    wrong = NoiseProfile(tuple(v / 9 for v in right.shot), tuple(v / 9 for v in right.read), "wrong")
+    found["odd, stated wrong"] = found["odd"].with_changes(noise=wrong)
     found["squares"] = expose(np.repeat(0.05 + 0.6 * level[..., None], 3, axis=2), sony_a7s2(400), 4, rng)
     found["no black level"] = base.with_changes(black=np.zeros((2, 2)))
     found["no black level, floats"] = found["floats"].with_changes(black=np.zeros((2, 2)))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
 from scotopic.cores import usable_cores
 from scotopic.frame import BLUE, GREEN, RED, X_TRANS, Counts, Mosaic, NoiseProfile
+from scotopic.sensor.cut_blocks import BLOCK, CUT_MAX, put_right
 from scotopic.sensor.noise_line import (
     DEEP_WHITE_DN,
     ISO_LEAST,
@@ -21,11 +20,9 @@ from scotopic.sensor.noise_line import (
     fit_line,
     with_least_shot,
 )
+from scotopic.sensor.own_noise import own_shares
 from scotopic.sensor.simulated import QUANTISATION_VARIANCE_DN2, Sensor, known_sensor
 from scotopic.sensor.smoothed import SLOW_SHARE, smoothing
-
-BLOCK = 16
-"""Side of the blocks, in values of one colour, that are looked at for flatness."""
 
 SQUARE_BLOCK = 8
 """Side of the blocks that are looked at in X-Trans, in cells, each of which has four squares of greens."""
@@ -38,12 +35,6 @@ FLAT_QUANTILE = 0.02
 
 CLIPPED_MAX = 0.01
 """A block with more clipped values than this share tells nothing of its noise."""
-
-CUT_MAX = 0.7
-"""Share of a block's values at 0 DN up to which its noise is worth putting right."""
-
-CUT_SEEN_MAX = 2.0
-"""A block brighter by this than its zeros and its noise make it was not cut: they are dead pixels, or a frame."""
 
 BLOCKS_MAX = 16_000
 """Blocks that tell the noise about as well as all of a large picture; of more, every second, third, ... row of blocks
@@ -73,6 +64,11 @@ TEXTURE_SPREAD = 1.35
 """Ratio of the 6% quantile to the 2% quantile of the variance of blocks of like brightness, above which much variance
 is no word against a stated profile. Flat blocks lie close together (99% of noisy pictures: below 1.27), texture is as
 various as the world. Experiments.md, 2026-11-22."""
+
+OWN_LEAST = 0.55
+"""Share of the flattest blocks' variance that is noise (`own_noise`), in the median, below which much variance is no
+word against a stated profile, though they lie close together: weave is as regular as noise. Experiments.md,
+2026-12-01."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -147,21 +143,38 @@ def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, *, at_first: bool = 
     """The variance that the picture's flattest blocks, at first of few, show over what a profile says of them.
 
     The lowest of all groups of like brightness: texture only adds. None where there are too few blocks
-    to say, or where the picture shows more, but as texture does.
+    to say, or where the picture shows more, but as texture does. What other colours show as well is left out.
     """
-    mean, variance = _blocks(mosaic, BLOCKS_AT_FIRST if at_first else BLOCKS_MAX)
+    most = BLOCKS_AT_FIRST if at_first else BLOCKS_MAX
+    mean, variance, _ = _blocks(mosaic, most)
     if mean.size < BLOCKS_MIN:
         return None
     # Both may be none: a picture of a simulator, black clipped at 0, a profile that says so. They agree then.
     least = SHOWN_LEAST * _quantum(mosaic)
     said = np.mean([stated.variance(mean, c) for c in (RED, GREEN, BLUE)], axis=0)
     relative = np.maximum(np.maximum(variance, least) / np.maximum(said, least), SHOWN_LEAST)
-    groups = _groups(mean)
-    lows = [float(np.quantile(relative[group], FLAT_QUANTILE)) for group in groups]
-    lowest = int(np.argmin(lows))
-    factor = lows[lowest] / FLAT_FACTOR * smoothing(mosaic)
-    spread = float(np.quantile(relative[groups[lowest]], 3 * FLAT_QUANTILE)) / lows[lowest]
-    return None if factor > DISAGREEMENT and spread > TEXTURE_SPREAD else factor
+    groups, smoothed = _groups(mean), smoothing(mosaic)
+    low, lower, _ = _lowest(groups, relative)
+    factor = low / FLAT_FACTOR * smoothed
+    if factor <= DISAGREEMENT:
+        return factor
+    if lower > TEXTURE_SPREAD * low:
+        return None
+    _, _, own = _blocks(mosaic, most, with_own=True)
+    low, lower, group = _lowest(groups, relative * own)
+    flat = (relative * own)[group] <= lower
+    if np.median(own[group][flat]) < OWN_LEAST:
+        return None
+    return low / FLAT_FACTOR * smoothed
+
+
+def _lowest(
+    groups: list[npt.NDArray[np.intp]], relative: Floats
+) -> tuple[float, float, npt.NDArray[np.intp]]:
+    """The least of the groups' quantiles FLAT_QUANTILE, that group's at three times the share, and the group."""
+    lows = [np.quantile(relative[group], (FLAT_QUANTILE, 3 * FLAT_QUANTILE)) for group in groups]
+    at = min(range(len(groups)), key=lambda n: float(lows[n][0]))
+    return float(lows[at][0]), float(lows[at][1]), groups[at]
 
 
 def blind_fit(mosaic: Mosaic) -> NoiseProfile:
@@ -170,13 +183,14 @@ def blind_fit(mosaic: Mosaic) -> NoiseProfile:
     Second differences along a row of one colour are free of row noise and of slopes. In each group
     of blocks of like brightness the lower tail of their variances is what flat blocks give; its
     place in the distribution is known, so the level is corrected for having chosen the lowest, and for smoothing.
+    What other colours show as well is texture, and left out.
     """
-    mean, variance = _blocks(mosaic, BLOCKS_MAX)
+    mean, variance, own = _blocks(mosaic, BLOCKS_MAX, with_own=True)
     quantum = _quantum(mosaic)
     if mean.size < BLOCKS_MIN:
         return _profile(1 / _span(mosaic), quantum)
     told = max(1.0, SLOW_SHARE * smoothing(mosaic))
-    levels, variances, weights = _flat_points(mean, variance)
+    levels, variances, weights = _flat_points(mean, variance * own)
     shot, read = (told * value for value in fit_line(levels, variances, weights))
     if mosaic.iso is not None and mosaic.iso >= ISO_LEAST:
         shot, read = with_least_shot(levels, shot, read, mosaic.iso)
@@ -195,45 +209,55 @@ def _quantum(mosaic: Mosaic) -> float:
     return QUANTISATION_VARIANCE_DN2 / _span(mosaic) ** 2
 
 
-def _blocks(mosaic: Mosaic, most: int) -> _Blocks:
-    """Mean and noise variance of about so many blocks of all colours; of X-Trans, of all green squares."""
+def _blocks(mosaic: Mosaic, most: int, *, with_own: bool = False) -> _Blocks:
+    """Mean and variance of about so many blocks of all colours, and what of it is noise where it is asked for, else 1.
+    Of X-Trans, of all green squares, which no other colour is held against. Of floats, most of them finished colours
+    sampled back, all is taken for noise: what a maker has left of it may lie in brightness alone, as texture does.
+    """
     if len(mosaic.cfa) == len(X_TRANS):
-        return _square_statistics(mosaic)
+        mean, variance = _square_statistics(mosaic)
+        return mean, variance, np.ones(mean.size)
     size = len(mosaic.cfa)
     step = max(1, mosaic.data.size // BLOCK**2 // most)
+    counts = np.issubdtype(mosaic.data.dtype, np.integer)
 
     def of_place(place: int) -> _Blocks:
         dy, dx = divmod(place, size)
         return _block_statistics(
-            mosaic.data[dy::size, dx::size],
+            mosaic.data[dy:, dx:],
             float(mosaic.black[dy, dx]),
             mosaic.white,
             mosaic.saturation,
             step,
+            with_own and counts,
         )
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         parts = zip(*threads.map(of_place, range(size * size)), strict=True)
-    return np.concatenate(next(parts)), np.concatenate(next(parts))
+    return np.concatenate(next(parts)), np.concatenate(next(parts)), np.concatenate(next(parts))
 
 
 def _profile(shot: float, read: float) -> NoiseProfile:
     return NoiseProfile((shot,) * 3, (read,) * 3, "measured on the picture")
 
 
-_Blocks = tuple[Floats, Floats]
-"""Mean and noise variance of blocks."""
+_Blocks = tuple[Floats, Floats, Floats]
+"""Mean, variance and the share of it that is noise, of blocks."""
 
 
-def _block_statistics(counted: Counts, black: float, white: float, saturation: float, step: int) -> _Blocks:
-    """Of each block of a plane, of every `step`-th row of blocks; without those near saturation or cut too much.
+def _block_statistics(
+    data: Counts, black: float, white: float, saturation: float, step: int, with_own: bool
+) -> _Blocks:
+    """Of each block of the place of the cell at which `data` begins, of every `step`-th row of blocks; without those
+    near saturation or cut too much.
 
     Those of which more than CLIPPED_MAX is at 0 DN are put right: what is seen is taken for a normal
     distribution cut there (Cohen 1950), whose zeros tell how much.
     """
+    counted = data[::2, ::2]
     height, width = (n - n % BLOCK for n in counted.shape)
     if not height or not width:
-        return np.empty(0), np.empty(0)
+        return np.empty(0), np.empty(0), np.empty(0)
     rows = counted[:height, :width].reshape(height // BLOCK, BLOCK, width)[::step]
     shape = (len(rows), BLOCK, width // BLOCK, BLOCK)
     usable = np.ones((shape[0], shape[2]), dtype=bool)
@@ -250,7 +274,9 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
     second += values[..., 2:]
     np.square(second, out=second)
     sums, squares = values.sum(axis=-1), second.sum(axis=-1)
-    mean, variance = (found[usable] for found in _of_quiet_rows(sums, squares))
+    quiet = _quiet_rows(squares)
+    mean, variance = (found[usable] for found in _of_rows(quiet, sums, squares))
+    own = own_shares(data, quiet, step)[usable] if with_own else np.ones(mean.size)
     scale = 1 / (white - black)
     squared = scale**2 / (6 * (BLOCK - 2))
     mean, variance = (mean / BLOCK - black) * scale, variance * squared
@@ -258,25 +284,9 @@ def _block_statistics(counted: Counts, black: float, white: float, saturation: f
     # Rows of which more was cut are no quieter.
     mean[cut] = sums.mean(axis=1)[usable][cut] * (scale / BLOCK)
     variance[cut] = squares.mean(axis=1)[usable][cut] * squared * (FLAT_FACTOR / WHOLE_FACTOR)
-    return _put_right(mean, variance, cut, zeros[usable] / BLOCK**2, black * scale)
-
-
-@cache
-def cut_normal() -> Floats:
-    """For each number of zeros in a block, up to CUT_MAX of it: how many standard deviations its mean lies
-    above 0 DN, the share of the variance that is left when what is below is 0, and how many its mean then is.
-
-    >>> cut_normal()[64].round(2).tolist()
-    [0.67, 0.63, 0.82]
-    """
-    normal, found = NormalDist(), []
-    for zeros in range(int(CUT_MAX * BLOCK**2) + 1):
-        below = max(zeros, 0.5) / BLOCK**2
-        sigmas = -normal.inv_cdf(below)
-        density, above = normal.pdf(sigmas), 1 - below
-        mean = density + sigmas * above
-        found.append((sigmas, (1 + sigmas**2) * above + sigmas * density - mean**2, mean))
-    return np.array(found)
+    own[cut] = 1
+    *right, kept = put_right(mean, variance, cut, zeros[usable] / BLOCK**2, black * scale)
+    return right[0], right[1], own[kept]
 
 
 def _block_sums(blocks: npt.NDArray[np.float32]) -> Floats:
@@ -285,20 +295,21 @@ def _block_sums(blocks: npt.NDArray[np.float32]) -> Floats:
     return sums
 
 
-def _of_quiet_rows(
-    means: npt.NDArray[np.floating], variances: npt.NDArray[np.floating]
-) -> tuple[Floats, Floats]:
-    """Mean and variance of blocks (N, rows, M) by the quietest rows of each, as what is darker is quieter."""
+def _quiet_rows(variances: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Which rows of blocks (N, rows, M) are the quietest of each."""
     count = int(QUIET_ROWS * variances.shape[1])
     quiet = np.argsort(variances, axis=1, kind="stable")[:, :count]
-    mean, variance = (
-        np.take_along_axis(values, quiet, axis=1).mean(axis=1, dtype=np.float64)
-        for values in (means, variances)
-    )
-    return mean, variance
+    found = np.zeros(variances.shape, dtype=np.bool_)
+    np.put_along_axis(found, quiet, True, axis=1)
+    return found
 
 
-def _square_statistics(mosaic: Mosaic) -> _Blocks:
+def _of_rows(rows: npt.NDArray[np.bool_], *found: npt.NDArray[np.floating]) -> tuple[Floats, ...]:
+    """The means of blocks' values by row, over some rows alone: what is darker is quieter, and both are of the same."""
+    return tuple(values.mean(axis=1, where=rows, dtype=np.float64) for values in found)
+
+
+def _square_statistics(mosaic: Mosaic) -> tuple[Floats, Floats]:
     """Mean and noise variance of blocks, from the squares of four greens, of which each X-Trans cell has four.
 
     One colour's places are six pixels apart, and much texture lies between; within a square, differences of rows'
@@ -335,7 +346,7 @@ def _square_statistics(mosaic: Mosaic) -> _Blocks:
     )
     too_high, at_zero = (values.mean(axis=1) / 4 for values in (high, zeros))
     usable = (too_high < CLIPPED_MAX) & (at_zero <= CUT_MAX)
-    mean, variance = (found[usable] for found in _of_quiet_rows(sums / 4, squares))
+    mean, variance = (found[usable] for found in _of_rows(_quiet_rows(squares), sums / 4, squares))
     # Other blocks vary otherwise by chance: brought to what FLAT_FACTOR expects.
     variance *= FLAT_FACTOR / SQUARE_FACTOR
     share = at_zero[usable]
@@ -344,23 +355,7 @@ def _square_statistics(mosaic: Mosaic) -> _Blocks:
     black = float(np.mean(greens / (mosaic.white - greens)))
     mean[cut] = (sums / 4).mean(axis=1)[usable][cut] + black
     variance[cut] = squares.mean(axis=1)[usable][cut] * (FLAT_FACTOR / WHOLE_SQUARES_FACTOR)
-    return _put_right(mean, variance, cut, share, black)
-
-
-def _put_right(
-    mean: Floats, variance: Floats, cut: npt.NDArray[np.bool_], zeros: Floats, black: float
-) -> _Blocks:
-    """Blocks as they were before some were `cut` at 0 DN, which lies `black` below black.
-
-    `zeros` is their share in each; the mean of those that were cut is still what is seen above 0 DN. Blocks whose zeros
-    are no cut are left out.
-    """
-    sigmas, shares, seen = cut_normal()[(zeros[cut] * BLOCK**2 + 0.5).astype(np.intp)].T
-    whole = variance[cut] / shares
-    keep = ~cut
-    keep[cut] = mean[cut] <= CUT_SEEN_MAX * seen * np.sqrt(whole)
-    mean[cut], variance[cut] = sigmas * np.sqrt(whole) - black, whole
-    return mean[keep], variance[keep]
+    return put_right(mean, variance, cut, share, black)[:2]
 
 
 def _flat_points(mean: Floats, variance: Floats) -> tuple[Floats, Floats, Floats]:

@@ -10,6 +10,10 @@ FIT_ROUNDS = 16
 ABOVE_WEIGHT = 0.1
 """Weight, in the fit, of a group above the line against one below: texture only ever adds."""
 
+FAR_ABOVE = 2.0
+"""Times the line's variance above which a group weighs less still (ABOVE_WEIGHT), by how far it is above: else a few
+that are texture all over outweigh those that lie on the line. Experiments.md, 2026-12-01."""
+
 SHOT_MAX_PER_ISO = 1.5e-6
 """No camera with 14 bits or more has fewer than 6,700 electrons at ISO 100: one-inch sensors are said to
 have 9,000 or more, the worst of the published calibrations (calibrations.toml) has 32,000."""
@@ -41,7 +45,8 @@ def fit_line(x: Floats, v: Floats, weight: Floats) -> tuple[float, float]:
     shot, read = 0.0, float(np.median(v))
     for _ in range(FIT_ROUNDS):
         line = np.maximum(shot * x + read, 1e-14)
-        w = weight * np.where(v > line, ABOVE_WEIGHT**0.5, 1.0) / line
+        far = np.minimum(1.0, FAR_ABOVE * line / np.maximum(v, line))
+        w = weight * np.where(v > line, ABOVE_WEIGHT**0.5 * far, 1.0) / line
         design = np.stack([x * w, w], axis=1)
         (shot, read), *_ = np.linalg.lstsq(design, v * w, rcond=None)
         if shot < 0:

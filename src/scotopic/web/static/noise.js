@@ -1,7 +1,8 @@
 // How noisy a picture is: from the file where it says so, else from a table by camera, else from the picture.
 
+import { ownShares } from "./sensor/own_noise.js";
 import { smoothing } from "./sensor/smoothed.js";
-import { groups, meanOf, quantile } from "./statistics.js";
+import { groups, meanOf, median, quantile } from "./statistics.js";
 
 const GREEN = 1;
 
@@ -49,7 +50,9 @@ export function blindFit(mosaic, blocks, constants) {
   const source = "measured on the picture";
   if (blocks.mean.length < k.blocksMin) return profile(1 / spanOf(mosaic), quantum, source);
   const told = Math.max(1, constants.smoothed.slowShare * blocks.smoothed);
-  const [levels, variances, weights] = flatPoints(blocks, k);
+  const own = ownOf(mosaic, blocks, k);
+  const variance = blocks.variance.map((v, i) => v * own[i]);
+  const [levels, variances, weights] = flatPoints({ mean: blocks.mean, variance }, k);
   let [shot, read] = fitLine(levels, variances, weights, k).map((value) => told * value);
   if (mosaic.iso >= k.isoLeast) {
     [shot, read] = withLeastShot(levels, shot, read, mosaic.iso, k);
@@ -72,17 +75,38 @@ export function shownOverStated(mosaic, blocks, stated, constants) {
   const least = k.shownLeast * quantumOf(mosaic, k);
   const said = mean.map((x) => Math.max(shot * Math.max(x, 0) + read, least));
   const relative = variance.map((v, i) => Math.max(Math.max(v, least) / said[i], k.shownLeast));
-  let lowest = Infinity;
-  let spread = 0;
-  for (const group of groups(mean, k.bins)) {
+  const alike = groups(mean, k.bins);
+  const { low, lower } = lowestOf(alike, relative, k);
+  const factor = (low / k.flatFactor) * blocks.smoothed;
+  if (factor <= k.disagreement) return factor;
+  if (lower > k.textureSpread * low) return null;
+  const own = ownOf(mosaic, blocks, k);
+  const alone = relative.map((value, i) => value * own[i]);
+  const found = lowestOf(alike, alone, k);
+  const flat = found.group.filter((i) => alone[i] <= found.lower);
+  if (median(flat.map((i) => own[i])) < k.ownLeast) return null;
+  return (found.low / k.flatFactor) * blocks.smoothed;
+}
+
+/** The least of the groups' flat quantiles, that group's at three times the share, and the group. */
+function lowestOf(alike, relative, { flatQuantile }) {
+  let found = { low: Infinity };
+  for (const group of alike) {
     const sorted = group.map((i) => relative[i]).sort();
-    const low = quantile(sorted, k.flatQuantile);
-    if (low >= lowest) continue;
-    lowest = low;
-    spread = quantile(sorted, 3 * k.flatQuantile) / low;
+    const low = quantile(sorted, flatQuantile);
+    if (low < found.low) found = { low, lower: quantile(sorted, 3 * flatQuantile), group };
   }
-  const factor = (lowest / k.flatFactor) * blocks.smoothed;
-  return factor > k.disagreement && spread > k.textureSpread ? null : factor;
+  return found;
+}
+
+/**
+ * The share of the blocks' variance that is noise; it is worked out where it is asked for, once. All of X-Trans, and of
+ * floats, most of them finished colours sampled back.
+ */
+function ownOf(mosaic, blocks, k) {
+  const told = blocks.at && !(mosaic.data instanceof Float32Array);
+  blocks.own ??= told ? ownShares(mosaic, blocks, k) : new Float64Array(blocks.mean.length).fill(1);
+  return blocks.own;
 }
 
 function contradiction(mosaic, blocks, stated, constants) {
@@ -110,7 +134,8 @@ export function allBlocks(mosaic, constants) {
 }
 
 /**
- * Of each block of one colour that is not clipped at saturation; of large pictures every second, third, ... row of
+ * Of each block of one colour that is not clipped at saturation ({mean, variance, at, quiet}: `at` its first value in
+ * the mosaic, `quiet` its quiet rows, a bit each, none where it was cut); of large pictures every second, third, ... row of
  * blocks. Those cut at 0 DN are put right as Python's are.
  */
 function blockStatistics(mosaic, constants) {
@@ -123,6 +148,8 @@ function blockStatistics(mosaic, constants) {
   const most = rows.reduce((a, b) => a + b) * columns.reduce((a, b) => a + b);
   const mean = new Float64Array(most);
   const variance = new Float64Array(most);
+  const at = new Uint32Array(most);
+  const quietRowsOf = new Uint16Array(most);
   const clippedLimit = clippedMax * block * block;
   const [sums, squares] = [new Float64Array(block), new Float64Array(block)];
   let found = 0;
@@ -135,12 +162,13 @@ function blockStatistics(mosaic, constants) {
           sums.fill(0);
           squares.fill(0);
           let [high, zeros] = [0, 0];
+          const first = (row * block * size + dy) * width + column * block * size + dx;
           for (let y = 0; y < block; y++) {
-            let at = ((row * block + y) * size + dy) * width + column * block * size + dx;
+            let place = first + y * size * width;
             let last = 0;
             let before = 0;
-            for (let x = 0; x < block; x++, at += size) {
-              const value = data[at];
+            for (let x = 0; x < block; x++, place += size) {
+              const value = data[place];
               if (value === 0) zeros++;
               if (value >= saturation) high++;
               sums[y] += value;
@@ -154,8 +182,11 @@ function blockStatistics(mosaic, constants) {
           }
           if (high >= clippedLimit || zeros > cutMax * block * block) continue;
           const isCut = zeros >= clippedLimit;
-          const quiet = ofQuietRows(sums, squares, quietRows);
+          const rowsOf = quietest(squares, quietRows);
+          const quiet = ofRows(rowsOf, sums, squares);
           const level = isCut ? (meanOf(squares) * flatFactor) / wholeFactor : quiet[1];
+          at[found] = first;
+          quietRowsOf[found] = isCut ? 0 : rowsOf.reduce((bits, y) => bits | (1 << y), 0);
           mean[found] = (quiet[0] / block - black) * scale;
           variance[found] = ((level / (block - 2)) * scale * scale) / 6;
           if (isCut) {
@@ -167,7 +198,8 @@ function blockStatistics(mosaic, constants) {
           found++;
         }
     }
-  return { mean: mean.subarray(0, found), variance: variance.subarray(0, found) };
+  const [means, variances, places, quiet] = [mean, variance, at, quietRowsOf].map((of) => of.subarray(0, found));
+  return { mean: means, variance: variances, at: places, quiet };
 }
 
 /**
@@ -230,7 +262,7 @@ function squareStatistics(mosaic, constants) {
       }
       const [tooHigh, atZero] = [high, zeros].map((count) => count / values / squareBlock / 4);
       if (tooHigh >= clippedMax || atZero > cutMax) continue;
-      const [sum, level] = ofQuietRows(sums, squares, quietRows);
+      const [sum, level] = ofRows(quietest(squares, quietRows), sums, squares);
       // Other blocks vary otherwise by chance: brought to what the flat factor expects.
       let found = [sum / values / 4, (level / values) * (flatFactor / squareFactor)];
       if (atZero >= clippedMax) {
@@ -244,11 +276,15 @@ function squareStatistics(mosaic, constants) {
   return { mean: Float64Array.from(mean), variance: Float64Array.from(variance) };
 }
 
-/** The means of some rows' sums and squares over the quietest of them. */
-function ofQuietRows(sums, squares, share) {
+/** The quietest rows of a block. */
+function quietest(squares, share) {
   const count = Math.floor(share * squares.length);
-  const quiet = [...squares.keys()].sort((a, b) => squares[a] - squares[b]).slice(0, count);
-  return [sums, squares].map((values) => quiet.reduce((sum, row) => sum + values[row], 0) / count);
+  return [...squares.keys()].sort((a, b) => squares[a] - squares[b]).slice(0, count);
+}
+
+/** The means of some rows' sums and squares. */
+function ofRows(rows, sums, squares) {
+  return [sums, squares].map((values) => rows.reduce((sum, row) => sum + values[row], 0) / rows.length);
 }
 
 /** For each group of like brightness: its mean, the variance of its flat blocks, and a weight. */
@@ -263,7 +299,7 @@ function flatPoints({ mean, variance }, k) {
 }
 
 /** Non-negative weighted least squares of v = shot * x + read in relative error, near the lower edge. */
-function fitLine(means, v, weight, { fitRounds, aboveWeight }) {
+function fitLine(means, v, weight, { fitRounds, aboveWeight, farAbove }) {
   const x = means.map((m) => Math.max(m, 0));
   const sorted = Float64Array.from(v).sort();
   let [shot, read] = [0, quantile(sorted, 0.5)];
@@ -272,7 +308,8 @@ function fitLine(means, v, weight, { fitRounds, aboveWeight }) {
     let [vw, ww] = [0, 0];
     for (let i = 0; i < x.length; i++) {
       const line = Math.max(shot * x[i] + read, 1e-14);
-      const w = (weight[i] * (v[i] > line ? Math.sqrt(aboveWeight) : 1)) / line;
+      const above = Math.sqrt(aboveWeight) * Math.min(1, (farAbove * line) / v[i]);
+      const w = (weight[i] * (v[i] > line ? above : 1)) / line;
       const [a, b, c] = [x[i] * w, w, v[i] * w];
       xx += a * a;
       xo += a * b;
