@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.frame import Counts
+from scotopic.frame import Counts, Linear32
 
 OWN_OF_NOISE = 0.85
 """Share that neighbours of other colours leave unexplained in a block of 16x16 values of mere noise, at least: by
@@ -46,7 +46,7 @@ def own_shares(data: Counts, quiet: npt.NDArray[np.bool_], step: int) -> Floats:
     across = (beside[:, inner, :, :-2] + beside[:, inner, :, inner]) * asked
     along = (below[:, :-2, :, inner] + below[:, inner, :, inner]) * asked
     ya, yb, aa, bb, ab, yy = (
-        np.einsum("brmc,brmc->bm", one, other)
+        np.einsum("brmc,brmc->bm", one, other).astype(np.float64)
         for one, other in (
             (y, across),
             (y, along),
@@ -68,7 +68,7 @@ def _planes(data: Counts) -> tuple[Counts, Counts, Counts]:
     return data[::2, ::2], data[::2, 1::2], data[1::2, ::2]
 
 
-def _blocks(plane: Counts, shape: tuple[int, ...], step: int) -> Floats:
+def _blocks(plane: Counts, shape: tuple[int, ...], step: int) -> Linear32:
     """Every `step`-th row of square blocks as (blocks down, rows, blocks across, columns); a last row or column that is
     not there, which none asks for, is made up."""
     down, side, across = shape
@@ -76,11 +76,11 @@ def _blocks(plane: Counts, shape: tuple[int, ...], step: int) -> Floats:
     short = max(tall - plane.shape[0], 0), max(wide - plane.shape[1], 0)
     whole = np.pad(plane, ((0, short[0]), (0, short[1])), mode="edge") if any(short) else plane
     cut = whole[:tall, :wide].reshape(-1, side, across * side)[::step]
-    return cut.reshape(down, side, across, side).astype(np.float64)
+    return cut.reshape(down, side, across, side).astype(np.float32)
 
 
-def _second(values: Floats) -> Floats:
+def _second(values: Linear32) -> Linear32:
     """Second differences along rows, the last axis."""
-    found: Floats = values[..., :-2] - 2 * values[..., 1:-1]
+    found: Linear32 = values[..., :-2] - 2 * values[..., 1:-1]
     found += values[..., 2:]
     return found
