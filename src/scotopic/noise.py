@@ -65,9 +65,9 @@ TEXTURE_SPREAD = 1.35
 is no word against a stated profile. Flat blocks lie close together (99% of noisy pictures: below 1.27), texture is as
 various as the world. Experiments.md, 2026-11-22."""
 
-OWN_LEAST = 0.55
-"""Share of the flattest blocks' variance that is noise (`own_noise`), in the median, below which much variance is no
-word against a stated profile, though they lie close together: weave is as regular as noise. Experiments.md,
+LEFT_OVER = 0.35
+"""Share of the variance which neighbours of other colours explain that texture may have besides (`own_noise`): no word
+against a stated profile, though blocks lie close together, as weave is as regular as noise. Experiments.md,
 2026-12-01."""
 
 Floats = npt.NDArray[np.float64]
@@ -163,9 +163,9 @@ def shown_over_stated(mosaic: Mosaic, stated: NoiseProfile, *, at_first: bool = 
     _, _, own = _blocks(mosaic, most, with_own=True)
     low, lower, group = _lowest(groups, relative * own)
     flat = (relative * own)[group] <= lower
-    if np.median(own[group][flat]) < OWN_LEAST:
-        return None
-    return low / FLAT_FACTOR * smoothed
+    factor, share = low / FLAT_FACTOR * smoothed, float(np.median(own[group][flat]))
+    texture = LEFT_OVER * (1 - share)
+    return factor if factor * (share - texture) > DISAGREEMENT * share else None
 
 
 def _lowest(

@@ -87,7 +87,7 @@ def constants() -> dict[str, Any]:
             "shownLeast": noise.SHOWN_LEAST,
             "disagreement": noise.DISAGREEMENT,
             "textureSpread": noise.TEXTURE_SPREAD,
-            "ownLeast": noise.OWN_LEAST,
+            "leftOver": noise.LEFT_OVER,
             "ownOfNoise": own_noise.OWN_OF_NOISE,
             "ridge": own_noise.RIDGE,
             "leastDn2": own_noise.LEAST_DN2,

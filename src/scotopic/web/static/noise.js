@@ -84,8 +84,10 @@ export function shownOverStated(mosaic, blocks, stated, constants) {
   const alone = relative.map((value, i) => value * own[i]);
   const found = lowestOf(alike, alone, k);
   const flat = found.group.filter((i) => alone[i] <= found.lower);
-  if (median(flat.map((i) => own[i])) < k.ownLeast) return null;
-  return (found.low / k.flatFactor) * blocks.smoothed;
+  const without = (found.low / k.flatFactor) * blocks.smoothed;
+  const share = median(flat.map((i) => own[i]));
+  const texture = k.leftOver * (1 - share);
+  return without * (share - texture) > k.disagreement * share ? without : null;
 }
 
 /** The least of the groups' flat quantiles, that group's at three times the share, and the group. */
