@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -236,10 +237,50 @@ def test_a_picture_finished_piece_by_piece_is_the_one_developed_from_the_whole_l
 def test_what_is_prepared_once_is_not_taken_for_another_picture(model, dark, photo, rng):
     made = plan(dark, ratio=100)
     prepared = dark.with_changes(data=dark.data.astype(np.float32) + 3)
-    carried = replace(made, prepared=Prepared(dark.data, prepared))
+    carried = replace(made, prepared=Prepared.made(dark, prepared))
     assert carried.mosaic_of(dark.with_changes(make="another")).data is prepared.data
     other = expose(photo, sony_a7s2(3200), 100, rng)
     assert carried.mosaic_of(other).data is other.data
+
+
+def test_a_plan_serves_a_buffer_that_holds_another_frame_by_now(model, dark, photo, rng):
+    first, second = dark.data, np.ascontiguousarray(dark.data[::-1, ::-1])
+    # One that has pixels to replace and one that has none: what is prepared is a copy, or the buffer itself.
+    for hot in (0xFFFF, None):
+        frames = [first.copy(), second.copy()]
+        if hot is not None:
+            for frame in frames:
+                frame[20::64, 20::64] = 9000
+        buffer = frames[0].copy()
+        in_buffer = dark.with_changes(data=buffer)
+        made = plan(in_buffer, ratio=100)
+        assert (made.replaced.hot > 0) == (hot is not None)
+        fresh = [
+            enhance(dark.with_changes(data=f), model, plan_made=replace(made, prepared=None)).data
+            for f in frames
+        ]
+        buffer[:] = frames[1]
+        for captured, wanted in ((in_buffer, fresh[1]), (in_buffer.with_changes(data=buffer), fresh[1])):
+            assert np.array_equal(enhance(captured, model, plan_made=made).data, wanted)
+        again = enhance(dark.with_changes(data=frames[0]), model, plan_made=made)
+        assert np.array_equal(again.data, fresh[0])
+
+
+def test_a_plan_serves_finished_colours_in_a_buffer_as_well(model):
+    buffer = np.full((96, 96, 3), 0.004, np.float32)
+    light = Linear(data=buffer, clip=1.0, ratio=1.0, wb=(1, 1, 1))
+    made = plan(light, ratio=50)
+    buffer *= 4
+    assert np.array_equal(
+        enhance(light, model, plan_made=made).data,
+        enhance(light, model, plan_made=replace(made, prepared=None)).data,
+    )
+
+
+def test_a_pickled_plan_goes_without_the_picture(dark):
+    made = plan(dark, ratio=100)
+    assert len(pickle.dumps(made)) < dark.data.nbytes / 4
+    assert pickle.loads(pickle.dumps(made)) == made
 
 
 @pytest.mark.parametrize("wb", ["camera", "auto"])

@@ -17,7 +17,7 @@ from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, Rendering, developed, upright
 from scotopic.effort import Effort, Fringes, check_settings
 from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
-from scotopic.frame import Capture, Captured, Linear, Linear32, Mosaic, Rendered
+from scotopic.frame import Capture, Captured, Linear, Linear32, Mosaic, Rendered, fingerprint
 from scotopic.models import Card, check_fits
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.sensor.black import lowered as black_lowered
@@ -36,9 +36,16 @@ from scotopic.sensor.simulated import believable
 class Prepared:
     """A picture made ready once: a mosaic, put right, and without what its camera's profile takes out."""
 
-    of: npt.NDArray[Any]
-    """The data it was made of."""
+    of: tuple[object, ...]
+    """The fingerprint of the data it was made of, which may be a buffer that holds another frame by now."""
     mosaic: Mosaic
+    is_untouched: bool
+    """Whether its data are those very data, in whose place the like are then to be taken."""
+
+    @staticmethod
+    def made(captured: Captured, ready: Mosaic) -> Prepared:
+        """What `captured` was made into."""
+        return Prepared(fingerprint(captured.data), ready, np.may_share_memory(captured.data, ready.data))
 
 
 @dataclass(frozen=True)
@@ -57,16 +64,19 @@ class Plan:
     lateral: Lateral | None = None
     """Where the lens has drawn red and blue beside green; None where it has not, or nobody can tell."""
     prepared: Prepared | None = field(default=None, repr=False, compare=False)
-    """Kept so that it is not made again."""
+    """Kept so that it is not made again; a pickled plan goes without."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "prepared": None}
 
     def mosaic_of(self, captured: Captured) -> Mosaic:
         """The mosaic to work on. Made anew where `captured` is not what was planned for."""
-        if self.prepared is not None and self.prepared.of is captured.data:
+        made = self.prepared
+        if made is not None and made.of == fingerprint(captured.data):
             if not isinstance(captured, Mosaic):
-                return self.prepared.mosaic
-            return with_black_lowered(
-                captured.with_changes(data=self.prepared.mosaic.data), self.black_lowered
-            )
+                return made.mosaic
+            data = captured.data if made.is_untouched else made.mosaic.data
+            return with_black_lowered(captured.with_changes(data=data), self.black_lowered)
         frame.check_light(captured)
         mosaic = as_mosaic(captured)
         if self.profile is not None:
@@ -128,7 +138,7 @@ def plan(
     ready = put_right.mosaic
     amplification = _amplification(captured, ready, ratio, ev)
     replaced = Replaced(put_right.hot, tuple(lines))
-    balance, prepared = for_network(ready, estimate.profile), Prepared(captured.data, ready)
+    balance, prepared = for_network(ready, estimate.profile), Prepared.made(captured, ready)
     return Plan(amplification, estimate, found.profile, replaced, by, balance, drawn, prepared)
 
 

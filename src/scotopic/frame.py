@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -308,6 +309,19 @@ def check_light(captured: Captured) -> None:
         f"the first in row {row}, column {column}; give numbers in their place, such as black, or the median of the "
         "pixels around"
     )
+
+
+def fingerprint(data: npt.NDArray[Any]) -> tuple[object, ...]:
+    """What tells a picture's data from others, be they in the same buffer: how they lie, and a checksum of them all.
+
+    Half a nanosecond a value; nothing is copied but strips of what has gaps.
+    """
+    # In the order in which they lie, whose strips are whole pieces of memory.
+    lying = data.transpose(np.argsort([-abs(stride) for stride in data.strides], kind="stable"))
+    rows, checksum = max(1, _CHECKED // lying[0].size), 0
+    for top in range(0, len(lying), rows):
+        checksum = zlib.crc32(np.ascontiguousarray(lying[top : top + rows]).data, checksum)
+    return data.shape, data.strides, data.dtype, checksum
 
 
 def check_strength(strength: float) -> None:
