@@ -14,7 +14,7 @@ from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
 from scotopic.exposure import decide
-from scotopic.frame import X_TRANS, Linear, NoiseProfile
+from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
 from scotopic.read import libraw_develop, read
 from scotopic.run import Model
@@ -275,6 +275,45 @@ def test_a_plan_serves_finished_colours_in_a_buffer_as_well(model):
         enhance(light, model, plan_made=made).data,
         enhance(light, model, plan_made=replace(made, prepared=None)).data,
     )
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 200, 65536, 1e8])
+def test_light_in_floats_comes_out_the_same_whatever_its_scale(model, dark, scale):
+    share = scale / dark.white
+    scaled = dark.with_changes(
+        data=dark.data * share,
+        black=dark.black * share,
+        white=scale,
+        saturation=dark.saturation * share,
+        make="",
+        model="",
+        iso=None,
+    )
+    of_counts = dark.with_changes(make="", model="", iso=None)
+    made, wanted = plan(scaled, ratio=100), plan(of_counts, ratio=100).noise.profile
+    assert made.noise.profile.read == pytest.approx(wanted.read, rel=0.02)
+    assert made.noise.profile.shot == pytest.approx(wanted.shot, rel=0.02)
+    light, of_dn = enhance(scaled, model, plan_made=made), enhance(of_counts, model, ratio=100)
+    assert light.clip == pytest.approx(of_dn.clip)
+    assert np.abs(light.data - of_dn.data).mean() < 0.01 * of_dn.data.mean()
+    anew = enhance(scaled, model, plan_made=replace(made, prepared=None))
+    assert np.array_equal(anew.data, light.data)
+
+
+def test_whole_numbers_of_few_steps_are_counts_in_floats_as_well():
+    data = np.random.default_rng(0).poisson(3, (256, 256))
+    levels = {
+        "black": np.zeros((2, 2)),
+        "white": 255,
+        "saturation": 255,
+        "wb": (2, 1, 1.5),
+        "cfa": BAYER_PHASES[0],
+    }
+    read = [
+        plan(Mosaic(data=data.astype(t), **levels), ratio=4).noise.profile.read
+        for t in (np.uint8, np.int32)
+    ]
+    assert read[0] == read[1]
 
 
 def test_a_pickled_plan_goes_without_the_picture(dark):

@@ -27,7 +27,7 @@ from scotopic.sensor.lines import lines_off
 from scotopic.sensor.mend import Mended, Replaced, mended, without_lines, without_voids
 from scotopic.sensor.moved import aligned, moving_back
 from scotopic.sensor.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
-from scotopic.sensor.remosaic import MARGIN, as_mosaic, with_noise_taken
+from scotopic.sensor.remosaic import MARGIN, as_mosaic, in_counts, with_noise_taken
 from scotopic.sensor.shading import evened
 from scotopic.sensor.simulated import believable
 
@@ -75,8 +75,8 @@ class Plan:
         if made is not None and made.of == fingerprint(captured.data):
             if not isinstance(captured, Mosaic):
                 return made.mosaic
-            data = captured.data if made.is_untouched else made.mosaic.data
-            return with_black_lowered(captured.with_changes(data=data), self.black_lowered)
+            ready = captured if made.is_untouched else in_counts(captured, made.mosaic.data)
+            return with_black_lowered(ready, self.black_lowered)
         frame.check_light(captured)
         mosaic = as_mosaic(captured)
         if self.profile is not None:

@@ -149,8 +149,9 @@ class Capture:
 class Mosaic(Capture):
     """What the sensor counted, one colour a pixel.
 
-    `data` (H, W) in DN, uint16 or float32, to which other numbers are converted; `cfa` the colours (0 R, 1 G, 2 B) of
-    the repeating cell in reading order from the top-left, 2x2 or 6x6; `black` in DN for each place of the cell;
+    `data` (H, W) in DN, uint16 or float32, to which other numbers are converted (floats in any scale, that of black,
+    white and saturation); `cfa` the colours (0 R, 1 G, 2 B) of the repeating cell in reading order from the top-left,
+    2x2 or 6x6; `black` in DN for each place of the cell;
     `white` in DN, above black; `saturation` where this sensor stops counting, in DN, above black and at most `white`
     (in floats also above it: finished colours sampled back). Raises SettingsError for what does not fit together.
     """
