@@ -232,9 +232,7 @@ class Canvas:
         """The whole picture, upright."""
         if self._standing is None:
             return upright(self._lying, self._capture, icc=self._icc)
-        return Rendered(
-            data=self._standing, icc=self._icc, exif=self._capture.exif.upright(self._capture.orientation)
-        )
+        return Rendered(data=self._standing, icc=self._icc, exif=self._capture.exif_upright)
 
 
 _PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020-linear": "rec2020"}
@@ -327,7 +325,7 @@ def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rend
     """
     standing = turned(_square_pixels(shown, capture.pixel_aspect), capture.orientation)
     whole: Shown = np.ascontiguousarray(standing)  # type: ignore[assignment]
-    return Rendered(data=whole, icc=icc or srgb_profile(), exif=capture.exif.upright(capture.orientation))
+    return Rendered(data=whole, icc=icc or srgb_profile(), exif=capture.exif_upright)
 
 
 @cache

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import SettingsError
-from scotopic.metadata import Exif
+from scotopic.metadata import Exif, filled_in
 from scotopic.sensor.shading import Shading, evened_mosaic
 
 Linear32 = npt.NDArray[np.float32]
@@ -139,6 +139,18 @@ class Capture:
                 f"xyz_to_camera {matrix.tolist()} tells no colours apart, as it cannot be inverted: give the camera's "
                 "own matrix, or None where it is not known"
             )
+
+    @property
+    def whole_exif(self) -> Exif:
+        """Its EXIF and, where that is silent, what else is known of camera, exposure time and ISO."""
+        return filled_in(
+            self.exif, make=self.make, model=self.model, exposure_s=self.exposure_s, iso=self.iso
+        )
+
+    @property
+    def exif_upright(self) -> Exif:
+        """The same for the picture turned upright."""
+        return self.whole_exif.upright(self.orientation)
 
     def with_changes(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
