@@ -17,8 +17,9 @@ from scotopic.exposure import decide
 from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
 from scotopic.read import libraw_develop, read
-from scotopic.run import Model
+from scotopic.run import Model, Models
 from scotopic.sensor.simulated import expose, sony_a7s2
+from scotopic.write import encode
 
 
 def balanced(linear):
@@ -314,6 +315,29 @@ def test_whole_numbers_of_few_steps_are_counts_in_floats_as_well():
         for t in (np.uint8, np.int32)
     ]
     assert read[0] == read[1]
+
+
+def test_what_is_of_the_wrong_kind_is_refused_in_words(model, dark):
+    calls = {
+        "picture to enhance needs Mosaic or Linear, not str": lambda: enhance("x.dng", model),
+        "model needs Model, not str": lambda: enhance(dark, "bayer-fast"),
+        "model needs Model, not Models": lambda: finished(dark, Models()),
+        "picture to enhance .* not ndarray": lambda: plan(dark.data),
+        "light to develop needs Linear, not Mosaic": lambda: develop(dark),
+        "picture to write needs Rendered, not ndarray": lambda: encode(dark.data, "jpg"),
+        "ratio needs a number, not '100'": lambda: enhance(dark, model, ratio="100"),
+        "ev needs a number": lambda: plan(dark, ev=[1]),
+        "strength needs a number, not None": lambda: enhance(dark, model, strength=None),
+        "noise needs NoiseProfile, not tuple": lambda: dark.with_changes(noise=(1e-5, 1e-7)),
+        "shading needs Shading, not int": lambda: dark.with_changes(shading=1),
+        "exif needs Exif, not NoneType": lambda: dark.with_changes(exif=None),
+        "masked": lambda: dark.with_changes(data=np.ma.masked_equal(dark.data, dark.data.max())),
+    }
+    for words, call in calls.items():
+        with pytest.raises(SettingsError, match=words):
+            call()
+    unmasked = np.ma.masked_array(dark.data, mask=False)
+    assert np.array_equal(dark.with_changes(data=unmasked).data, dark.data)
 
 
 def test_a_pickled_plan_goes_without_the_picture(dark):

@@ -27,7 +27,7 @@ from scotopic.colour import (
     towards_white,
 )
 from scotopic.cores import STRIP_PIXELS, usable_cores
-from scotopic.errors import SettingsError
+from scotopic.errors import SettingsError, check_kind_of
 from scotopic.formats.icc import profile
 from scotopic.formats.table import LINEAR_NAMES
 from scotopic.frame import Capture, Captured, Linear, Rendered, Shown, check_light
@@ -140,6 +140,7 @@ def develop(
     Raises SettingsError for a look, space or depth that there is not, for linear ones in 8 bits, and for light that is
     no number.
     """
+    check_kind_of("light to develop", linear, Linear, "give what `enhance` gives")
     return developed(linear, Rendering(look, space, bits))
 
 

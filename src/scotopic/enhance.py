@@ -16,7 +16,7 @@ from scotopic.calibration.apply import Profiles, among, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, Rendering, developed, upright
 from scotopic.effort import Effort, Fringes, check_settings
-from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
+from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError, check_kind_of
 from scotopic.frame import Capture, Captured, Linear, Linear32, Mosaic, Rendered, fingerprint
 from scotopic.models import Card, check_fits
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
@@ -109,6 +109,7 @@ def plan(
     Raises SettingsError for an amplification out of range, for profiles that are none, for values that are no numbers,
     and for less than a cell.
     """
+    _check_picture(captured)
     exposure.check(ratio, ev)
     frame.check_light(captured)
     known = among(profiles)
@@ -185,6 +186,7 @@ def enhance(
     range and what `plan` refuses, UnsupportedRawError for patterns that no model knows, ModelError for a model of
     another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
+    _check_picture(captured, model)
     effort = Effort(strength, passes, fringes, tile, progress)
     _check_linear(model.card)
     return enhanced(captured, model, _planned(captured, plan_made, ratio, ev, again), effort)
@@ -217,6 +219,14 @@ def enhanced(captured: Captured, model: Model, made: Plan, effort: Effort) -> Li
         monochrome=own is not None and own.monochrome,
         **capture,
     )
+
+
+def _check_picture(captured: Captured, *model: Model) -> None:
+    check_kind_of("a picture to enhance", captured, (Mosaic, Linear), "give what `read` gives of a file")
+    for each in model:
+        check_kind_of(
+            "model", each, Model, 'give `Model("bayer-fast")`, or of Models `open(sensor_of(picture))`'
+        )
 
 
 def _check_linear(card: Card) -> None:
@@ -297,6 +307,7 @@ def finished(
     Raises SettingsError, beside what `enhance` raises, for a strength, look, white balance or colour
     space with a model of kind `srgb`: such a network has blended and developed already.
     """
+    _check_picture(captured, model)
     rendering, effort = Rendering(look, space, bits), Effort(strength, passes, fringes, tile, progress)
     wb = given_balance(wb)
     made = _planned(captured, plan_made, ratio, ev, again)

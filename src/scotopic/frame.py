@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.errors import SettingsError
+from scotopic.errors import SettingsError, check_kind_of, check_number
 from scotopic.metadata import Exif, filled_in
 from scotopic.sensor.shading import Shading, evened_mosaic
 
@@ -129,6 +129,10 @@ class Capture:
         if self.orientation != int(self.orientation):
             raise SettingsError(f"orientation {self.orientation:g} is no whole number: EXIF's are 1 to 8")
         _set(self, orientation=int(self.orientation))
+        for field_name, kind in (("noise", NoiseProfile), ("shading", Shading)):
+            if (value := getattr(self, field_name)) is not None:
+                check_kind_of(field_name, value, kind, "or leave it out")
+        check_kind_of("exif", self.exif, Exif, "or leave it out")
         if self.xyz_to_camera is None:
             return
         _check(self, "xyz_to_camera", "3x3 numbers, or None where they are not known", (3, 3))
@@ -291,6 +295,7 @@ class Rendered:
     exif: Exif
 
     def __post_init__(self) -> None:
+        _check_unmasked(self.data)
         data = np.asarray(self.data)
         kind = data.dtype.newbyteorder("=")
         is_rgb = data.ndim == 3 and data.shape[2] == 3 and data.size > 0
@@ -339,6 +344,7 @@ def fingerprint(data: npt.NDArray[Any]) -> tuple[object, ...]:
 
 def check_strength(strength: float) -> None:
     """Raise SettingsError for a share of the noise to be removed that is out of range."""
+    check_number("strength", strength)
     if not 0 <= strength <= 1:
         raise SettingsError(f"strength {strength:g} is out of range: 0 (plain) to 1 (full)")
 
@@ -351,6 +357,7 @@ def _set(state: Any, **fields: Any) -> None:
 
 def _values(captured: Captured) -> npt.NDArray[Any]:
     """A picture's data as uint16 or float32, themselves where they are; SettingsError for what are no numbers."""
+    _check_unmasked(captured.data)
     data = np.asarray(captured.data)
     if data.dtype.kind not in "iuf":
         raise SettingsError(
@@ -359,6 +366,15 @@ def _values(captured: Captured) -> npt.NDArray[Any]:
     is_short = data.dtype.kind == "u" and data.dtype.itemsize <= 2
     with np.errstate(over="ignore"):
         return data.astype(np.uint16 if is_short else np.float32, copy=False)
+
+
+def _check_unmasked(data: object) -> None:
+    """Raise SettingsError for data of which some are masked: there is nothing to put in their places."""
+    if np.ma.is_masked(data):
+        raise SettingsError(
+            "masked values are no light: give numbers in their place, such as the median of the pixels around "
+            "(`data.filled(...)`)"
+        )
 
 
 def _shape(values: Any) -> tuple[int, ...]:
