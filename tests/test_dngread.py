@@ -17,10 +17,11 @@ from dng_files import COLOR_MATRIX, put_into_jpeg, write
 from scotopic.develop import develop
 from scotopic.dng.directory import read_dng_tags
 from scotopic.dng.pixels import in_order
-from scotopic.dng.read import COUNTS, read_dng
+from scotopic.dng.read import read_dng
 from scotopic.errors import DamagedFileError, ReadError, UnsupportedRawError
 from scotopic.frame import X_TRANS, Linear, Mosaic
 from scotopic.read import libraw_develop, opened, read
+from scotopic.sensor.levels import COUNTS
 from scotopic.traditional import develop_traditional
 
 LEVELS = {50714: 512, 50717: 16383}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -13,11 +14,12 @@ from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
 from scotopic.evaluate.metrics import psnr
 from scotopic.evaluate.scenes import render
 from scotopic.exposure import decide
-from scotopic.frame import X_TRANS, Linear, NoiseProfile
+from scotopic.frame import X_TRANS, Linear, Mosaic, NoiseProfile
 from scotopic.noise import NoiseEstimate
 from scotopic.read import libraw_develop, read
-from scotopic.run import Model
+from scotopic.run import Model, Models
 from scotopic.sensor.simulated import expose, sony_a7s2
+from scotopic.write import encode
 
 
 def balanced(linear):
@@ -236,10 +238,112 @@ def test_a_picture_finished_piece_by_piece_is_the_one_developed_from_the_whole_l
 def test_what_is_prepared_once_is_not_taken_for_another_picture(model, dark, photo, rng):
     made = plan(dark, ratio=100)
     prepared = dark.with_changes(data=dark.data.astype(np.float32) + 3)
-    carried = replace(made, prepared=Prepared(dark.data, prepared))
+    carried = replace(made, prepared=Prepared.made(dark, prepared))
     assert carried.mosaic_of(dark.with_changes(make="another")).data is prepared.data
     other = expose(photo, sony_a7s2(3200), 100, rng)
     assert carried.mosaic_of(other).data is other.data
+
+
+def test_a_plan_serves_a_buffer_that_holds_another_frame_by_now(model, dark, photo, rng):
+    first, second = dark.data, np.ascontiguousarray(dark.data[::-1, ::-1])
+    # One that has pixels to replace and one that has none: what is prepared is a copy, or the buffer itself.
+    for hot in (0xFFFF, None):
+        frames = [first.copy(), second.copy()]
+        if hot is not None:
+            for frame in frames:
+                frame[20::64, 20::64] = 9000
+        buffer = frames[0].copy()
+        in_buffer = dark.with_changes(data=buffer)
+        made = plan(in_buffer, ratio=100)
+        assert (made.replaced.hot > 0) == (hot is not None)
+        fresh = [
+            enhance(dark.with_changes(data=f), model, plan_made=replace(made, prepared=None)).data
+            for f in frames
+        ]
+        buffer[:] = frames[1]
+        for captured, wanted in ((in_buffer, fresh[1]), (in_buffer.with_changes(data=buffer), fresh[1])):
+            assert np.array_equal(enhance(captured, model, plan_made=made).data, wanted)
+        again = enhance(dark.with_changes(data=frames[0]), model, plan_made=made)
+        assert np.array_equal(again.data, fresh[0])
+
+
+def test_a_plan_serves_finished_colours_in_a_buffer_as_well(model):
+    buffer = np.full((96, 96, 3), 0.004, np.float32)
+    light = Linear(data=buffer, clip=1.0, ratio=1.0, wb=(1, 1, 1))
+    made = plan(light, ratio=50)
+    buffer *= 4
+    assert np.array_equal(
+        enhance(light, model, plan_made=made).data,
+        enhance(light, model, plan_made=replace(made, prepared=None)).data,
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1, 200, 65536, 1e8])
+def test_light_in_floats_comes_out_the_same_whatever_its_scale(model, dark, scale):
+    share = scale / dark.white
+    scaled = dark.with_changes(
+        data=dark.data * share,
+        black=dark.black * share,
+        white=scale,
+        saturation=dark.saturation * share,
+        make="",
+        model="",
+        iso=None,
+    )
+    of_counts = dark.with_changes(make="", model="", iso=None)
+    made, wanted = plan(scaled, ratio=100), plan(of_counts, ratio=100).noise.profile
+    assert made.noise.profile.read == pytest.approx(wanted.read, rel=0.02)
+    assert made.noise.profile.shot == pytest.approx(wanted.shot, rel=0.02)
+    light, of_dn = enhance(scaled, model, plan_made=made), enhance(of_counts, model, ratio=100)
+    assert light.clip == pytest.approx(of_dn.clip)
+    assert np.abs(light.data - of_dn.data).mean() < 0.01 * of_dn.data.mean()
+    anew = enhance(scaled, model, plan_made=replace(made, prepared=None))
+    assert np.array_equal(anew.data, light.data)
+
+
+def test_whole_numbers_of_few_steps_are_counts_in_floats_as_well():
+    data = np.random.default_rng(0).poisson(3, (256, 256))
+    levels = {
+        "black": np.zeros((2, 2)),
+        "white": 255,
+        "saturation": 255,
+        "wb": (2, 1, 1.5),
+        "cfa": BAYER_PHASES[0],
+    }
+    read = [
+        plan(Mosaic(data=data.astype(t), **levels), ratio=4).noise.profile.read
+        for t in (np.uint8, np.int32)
+    ]
+    assert read[0] == read[1]
+
+
+def test_what_is_of_the_wrong_kind_is_refused_in_words(model, dark):
+    calls = {
+        "picture to enhance needs Mosaic or Linear, not str": lambda: enhance("x.dng", model),
+        "model needs Model, not str": lambda: enhance(dark, "bayer-fast"),
+        "model needs Model, not Models": lambda: finished(dark, Models()),
+        "picture to enhance .* not ndarray": lambda: plan(dark.data),
+        "light to develop needs Linear, not Mosaic": lambda: develop(dark),
+        "picture to write needs Rendered, not ndarray": lambda: encode(dark.data, "jpg"),
+        "ratio needs a number, not '100'": lambda: enhance(dark, model, ratio="100"),
+        "ev needs a number": lambda: plan(dark, ev=[1]),
+        "strength needs a number, not None": lambda: enhance(dark, model, strength=None),
+        "noise needs NoiseProfile, not tuple": lambda: dark.with_changes(noise=(1e-5, 1e-7)),
+        "shading needs Shading, not int": lambda: dark.with_changes(shading=1),
+        "exif needs Exif, not NoneType": lambda: dark.with_changes(exif=None),
+        "masked": lambda: dark.with_changes(data=np.ma.masked_equal(dark.data, dark.data.max())),
+    }
+    for words, call in calls.items():
+        with pytest.raises(SettingsError, match=words):
+            call()
+    unmasked = np.ma.masked_array(dark.data, mask=False)
+    assert np.array_equal(dark.with_changes(data=unmasked).data, dark.data)
+
+
+def test_a_pickled_plan_goes_without_the_picture(dark):
+    made = plan(dark, ratio=100)
+    assert len(pickle.dumps(made)) < dark.data.nbytes / 4
+    assert pickle.loads(pickle.dumps(made)) == made
 
 
 @pytest.mark.parametrize("wb", ["camera", "auto"])

@@ -14,19 +14,19 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 import dng_files
 from scotopic import batch
-from scotopic.develop import srgb_profile
+from scotopic.develop import develop, srgb_profile
 from scotopic.disk.sidecars import words_beside
 from scotopic.dng.write import write_mosaic
 from scotopic.errors import UnsupportedRawError
 from scotopic.formats.table import FORMATS
-from scotopic.frame import Mosaic, Rendered
+from scotopic.frame import Linear, Mosaic, Rendered
 from scotopic.jobs.layout import find_files, lay_out
 from scotopic.metadata import XMP, Exif, Words, attach_to_tiff, is_enhanced, read_exif, xmp_packet
 from scotopic.metadata.xmp import build, parse
 from scotopic.read import read
 from scotopic.run import Models
 from scotopic.settings import Settings
-from scotopic.write import bits_of, write
+from scotopic.write import bits_of, encode, write
 from test_write import pillow_exif
 
 SET_BY_US = {0xA000, 0xA001, 0xA002, 0xA003}
@@ -435,3 +435,37 @@ def test_exif_of_canons_newer_files_is_read(tmp_path):
 def test_files_cut_short_have_no_exif_and_raise_nothing(tmp_path, content):
     (tmp_path / "a.raf").write_bytes(content)
     assert not read_exif(tmp_path / "a.raf").main
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "dng"])
+def test_what_a_program_says_of_its_camera_is_in_finished_pictures(tmp_path, kind):
+    light = Linear(
+        data=np.full((32, 48, 3), 0.1, np.float32),
+        clip=1.0,
+        ratio=1.0,
+        wb=(1, 1, 1),
+        make="Maker",
+        model="Model",
+        exposure_s=1 / 60,
+        iso=3200,
+        exif=Exif({0x0110: "Its own"}, {}, {}),
+    )
+    path = tmp_path / f"a.{kind}"
+    write(path, develop(light, bits=bits_of(kind, None, linear=False)), kind)
+    main, exif, _ = pillow_exif(path)
+    assert main[0x010F] == "Maker"
+    assert main[0x0110] == "Its own"
+    assert exif[0x829A] == pytest.approx(1 / 60)
+    assert exif[0x8827] == 3200
+
+
+def test_numbers_that_exif_cannot_hold_stay_out_of_it():
+    light = Linear(
+        data=np.full((32, 48, 3), 0.1, np.float32),
+        clip=1.0,
+        ratio=1.0,
+        wb=(1, 1, 1),
+        iso=1e12,
+        exposure_s=1e12,
+    )
+    assert encode(develop(light), "jpg")

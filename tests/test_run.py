@@ -353,7 +353,7 @@ def test_threads_that_share_models_open_each_once():
     assert len(set(map(id, opened))) == 1
 
 
-def test_models_take_the_threads_they_are_given(monkeypatch):
+def test_models_take_the_threads_they_are_given_up_to_the_machines_cores(monkeypatch):
     plain, told = run.open_runtime, []
 
     def open_runtime(graph, device, threads):
@@ -361,8 +361,10 @@ def test_models_take_the_threads_they_are_given(monkeypatch):
         return plain(graph, device, threads)
 
     monkeypatch.setattr(run, "open_runtime", open_runtime)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
     Models(device="cpu", threads=2).open("bayer")
-    assert told == [2]
+    Model("bayer-fast", device="cpu", threads=100_000)
+    assert told == [2, 3]
 
 
 def test_models_that_have_opened_one_are_pickled_without_it():

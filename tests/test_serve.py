@@ -354,6 +354,12 @@ def test_a_picture_is_sent_followed_fetched_and_forgotten(server, raw, tmp_path)
         assert none.status == 416
         assert none.headers["Content-Range"] == f"bytes */{size}"
         assert none.code == "range"
+    tag = result.headers["ETag"]
+    for more in ({}, {"Range": "bytes=2-9"}):
+        held = server.ask(f"/{done['result']['url']}", headers={"If-None-Match": tag, **more})
+        assert (held.status, held.body, held.headers["ETag"]) == (304, b"", tag)
+    other = server.ask(f"/{done['result']['url']}", headers={"If-None-Match": '"another"'})
+    assert (other.status, other.body) == (200, result.body)
     for path in ("/api/status", f"/api/jobs/{id}", f"/{done['result']['url']}"):
         head, got = server.ask(path, "HEAD"), server.ask(path)
         assert head.status == 200

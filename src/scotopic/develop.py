@@ -27,7 +27,7 @@ from scotopic.colour import (
     towards_white,
 )
 from scotopic.cores import STRIP_PIXELS, usable_cores
-from scotopic.errors import SettingsError
+from scotopic.errors import SettingsError, check_kind_of
 from scotopic.formats.icc import profile
 from scotopic.formats.table import LINEAR_NAMES
 from scotopic.frame import Capture, Captured, Linear, Rendered, Shown, check_light
@@ -140,6 +140,7 @@ def develop(
     Raises SettingsError for a look, space or depth that there is not, for linear ones in 8 bits, and for light that is
     no number.
     """
+    check_kind_of("light to develop", linear, Linear, "give what `enhance` gives")
     return developed(linear, Rendering(look, space, bits))
 
 
@@ -232,9 +233,7 @@ class Canvas:
         """The whole picture, upright."""
         if self._standing is None:
             return upright(self._lying, self._capture, icc=self._icc)
-        return Rendered(
-            data=self._standing, icc=self._icc, exif=self._capture.exif.upright(self._capture.orientation)
-        )
+        return Rendered(data=self._standing, icc=self._icc, exif=self._capture.exif_upright)
 
 
 _PRIMARIES: dict[ColourSpace, Primaries] = {"srgb": "srgb", "p3": "p3", "rec2020-linear": "rec2020"}
@@ -327,7 +326,7 @@ def upright(shown: Shown, capture: Capture, *, icc: bytes | None = None) -> Rend
     """
     standing = turned(_square_pixels(shown, capture.pixel_aspect), capture.orientation)
     whole: Shown = np.ascontiguousarray(standing)  # type: ignore[assignment]
-    return Rendered(data=whole, icc=icc or srgb_profile(), exif=capture.exif.upright(capture.orientation))
+    return Rendered(data=whole, icc=icc or srgb_profile(), exif=capture.exif_upright)
 
 
 @cache

@@ -16,8 +16,8 @@ from scotopic.calibration.apply import Profiles, among, calibrated, corrected
 from scotopic.calibration.profile import CameraProfile
 from scotopic.develop import Canvas, ColourSpace, Look, Rendering, developed, upright
 from scotopic.effort import Effort, Fringes, check_settings
-from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError
-from scotopic.frame import Capture, Captured, Linear, Linear32, Mosaic, Rendered
+from scotopic.errors import EnhancedAlreadyError, ModelError, SettingsError, check_kind_of
+from scotopic.frame import Capture, Captured, Linear, Linear32, Mosaic, Rendered, fingerprint
 from scotopic.models import Card, check_fits
 from scotopic.run import DEFAULT_TILE, GraphInputs, Model
 from scotopic.sensor.black import lowered as black_lowered
@@ -28,7 +28,7 @@ from scotopic.sensor.lines import lines_off
 from scotopic.sensor.mend import Mended, Replaced, mended, without_lines, without_voids
 from scotopic.sensor.moved import moving_back
 from scotopic.sensor.pattern import SensorKind, black_of_places, missing, of_even_black, pattern_of
-from scotopic.sensor.remosaic import MARGIN, as_mosaic, with_noise_taken
+from scotopic.sensor.remosaic import MARGIN, as_mosaic, in_counts, with_noise_taken
 from scotopic.sensor.shading import evened
 from scotopic.sensor.simulated import believable
 
@@ -37,9 +37,16 @@ from scotopic.sensor.simulated import believable
 class Prepared:
     """A picture made ready once: a mosaic, put right, and without what its camera's profile takes out."""
 
-    of: npt.NDArray[Any]
-    """The data it was made of."""
+    of: tuple[object, ...]
+    """The fingerprint of the data it was made of, which may be a buffer that holds another frame by now."""
     mosaic: Mosaic
+    is_untouched: bool
+    """Whether its data are those very data, in whose place the like are then to be taken."""
+
+    @staticmethod
+    def made(captured: Captured, ready: Mosaic) -> Prepared:
+        """What `captured` was made into."""
+        return Prepared(fingerprint(captured.data), ready, np.may_share_memory(captured.data, ready.data))
 
 
 @dataclass(frozen=True)
@@ -58,16 +65,19 @@ class Plan:
     lateral: Lateral | None = None
     """Where the lens has drawn red and blue beside green; None where it has not, or nobody can tell."""
     prepared: Prepared | None = field(default=None, repr=False, compare=False)
-    """Kept so that it is not made again."""
+    """Kept so that it is not made again; a pickled plan goes without."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "prepared": None}
 
     def mosaic_of(self, captured: Captured) -> Mosaic:
         """The mosaic to work on. Made anew where `captured` is not what was planned for."""
-        if self.prepared is not None and self.prepared.of is captured.data:
+        made = self.prepared
+        if made is not None and made.of == fingerprint(captured.data):
             if not isinstance(captured, Mosaic):
-                return self.prepared.mosaic
-            return with_black_lowered(
-                captured.with_changes(data=self.prepared.mosaic.data), self.black_lowered
-            )
+                return made.mosaic
+            ready = captured if made.is_untouched else in_counts(captured, made.mosaic.data)
+            return with_black_lowered(ready, self.black_lowered)
         frame.check_light(captured)
         mosaic = as_mosaic(captured)
         if self.profile is not None:
@@ -100,6 +110,7 @@ def plan(
     Raises SettingsError for an amplification out of range, for profiles that are none, for values that are no numbers,
     and for less than a cell.
     """
+    _check_picture(captured)
     exposure.check(ratio, ev)
     frame.check_light(captured)
     known = among(profiles)
@@ -129,7 +140,7 @@ def plan(
     ready = put_right.mosaic
     amplification = _amplification(captured, ready, ratio, ev)
     replaced = Replaced(put_right.hot, tuple(lines))
-    balance, prepared = for_network(ready, estimate.profile), Prepared(captured.data, ready)
+    balance, prepared = for_network(ready, estimate.profile), Prepared.made(captured, ready)
     return Plan(amplification, estimate, found.profile, replaced, by, balance, drawn, prepared)
 
 
@@ -176,6 +187,7 @@ def enhance(
     range and what `plan` refuses, UnsupportedRawError for patterns that no model knows, ModelError for a model of
     another sensor's kind, or of kind `srgb`, which knows no linear light.
     """
+    _check_picture(captured, model)
     effort = Effort(strength, passes, fringes, tile, progress)
     _check_linear(model.card)
     return enhanced(captured, model, _planned(captured, plan_made, ratio, ev, again), effort)
@@ -208,6 +220,14 @@ def enhanced(captured: Captured, model: Model, made: Plan, effort: Effort) -> Li
         monochrome=own is not None and own.monochrome,
         **capture,
     )
+
+
+def _check_picture(captured: Captured, *model: Model) -> None:
+    check_kind_of("a picture to enhance", captured, (Mosaic, Linear), "give what `read` gives of a file")
+    for each in model:
+        check_kind_of(
+            "model", each, Model, 'give `Model("bayer-fast")`, or of Models `open(sensor_of(picture))`'
+        )
 
 
 def _check_linear(card: Card) -> None:
@@ -288,6 +308,7 @@ def finished(
     Raises SettingsError, beside what `enhance` raises, for a strength, look, white balance or colour
     space with a model of kind `srgb`: such a network has blended and developed already.
     """
+    _check_picture(captured, model)
     rendering, effort = Rendering(look, space, bits), Effort(strength, passes, fringes, tile, progress)
     wb = given_balance(wb)
     made = _planned(captured, plan_made, ratio, ev, again)

@@ -120,6 +120,29 @@ class SettingsError(ScotopicError):
     """A setting is unknown or out of its range."""
 
 
+def check_kind_of(name: str, value: object, needed: type | tuple[type, ...], how: str) -> None:
+    """Raise SettingsError where what goes by `name` is of no such kind; `how` says what to do.
+
+    >>> check_kind_of("exif", None, dict, "leave it out")
+    Traceback (most recent call last):
+    scotopic.errors.SettingsError: exif needs dict, not NoneType: leave it out
+    """
+    if not isinstance(value, needed):
+        kinds = needed if isinstance(needed, tuple) else (needed,)
+        names, came = " or ".join(kind.__name__ for kind in kinds), type(value).__name__
+        raise SettingsError(f"{name} needs {names}, not {came}: {how}")
+
+
+def check_number(name: str, value: object) -> None:
+    """Raise SettingsError for what is no number."""
+    try:
+        is_number = not isinstance(value, (str, bytes)) and float(value) is not None  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        is_number = False
+    if not is_number:
+        raise SettingsError(f"{name} needs a number, not {value!r:.80}")
+
+
 class UnknownModelError(ModelError, SettingsError):
     """There is no model of the name that was given, or no model in that folder."""
 

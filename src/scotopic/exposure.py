@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.errors import SettingsError
+from scotopic.errors import SettingsError, check_number
 from scotopic.frame import Mosaic, NoiseProfile
 
 BLOCKS_ALONG = 40
@@ -87,6 +87,9 @@ def check(ratio: float | None, ev: float | None) -> None:
     """Raise SettingsError unless at most one is given and it is in range."""
     if ratio is not None and ev is not None:
         raise SettingsError("give either a ratio or stops (ev), not both")
+    for name, value in (("ratio", ratio), ("ev", ev)):
+        if value is not None:
+            check_number(name, value)
     low, high = 2.0 ** EV_RANGE[0], 2.0 ** EV_RANGE[1]
     if ratio is not None and not low <= ratio <= high:
         raise SettingsError(f"ratio {ratio:g} is out of range: from {low:g} to {high:g}")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
-from numbers import Integral
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scotopic.cores import STRIP_PIXELS, usable_cores
+from scotopic.cores import STRIP_PIXELS, check_threads, threads_of
 from scotopic.errors import ModelError, SettingsError
 from scotopic.frame import Counts, Linear32
 from scotopic.inference.devices import check_device, open_runtime
@@ -77,21 +76,22 @@ class GraphInputs:
 class Model:
     """A verified model, opened once, used for many pictures.
 
-    `device` is "auto", "cpu", "cuda" or "openvino"; `threads` None for one a core. Raises ModelError for a model
-    that is missing or was changed, SettingsError for a device that is not there and for less than a thread.
+    `device` is "auto", "cpu", "cuda" or "openvino"; `threads` None for one a core, and never more than the machine has.
+    Raises ModelError for a model that is missing or was changed, SettingsError for a device that is not there and for
+    less than a thread.
     """
 
     def __init__(
         self, name: str | Path = DEFAULT, *, device: str = "auto", threads: int | None = None
     ) -> None:
-        _check_threads(threads)
+        check_threads(threads)
         self.card, self.pattern, graph = _unopened(name, device)
         if not is_packaged(self.card):
             side = -(-TRIAL_SIDE // self.card.size_multiple) * self.card.size_multiple
             try_graph(self.card.graph, len(self.pattern.colour_of_plane), side)
         try:
             self._runtime = open_runtime(
-                with_optional(graph) if self.card.edge else graph, device, threads or usable_cores()
+                with_optional(graph) if self.card.edge else graph, device, threads_of(threads)
             )
         except SettingsError:
             raise
@@ -333,13 +333,6 @@ class Model:
             )
 
 
-def _check_threads(threads: int | None) -> None:
-    if threads is not None and (not isinstance(threads, Integral) or threads < 1):
-        raise SettingsError(
-            f"threads {threads} cannot be: give a whole number from 1 on, or None for one a core"
-        )
-
-
 def _unopened(name: str | Path, device: str) -> tuple[Card, Pattern, bytes]:
     """A model's card, its sensors' pattern and its verified graph. Raises what `Model` raises but for what shows only
     when the graph is opened."""
@@ -374,7 +367,7 @@ class Models:
         device: str = "auto",
         threads: int | None = None,
     ) -> None:
-        _check_threads(threads)
+        check_threads(threads)
         self._name, self._tier, self._device, self._threads = name, tier, device, threads
         self._opened: dict[str, Model] = {}
         self._opening = Lock()

@@ -68,7 +68,7 @@ def develop_traditional(
             srgb_curve=srgb_curve,
             bits=bits,
         )
-        return Rendered(data=picture, icc=srgb_profile(), exif=captured.exif.upright(captured.orientation))
+        return Rendered(data=picture, icc=srgb_profile(), exif=captured.exif_upright)
 
     if captured.data.dtype == np.uint16:
         try:

@@ -16,7 +16,14 @@ from PIL import features
 
 from scotopic.disk.files import State, is_folder, is_there, state_of, why_impossible
 from scotopic.disk.folders import ANOTHER
-from scotopic.errors import FileExistsRefusal, NotAllowedError, SettingsError, WriteError, unwritten
+from scotopic.errors import (
+    FileExistsRefusal,
+    NotAllowedError,
+    SettingsError,
+    WriteError,
+    check_kind_of,
+    unwritten,
+)
 from scotopic.formats import avif, jpeg, jxl, png
 from scotopic.formats.icc import profile, space_of
 from scotopic.formats.table import (
@@ -119,6 +126,7 @@ def check_quality(quality: int | None) -> None:
 
 def check_format(kind: Format, picture: Rendered) -> None:
     """Raise SettingsError where a picture does not fit a format."""
+    check_kind_of("a picture to write", picture, Rendered, "give what `develop` or `finished` gives")
     if kind not in FORMATS:
         raise SettingsError(f"no picture format called {kind}: known are {', '.join(FORMATS)}")
     depths = FACTS[kind].depths

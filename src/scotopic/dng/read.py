@@ -13,16 +13,19 @@ from scotopic.dng.opcodes import LIGHT_MAX, bent
 from scotopic.dng.pixels import stored_values
 from scotopic.errors import DamagedFileError, TooSmallError
 from scotopic.frame import Captured, Counts, Linear, Mosaic, NoiseProfile
-from scotopic.sensor.levels import GREY_WORLD, grey_world, grey_world_of_light, saturation
+from scotopic.sensor.levels import (
+    COUNTS,
+    COUNTS_FROM,
+    GREY_WORLD,
+    grey_world,
+    grey_world_of_light,
+    saturation,
+)
 from scotopic.sensor.pattern import Cell
 from scotopic.sensor.shading import Shading
 
 _ROWS = 256
 """Rows worked on at a time."""
-
-COUNTS_FROM, COUNTS = 256, 65536
-"""Floats with a white level below the one become counts by the other, a power of two, so that no bit is
-lost: what follows takes a mosaic's values for DN, whose steps are 1."""
 
 Described = dict[str, Any]
 """Fields of a `Capture` that do not depend on the values: exposure, maker, EXIF and so on."""

@@ -26,7 +26,7 @@ from scotopic.dng.tags import BASELINE_EXPOSURE
 from scotopic.errors import SettingsError, WriteError
 from scotopic.formats.icc import space_of
 from scotopic.frame import Linear, Mosaic, Rendered, check_light, check_strength
-from scotopic.metadata import NOISE_PROFILE, RATING, XMP, attach_to_tiff, filled_in, xmp_packet
+from scotopic.metadata import NOISE_PROFILE, RATING, XMP, attach_to_tiff, xmp_packet
 from scotopic.version import SOFTWARE
 from scotopic.write import place
 
@@ -119,9 +119,7 @@ def _write(
     origin: Origin,
 ) -> None:
     height, width, _ = linear.data.shape
-    known = filled_in(
-        linear.exif, make=linear.make, model=linear.model, exposure_s=linear.exposure_s, iso=linear.iso
-    )
+    known = linear.whole_exif
     packet = xmp_packet(known, enhanced=True)
     whole = _main_tags(linear, compression, scaling, strength, origin)
     with tifffile.TiffWriter(path, byteorder="<") as tiff:
@@ -314,13 +312,7 @@ def write_mosaic(path: Path | str, mosaic: Mosaic) -> None:
         )
     cell = len(mosaic.cfa)
     matrix = mosaic.xyz_to_camera if mosaic.xyz_to_camera is not None else np.eye(3)
-    known = filled_in(
-        mosaic.exif,
-        make=mosaic.make,
-        model=mosaic.model,
-        exposure_s=mosaic.exposure_s,
-        iso=mosaic.iso,
-    )
+    known = mosaic.whole_exif
     exif, gps = known.directories()
     tags: list[tuple[int, int, int, Any, bool]] = [
         (274, _SHORT, 1, mosaic.orientation, True),

@@ -257,6 +257,10 @@ _REJECTED = -1
 """The XMP rating of rejected photos, which EXIF does not know."""
 
 
+_COUNT_MAX = 0xFFFFFFFF
+"""EXIF's whole numbers have 32 bits."""
+
+
 def read_tags(path: Path) -> Exif | None:
     """The EXIF of a file as it stands there, with what is broken, and without XMP, for which some files are looked
     through; None where nothing can be read.
@@ -289,7 +293,7 @@ def filled_in(
     fill(main, 0x0110, model)
     fill(main, 0x0132, stamp)
     fill(inner, EXPOSURE_TIME, _rational(exposure_s))
-    inner = with_iso(inner, round(iso) if iso and iso > 0 else None)
+    inner = with_iso(inner, round(iso) if iso and 0 < iso <= _COUNT_MAX else None)
     fill(inner, 0x829D, _rational(aperture))
     fill(inner, 0x920A, _rational(focal_mm))
     fill(inner, 0xA434, lens)

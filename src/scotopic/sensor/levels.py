@@ -48,6 +48,10 @@ DARKEST_SHARE = 1e-4
 DARKEST_OF = 1_000_000
 """About so many values show it."""
 
+COUNTS_FROM, COUNTS = 256, 65536
+"""Floats with a white level below the one become counts by the other, a power of two, so that no bit is
+lost: what follows takes a mosaic's values for DN, whose steps are 1."""
+
 GREY_WORLD = "grey world (the file gives none)"
 """Where a white balance comes from that the picture had to tell."""
 

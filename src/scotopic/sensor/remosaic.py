@@ -3,14 +3,16 @@ models' work on it becomes of the finished colours."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scotopic.errors import SettingsError
-from scotopic.frame import GREEN, RGGB, Capture, Captured, Linear, Linear32, Mosaic, NoiseProfile
+from scotopic.frame import GREEN, RGGB, Capture, Captured, Counts, Linear, Linear32, Mosaic, NoiseProfile
 from scotopic.sensor.box_sums import square_sums
+from scotopic.sensor.levels import COUNTS, COUNTS_FROM
 
 WHITE_DN = 65535.0
 """The white level that the samples are given."""
@@ -38,7 +40,7 @@ TINY = 1e-20
 
 
 def as_mosaic(captured: Captured) -> Mosaic:
-    """A mosaic as it is; a linear picture sampled back to one, of the Bayer phase that kept most noise.
+    """A mosaic in DN (`in_counts`); a linear picture sampled back to one, of the Bayer phase that kept most noise.
 
     A demosaicking program keeps the samples it found and makes up the others from their neighbours, which
     evens out their noise. So the pixels that are noisiest were counted, and the noise on them is again
@@ -47,7 +49,7 @@ def as_mosaic(captured: Captured) -> Mosaic:
     The data are float32 in DN, 0 to WHITE_DN for 0 to 1. Raises SettingsError for less than one cell.
     """
     if isinstance(captured, Mosaic):
-        return captured
+        return in_counts(captured)
     if min(captured.data.shape[:2]) < len(RGGB):
         raise SettingsError(
             f"a picture of {captured.data.shape[1]}x{captured.data.shape[0]} pixels is too small for a mosaic; "
@@ -68,6 +70,32 @@ def as_mosaic(captured: Captured) -> Mosaic:
         white=WHITE_DN,
         saturation=captured.clip / captured.ratio * WHITE_DN,
         **{f: getattr(captured, f) for f in Capture.__dataclass_fields__},
+    )
+
+
+def in_counts(mosaic: Mosaic, done: Counts | None = None) -> Mosaic:
+    """The mosaic in DN, whose steps are 1: one of floats whose range is less than COUNTS_FROM, such as 0 to 1, is
+    multiplied by a power of two, that it comes to COUNTS or half of it; others, and whole numbers, are as they are.
+
+    `done` is what has been made of such data already, and is taken in their place.
+    """
+    span, data = mosaic.white - float(np.max(mosaic.black)), mosaic.data
+    is_counted = data.dtype.kind != "f" or span >= COUNTS_FROM or _is_whole(data)
+    if is_counted:
+        return mosaic if done is None else mosaic.with_changes(data=done)
+    factor = COUNTS * 2.0 ** -math.ceil(math.log2(span))
+    return mosaic.with_changes(
+        data=data * np.float32(factor) if done is None else done,
+        black=mosaic.black * factor,
+        white=mosaic.white * factor,
+        saturation=mosaic.saturation * factor,
+    )
+
+
+def _is_whole(data: Counts) -> bool:
+    """Whether all values are whole numbers; the first rows that hold others end the search."""
+    return all(
+        np.array_equal(rows, np.rint(rows)) for rows in np.array_split(data, max(1, len(data) // 64))
     )
 
 

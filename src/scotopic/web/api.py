@@ -98,6 +98,7 @@ _PICTURE: dict[int | str, dict[str, Any]] = {
         "content": {**_KINDS, "multipart/byteranges": _BYTES},
         "headers": _KEPT | header("Content-Range", "Which part, of a single one.", always=False),
     },
+    304: {"description": "`If-None-Match` names its `ETag`: who asks has it already."},
 }
 _ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {

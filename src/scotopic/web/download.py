@@ -9,6 +9,7 @@ from urllib.parse import quote
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import FileResponse
+from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from scotopic.web.job import Job
@@ -81,8 +82,13 @@ class Download(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        size = self._job.result.stat().st_size
-        asked = Headers(scope=scope)
+        found = self._job.result.stat()
+        size, asked = found.st_size, Headers(scope=scope)
+        self.set_stat_headers(found)
+        if is_held(asked, self.headers["etag"]):
+            # Goes before any part that is asked for (RFC 9110, 13.2.2).
+            await NotModifiedResponse(self.headers)(scope, receive, send)
+            return
         parts = ranges_of(asked) or []
         there = [part for part in parts if _is_there(part, size)]
         if parts and not there and "if-range" not in asked:
@@ -105,6 +111,16 @@ class Download(FileResponse):
             self._job.fetched |= fetched
 
         await super().__call__(_asking_for(scope, there), receive, watched)
+
+
+def is_held(asked: Headers, *tags: str) -> bool:
+    """Whether who asks has what goes by one of these tags already.
+
+    >>> [is_held(Headers({"if-none-match": text}), '"a"') for text in ('W/"a"', '"b", "a"', "*", '"b"', "")]
+    [True, True, True, False, False]
+    """
+    held = {tag.strip().removeprefix("W/") for tag in asked.get("if-none-match", "").split(",")}
+    return bool(held & {"*", *tags})
 
 
 def _is_there(part: tuple[int | None, int | None], size: int) -> bool:

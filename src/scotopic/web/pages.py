@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import FileResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from scotopic.web.download import with_sound_range
+from scotopic.web.download import is_held, with_sound_range
 from scotopic.web.site import SiteFile, brotli
 
 TYPES = {
@@ -122,5 +122,4 @@ def _encoding(asked: Headers, file: SiteFile) -> str:
 
 def _is_held(asked: Headers, file: SiteFile) -> bool:
     """Whether the browser has the file, in whichever encoding, already."""
-    tags = {tag.strip().removeprefix("W/").strip('"') for tag in asked.get("if-none-match", "").split(",")}
-    return bool(tags & {"*", file.hash, f"{file.hash}-br", f"{file.hash}-gzip"})
+    return is_held(asked, *(f'"{file.hash}{encoding}"' for encoding in ("", "-br", "-gzip")))
