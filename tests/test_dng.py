@@ -445,11 +445,11 @@ def test_where_fringes_are_gone_lens_corrections_move_all_colours_alike(
     tmp_path, monkeypatch, code, length, tail
 ):
     red, green, blue = ([plane + n / 7 for n in range(length)] for plane in range(3))
-    stated, wanted = (
+    stated, wanted, red_alone = (
         dng_files.opcode_list(
             dng_files.vignette(), dng_files.warp(planes, tail, code), dng_files.warp([blue], tail, code)
         )
-        for planes in ([red, green, blue], [green, green, green])
+        for planes in ([red, green, blue], [green, green, green], [green, green, blue])
     )
     source = dng_files.write(
         tmp_path / "a.dng",
@@ -460,6 +460,7 @@ def test_where_fringes_are_gone_lens_corrections_move_all_colours_alike(
     for fringes, lens, listed in (
         ("keep", Lateral((0, 0, 1, 0), (0, 0, -1, 0)), stated),
         ("remove", Lateral((0, 0, 1, 0), (0, 0, -1, 0)), wanted),
+        ("remove", Lateral((0, 0, 1, 0), (0, 0, 0, 0)), red_alone),
         ("remove", None, stated),
     ):
         monkeypatch.setattr(sys.modules["scotopic.enhance"], "lateral_colour", lambda *_, lens=lens: lens)

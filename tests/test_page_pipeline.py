@@ -254,8 +254,18 @@ def pictures(photo) -> dict[str, Mosaic | Linear]:
         found[name] = expose(scene * BLUE_LIGHT, sony_a7s2(800), 10, rng, cfa=cfa)
     found["linear, blue light"] = linear_of(scene * BLUE_LIGHT, rng)
     drawn = with_lateral_colour(Scene("", photo))
-    for name, cfa in (("", RGGB), (", GBRG", BAYER_PHASES[2]), (", X-Trans", X_TRANS)):
+    aside = tuple(row[1:] + row[:1] for row in X_TRANS)
+    for name, cfa in (
+        ("", RGGB),
+        (", GBRG", BAYER_PHASES[2]),
+        (", X-Trans", X_TRANS),
+        (", X-Trans aside", aside),
+    ):
         found[f"fringes{name}"] = expose(drawn, sony_a7s2(400), 4, rng, cfa=cfa)
+    uneven = np.array(found["fringes, X-Trans"].black)
+    uneven[::2] += 40
+    uneven[:, ::3] -= 40
+    found["fringes, X-Trans, black by place"] = found["fringes, X-Trans"].with_changes(black=uneven)
     torn = found["fringes"].data.copy()
     torn[:, :40] = 0
     torn[100:120, 100:160] = 0
@@ -446,7 +456,7 @@ PASSES = (1, 2, 4)
 LOOKED = {"GRBG": 30_000, "x-trans moved": 60_000, "odd": 1e9, "linear": 1e9}
 """What is looked at in several passes, in tiles of so many pixels."""
 
-FRINGED = ("fringes", "fringes, GBRG", "fringes, X-Trans")
+FRINGED = ("fringes", "fringes, GBRG", "fringes, X-Trans", "fringes, X-Trans aside")
 """Of these fringes are taken away."""
 
 QUICK = ("RGGB", "BGGR", "x-trans", "linear", "monochrome")

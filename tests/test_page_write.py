@@ -524,10 +524,11 @@ def test_where_fringes_are_gone_the_pages_dng_moves_all_colours_as_pythons(
 ) -> None:
     lit(picture, 3.0, tmp_path)
     source = of_a_phone(tmp_path, {51022: WARPS})
-    for gone, listed in ((False, WARPS), (True, warped_as_green(WARPS))):
-        path = dng_written(tmp_path, source, clip=3.0, uponGreen=gone)
+    for gone in ((), (0,), (0, 2)):
+        listed = warped_as_green(WARPS, gone)
+        assert (listed == WARPS) == (not gone)
+        path = dng_written(tmp_path, source, clip=3.0, uponGreen=list(gone))
         assert told_of(path)[1][51022][1] == listed
-    assert warped_as_green(WARPS) != WARPS
 
 
 @pytest.mark.parametrize(

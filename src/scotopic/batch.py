@@ -203,6 +203,7 @@ def _treat(
         # Where threads share the models, only the one whose turn it is opens them.
         model = models.open(sensor)
         facts |= {"model": f"{model.card.name} {model.card.version}", "passes": settings.passes}
+        facts["fringes"] = settings.fringes
         ended = held.close if captured.data[..., :1].size <= OVERLAPPED_PIXELS else _nothing
         effort = Effort(settings.strength, settings.passes, settings.fringes, settings.tile, tell)
         check_kind(settings.kind, settings.way, model.card)
@@ -214,7 +215,7 @@ def _treat(
         # A DNG holds the whole picture of light, and "auto" is judged from it; else there is none.
         light = enhanced(captured, model, made, effort)
         ended()
-        upon_green = made.fringes_go(effort.fringes)
+        upon_green = made.upon_green(effort.fringes)
         del captured, made  # of finished colours as large as the light
         linear = balanced(light, settings.wb)
         del light
@@ -262,13 +263,13 @@ def _write_dng(
     linear: Linear,
     state: State | None,
     facts: dict[str, Any],
-    upon_green: bool,
+    upon_green: tuple[int, ...],
 ) -> None:
     origin = (read_origin_sandboxed if settings.sandbox else read_origin)(
         job.source, *linear.data.shape[:2]
     )
     if upon_green and origin.lens:
-        origin = replace(origin, lens=warped_as_green(origin.lens))
+        origin = replace(origin, lens=warped_as_green(origin.lens, upon_green))
     _check_unchanged(job, state)
     _make_folder(job)
     scaling = write_linear(

@@ -89,9 +89,9 @@ class Plan:
         """The white balance in which the network gives its light."""
         return captured.wb if self.wb_told is None else self.wb_told
 
-    def fringes_go(self, fringes: Fringes) -> bool:
-        """Whether red and blue come out elsewhere than the lens has drawn them."""
-        return fringes == "remove" and self.lateral is not None
+    def upon_green(self, fringes: Fringes) -> tuple[int, ...]:
+        """The colours that come out elsewhere than the lens has drawn them."""
+        return self.lateral.colours if fringes == "remove" and self.lateral is not None else ()
 
     def amplified(self, captured: Captured, *, ratio: float | None = None, ev: float | None = None) -> Plan:
         """The same with another amplification: nothing else is decided again. Raises as `plan`."""
@@ -259,7 +259,7 @@ def _effect(captured: Captured, made: Plan, effort: Effort) -> dict[str, Any]:
     explains.
     """
     if isinstance(captured, Mosaic):
-        back = None if made.fringes_go(effort.fringes) else made.lateral
+        back = made.lateral if effort.fringes == "keep" else None
         return {"strength": effort.strength, **moving_back(back, captured.data.shape)}
     noise, ratio = made.noise.profile, made.exposure.ratio
     amplify = np.float32(ratio / captured.ratio)

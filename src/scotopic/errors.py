@@ -137,7 +137,7 @@ def check_number(name: str, value: object) -> None:
     """Raise SettingsError for what is no number."""
     try:
         is_number = not isinstance(value, (str, bytes)) and float(value) is not None  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         is_number = False
     if not is_number:
         raise SettingsError(f"{name} needs a number, not {value!r:.80}")

@@ -332,7 +332,7 @@ def check_light(captured: Captured) -> None:
 def fingerprint(data: npt.NDArray[Any]) -> tuple[object, ...]:
     """What tells a picture's data from others, be they in the same buffer: how they lie, and a checksum of them all.
 
-    Half a nanosecond a value; nothing is copied but strips of what has gaps.
+    One or two nanoseconds a value; nothing is copied but strips of what has gaps.
     """
     # In the order in which they lie, whose strips are whole pieces of memory.
     lying = data.transpose(np.argsort([-abs(stride) for stride in data.strides], kind="stable"))

@@ -12,6 +12,7 @@ from itertools import takewhile
 import numpy as np
 import numpy.typing as npt
 
+from scotopic.frame import GREEN
 from scotopic.sensor.shading import GAIN_MAX, GainMap
 
 _MAP_TABLE, _MAP_POLYNOMIAL, _GAIN_MAP = 7, 8, 9
@@ -109,8 +110,8 @@ def without_leading_gains(listed: bytes) -> bytes:
     return left.to_bytes(4, "big") + listed[begin:] if left else b""
 
 
-def warped_as_green(listed: bytes) -> bytes:
-    """The list with warps that move red and blue as they move green: for colours that lie upon each other already.
+def warped_as_green(listed: bytes, colours: tuple[int, ...]) -> bytes:
+    """The list with warps that move these colours as they move green: for those that lie upon it already.
 
     Raises ValueError as `split`.
     """
@@ -120,7 +121,9 @@ def warped_as_green(listed: bytes) -> bytes:
         if code in _WARP_TAILS and body[:4] == (3).to_bytes(4, "big"):
             size = (len(body) - 4 - _WARP_TAILS[code]) // 3
             if size > 0:
-                changed[begin + 4 : begin + 4 + 3 * size] = body[4 + size : 4 + 2 * size] * 3
+                green = body[4 + GREEN * size : 4 + (GREEN + 1) * size]
+                for plane in colours:
+                    changed[begin + 4 + plane * size : begin + 4 + (plane + 1) * size] = green
         at = begin + len(body)
     return bytes(changed)
 

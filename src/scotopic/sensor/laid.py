@@ -30,6 +30,9 @@ MEANS = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 NOISY = 0.1
 """Share of a green value's noise, as variance, below whose square light no longer tells how a colour follows it."""
 
+THREADS_MOST = 4
+"""Strips that are laid at once, at most: each holds a few copies of its rows."""
+
 STRIP = 192
 """Rows that are laid upon green at a time, a multiple of all cells' sides."""
 
@@ -37,7 +40,7 @@ STRIP = 192
 def aligned(mosaic: Mosaic, lateral: Lateral, noise: NoiseProfile) -> Mosaic:
     """The mosaic with red and blue laid upon green: float32, of the same size and levels."""
     laid = _Laid(mosaic, lateral, noise)
-    with ThreadPoolExecutor(usable_cores()) as threads:
+    with ThreadPoolExecutor(min(usable_cores(), THREADS_MOST)) as threads:
         list(threads.map(laid.strip, range(0, len(mosaic.data), STRIP)))
     return mosaic.with_changes(data=laid.data)
 
@@ -61,7 +64,7 @@ class _Laid:
         self.data = mosaic.data.astype(np.float32)
         self.cfa = np.array(mosaic.cfa)
         self.side = len(self.cfa)
-        # Half of X-Trans's cell along each axis has two reds, two blues and five greens everywhere.
+        # Half of X-Trans's cell along each axis has some of each colour, and two reds and two blues in the mean.
         self.cell = 2 if self.side == 2 else self.side // 2
         around = max(lateral.reach + TAPS, len(MEANS) * self.cell)
         self.margin = self.side * math.ceil(around / self.side)
@@ -104,7 +107,7 @@ class _Laid:
         step = side if side == 2 else 1
         top, left = place_of(self.mosaic.cfa, colour) if step > 1 else (0, 0)
         drawn: Linear32 = np.empty_like(own[top::step, left::step])
-        path = Path(shift, self.data.shape, (strip.start + top, left), drawn.shape[1], step=step, way=-1)
+        path = Path(shift, self.data.shape, (strip.start + top, left), drawn.shape[1], step=step)
         rows_into(drawn, strip.green, (margin + top, margin + left), path)
         for y, x in np.argwhere(self.cfa == colour).tolist():
             values = own[y::side, x::side]
@@ -129,7 +132,8 @@ class _Laid:
     def _mean(self, light: Linear32, colour: int) -> Linear32:
         """A colour's mean around each cell, at least 0."""
         mean = self._cells(light, colour, np.add, 0.0)
-        count = np.count_nonzero(self.cfa[: self.cell, : self.cell] == colour)
+        # Alternate cells, which may hold more or less of it, weigh alike in MEANS.
+        count = np.count_nonzero(self.cfa == colour) / (self.side // self.cell) ** 2
         for axis in (0, 1):
             cells, mean = mean.swapaxes(0, axis), np.zeros_like(mean)
             inside = mean.swapaxes(0, axis)[2:-2]

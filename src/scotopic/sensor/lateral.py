@@ -68,6 +68,9 @@ LEAST_ERRORS = 2.0
 SATURATED = 0.98
 """Share of the saturation from which a block's lamps say nothing of where they lie."""
 
+TINY = np.float32(1e-6)
+"""Least weight that is divided by."""
+
 VOID = 0.002
 """Share of the sensor's range below black, at least, from which a value is no count of light."""
 
@@ -86,6 +89,11 @@ class Lateral:
     def of(self, colour: int) -> Shift:
         """Of red or blue."""
         return {RED: self.red, BLUE: self.blue}[colour]
+
+    @property
+    def colours(self) -> tuple[int, ...]:
+        """Those that lie beside green."""
+        return tuple(colour for colour in (RED, BLUE) if any(self.of(colour)))
 
     def facts(self) -> dict[str, Shift]:
         """As JSON holds it."""
@@ -239,7 +247,8 @@ class _Asked:
         around /= (
             np.float32(fitted_by.mean())
             if alternates
-            else down @ self._whole(fitted_by) @ across.swapaxes(1, 2)
+            # Moved far beyond what is read of a block nothing weighs.
+            else np.maximum(down @ self._whole(fitted_by) @ across.swapaxes(1, 2), TINY)
         )
         seen = around[:, 1:-1, 1:-1]
         half = np.float32(0.5)

@@ -90,15 +90,14 @@ def moved_back(
         ]
         edges = np.pad(plane, short, mode="edge")
         first = corner[0] + own[0].start, corner[1] + own[1].start
-        rows_into(back[colour], edges, (reach, reach), Path(shift, shape, first, width, way=-1))
+        rows_into(back[colour], edges, (reach, reach), Path(shift, shape, first, width))
     return back
 
 
 class Path:
-    """By how many pixels values are taken from elsewhere.
+    """By how many pixels values are taken from elsewhere, to lie where a lens has drawn their colour.
 
-    The first value is the picture's at `first`, and they lie `step` pixels apart; `way` 1 lays a colour upon green, -1
-    moves it back.
+    The first value is the picture's at `first`, and they lie `step` pixels apart.
     """
 
     def __init__(
@@ -109,9 +108,8 @@ class Path:
         width: int,
         *,
         step: int = 1,
-        way: int = 1,
     ) -> None:
-        self.shift, self.first, self.step = tuple(way * s for s in shift), first, step
+        self.shift, self.first, self.step = tuple(-s for s in shift), first, step
         self.half = math.hypot(*shape) / 2
         self.middle = [(n - 1) / 2 for n in shape]
         self.across = (first[1] + step * np.arange(width) - self.middle[1]) / self.half

@@ -80,7 +80,7 @@ def in_counts(mosaic: Mosaic, done: Counts | None = None) -> Mosaic:
     `done` is what has been made of such data already, and is taken in their place.
     """
     span, data = mosaic.white - float(np.max(mosaic.black)), mosaic.data
-    is_counted = data.dtype.kind != "f" or span >= COUNTS_FROM or _is_whole(data)
+    is_counted = data.dtype.kind != "f" or span >= COUNTS_FROM or (span >= 2 and _is_whole(data))
     if is_counted:
         return mosaic if done is None else mosaic.with_changes(data=done)
     factor = COUNTS * 2.0 ** -math.ceil(math.log2(span))

@@ -142,6 +142,7 @@ def constants() -> dict[str, Any]:
             "leastErrors": lateral.LEAST_ERRORS,
             "saturated": lateral.SATURATED,
             "void": lateral.VOID,
+            "tiny": float(lateral.TINY),
         },
         "black": {
             "block": black.BLOCK,

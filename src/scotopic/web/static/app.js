@@ -2,7 +2,7 @@
 // is seen (view.js, render.js) and what the user sets (controls.js, dialogs.js).
 
 import { keepAwake } from "./screen/awake.js";
-import { sameWork, START, workOf } from "./choices.js";
+import { newWork, START } from "./choices.js";
 import { Computer, findComputer } from "./computer.js";
 import { Controls } from "./screen/controls.js";
 import { Device } from "./device.js";
@@ -47,12 +47,11 @@ const keepFocus = keeping(refuge);
 const controls = new Controls($("controls"), (chosenNow, moving) => {
   const picture = queue.selected;
   if (!picture) return;
-  const before = picture.settings;
+  const work = newWork(chosenNow, picture.settings);
   picture.settings = chosenNow;
-  if (sameWork(chosenNow, before)) renders.wish({ moving });
+  if (!Object.keys(work).length) renders.wish({ moving });
   else {
-    const work = workOf(chosenNow);
-    set({ passes: String(work.passes), fringes: work.fringes });
+    set(Object.fromEntries(Object.entries(work).map(([name, value]) => [name, String(value)])));
     if (saving.busy(picture)) saving.cancel(picture);
     queue.rework(work);
   }

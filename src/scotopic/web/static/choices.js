@@ -18,8 +18,9 @@ const WORK = ["passes", "fringes"];
 /** What of these settings the network works by. */
 export const workOf = (settings = {}) => Object.fromEntries(WORK.map((name) => [name, settings[name] ?? START[name]]));
 
-/** Whether the network works alike by these settings. */
-export const sameWork = (some, others) => WORK.every((name) => workOf(some)[name] === workOf(others)[name]);
+/** What the network works by in these settings and not in the others. */
+export const newWork = (some, others) =>
+  Object.fromEntries(Object.entries(workOf(some)).filter(([name, value]) => value !== workOf(others)[name]));
 
 /** What is the same for settings that give the same picture, "enhanced" or "traditional"; those not told are START's. */
 export function keyOf(which, settings = {}) {

@@ -7,7 +7,7 @@ import { decide, nextToNoLight } from "./exposure.js";
 import { narrow, widened } from "./half.js";
 import { raised } from "./sensor/levels.js";
 import { aligned } from "./sensor/laid.js";
-import { lateralColour } from "./sensor/lateral.js";
+import { coloursOf, lateralColour } from "./sensor/lateral.js";
 import { linesOff } from "./sensor/lines.js";
 import { mended, withoutLines } from "./sensor/mend.js";
 import { moveBack } from "./sensor/moved.js";
@@ -170,7 +170,7 @@ function withoutVoids(made, constants) {
  * {height, width, rgb, plain, wb, clip, ratio, xyzToCamera, orientation}; `rgb` is the network's, `plain` what
  * there is without it, both Uint16Array of three planes. `network.tile` runs the model on one tile;
  * `pixels` bounds it; it looks at each in so many `passes`, and `rgb` is their mean; with `fringes` "remove" red and blue
- * stay upon green where the lens has drawn them beside it, which `uponGreen` tells; `progress` is told the share done
+ * stay upon green where the lens has drawn them beside it, `uponGreen` are those; `progress` is told the share done
  * after each; `go` throws where the work is to stop.
  */
 export async function enhance(captured, plan, network, options) {
@@ -233,8 +233,8 @@ export async function enhance(captured, plan, network, options) {
     );
   if (!ofMosaic)
     takeNoise(plain, rgb, { height, width }, made.noise.profile, { ratio: exposure.ratio, wb: mosaic.wb, constants, go });
-  const uponGreen = Boolean(made.lateral) && fringes === "remove";
-  if (!uponGreen) for (const halves of [rgb, plain]) moveBack(halves, made.lateral, height, width);
+  const uponGreen = fringes === "remove" ? coloursOf(made.lateral) : [];
+  if (fringes === "keep") for (const halves of [rgb, plain]) moveBack(halves, made.lateral, height, width);
   if (captured.shading) {
     // Behind the network, which has learnt noise as sensors have it, the same from corner to corner.
     const gains = (row) => captured.shading.gains(row, row + 1, width);

@@ -60,16 +60,16 @@ export function withoutLeadingGains(bytes) {
   return left;
 }
 
-/** The list with warps that move red and blue as they move green, as bytes: for colours that lie upon each other already.
- * Throws RangeError as `split`. */
-export function warpedAsGreen(bytes) {
+/** The list with warps that move these colours as they move green, as bytes: for those that lie upon it already. Throws
+ * RangeError as `split`. */
+export function warpedAsGreen(bytes, colours) {
   const changed = bytes.slice();
   for (const { code, body } of split(changed)) {
     if (!(code in WARP_TAILS) || body.byteLength < 4 || body.getUint32(0) !== 3) continue;
     const size = Math.floor((body.byteLength - 4 - WARP_TAILS[code]) / 3);
     if (size <= 0) continue;
     const planes = new Uint8Array(body.buffer, body.byteOffset + 4, 3 * size);
-    for (const plane of [0, 2]) planes.copyWithin(plane * size, size, 2 * size);
+    for (const plane of colours) planes.copyWithin(plane * size, size, 2 * size);
   }
   return changed;
 }

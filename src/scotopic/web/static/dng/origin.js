@@ -65,11 +65,11 @@ export function originOf(bytes) {
   }
 }
 
-/** The lens of a picture of this size, whose red and blue may lie `uponGreen` already; null where the opcodes are for
+/** The lens of a picture of this size, some of whose colours may lie `uponGreen` already; null where the opcodes are for
  * another, since their centres would be off. */
 export function lensFor({ lens }, height, width, uponGreen) {
   if (lens?.height !== height || lens.width !== width) return null;
-  return uponGreen ? warpedAsGreen(lens.opcodes) : lens.opcodes;
+  return warpedAsGreen(lens.opcodes, uponGreen);
 }
 
 function lensOf(pages) {

@@ -13,10 +13,10 @@ const [RED, GREEN, BLUE] = [0, 1, 2];
 export function aligned(mosaic, lateral, noise, { laid: k }) {
   const data = Float32Array.from(mosaic.data);
   const side = mosaic.cfa.length;
-  // Half of X-Trans's cell along each axis has two reds, two blues and five greens everywhere.
+  // Half of X-Trans's cell along each axis has some of each colour, and two reds and two blues in the mean.
   const cell = side === 2 ? 2 : side / 2;
   const shape = [mosaic.height, mosaic.width];
-  const paths = [RED, BLUE].map((colour) => pathOf(colour === RED ? lateral.red : lateral.blue, shape, -1));
+  const paths = [RED, BLUE].map((colour) => pathOf(colour === RED ? lateral.red : lateral.blue, shape));
   const reach = Math.max(...paths.map((path) => path.reach));
   const margin = side * Math.ceil(Math.max(reach + TAPS, k.means.length * cell) / side);
   const span = mosaic.white - meanOf(mosaic.black.flat());
@@ -94,8 +94,8 @@ function cellsOf({ high, wide, side, light, cfa }, colour, cell, begin, how) {
 /** A colour's mean around each cell, at least 0; of those at the strip's edges 0. */
 function meansOf(strip, colour, cell, k) {
   const { values, down, across } = cellsOf(strip, colour, cell, 0, (sum, value) => sum + value);
-  let count = 0;
-  for (let y = 0; y < cell; y++) for (let x = 0; x < cell; x++) count += strip.cfa[y][x] === colour;
+  // Alternate cells, which may hold more or less of it, weigh alike in `means`.
+  const count = strip.cfa.flat().filter((c) => c === colour).length / (strip.side / cell) ** 2;
   const edge = (k.means.length - 1) / 2;
   const rows = new Float32Array(values.length);
   for (let i = edge * across; i < (down - edge) * across; i++)

@@ -35,6 +35,9 @@ export function lateralColour(mosaic, noise, constants) {
   return red.some(Boolean) || blue.some(Boolean) ? { red, blue } : null;
 }
 
+/** Red and blue, as far as they lie beside green. */
+export const coloursOf = (lateral) => (lateral ? [RED, BLUE].filter((c) => (c === RED ? lateral.red : lateral.blue).some(Boolean)) : []);
+
 /** Corners [row, column] of blocks, evenly spread, that hold no lamp and nothing too dark to be light. */
 function wholeBlocks({ data, height, width, cfa, saturation, white, black }, { read }, k, sigmas) {
   const [side, cell] = [k.block + 2 * k.around, cfa.length];
@@ -77,7 +80,10 @@ function lensOf(mosaic, noise, colour, blocks, k) {
     corner: [top, start],
     terms: terms(middleOf(top, 0), middleOf(start, 1)),
     values: withoutMean(
-      at(sites, cell, k, (y, x) => mosaic.data[(top + k.around + y) * width + start + k.around + x]),
+      at(sites, cell, k, (y, x) => {
+        const value = mosaic.data[(top + k.around + y) * width + start + k.around + x];
+        return value - mosaic.black[(y + k.around) % cell][(x + k.around) % cell];
+      }),
     ),
   }));
   let lens = [0, 0, 0, 0];
@@ -176,7 +182,8 @@ function greenOf({ data, width, cfa, black }, [top, left], moved, { sites, fitte
   // Green that alternates weighs the same wherever it is asked.
   const weighs = cell === 2 ? null : asked(mask, weights, side, wide);
   const same = meanOf(fittedBy.flat().map(Number));
-  for (let i = 0; i < around.length; i++) around[i] /= weighs ? weighs[i] : same;
+  // Moved far beyond what is read of a block nothing weighs.
+  for (let i = 0; i < around.length; i++) around[i] /= weighs ? Math.max(weighs[i], k.tiny) : same;
   const of = (y, x) => around[(y + 1) * wide + x + 1];
   return {
     seen: at(sites, cell, k, of),

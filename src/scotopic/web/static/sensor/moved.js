@@ -13,7 +13,7 @@ export function moveBack(halves, lateral, height, width) {
     const read = (row, line) => {
       for (let x = 0, from = row * width; x < width; x++, from++) line[x] = LIGHT_OF_HALF[plane[from]];
     };
-    move(height, width, pathOf(shift, [height, width], -1), read, (row, line) => narrow(line, plane, row * width));
+    move(height, width, pathOf(shift, [height, width]), read, (row, line) => narrow(line, plane, row * width));
   }
 }
 
@@ -23,10 +23,10 @@ const ofBoth = ({ red, blue }) =>
     [2, blue],
   ].filter(([, shift]) => shift.some(Boolean));
 
-/** By how many pixels values are taken from elsewhere, by row and column, and the most of it; `way` 1 lays a colour upon
- * green, -1 moves it back. */
-export function pathOf(shift, [height, width], way) {
-  const [down, right, along, cubed] = shift.map((value) => way * value);
+/** By how many pixels values are taken from elsewhere, by row and column, to lie where a lens has drawn their colour, and the
+ * most of it. */
+export function pathOf(shift, [height, width]) {
+  const [down, right, along, cubed] = shift.map((value) => -value);
   const half = Math.hypot(height, width) / 2;
   const most = Math.max(Math.abs(down), Math.abs(right)) + Math.abs(along) + Math.abs(cubed);
   const y = (row) => (row - (height - 1) / 2) / half;
