@@ -34,7 +34,6 @@ OVERLAPPED_PIXELS = 64_000_000
 
 FRINGES_STAY = "fringes stay as they are: finished colours no longer tell where a lens has drawn them"
 
-
 Status = Literal["done", "planned", "skipped", "failed"]
 """What becomes of a file."""
 
@@ -202,8 +201,8 @@ def _treat(
             held.enter_context(turn)
         # Where threads share the models, only the one whose turn it is opens them.
         model = models.open(sensor)
-        facts |= {"model": f"{model.card.name} {model.card.version}", "passes": settings.passes}
-        facts["fringes"] = settings.fringes
+        facts |= {"model": f"{model.card.name} {model.card.version}"}
+        facts |= {"passes": settings.passes, "fringes": settings.fringes}
         ended = held.close if captured.data[..., :1].size <= OVERLAPPED_PIXELS else _nothing
         effort = Effort(settings.strength, settings.passes, settings.fringes, settings.tile, tell)
         check_kind(settings.kind, settings.way, model.card)

@@ -68,7 +68,7 @@ class _Laid:
         self.cell = 2 if self.side == 2 else self.side // 2
         around = max(lateral.reach + TAPS, len(MEANS) * self.cell)
         self.margin = self.side * math.ceil(around / self.side)
-        self.black = np.broadcast_to(mosaic.black, self.cfa.shape).astype(np.float32)
+        self.black = mosaic.black.astype(np.float32)
         self.span = mosaic.white - float(np.mean(mosaic.black))
         greens = np.pad((self.cfa == GREEN).astype(np.float32), 1, mode="wrap")
         self.scale = 1 / _beside(greens)
@@ -134,11 +134,12 @@ class _Laid:
         mean = self._cells(light, colour, np.add, 0.0)
         # Alternate cells, which may hold more or less of it, weigh alike in MEANS.
         count = np.count_nonzero(self.cfa == colour) / (self.side // self.cell) ** 2
+        edge = len(MEANS) // 2
         for axis in (0, 1):
             cells, mean = mean.swapaxes(0, axis), np.zeros_like(mean)
-            inside = mean.swapaxes(0, axis)[2:-2]
+            inside = mean.swapaxes(0, axis)[edge:-edge]
             for tap, weight in enumerate(MEANS):
-                inside += np.float32(weight) * cells[tap : len(cells) - len(MEANS) + 1 + tap]
+                inside += np.float32(weight) * cells[tap : tap + len(inside)]
         mean *= np.float32(1 / count)
         return np.maximum(mean, 0, out=mean)
 

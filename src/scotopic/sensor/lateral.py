@@ -158,9 +158,7 @@ class _Asked:
         windows = np.lib.stride_tricks.sliding_window_view(mosaic.data, (side, side))
         read = windows[places[0][:, None], places[1]].reshape(-1, side, side)
         top, left = (p.ravel() for p in np.meshgrid(*places, indexing="ij"))
-        light = read - np.tile(
-            np.broadcast_to(mosaic.black, (cell, cell)), (side // cell, side // cell)
-        ).astype(np.float32)
+        light = read - np.tile(mosaic.black, (side // cell, side // cell)).astype(np.float32)
         self.span = mosaic.white - float(np.mean(mosaic.black))
         void = -self.span * max(NO_LIGHT_SIGMAS * math.sqrt(max(noise.read)), VOID)
         whole = (read.max(axis=(1, 2)) < SATURATED * mosaic.saturation) & (light.min(axis=(1, 2)) > void)

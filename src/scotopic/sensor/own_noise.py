@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scotopic.frame import Counts, Linear32
+from scotopic.sensor.smoothed import second_differences
 
 OWN_OF_NOISE = 0.85
 """Share that neighbours of other colours leave unexplained in a block of 16x16 values of mere noise, at least: by
@@ -39,7 +40,7 @@ def own_shares(data: Counts, quiet: npt.NDArray[np.bool_], step: int) -> Floats:
     >>> float(own_shares(rng.normal(500, 5, stripes.shape), all_rows, 1).min())
     1.0
     """
-    own, beside, below = (_second(_blocks(plane, quiet.shape, step)) for plane in _planes(data))
+    own, beside, below = (second_differences(_blocks(plane, quiet.shape, step)) for plane in _planes(data))
     inner = slice(1, -1)
     asked = quiet[:, inner, :, None]
     y = own[:, inner, :, inner] * asked
@@ -77,10 +78,3 @@ def _blocks(plane: Counts, shape: tuple[int, ...], step: int) -> Linear32:
     whole = np.pad(plane, ((0, short[0]), (0, short[1])), mode="edge") if any(short) else plane
     cut = whole[:tall, :wide].reshape(-1, side, across * side)[::step]
     return cut.reshape(down, side, across, side).astype(np.float32)
-
-
-def _second(values: Linear32) -> Linear32:
-    """Second differences along rows, the last axis."""
-    found: Linear32 = values[..., :-2] - 2 * values[..., 1:-1]
-    found += values[..., 2:]
-    return found

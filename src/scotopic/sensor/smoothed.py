@@ -133,9 +133,9 @@ def _blocks(mosaic: Mosaic) -> tuple[Floats, Floats, Floats]:
     places = places[:, whole.all(axis=0)]
     means = places.mean(axis=(2, 3), dtype=np.float64) - mosaic.black.reshape(-1, 1)
     squares = np.array(
-        [np.square(_second(places, lag)).mean(axis=(2, 3), dtype=np.float64) for lag in LAGS]
+        [np.square(second_differences(places, lag)).mean(axis=(2, 3), dtype=np.float64) for lag in LAGS]
     )
-    over = _second(places, SHARED_LAG)
+    over = second_differences(places, SHARED_LAG)
     over /= np.sqrt(np.square(over).mean(axis=(2, 3), keepdims=True) + np.float32(1e-9))
     colours = np.array(mosaic.cfa).ravel()
     shared = np.array(
@@ -147,8 +147,8 @@ def _blocks(mosaic: Mosaic) -> tuple[Floats, Floats, Floats]:
     return means.ravel(), squares.reshape(len(LAGS), -1), shared.ravel()
 
 
-def _second(values: npt.NDArray[np.float32], lag: int) -> npt.NDArray[np.float32]:
-    """Second differences along rows, the last axis."""
+def second_differences(values: npt.NDArray[np.float32], lag: int = 1) -> npt.NDArray[np.float32]:
+    """Second differences along rows, the last axis, of values so many apart."""
     found: npt.NDArray[np.float32] = values[..., 2 * lag :] - 2 * values[..., lag:-lag]
     found += values[..., : -2 * lag]
     return found

@@ -43,8 +43,8 @@ const srational = (...values) => ({ type: SRATIONAL, values: values.map((v) => f
  * display white; it is asked for twice. `shown(top, count)` gives RGB bytes of the same picture rendered, of
  * `shownSize` [width, height], which differs where pixels are not square. Both lie as the sensor saw them. `capture` is
  * what `read` gave, with `wb` the balance used and `clip` where the sensor saturated, in light. `fileName` is the
- * source's, `strength` how much of its noise was removed; the
- * colours `uponGreen` were drawn beside it by the lens. `onRow(share)` hears of progress. Throws memory. */
+ * source's, `strength` how much of its noise was removed; the colours `uponGreen` were drawn beside it by the lens.
+ * `onRow(share)` hears of progress. Throws memory. */
 export async function linearDng(
   light,
   shown,
